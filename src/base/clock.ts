@@ -1,0 +1,41 @@
+/**
+ * Times inside Headwater are numbers: nanoseconds since the anchor of the source (the agent's start, or the first
+ * packet of a file). A double holds 104 days of nanoseconds exactly and costs 1 ns where a bigint costs 35.
+ */
+
+/** A time that was not seen. Printed as null, never as a guess. */
+export const UNSEEN = -1;
+
+/** Ties a source's time 0 to the wall clock. Wall-clock steps after the start do not move it. */
+export interface ClockAnchor {
+  /** Unix time of `ts === 0`, in nanoseconds. */
+  readonly wallNs: bigint;
+}
+
+const pad = (n: number, width: number): string => n.toString().padStart(width, '0');
+
+/** Formats anchored times as RFC 3339 with nine decimals, without bigint arithmetic for each call. */
+export class TimeFormatter {
+  readonly #anchorS: number;
+  readonly #anchorNs: number;
+  #second = Number.NaN;
+  #text = '';
+
+  constructor(anchor: ClockAnchor) {
+    this.#anchorS = Number(anchor.wallNs / 1_000_000_000n);
+    this.#anchorNs = Number(anchor.wallNs % 1_000_000_000n);
+  }
+
+  /** `2026-11-22T16:04:05.123456789Z`; `ts` in nanoseconds since the anchor, must not be UNSEEN. */
+  format(ts: number): string {
+    const total = ts + this.#anchorNs;
+    const whole = Math.floor(total / 1e9);
+    const second = this.#anchorS + whole;
+    if (second !== this.#second) {
+      this.#second = second;
+      const date = new Date(second * 1000);
+      this.#text = Number.isNaN(date.getTime()) ? '1970-01-01T00:00:00.' : date.toISOString().slice(0, 20);
+    }
+    return `${this.#text}${pad(total - whole * 1e9, 9)}Z`;
+  }
+}

@@ -1,0 +1,68 @@
+import { UNSEEN } from '../base/clock.ts';
+import { type Direction, INGRESS } from './segment.ts';
+
+export interface Endpoint {
+  /** Dotted IPv4 (also for IPv4-mapped IPv6) or RFC 5952 IPv6, without brackets. */
+  readonly address: string;
+  readonly port: number;
+}
+
+/** Which end of the connection the observed process is; unknown offline, or until a message tells. */
+export type Side = 'server' | 'client' | 'unknown';
+
+/** How the owning process was found: it wrote the bytes itself, or its group holds the listening socket. */
+export type OwnerEvidence = 'writer' | 'listener' | 'socket';
+
+export interface ProcessInfo {
+  readonly pid: number;
+  readonly name: string;
+  /** Path below the unified hierarchy's mount, "/" at the root; "" when not known. */
+  readonly cgroup: string;
+  /** 64 hex digits where the cgroup path shows one. */
+  readonly container: string | null;
+  readonly evidence: OwnerEvidence;
+}
+
+/** Calls in flight of one service on one side; shared by all its connections. */
+export interface LoadCounter {
+  inFlight: number;
+}
+
+export type ConnectionStart =
+  /** The opening was seen: bytes are complete from the first. */
+  | 'opened'
+  /** Older than the agent or the capture: joined at the next message start. */
+  | 'joined';
+
+/** One TCP connection as one side sees it. With both ends in scope there are two of them. */
+export class Connection {
+  /** Unique within a run, from 1. */
+  readonly id: number;
+  readonly local: Endpoint;
+  readonly remote: Endpoint;
+  side: Side = 'unknown';
+  /** Direction in which the client's bytes flow (INGRESS: the local end is the server); -1 until a SYN or a message tells. */
+  clientDirection: Direction | -1 = -1;
+  start: ConnectionStart = 'joined';
+  openedAt: number = UNSEEN;
+  process: ProcessInfo | null = null;
+  /** Systemd unit, container, or "name:port"; "" when nothing is known. */
+  service = '';
+  load: LoadCounter = { inFlight: 0 };
+  /** Exchanges begun on it: makes exchange ids unique. */
+  exchanges = 0;
+
+  constructor(id: number, local: Endpoint, remote: Endpoint) {
+    this.id = id;
+    this.local = local;
+    this.remote = remote;
+  }
+
+  get client(): Endpoint {
+    return this.clientDirection === INGRESS ? this.remote : this.local;
+  }
+
+  get server(): Endpoint {
+    return this.clientDirection === INGRESS ? this.local : this.remote;
+  }
+}

@@ -1,0 +1,91 @@
+import { Memory } from '../base/memory.ts';
+
+/**
+ * A header field name, interned: compare by identity or `id`. Names beyond the table's bound share `OTHER_NAME_ID`
+ * but keep their own text.
+ */
+export class HeaderName {
+  readonly id: number;
+  /** Lower case, latin1. */
+  readonly lower: string;
+  /** What the redaction policy says of the name alone; 0 until `redact/` has looked. Owned by redact/. */
+  policy = 0;
+
+  constructor(id: number, lower: string) {
+    this.id = id;
+    this.lower = lower;
+  }
+}
+
+/**
+ * A field line that was seen before and is shared by all blocks that repeat it, or (value === null) a name whose value
+ * differs from block to block and lies in the block's memory. The caches belong to the stages named; they are what
+ * makes a repeated line cost nothing to redact and to print.
+ */
+export class FieldLine {
+  readonly name: HeaderName;
+  /** The name in the case that was sent. */
+  readonly raw: string;
+  /** latin1, whitespace trimmed, folding replaced by one space; null: look in the block. */
+  readonly value: string | null;
+  /** Redacted value; owned by redact/. Only used when `value` is not null. */
+  redacted: string | null = null;
+  /** JSON text of the redacted [name, value] pair; owned by export/log. Only used when `value` is not null. */
+  json: string | null = null;
+
+  constructor(name: HeaderName, raw: string, value: string | null) {
+    this.name = name;
+    this.raw = raw;
+    this.value = value;
+  }
+}
+
+const NOTHING = Memory.alloc(0);
+
+/**
+ * The header fields (or trailers) of one message in wire order, duplicates kept: a struct of arrays. Values are decoded
+ * only when somebody asks. Reused: reset by `clear()`.
+ */
+export class FieldBlock {
+  memory: Memory = NOTHING;
+  readonly lines: FieldLine[] = [];
+  /** Where line i's value lies in `memory`; used when `lines[i].value === null`. */
+  readonly valueOffset: number[] = [];
+  readonly valueLength: number[] = [];
+  count = 0;
+
+  clear(): void {
+    this.count = 0;
+  }
+
+  push(line: FieldLine, valueOffset: number, valueLength: number): void {
+    const i = this.count++;
+    this.lines[i] = line;
+    this.valueOffset[i] = valueOffset;
+    this.valueLength[i] = valueLength;
+  }
+
+  name(i: number): HeaderName {
+    return this.lines[i]!.name;
+  }
+
+  /** Value of line i as latin1 code points (RFC 9110 5.5: opaque bytes stay what they are). */
+  value(i: number): string {
+    const shared = this.lines[i]!.value;
+    if (shared !== null) return shared;
+    const from = this.valueOffset[i]!;
+    return this.memory.buf.latin1Slice(from, from + this.valueLength[i]!);
+  }
+
+  /** Index of the first line named `lower` at or after `from`, or -1. */
+  find(lower: string, from = 0): number {
+    for (let i = from; i < this.count; i++) if (this.lines[i]!.name.lower === lower) return i;
+    return -1;
+  }
+
+  /** Value of the first line named `lower`, or null. */
+  get(lower: string): string | null {
+    const i = this.find(lower);
+    return i < 0 ? null : this.value(i);
+  }
+}

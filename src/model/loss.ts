@@ -1,0 +1,91 @@
+/**
+ * Every reason a thing can be missing. docs/loss.md explains each in the reader's words, with what to do about it; a
+ * test holds the two lists together. Names are stable: they are in the log, the metrics and the dashboard.
+ */
+export const LOSS_REASONS = [
+  /** The ring had no room; the kernel counted what it could not hand over. */
+  'ring_full',
+  /** Bytes the kernel left out by the capture window although framing needed them (a chunked body over the window). */
+  'window',
+  /** Under pressure the kernel left out body bytes that the window would have let through. */
+  'shed_body',
+  /** Under heavy pressure the kernel left out header blocks. */
+  'shed_head',
+  /** Sequence numbers show bytes that were never captured. */
+  'gap',
+  /** Retransmitted bytes differ from the first copy (RFC 9293 3.10.7.4 lets receivers disagree): the first copy was kept. */
+  'overlap_conflict',
+  /** A sequence number far outside the window; the segment was not used. */
+  'out_of_window',
+  /** A segment's captured bytes were cut (snaplen of a capture file). */
+  'snaplen',
+  /** Out-of-order bytes given up because the memory bound for a connection or for all was reached. */
+  'reassembly_limit',
+  /** Connections given up because the connection table was full. */
+  'connection_limit',
+  /** Bytes of a connection older than the agent before its first message start. */
+  'joined_midstream',
+  /** A header block over the limit. */
+  'head_too_large',
+  /** Pipelined or queued messages over the bound for a connection. */
+  'queue_limit',
+  /** Bytes that should have started a message and did not; skipped up to the next message start. */
+  'desync',
+  /** TLS bytes without a secret. */
+  'tls_no_secret',
+  /** HTTP/2 bytes, which this version does not decode. */
+  'h2_undecoded',
+  /** A capture file: a packet cut short by the end of the file. */
+  'file_truncated',
+  /** A capture file: packets of a link or network type that are not understood. */
+  'undecodable_packet',
+  /** IP fragments, which are not reassembled. */
+  'ip_fragment',
+  /** Log lines that a slow or full disk made us drop. */
+  'log_queue_full',
+  'log_write_failed',
+  /** Live viewers (`tail`) too slow to take every call. */
+  'tail_slow',
+] as const;
+
+export type LossReason = (typeof LOSS_REASONS)[number];
+
+/** A loss as an exchange carries it: bytes missing from this record. */
+export interface LossMark {
+  reason: LossReason;
+  bytes: number;
+}
+
+export interface LossTotal {
+  reason: LossReason;
+  count: number;
+  bytes: number;
+}
+
+/** Takes what a stage had to give up. */
+export interface LossSink {
+  /** `count` events (segments, messages, lines) and the `bytes` they carried. */
+  lose(reason: LossReason, count: number, bytes: number): void;
+}
+
+/** Totals by reason. */
+export class LossLedger implements LossSink {
+  readonly #totals = new Map<LossReason, LossTotal>();
+
+  lose(reason: LossReason, count: number, bytes: number): void {
+    const total = this.#totals.get(reason);
+    if (total === undefined) this.#totals.set(reason, { reason, count, bytes });
+    else {
+      total.count += count;
+      total.bytes += bytes;
+    }
+  }
+
+  /** Totals that are not zero, in the order of LOSS_REASONS; copies. */
+  totals(): LossTotal[] {
+    return LOSS_REASONS.flatMap((reason) => {
+      const total = this.#totals.get(reason);
+      return total === undefined || (total.count === 0 && total.bytes === 0) ? [] : [{ ...total }];
+    });
+  }
+}

@@ -1,0 +1,57 @@
+/** The seams between stages: each stage gets one of these and knows nothing of what stands behind it. */
+import type { Memory } from '../base/memory.ts';
+import type { Connection } from './connection.ts';
+import type { Exchange } from './exchange.ts';
+import type { LossReason } from './loss.ts';
+import type { Message } from './message.ts';
+import type { Segment, SocketEvent } from './segment.ts';
+
+/** Takes what a source (the kernel's ring, a capture file) sees, in the order it was seen. */
+export interface CaptureSink {
+  segment(segment: Segment): void;
+  socket(event: SocketEvent): void;
+}
+
+/** How a direction of a connection ended. */
+export type StreamEnd = 'fin' | 'rst' | 'capture_end' | 'evicted';
+
+/** Takes one direction's bytes in order. Offsets count from the direction's first known byte. */
+export interface StreamSink {
+  /**
+   * `length` bytes at `memory[offset]`, valid during the call only; `position` is the stream offset of the first one,
+   * `ts` when they were first seen, `ack` how far this segment acknowledges the other direction's stream (-1: unknown).
+   */
+  data(memory: Memory, offset: number, length: number, position: number, ts: number, ack: number): void;
+  /** Bytes [position, position + length) will never come. `left_out`: the kernel kept them back on purpose. */
+  gap(position: number, length: number, why: LossReason | 'left_out', ts: number): void;
+  end(how: StreamEnd, ts: number): void;
+}
+
+/** Decodes one connection: made by the protocol layers when the connection tracker meets it. */
+export interface ConnectionDecoder {
+  /** Sinks by Direction: [INGRESS, EGRESS]. */
+  readonly streams: readonly [StreamSink, StreamSink];
+  /** Time passes (about once a second): time-outs, nothing else. */
+  tick(now: number): void;
+}
+export type DecoderFactory = (connection: Connection) => ConnectionDecoder;
+
+/** Takes messages from an HTTP parser. One for each connection. */
+export interface MessageSink {
+  /** The head is complete. For a request: it is now in flight. For a response (status >= 200): it has begun. */
+  head(message: Message): void;
+  /** An interim response (1xx but 101): complete as it stands. The message is given back after the call. */
+  interim(message: Message): void;
+  /** `message.end` says how; the message belongs to the sink from now on. */
+  end(message: Message): void;
+  /**
+   * The request that this response head answers, for framing (HEAD, CONNECT; RFC 9112 6.3); null when it was not seen.
+   * Called before `head` for the same response.
+   */
+  requestFor(response: Message): Message | null;
+}
+
+/** Takes finished exchanges. The exchange is valid during the call only (pooled). */
+export interface ExchangeSink {
+  exchange(exchange: Exchange): void;
+}
