@@ -1,0 +1,131 @@
+/** What the agent says of itself: the answer of `GET /v1/status`, `headwater status --json`, and the source of `/metrics`. */
+import type { LossTotal } from './loss.ts';
+
+/** Segments with payload, and their payload bytes. */
+export interface Traffic {
+  readonly segments: number;
+  readonly bytes: number;
+}
+
+/** Messages of one kind whose head was parsed, and those that are known to have passed without being read. */
+export interface MessageCount {
+  readonly seen: number;
+  readonly lost: number;
+}
+
+/** Conservation (R7): captured.seen = copied + window + not_http + shed + lost, in segments and in bytes. */
+export interface CaptureLedger {
+  readonly seen: Traffic;
+  /** Handed to the pipeline. */
+  readonly copied: Traffic;
+  /** Left out on purpose: beyond the capture window. */
+  readonly window: Traffic;
+  /** Left out on purpose: the connection does not speak HTTP. */
+  readonly not_http: Traffic;
+  /** Left out under pressure, in the order of docs/loss.md. */
+  readonly shed: Traffic;
+  /** The ring was full. */
+  readonly lost: Traffic;
+}
+
+export interface StatusLedger {
+  /** Exchanges emitted; each side of a connection in scope counts its own. */
+  readonly exchanges: number;
+  readonly requests: MessageCount;
+  readonly responses: MessageCount;
+  readonly captured: CaptureLedger;
+  /** By reason, in the order of LOSS_REASONS; reasons with nothing lost are left out. */
+  readonly losses: readonly LossTotal[];
+}
+
+/** Averages over the last `window_s` seconds (or since the start, if that is shorter). */
+export interface StatusRates {
+  readonly window_s: number;
+  readonly exchanges_per_s: number;
+  readonly segments_per_s: number;
+  readonly bytes_per_s: number;
+  readonly losses_per_s: number;
+}
+
+export interface ProcessStatus {
+  readonly role: 'attacher' | 'pipeline';
+  readonly pid: number;
+  /** CPU time used since its start, user and system, seconds. */
+  readonly cpu_s: number;
+  readonly rss_bytes: number;
+}
+
+export interface ProgramStatus {
+  readonly name: string;
+  /** Which of several builds of it runs on this kernel ("" when there is only one). */
+  readonly variant: string;
+  /** Runs while statistics were on (BPF_ENABLE_STATS); null when the kernel was not asked or refuses to tell. */
+  readonly run_count: number | null;
+  readonly avg_ns: number | null;
+}
+
+export interface MapStatus {
+  readonly name: string;
+  readonly type: string;
+  /** null where the kernel cannot tell (per-socket storage). */
+  readonly entries: number | null;
+  readonly max_entries: number;
+}
+
+export interface RingStatus {
+  readonly size_bytes: number;
+  readonly used_bytes: number;
+  /** Highest fill seen since the start. */
+  readonly peak_bytes: number;
+}
+
+export interface CgroupStatus {
+  /** Path below the unified mount, "/" at the root. */
+  readonly path: string;
+  readonly attached: boolean;
+}
+
+export interface ConnectionStatus {
+  readonly open: number;
+  readonly total: number;
+  /** Open connections by what their bytes look like: "http", "tls", "h2", "other", "unknown". */
+  readonly by_guess: Readonly<Record<string, number>>;
+}
+
+export interface TailStatus {
+  readonly viewers: number;
+  /** Lines handed to viewers, and lines they were too slow for (`tail_slow`). */
+  readonly sent: number;
+  readonly lost: number;
+}
+
+export interface AgentStatus {
+  readonly version: string;
+  /** RFC 3339. */
+  readonly started: string;
+  readonly uptime_s: number;
+  /** Attached, and the ring is being drained. */
+  readonly ready: boolean;
+  readonly ledger: StatusLedger;
+  readonly rates: StatusRates;
+  readonly processes: readonly ProcessStatus[];
+  readonly programs: readonly ProgramStatus[];
+  readonly maps: readonly MapStatus[];
+  readonly ring: RingStatus;
+  readonly cgroups: readonly CgroupStatus[];
+  readonly connections: ConnectionStatus;
+  readonly tail: TailStatus;
+  /** Where it listens: socket path, "127.0.0.1:9464". */
+  readonly listeners: readonly string[];
+}
+
+/** Given to the server by the agent. */
+export interface StatusSource {
+  /** True once everything is attached and drained; answers /readyz. Cheap. */
+  ready(): boolean;
+  /**
+   * A snapshot. `programs`: also switch the kernel's run-time statistics on for a moment and measure each program, which
+   * takes up to a second; else run_count and avg_ns are null.
+   */
+  status(ask: { readonly programs: boolean }): Promise<AgentStatus>;
+}
