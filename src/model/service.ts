@@ -1,0 +1,169 @@
+/**
+ * What a cgroup path says of the process in it: the systemd unit, the container, and from these the name of the service.
+ * Pure: the paths come from /proc/PID/cgroup (Linux, Documentation/admin-guide/cgroup-v2.rst) and are not trusted.
+ */
+
+/** What the deepest telling component of a cgroup path names. */
+export interface CgroupIdentity {
+  /** systemd unit as `systemctl` prints it ("nginx.service"), or null. Login sessions and init.scope are no services. */
+  readonly unit: string | null;
+  /** 64 hex digits, or null. */
+  readonly container: string | null;
+  /** "docker", "podman", "containerd", "crio", "kubepods", "lxc", or "container" when only the id is there; null without one. */
+  readonly runtime: string | null;
+  /** What to call the service when no rule names it; "" when the path tells nothing. */
+  readonly service: string;
+}
+
+/**
+ * Names services before anything else does. Every condition that is given must hold; the first rule that matches wins.
+ */
+export interface ServiceRule {
+  readonly name: string;
+  /** Cgroup path below the unified mount; `*` matches anything within one component, a trailing `/**` everything below. */
+  readonly cgroup?: string;
+  /** Process name (`comm`, at most 15 bytes); `*` matches anything. */
+  readonly process?: string;
+  /** The server's port, on both sides of the call. */
+  readonly port?: number;
+}
+
+/** What is known of one end of a connection when its service is named. */
+export interface ServiceFacts {
+  /** Path below the unified mount; "" when not known. */
+  readonly cgroup: string;
+  /** Process name; "" when not known. */
+  readonly process: string;
+  /** Port of the connection's server end: a client's own port would make every call a service. */
+  readonly port: number;
+}
+
+/** Paths longer than this are cut: PATH_MAX bounds what the kernel prints. */
+export const CGROUP_PATH_LENGTH_MAX = 4096;
+
+const NOTHING: CgroupIdentity = { unit: null, container: null, runtime: null, service: '' };
+
+const HEX64 = /^[0-9a-f]{64}$/;
+/** Scopes and cgroupfs names of the runtimes: prefix, id. The monitors beside a container (conmon) are not the container. */
+const CONTAINER_SCOPE =
+  /^(docker|libpod|libpod-payload|cri-containerd|nerdctl|containerd|crio|buildkit)-([0-9a-f]{64})(?:\.scope)?$/;
+/** runc with the cgroupfs driver below a systemd slice: "kubepods-pod1.slice:cri-containerd:<id>". */
+const COLON_FORM = /:(docker|libpod|cri-containerd|containerd|nerdctl|crio):([0-9a-f]{64})$/;
+const MONITOR_SCOPE = /^(libpod-conmon|crio-conmon)-[0-9a-f]{64}(?:\.scope)?$/;
+const LXC = /^lxc(?:\.payload)?[./](.+)$/;
+
+const RUNTIMES: Readonly<Record<string, string>> = {
+  docker: 'docker',
+  buildkit: 'docker',
+  libpod: 'podman',
+  'libpod-payload': 'podman',
+  libpod_parent: 'podman',
+  'cri-containerd': 'containerd',
+  containerd: 'containerd',
+  nerdctl: 'containerd',
+  crio: 'crio',
+};
+
+const containerOf = (component: string, above: readonly string[]): { id: string; runtime: string } | null => {
+  const scoped = CONTAINER_SCOPE.exec(component) ?? COLON_FORM.exec(component);
+  if (scoped !== null) return { id: scoped[2]!, runtime: RUNTIMES[scoped[1]!] ?? 'container' };
+  if (!HEX64.test(component)) return null;
+  const parent = above.at(-1) ?? '';
+  const known = RUNTIMES[parent];
+  if (known !== undefined) return { id: component, runtime: known };
+  return { id: component, runtime: above.some((part) => part.startsWith('kubepods')) ? 'kubepods' : 'container' };
+};
+
+/** systemd puts "_" before names that would collide with the kernel's own files (cg_escape in its basic/cgroup-util.c). */
+const unescapeUnit = (component: string): string => (component.startsWith('_') ? component.slice(1) : component);
+
+const unitOf = (component: string): string | null => {
+  const name = unescapeUnit(component);
+  if (name.endsWith('.service') && name.length > '.service'.length) return name;
+  if (!name.endsWith('.scope') || name.length === '.scope'.length) return null;
+  // A login session or pid 1 says nothing of what the process does; a monitor is not what it watches.
+  if (name === 'init.scope' || /^session-[^/]+\.scope$/.test(name) || MONITOR_SCOPE.test(name)) return null;
+  return name;
+};
+
+/**
+ * Reads a cgroup path. The deepest component that names a unit or a container wins: nginx.service inside a container is
+ * nginx.service, a container that docker.service holds is the container.
+ *
+ * @param path as in the "0::" line of /proc/PID/cgroup; "/.." components (seen from inside a cgroup namespace) and the
+ *   "/user.slice/.../user@1000.service" manager above an application are passed over.
+ */
+export const identifyCgroup = (path: string): CgroupIdentity => {
+  const parts = path
+    .slice(0, CGROUP_PATH_LENGTH_MAX)
+    .split('/')
+    .filter((part) => part !== '' && part !== '..');
+  for (let i = parts.length - 1; i >= 0; i--) {
+    const part = parts[i]!;
+    const above = parts.slice(0, i);
+    const container = containerOf(part, above);
+    if (container !== null) {
+      return {
+        unit: null,
+        container: container.id,
+        runtime: container.runtime,
+        service: `${container.runtime}-${container.id.slice(0, 12)}`,
+      };
+    }
+    const unit = unitOf(part);
+    if (unit !== null) {
+      // A unit inside a container: the id is still worth knowing.
+      for (let j = i - 1; j >= 0; j--) {
+        const outer = containerOf(parts[j]!, parts.slice(0, j));
+        if (outer !== null) return { unit, container: outer.id, runtime: outer.runtime, service: unit };
+      }
+      return { unit, container: null, runtime: null, service: unit };
+    }
+    const lxc =
+      part === 'lxc' || part === 'lxc.payload'
+        ? null
+        : (LXC.exec(part)?.[1] ?? (['lxc', 'lxc.payload'].includes(above.at(-1) ?? '') ? part : null));
+    if (lxc !== null) return { unit: null, container: null, runtime: 'lxc', service: `lxc-${lxc}` };
+  }
+  return NOTHING;
+};
+
+/** Matches `text` against a pattern whose `*` stands for any run of characters other than "/". Linear in both. */
+const matchesGlob = (pattern: string, text: string): boolean => {
+  const everythingBelow = pattern.endsWith('/**');
+  const own = everythingBelow ? pattern.slice(0, -3) : pattern;
+  const patternParts = own.split('/');
+  const textParts = text.split('/');
+  if (everythingBelow ? textParts.length < patternParts.length : textParts.length !== patternParts.length) return false;
+  return patternParts.every((part, i) => matchesComponent(part, textParts[i]!));
+};
+
+const matchesComponent = (pattern: string, text: string): boolean => {
+  const pieces = pattern.split('*');
+  if (pieces.length === 1) return pattern === text;
+  const first = pieces[0]!;
+  const last = pieces.at(-1)!;
+  if (text.length < first.length + last.length || !text.startsWith(first) || !text.endsWith(last)) return false;
+  let at = first.length;
+  const end = text.length - last.length;
+  for (const piece of pieces.slice(1, -1)) {
+    const found = text.indexOf(piece, at);
+    if (found < 0 || found + piece.length > end) return false;
+    at = found + piece.length;
+  }
+  return true;
+};
+
+const ruleMatches = (rule: ServiceRule, facts: ServiceFacts): boolean =>
+  (rule.cgroup === undefined || matchesGlob(rule.cgroup, facts.cgroup)) &&
+  (rule.process === undefined || matchesComponent(rule.process, facts.process)) &&
+  (rule.port === undefined || rule.port === facts.port);
+
+/** The service's name: a rule's, else the systemd unit, else the container, else "name:port", else "". */
+export const nameService = (facts: ServiceFacts, rules: readonly ServiceRule[] = []): string => {
+  const rule = rules.find((candidate) => ruleMatches(candidate, facts));
+  if (rule !== undefined) return rule.name;
+  const { service } = identifyCgroup(facts.cgroup);
+  if (service !== '') return service;
+  return facts.process === '' ? '' : `${facts.process}:${facts.port}`;
+};
