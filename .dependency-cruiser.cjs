@@ -1,0 +1,86 @@
+/**
+ * The layers of docs/architecture.md, as an allow-list: whatever is not named here fails CI.
+ * Keys are folders (or files) below src/, values what they may import besides themselves and what `always` names.
+ */
+const always = ['base', 'model'];
+const layers = {
+  base: [],
+  model: [],
+  config: [],
+  kernel: [],
+  pcap: [],
+  tcp: [],
+  http: [],
+  redact: [],
+  exchange: [],
+  export: ['exchange', 'redact'],
+  query: ['exchange', 'redact', 'export'],
+  serve: ['query', 'config', 'redact', 'export', 'exchange'],
+  agent: ['kernel', 'pcap', 'tcp', 'http', 'exchange', 'redact', 'export', 'query', 'serve', 'config'],
+  attacher: ['kernel', 'redact'],
+  cli: ['agent', 'attacher', 'serve', 'query', 'config', 'export', 'redact', 'kernel'],
+};
+
+const rules = Object.entries(layers).map(([layer, may]) => ({
+  name: `layer-${layer}`,
+  comment: `src/${layer} may import ${[...(layer === 'base' ? [] : always), ...may].join(', ') || 'nothing'} (docs/architecture.md)`,
+  severity: 'error',
+  from: { path: `^src/${layer}/` },
+  to: {
+    path: '^src/',
+    pathNot: `^src/(${[layer, ...(layer === 'base' ? [] : layer === 'model' ? ['base'] : always), ...may].join('|')})/`,
+  },
+}));
+
+module.exports = {
+  forbidden: [
+    ...rules,
+    {
+      name: 'known-layer',
+      comment: 'A new folder below src/ needs its place among the layers above',
+      severity: 'error',
+      from: { path: '^src/', pathNot: `^src/(${Object.keys(layers).join('|')})/` },
+      to: {},
+    },
+    {
+      name: 'no-cycle',
+      comment: 'Two files that need each other are one file, or lack a third',
+      severity: 'error',
+      from: {},
+      to: { circular: true },
+    },
+    {
+      name: 'one-file-calls-c',
+      comment: 'A wrong signature crashes the process, so exactly one file declares them: src/kernel/ffi.ts',
+      severity: 'error',
+      from: { path: '^(src|test|bench|tools)/', pathNot: '^src/kernel/ffi\\.ts$' },
+      to: { path: '(^|/)node_modules/(koffi|@koromix)/' },
+    },
+    {
+      name: 'product-without-tests',
+      comment: 'What is published imports nothing that is not',
+      severity: 'error',
+      from: { path: '^src/', pathNot: '\\.test\\.ts$' },
+      to: { path: ['^(test|bench|tools)/', '\\.test\\.ts$'] },
+    },
+    {
+      name: 'product-without-dev-dependencies',
+      comment: 'The package is installed without them',
+      severity: 'error',
+      from: { path: '^src/', pathNot: ['\\.test\\.ts$', '^src/cli/demo/'] },
+      to: { dependencyTypes: ['npm-dev'], dependencyTypesNot: ['type-only'] },
+    },
+    {
+      name: 'resolvable',
+      severity: 'error',
+      from: {},
+      to: { couldNotResolve: true },
+    },
+  ],
+  options: {
+    doNotFollow: { path: 'node_modules' },
+    tsConfig: { fileName: 'tsconfig.json' },
+    tsPreCompilationDeps: true,
+    enhancedResolveOptions: { exportsFields: ['exports'], conditionNames: ['import', 'node', 'default'] },
+  },
+};
