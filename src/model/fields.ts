@@ -28,9 +28,14 @@ export class FieldLine {
   readonly raw: string;
   /** latin1, whitespace trimmed, folding replaced by one space; null: look in the block. */
   readonly value: string | null;
+  /** Which redaction policy filled the caches below; 0: none. Owned by redact/, which empties them when it is another's. */
+  policy = 0;
   /** Redacted value; owned by redact/. Only used when `value` is not null. */
   redacted: string | null = null;
-  /** JSON text of the redacted [name, value] pair; owned by export/log. Only used when `value` is not null. */
+  /**
+   * JSON text of the redacted [name, value] pair, or (value === null) of its beginning up to the value; owned by
+   * export/log, reached through redact/.
+   */
   json: string | null = null;
 
   constructor(name: HeaderName, raw: string, value: string | null) {
