@@ -15,17 +15,20 @@ export interface CgroupIdentity {
   readonly service: string;
 }
 
-/**
- * Names services before anything else does. Every condition that is given must hold; the first rule that matches wins.
- */
+/** Names services before anything else does (`services` of the configuration). The first rule that matches wins. */
 export interface ServiceRule {
   readonly name: string;
-  /** Cgroup path below the unified mount; `*` matches anything within one component, a trailing `/**` everything below. */
-  readonly cgroup?: string;
-  /** Process name (`comm`, at most 15 bytes); `*` matches anything. */
-  readonly process?: string;
-  /** The server's port, on both sides of the call. */
-  readonly port?: number;
+  /** Every condition that is given must hold. */
+  readonly match: {
+    /** The server's port, on both sides of the call. */
+    readonly port?: number | undefined;
+    /** Process name as in /proc/PID/comm. */
+    readonly process?: string | undefined;
+    /** systemd unit. */
+    readonly unit?: string | undefined;
+    /** Cgroup path below the unified mount; its descendants match too. */
+    readonly cgroup?: string | undefined;
+  };
 }
 
 /** What is known of one end of a connection when its service is named. */
@@ -128,36 +131,15 @@ export const identifyCgroup = (path: string): CgroupIdentity => {
   return NOTHING;
 };
 
-/** Matches `text` against a pattern whose `*` stands for any run of characters other than "/". Linear in both. */
-const matchesGlob = (pattern: string, text: string): boolean => {
-  const everythingBelow = pattern.endsWith('/**');
-  const own = everythingBelow ? pattern.slice(0, -3) : pattern;
-  const patternParts = own.split('/');
-  const textParts = text.split('/');
-  if (everythingBelow ? textParts.length < patternParts.length : textParts.length !== patternParts.length) return false;
-  return patternParts.every((part, i) => matchesComponent(part, textParts[i]!));
+const ruleMatches = ({ match }: ServiceRule, facts: ServiceFacts): boolean => {
+  const inside = match.cgroup === undefined || match.cgroup === '/' ? null : match.cgroup.replace(/\/+$/, '');
+  return (
+    (match.port === undefined || match.port === facts.port) &&
+    (match.process === undefined || match.process === facts.process) &&
+    (inside === null || facts.cgroup === inside || facts.cgroup.startsWith(`${inside}/`)) &&
+    (match.unit === undefined || match.unit === identifyCgroup(facts.cgroup).unit)
+  );
 };
-
-const matchesComponent = (pattern: string, text: string): boolean => {
-  const pieces = pattern.split('*');
-  if (pieces.length === 1) return pattern === text;
-  const first = pieces[0]!;
-  const last = pieces.at(-1)!;
-  if (text.length < first.length + last.length || !text.startsWith(first) || !text.endsWith(last)) return false;
-  let at = first.length;
-  const end = text.length - last.length;
-  for (const piece of pieces.slice(1, -1)) {
-    const found = text.indexOf(piece, at);
-    if (found < 0 || found + piece.length > end) return false;
-    at = found + piece.length;
-  }
-  return true;
-};
-
-const ruleMatches = (rule: ServiceRule, facts: ServiceFacts): boolean =>
-  (rule.cgroup === undefined || matchesGlob(rule.cgroup, facts.cgroup)) &&
-  (rule.process === undefined || matchesComponent(rule.process, facts.process)) &&
-  (rule.port === undefined || rule.port === facts.port);
 
 /** The service's name: a rule's, else the systemd unit, else the container, else "name:port", else "". */
 export const nameService = (facts: ServiceFacts, rules: readonly ServiceRule[] = []): string => {
