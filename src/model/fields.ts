@@ -1,5 +1,8 @@
 import { Memory } from '../base/memory.ts';
 
+/** Id of every name beyond the table's bound: such names compare by text. */
+export const OTHER_NAME_ID = 0;
+
 /**
  * A header field name, interned: compare by identity or `id`. Names beyond the table's bound share `OTHER_NAME_ID`
  * but keep their own text.
@@ -52,6 +55,9 @@ const NOTHING = Memory.alloc(0);
  * only when somebody asks. Reused: reset by `clear()`.
  */
 export class FieldBlock {
+  /** What `memory` is while the block needs none. */
+  static readonly NO_MEMORY = NOTHING;
+
   memory: Memory = NOTHING;
   readonly lines: FieldLine[] = [];
   /** Where line i's value lies in `memory`; used when `lines[i].value === null`. */
