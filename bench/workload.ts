@@ -1,0 +1,146 @@
+/**
+ * The work that every measurement shares: HTTP/1.1 keep-alive through nginx with one worker, wrk with 32 connections,
+ * heads of 12 and 15 fields (about 500 bytes), a request id never seen before on each call, bodies of 0 to 2 KB.
+ */
+import { writeFileSync } from 'node:fs';
+import type { Cgroup } from '../test/rig/cgroup.ts';
+import { Folder } from '../test/rig/folder.ts';
+import { answers, freePort } from '../test/rig/ports.ts';
+import { Program, must } from '../test/rig/program.ts';
+
+const BODIES = [0, 150, 700, 2_000];
+
+export interface WorkloadShape {
+  /** Fields of a request besides Host and the request id; 10 make 12 in all. */
+  readonly requestFields?: number;
+  /** Fields that nginx adds besides its own five; 10 make 15 in all. */
+  readonly responseFields?: number;
+  /** Bytes of response bodies, in turn. */
+  readonly bodies?: readonly number[];
+  /** nginx's access_log directive. */
+  readonly accessLog?: string;
+}
+
+const nginxConf = (port: number, folder: Folder, shape: WorkloadShape): string => {
+  const bodies = shape.bodies ?? BODIES;
+  const added = [
+    'X-Request-Id $http_x_request_id',
+    'X-Upstream-Time $msec',
+    'Cache-Control "no-store, max-age=0"',
+    'X-Content-Type-Options nosniff',
+    'Strict-Transport-Security "max-age=31536000; includeSubDomains"',
+    'Vary "Accept-Encoding, Origin"',
+    'X-RateLimit-Limit 5000',
+    'X-RateLimit-Remaining $connection_requests',
+    'Access-Control-Allow-Origin https://app.example',
+    'ETag "W/\\"5e2c-1899\\""',
+    ...Array.from({ length: 64 }, (_, i) => `X-Extra-Field-${i} "a constant value of field ${i}"`),
+  ].slice(0, shape.responseFields ?? 10);
+  const locations = bodies.map((size, i) => {
+    if (size <= 3_000) return `location /v1/items/${i} { default_type application/json; return 200 "${'x'.repeat(size)}"; }`;
+    writeFileSync(folder.file(`body-${i}`), 'x'.repeat(size));
+    return `location /v1/items/${i} { default_type application/json; try_files /body-${i} =500; }`;
+  });
+  return `
+daemon off; worker_processes 1; pid ${folder.file('nginx.pid')}; error_log ${folder.file('error.log')} warn;
+events { worker_connections 4096; }
+http {
+  access_log ${shape.accessLog ?? 'off'};
+  client_body_temp_path ${folder.file('body')}; proxy_temp_path ${folder.file('proxy')}; fastcgi_temp_path ${folder.file('f')};
+  uwsgi_temp_path ${folder.file('u')}; scgi_temp_path ${folder.file('s')};
+  log_format headers escape=json '{"ts":"$msec","method":"$request_method","uri":"$request_uri","status":$status,"bytes":$body_bytes_sent,"time":$request_time,"host":"$http_host","ua":"$http_user_agent","id":"$http_x_request_id","auth":"$http_authorization","accept":"$http_accept","client":"$remote_addr","port":"$remote_port"}';
+  keepalive_requests 1000000000; keepalive_timeout 600s; sendfile on; tcp_nopush off;
+  root ${folder.path};
+  server {
+    listen 127.0.0.1:${port} backlog=4096; 
+    ${added.map((field) => `add_header ${field} always;`).join('\n    ')}
+    ${locations.join('\n    ')}
+  }
+}`;
+};
+
+const wrkScript = (shape: WorkloadShape): string => {
+  const fields = [
+    ['User-Agent', 'bench-client/1.4 (linux; x86_64)'],
+    ['Accept', 'application/json'],
+    ['Accept-Encoding', 'gzip, deflate'],
+    ['Accept-Language', 'en-US,en;q=0.8'],
+    ['Authorization', 'Bearer not-a-real-token-0123456789'],
+    ['Content-Type', 'application/json'],
+    ['X-Api-Version', '2026-11-01'],
+    ['X-Client-Name', 'bench'],
+    ['Traceparent', '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01'],
+    ['Connection', 'keep-alive'],
+    ...Array.from({ length: 64 }, (_, i) => [`X-Extra-Field-${i}`, `a constant value of field ${i}`]),
+  ].slice(0, shape.requestFields ?? 10);
+  const bodies = (shape.bodies ?? BODIES).length;
+  return `
+local threads = 0
+function setup(thread) thread:set("tid", threads); threads = threads + 1 end
+function init(args)
+  n = 0
+  fixed = {}
+  for i = 0, ${bodies - 1} do
+    fixed[i] = "GET /v1/items/" .. i .. "?page=1 HTTP/1.1\\r\\nHost: 127.0.0.1:8080\\r\\n${fields.map(([k, v]) => `${k}: ${v}\\r\\n`).join('')}X-Request-Id: "
+  end
+end
+function request()
+  n = n + 1
+  return fixed[n % ${bodies}] .. string.format("%d-%08d-4c1e-9f", tid, n) .. "\\r\\n\\r\\n"
+end
+local counter = 0
+function done(summary, latency, requests)
+  io.write(string.format('{"requests":%d,"duration_us":%d,"errors":%d,"p50_us":%d,"p99_us":%d}\\n', summary.requests, summary.duration,
+    summary.errors.connect + summary.errors.read + summary.errors.write + summary.errors.status + summary.errors.timeout,
+    latency:percentile(50), latency:percentile(99)))
+end
+`;
+};
+
+export interface Load {
+  readonly requests: number;
+  readonly duration_us: number;
+  readonly errors: number;
+  readonly p50_us: number;
+  readonly p99_us: number;
+}
+
+/** nginx in `cgroup`, ready to be loaded. */
+export class Workload implements AsyncDisposable {
+  readonly port: number;
+  readonly folder: Folder;
+  readonly nginx: Program;
+
+  constructor(port: number, folder: Folder, nginx: Program) {
+    this.port = port;
+    this.folder = folder;
+    this.nginx = nginx;
+  }
+
+  static async start(cgroup: Cgroup, shape: WorkloadShape = {}): Promise<Workload> {
+    const port = await freePort();
+    const folder = new Folder();
+    await must(['chmod', '755', folder.path]);
+    writeFileSync(folder.file('nginx.conf'), nginxConf(port, folder, shape));
+    writeFileSync(folder.file('load.lua'), wrkScript(shape));
+    const nginx = new Program(['nginx', '-c', folder.file('nginx.conf')], { cgroup });
+    await nginx.until('listening', () => answers(port));
+    return new Workload(port, folder, nginx);
+  }
+
+  /** Saturates it for `seconds`; wrk runs outside the cgroup, so that each call is seen once. */
+  async load(seconds: number, connections = 32, options: { cgroup?: Cgroup } = {}): Promise<Load> {
+    const out = await must(
+      ['wrk', '-t1', `-c${connections}`, `-d${seconds}s`, '-s', this.folder.file('load.lua'), `http://127.0.0.1:${this.port}/`],
+      { ...options, timeoutMs: (seconds + 30) * 1000 },
+    );
+    const line = out.trim().split('\n').at(-1)!;
+    return JSON.parse(line) as Load;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.nginx.stop('SIGTERM');
+    await this.nginx[Symbol.asyncDispose]();
+    this.folder[Symbol.dispose]();
+  }
+}
