@@ -45,6 +45,8 @@ export class Connection {
   clientDirection: Direction | -1 = -1;
   start: ConnectionStart = 'joined';
   openedAt: number = UNSEEN;
+  /** Whose reset ended it: the direction in which the RST was sent, set before the streams' ends; -1: none seen. */
+  resetBy: Direction | -1 = -1;
   process: ProcessInfo | null = null;
   /** Systemd unit, container, or "name:port"; "" when nothing is known. */
   service = '';

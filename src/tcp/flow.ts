@@ -1,0 +1,77 @@
+import type { Connection } from '../model/connection.ts';
+import type { ConnectionDecoder } from '../model/stages.ts';
+import type { Reassembler } from './reassembly.ts';
+
+/** A connection in the tracker's table, and after its end what late segments are held against. */
+export class Flow {
+  readonly slot: number;
+  /** The source's number; 0 while only the addresses say which connection this is. */
+  id: number;
+  readonly connection: Connection;
+  readonly ingress: Reassembler;
+  readonly egress: Reassembler;
+  /** null after the end. */
+  decoder: ConnectionDecoder | null;
+  lastSeen: number;
+  /** `lastSeen` when it was put where it is in its list. */
+  listedAt: number;
+  /** In the tracker's set of connections that wait for a hole. */
+  waits = false;
+  previous: Flow | null = null;
+  next: Flow | null = null;
+
+  constructor(
+    slot: number,
+    id: number,
+    connection: Connection,
+    decoder: ConnectionDecoder,
+    streams: readonly [Reassembler, Reassembler],
+    now: number,
+  ) {
+    this.slot = slot;
+    this.id = id;
+    this.connection = connection;
+    this.decoder = decoder;
+    this.ingress = streams[0];
+    this.egress = streams[1];
+    this.lastSeen = now;
+    this.listedAt = now;
+  }
+}
+
+/** Flows in the order in which they were listed, so that moving one for each segment is not needed. */
+export class FlowList {
+  first: Flow | null = null;
+  #last: Flow | null = null;
+  size = 0;
+
+  append(flow: Flow): void {
+    flow.previous = this.#last;
+    flow.next = null;
+    flow.listedAt = flow.lastSeen;
+    if (this.#last === null) this.first = flow;
+    else this.#last.next = flow;
+    this.#last = flow;
+    this.size++;
+  }
+
+  /** The flow that was unused for longest; moves those that were used since they were listed. */
+  oldest(): Flow | null {
+    while (this.first !== null && this.first.lastSeen > this.first.listedAt) {
+      const flow = this.first;
+      this.remove(flow);
+      this.append(flow);
+    }
+    return this.first;
+  }
+
+  remove(flow: Flow): void {
+    if (flow.previous === null) this.first = flow.next;
+    else flow.previous.next = flow.next;
+    if (flow.next === null) this.#last = flow.previous;
+    else flow.next.previous = flow.previous;
+    flow.previous = null;
+    flow.next = null;
+    this.size--;
+  }
+}

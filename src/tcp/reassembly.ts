@@ -1,0 +1,585 @@
+/**
+ * One direction's bytes in order. The file's two halves: the fast path (the next segment, whole: handed on in place,
+ * nothing copied but its beginning into the history) and everything else, which may be slow but is bounded.
+ *
+ * A stream offset ("position") counts from the first known byte; it is a double, while sequence numbers wrap at 32 bits
+ * (RFC 9293 3.4). What is missing between the position and the next bytes that are there is a hole. A hole ends by its
+ * bytes coming late, or it is given up: at once when the kernel's own counts explain it, else by the bounds of
+ * ReassemblyLimits. The kernel's share of a hole is 'left_out', then 'ring_full' (the order inside is not known).
+ */
+import { UNSEEN } from '../base/clock.ts';
+import type { Memory } from '../base/memory.ts';
+import type { LossReason } from '../model/loss.ts';
+import { type Segment, TCP_FIN, TCP_RST, TCP_SYN } from '../model/segment.ts';
+import type { StreamEnd, StreamSink } from '../model/stages.ts';
+import type { ReassemblyContext } from './context.ts';
+import { NO_HISTORY } from './history.ts';
+import { CHUNK_OVERHEAD, Pending } from './pending.ts';
+
+/** Unexplained distance from the next expected byte beyond which a segment is not believed. */
+const DISTANCE_MAX = 64 * 1024 * 1024;
+/** A reset ends everything, so it is believed in a narrower range (RFC 5961 3.2 asks for the exact number). */
+const RESET_BEHIND_MAX = 64 * 1024;
+const RESET_AHEAD_MAX = 1024 * 1024;
+/** Segments outside DISTANCE_MAX that follow one another: after so many this is another connection. */
+const STRAYS_MAX = 4;
+/** Room before the first segment seen, for earlier ones that come later. */
+const JOIN_SLACK = 64 * 1024;
+const JOIN_SEGMENTS_MAX = 16;
+
+/** What a segment meant for the connection. */
+export const TAKEN = 0;
+/** A believable reset: both directions are over. */
+export const RESET = 1;
+/** The sequence numbers belong to another connection on the same addresses and ports. */
+export const FOREIGN = 2;
+export type Verdict = typeof TAKEN | typeof RESET | typeof FOREIGN;
+
+export class Reassembler {
+  /** The other direction; set once by `pair`. */
+  peer!: Reassembler;
+  /** Stream offset of the next byte to deliver. */
+  position = 0;
+  /** The sink has got its end; what comes now is counted and not used. */
+  ended = false;
+  /** Something waits (bytes beyond a hole, a FIN, an unknown start): `expire` has to be called as time passes. */
+  waiting = false;
+  /** The first byte of the stream is known from a SYN (or a SYN's acknowledgement). */
+  fromSyn = false;
+
+  readonly #context: ReassemblyContext;
+  readonly #sink: StreamSink;
+  readonly #causal: boolean;
+  /** Sequence number of `position`, as a signed 32-bit number. */
+  #nextSeq = 0;
+  #known = false;
+  /** Files: bytes have come, but the first one is not settled; positions are provisional. */
+  #joining = false;
+  #finSeen = false;
+  /** Where the stream ends, once `#finSeen`. */
+  #finAt = 0;
+  #pending: Pending | null = null;
+  /** When the present hole was noticed. */
+  #since: number = UNSEEN;
+  #leftOut = 0;
+  #lost = 0;
+  /** Highest position that the peer acknowledged. */
+  #ackedTo = 0;
+  #gapUnacked = 0;
+  #gapEnd = 0;
+  #history = NO_HISTORY;
+  #strayNext = 0;
+  #strays = 0;
+
+  constructor(context: ReassemblyContext, sink: StreamSink) {
+    this.#context = context;
+    this.#sink = sink;
+    this.#causal = context.limits.causal;
+  }
+
+  /** Two directions of one connection. */
+  static pair(context: ReassemblyContext, ingress: StreamSink, egress: StreamSink): [Reassembler, Reassembler] {
+    const a = new Reassembler(context, ingress);
+    const b = new Reassembler(context, egress);
+    a.peer = b;
+    b.peer = a;
+    return [a, b];
+  }
+
+  /** Memory held beyond holes, in bytes. */
+  get held(): number {
+    return this.#pending?.bytes ?? 0;
+  }
+
+  /** Bytes of the stream that wait beyond holes. */
+  get pendingLength(): number {
+    return this.#pending?.length ?? 0;
+  }
+
+  /**
+   * Takes a segment of this direction. `ack`: what `peer.acknowledged` said of it, -1 without ACK. A SYN must belong to
+   * this connection (`sameStart` tells).
+   */
+  segment(s: Segment, ack: number): Verdict {
+    if (
+      (s.seq | 0) === this.#nextSeq &&
+      this.#known &&
+      !this.waiting &&
+      !this.ended &&
+      (s.flags & (TCP_SYN | TCP_FIN | TCP_RST)) === 0 &&
+      s.captured === s.length &&
+      s.leftOut === 0 &&
+      s.lostBytes === 0 &&
+      !(this.#causal && this.#blocked(ack))
+    ) {
+      const length = s.length;
+      if (length > 0) this.#deliver(s.memory, s.offset, length, length, s.ts, ack);
+      return TAKEN;
+    }
+    return this.#slow(s, ack);
+  }
+
+  /** Whether a SYN with this sequence number can be the one that began this direction. */
+  sameStart(synSeq: number): boolean {
+    if (!this.#known) return true;
+    const first = this.position + ((synSeq + 1 - this.#nextSeq) | 0);
+    if (this.#joining) return first <= (this.#pending?.first()?.position ?? 0) && first > -DISTANCE_MAX;
+    return first === 0 || (!this.fromSyn && first < 0 && first > -DISTANCE_MAX && this.position < DISTANCE_MAX);
+  }
+
+  /** Whether a segment can still belong to this direction. */
+  near(seq: number): boolean {
+    const distance = (seq - this.#nextSeq) | 0;
+    return this.#known && distance >= -RESET_AHEAD_MAX && distance <= RESET_AHEAD_MAX;
+  }
+
+  /** The first byte has this sequence number: a SYN was seen, or the SYN+ACK that acknowledges it. */
+  startsAt(seq: number): void {
+    if (this.ended || this.fromSyn || (this.#known && !this.#joining)) return;
+    this.fromSyn = true;
+    if (this.#joining) this.#settleStart(this.position + ((seq - this.#nextSeq) | 0));
+    else {
+      this.#known = true;
+      this.#nextSeq = seq | 0;
+    }
+  }
+
+  /** The peer acknowledged up to `seq`; gives that as a position, -1 when this direction's numbers are not known yet. */
+  acknowledged(seq: number): number {
+    if (!this.#known) {
+      // A frame to put positions in; which byte is the first one is settled by what comes.
+      if (this.#causal && !this.ended) this.#join(seq);
+      return this.#known ? 0 : -1;
+    }
+    const from = Math.max(this.#ackedTo, this.position);
+    const ahead = (seq - (this.#nextSeq + (from - this.position))) | 0;
+    let at = from + ahead;
+    if (this.#finSeen && at > this.#finAt) at = this.#finAt;
+    if (ahead > DISTANCE_MAX || at < 0) return -1;
+    if (at > this.#ackedTo) {
+      this.#ackedTo = at;
+      if (this.#gapUnacked > 0 && at >= this.#gapEnd) {
+        this.#context.counters.ackedUnseen += this.#gapUnacked;
+        this.#gapUnacked = 0;
+      }
+    }
+    return at;
+  }
+
+  /** The kernel's word on bytes that no segment here will carry (with the socket's end). */
+  account(leftOut: number, lostBytes: number): void {
+    this.#leftOut += leftOut;
+    this.#lost += lostBytes;
+  }
+
+  /** Gives up what has waited too long; `now` in nanoseconds since the anchor, UNSEEN when there is no time. */
+  expire(now: number): void {
+    this.#settle(now);
+    while (this.waiting && this.#due(now)) {
+      if (this.#joining) this.#settleFirst();
+      else this.#force('gap', now);
+      this.#settle(now);
+    }
+  }
+
+  /** Delivers one thing that waits, hole or not; false when nothing does. */
+  #force(why: LossReason, now: number): boolean {
+    const first = this.#pending?.first();
+    if (first === undefined) {
+      if (!this.#finSeen || this.#finAt <= this.position) return false;
+      this.#giveUp(this.#finAt, why, now);
+      return true;
+    }
+    if (first.position > this.position) this.#giveUp(first.position, why, first.ts);
+    else if (!this.#causal || !this.#blocked(first.ack)) this.#shift();
+    else {
+      // The bytes that this one acknowledges are the ones that miss.
+      const peer = this.peer;
+      if (peer.#joining) peer.#settleFirst();
+      while (peer.position < first.ack && peer.#forceTo(first.ack, why, first.ts));
+      peer.#refresh();
+      this.#shift();
+    }
+    return true;
+  }
+
+  #forceTo(position: number, why: LossReason, now: number): boolean {
+    const first = this.#pending?.first();
+    if (first !== undefined && first.position <= this.position) this.#shift();
+    else {
+      const edge = Math.min(position, first?.position ?? position);
+      if (edge <= this.position) return false;
+      this.#giveUp(edge, why, now);
+    }
+    return true;
+  }
+
+  /**
+   * Both directions of a connection are over: everything that waits is delivered, oldest first, with gaps where bytes
+   * miss, then the ends.
+   */
+  static finish(a: Reassembler, b: Reassembler, how: StreamEnd, ts: number): void {
+    for (const r of [a, b]) if (r.#joining && !r.ended) r.#settleFirst();
+    a.#settle(ts);
+    for (;;) {
+      const x = a.ended ? undefined : a.#pending?.first();
+      const y = b.ended ? undefined : b.#pending?.first();
+      if (x === undefined && y === undefined) break;
+      const next = y === undefined || (x !== undefined && x.ts <= y.ts) ? a : b;
+      next.#force('gap', ts);
+      a.#settle(ts);
+    }
+    for (const r of [a, b]) {
+      if (!r.ended) r.#tail(ts);
+      r.#settle(ts);
+    }
+    for (const r of [a, b]) if (!r.ended) r.#end(how, ts);
+  }
+
+  /** Bytes after the last one seen that are known to have been sent. */
+  #tail(ts: number): void {
+    if (!this.#known) return;
+    let edge = this.position + this.#leftOut + this.#lost;
+    // One byte more than was seen may be the FIN's own number.
+    if (this.#ackedTo > this.position + 1 && this.#ackedTo > edge) edge = this.#ackedTo;
+    if (this.#finSeen) edge = this.#finAt;
+    if (edge > this.position) this.#giveUp(edge, 'gap', ts);
+  }
+
+  #slow(s: Segment, ack: number): Verdict {
+    const { counters, losses } = this.#context;
+    this.#leftOut += s.leftOut;
+    this.#lost += s.lostBytes;
+    if (this.ended) {
+      if (s.length > 0) this.#unusable(s.length);
+      return (s.flags & TCP_RST) !== 0 && this.#resets(s) ? RESET : TAKEN;
+    }
+    if ((s.flags & TCP_RST) !== 0) {
+      counters.unusable += s.length;
+      if (this.#resets(s)) return RESET;
+      losses.lose('out_of_window', 1, s.length);
+      return TAKEN;
+    }
+    const firstSeq = (s.flags & TCP_SYN) === 0 ? s.seq : s.seq + 1;
+    if ((s.flags & TCP_SYN) !== 0) this.startsAt(firstSeq);
+    if (!this.#known) {
+      if (s.length === 0 && (s.flags & TCP_FIN) === 0) return TAKEN;
+      if (this.#causal) this.#join(firstSeq);
+      else {
+        this.#known = true;
+        this.#nextSeq = (firstSeq - this.#leftOut - this.#lost) | 0;
+      }
+    }
+    // The kernel's counts tell how many times 2^32 bytes lie between.
+    const explained = this.#leftOut + this.#lost;
+    const unexplained = (firstSeq - this.#nextSeq - explained) | 0;
+    if (unexplained > DISTANCE_MAX || unexplained < -DISTANCE_MAX) return this.#stray(s, firstSeq);
+    this.#strays = 0;
+    const position = this.position + explained + unexplained;
+    if ((s.flags & TCP_FIN) !== 0 && !this.#finSeen && position + s.length >= this.position) {
+      this.#finSeen = true;
+      this.#finAt = position + s.length;
+    }
+    if (s.length > 0) this.#place(s, position, ack);
+    const fresh = s.leftOut + s.lostBytes > 0;
+    if (fresh && !this.#joining) this.#explain(position, s.ts);
+    this.#settle(s.ts);
+    if (this.waiting) {
+      if (this.#since === UNSEEN) this.#since = s.ts;
+      this.expire(s.ts);
+    }
+    return TAKEN;
+  }
+
+  #resets(s: Segment): boolean {
+    if (!this.#known || this.#joining) return true;
+    const distance = (s.seq - this.#nextSeq - this.#leftOut - this.#lost) | 0;
+    const near = (s.seq - this.#nextSeq) | 0;
+    const believable = (d: number): boolean => d >= -RESET_BEHIND_MAX && d <= RESET_AHEAD_MAX;
+    return believable(distance) || believable(near);
+  }
+
+  #stray(s: Segment, firstSeq: number): Verdict {
+    if (s.length === 0) return TAKEN;
+    this.#strays = (firstSeq | 0) === this.#strayNext ? this.#strays + 1 : 1;
+    this.#strayNext = (firstSeq + s.length) | 0;
+    if (this.#strays >= STRAYS_MAX) return FOREIGN;
+    this.#unusable(s.length);
+    this.#context.losses.lose('out_of_window', 1, s.length);
+    return TAKEN;
+  }
+
+  /** Files: `seq` gets position 0 for now, with room before it. */
+  #join(seq: number): void {
+    this.#known = true;
+    this.#joining = true;
+    this.#nextSeq = (seq - JOIN_SLACK) | 0;
+    this.position = -JOIN_SLACK;
+    this.#ackedTo = -JOIN_SLACK;
+    this.waiting = true;
+  }
+
+  /** The stream begins at what was position `first`. */
+  #settleStart(first: number): void {
+    this.#joining = false;
+    this.#nextSeq = (this.#nextSeq + (first - this.position)) | 0;
+    this.position = 0;
+    this.#ackedTo = Math.max(0, this.#ackedTo - first);
+    if (this.#finSeen) this.#finAt = Math.max(0, this.#finAt - first);
+    const pending = this.#pending;
+    pending?.rebase(first);
+    this.peer.#pending?.rebaseAcks(first);
+    for (let chunk = pending?.first(); chunk !== undefined && chunk.position < 0; chunk = pending?.first()) {
+      this.#unusable(chunk.length);
+      this.#drop();
+    }
+    this.#refresh();
+  }
+
+  /** The stream begins at the first byte that is there. */
+  #settleFirst(): number {
+    const first = this.#pending?.first()?.position ?? (this.#finSeen ? this.#finAt : 0);
+    this.#settleStart(first);
+    return first;
+  }
+
+  /** Whether data that acknowledges `ack` has to wait for the other direction. One byte too much may be a FIN. */
+  #blocked(ack: number): boolean {
+    const peer = this.peer;
+    if (ack <= peer.position + 1 || peer.ended) return false;
+    if (!peer.#joining) return true;
+    const first = peer.#pending?.first();
+    return first !== undefined && first.position < ack;
+  }
+
+  /** Puts a segment's payload, which begins at `position`, where it belongs. */
+  #place(s: Segment, position: number, ack: number): void {
+    const { memory, ts } = s;
+    let offset = s.offset;
+    let captured = s.captured;
+    let at = position;
+    let left = s.length;
+    if (this.#finSeen && at + left > this.#finAt) {
+      const kept = Math.max(0, this.#finAt - at);
+      this.#unusable(left - kept);
+      left = kept;
+      captured = Math.min(captured, kept);
+    }
+    while (left > 0) {
+      let n = left;
+      if (at < this.position && !this.#joining) {
+        n = Math.min(left, this.position - at);
+        this.#repeated(memory, offset, Math.min(n, captured), at, n);
+      } else {
+        const first = this.#pending?.first();
+        const next = at === this.position && !this.#joining;
+        if (next && first !== undefined) n = Math.min(left, first.position - at);
+        if (next && n > 0 && !(this.#causal && this.#blocked(ack))) {
+          this.#deliver(memory, offset, Math.min(n, captured), n, ts, ack);
+          this.#drain();
+        } else if (this.#context.held + captured + CHUNK_OVERHEAD > this.#context.limits.totalBytes) {
+          at -= this.#makeWay(at, ts);
+          const chunk = this.#pending?.first();
+          n = this.position === at ? Math.min(left, chunk === undefined ? left : chunk.position - at) : 0;
+          if (n > 0) this.#deliver(memory, offset, Math.min(n, captured), n, ts, ack);
+          else if (this.position === at) this.#shift();
+        } else {
+          this.#hold(memory, offset, captured, at, left, ts, ack);
+          n = left;
+        }
+      }
+      at += n;
+      left -= n;
+      offset += Math.min(n, captured);
+      captured = Math.max(0, captured - n);
+    }
+  }
+  /** No memory for more: delivers what is held before `at`, holes given up. Returns by how much positions moved. */
+  #makeWay(at: number, ts: number): number {
+    let by = 0;
+    if (this.#joining) {
+      by = Math.min(at, this.#pending?.first()?.position ?? at);
+      this.#settleStart(by);
+    }
+    while (this.position < at - by) this.#forceTo(at - by, 'reassembly_limit', ts);
+    return by;
+  }
+
+  #deliver(memory: Memory, offset: number, captured: number, length: number, ts: number, ack: number): void {
+    const { counters, history } = this.#context;
+    const position = this.position;
+    this.position = position + length;
+    this.#nextSeq = (this.#nextSeq + length) | 0;
+    if (captured > 0) {
+      this.#history = history.append(this.#history, position, memory, offset, captured);
+      counters.delivered += captured;
+      this.#sink.data(memory, offset, captured, position, ts, ack);
+    }
+    if (captured < length) this.#cut(position + captured, length - captured, ts);
+  }
+
+  #cut(position: number, length: number, ts: number): void {
+    const { counters, cutReason, losses } = this.#context;
+    counters.cut += length;
+    if (cutReason !== 'left_out') losses.lose(cutReason, 1, length);
+    this.#sink.gap(position, length, cutReason, ts);
+  }
+
+  /** Bytes at a position that is behind: nothing to deliver, but they should be what they were. */
+  #repeated(memory: Memory, offset: number, captured: number, at: number, length: number): void {
+    const { counters, losses, history } = this.#context;
+    const before = Math.min(length, Math.max(0, -at));
+    if (before > 0) {
+      counters.unusable += before;
+      if (!this.fromSyn) losses.lose('joined_midstream', 1, before);
+    }
+    counters.duplicate += length - before;
+    // A keep-alive probe carries one byte of garbage that was acknowledged before (RFC 9293 3.8.4).
+    if (captured <= before || (length === 1 && at === this.position - 1)) return;
+    const differ = history.conflicts(this.#history, at + before, memory, offset + before, captured - before);
+    if (differ > 0) losses.lose('overlap_conflict', 1, differ);
+  }
+
+  #hold(memory: Memory, offset: number, captured: number, at: number, length: number, ts: number, ack: number): void {
+    const { counters, losses } = this.#context;
+    this.#pending ??= new Pending();
+    const pending = this.#pending;
+    const { bytes, length: had } = pending;
+    const differ = pending.insert(memory, offset, captured, at, length, ts, ack);
+    counters.duplicate += length - (pending.length - had);
+    this.#context.held += pending.bytes - bytes;
+    if (differ > 0) losses.lose('overlap_conflict', 1, differ);
+    this.waiting = true;
+  }
+
+  /** Delivers the first chunk that waits, which is the next one. */
+  #shift(): void {
+    const chunk = this.#pending?.first();
+    if (chunk === undefined) return;
+    this.#drop();
+    this.#deliver(chunk.memory, chunk.offset, chunk.captured, chunk.length, chunk.ts, chunk.ack);
+    this.#since = this.#pending?.first()?.ts ?? this.#since;
+  }
+
+  #drop(): void {
+    const pending = this.#pending;
+    if (pending === null) return;
+    const { bytes } = pending;
+    pending.shift();
+    this.#context.held -= bytes - pending.bytes;
+  }
+
+  /** Delivers what is next and waits for nothing any more. */
+  #drain(): boolean {
+    const pending = this.#pending;
+    if (pending === null || this.#joining) return false;
+    let progress = false;
+    for (;;) {
+      const first = pending.first();
+      if (first === undefined || first.position > this.position || (this.#causal && this.#blocked(first.ack))) break;
+      this.#shift();
+      progress = true;
+    }
+    return progress;
+  }
+
+  /** Delivers what can be delivered in both directions: each may free the other. */
+  #settle(ts: number): void {
+    const peer = this.peer;
+    let progress = true;
+    while (progress) {
+      this.#drain();
+      progress = peer.waiting && peer.#drain();
+      if (this.#finSeen) this.#endByFin(ts);
+      if (peer.#finSeen) peer.#endByFin(ts);
+    }
+    this.#refresh();
+    if (peer.waiting) peer.#refresh();
+  }
+
+  #endByFin(ts: number): void {
+    if (!this.ended && !this.#joining && this.position >= this.#finAt) this.#end('fin', ts);
+  }
+
+  #refresh(): void {
+    const pending = this.#pending;
+    if (pending !== null && pending.count === 0) this.#pending = null;
+    this.waiting = !this.ended && (this.#joining || this.#pending !== null || this.#finSeen);
+    if (!this.waiting) this.#since = UNSEEN;
+  }
+
+  /** Whether what waits has waited long enough. */
+  #due(now: number): boolean {
+    const { limits } = this.#context;
+    const pending = this.#pending;
+    const first = pending?.first();
+    if (this.#joining && first === undefined) return false;
+    if (pending !== null) {
+      const segments = this.#joining ? JOIN_SEGMENTS_MAX : limits.holeSegments;
+      if (pending.bytes > limits.holeBytes || pending.count > segments) return true;
+    }
+    if (now < this.#since) this.#since = now;
+    const age = now === UNSEEN || this.#since === UNSEEN ? 0 : now - this.#since;
+    const hole = first === undefined || first.position > this.position;
+    const seen = this.#joining || !hole || this.#ackedTo >= (first?.position ?? this.#finAt);
+    const bound = seen ? limits.ackedHoleNs : limits.holeNs;
+    return age >= bound;
+  }
+
+  /** Gives up the bytes up to `edge`: the kernel's share by its own reasons, the rest by `why`. */
+  #giveUp(edge: number, why: LossReason, ts: number): void {
+    const hole = edge - this.position;
+    const leftOut = Math.min(this.#leftOut, hole);
+    const ringFull = Math.min(this.#lost, hole - leftOut);
+    const rest = hole - leftOut - ringFull;
+    this.#leftOut -= leftOut;
+    this.#lost -= ringFull;
+    if (this.#ackedTo >= edge) this.#context.counters.ackedUnseen += hole;
+    else {
+      this.#gapUnacked += hole;
+      this.#gapEnd = edge;
+    }
+    if (rest > 0) this.#context.losses.lose(why, 1, rest);
+    this.#skip(leftOut, 'left_out', ts);
+    this.#skip(ringFull, 'ring_full', ts);
+    this.#skip(rest, why, ts);
+    // What the counts say beyond the hole were repetitions.
+    if (this.#pending === null || this.#pending.count === 0) {
+      this.#leftOut = 0;
+      this.#lost = 0;
+    }
+  }
+
+  #skip(length: number, why: LossReason | 'left_out', ts: number): void {
+    if (length <= 0) return;
+    const position = this.position;
+    this.position = position + length;
+    this.#nextSeq = (this.#nextSeq + length) | 0;
+    this.#sink.gap(position, length, why, ts);
+  }
+
+  /** Gives up the hole at once when the kernel's counts, which came with a segment at `position`, cover it. */
+  #explain(position: number, ts: number): void {
+    for (;;) {
+      const edge = this.#pending?.first()?.position ?? (this.#finSeen ? Math.max(position, this.#finAt) : position);
+      const hole = edge - this.position;
+      if (hole <= 0 || hole > this.#leftOut + this.#lost) return;
+      this.#giveUp(edge, 'gap', ts);
+      this.#drain();
+    }
+  }
+
+  #unusable(length: number): void {
+    this.#context.counters.unusable += length;
+  }
+
+  #end(how: StreamEnd, ts: number): void {
+    this.ended = true;
+    while (this.#pending !== null && this.#pending.count > 0) {
+      this.#unusable(this.#pending.first()!.length);
+      this.#drop();
+    }
+    this.#refresh();
+    this.#sink.end(how, ts);
+  }
+}
