@@ -1,0 +1,253 @@
+/**
+ * What may leave memory. A view stands in front of an exchange and redacts each part when somebody asks for it: what
+ * nobody prints costs nothing, and a header line that connections repeat is redacted once.
+ *
+ * The views are made here alone, and only they carry the brand: `stats`, `export` and every log take
+ * `Redacted<Exchange>`, so an exchange that was not redacted does not compile into them. A view is as short-lived as the
+ * exchange behind it (see ExchangeSink): use it during the call.
+ */
+import type { Brand } from '../base/brand.ts';
+import type { Connection } from '../model/connection.ts';
+import type { Exchange, Outcome, Protocol } from '../model/exchange.ts';
+import { type FieldBlock, type FieldLine, HeaderName } from '../model/fields.ts';
+import type { LossMark } from '../model/loss.ts';
+import type { Message, MessageEnd } from '../model/message.ts';
+import type { RedactionPolicy } from './policy.ts';
+
+export type Redacted<T extends Exchange | Message | FieldBlock> = Brand<
+  T extends Exchange ? ExchangeView : T extends Message ? MessageView : FieldsView,
+  'redacted'
+>;
+
+/** Header fields or trailers in wire order, duplicates kept. */
+class FieldsView {
+  readonly #policy: RedactionPolicy;
+  #block!: FieldBlock;
+
+  constructor(policy: RedactionPolicy) {
+    this.#policy = policy;
+  }
+
+  /** For redacted.ts alone. */
+  bind(block: FieldBlock): Redacted<FieldBlock> {
+    this.#block = block;
+    return this as unknown as Redacted<FieldBlock>;
+  }
+
+  get count(): number {
+    return this.#block.count;
+  }
+
+  /** Line i's name in the case that was sent. */
+  raw(i: number): string {
+    const line = this.#block.lines[i]!;
+    return this.#policy.name(line.name, line.raw);
+  }
+
+  /** Line i's name in lower case. */
+  lower(i: number): string {
+    const name = this.#block.lines[i]!.name;
+    return this.#policy.name(name, name.lower);
+  }
+
+  /** Line i's value, latin1 code points. */
+  value(i: number): string {
+    const line = this.#own(i);
+    if (line.value === null) return this.#policy.value(line.name, this.#block.value(i));
+    line.redacted ??= this.#policy.value(line.name, line.value);
+    return line.redacted;
+  }
+
+  /** Index of the first line named `lower` at or after `from`, or -1. */
+  find(lower: string, from = 0): number {
+    return this.#block.find(lower, from);
+  }
+
+  /** Value of the first line named `lower`, or null. */
+  get(lower: string): string | null {
+    const i = this.find(lower);
+    return i < 0 ? null : this.value(i);
+  }
+
+  /** Whether line i's value is shared by all blocks that repeat it, so that work on it can be kept. */
+  shared(i: number): boolean {
+    return this.#block.lines[i]!.value !== null;
+  }
+
+  /** What `keep` stored for line i under this policy, or null. */
+  kept(i: number): string | null {
+    return this.#own(i).json;
+  }
+
+  /** Stores text made from line i's redacted name (and value, when it is shared) for all blocks that repeat the line. */
+  keep(i: number, text: string): void {
+    this.#own(i).json = text;
+  }
+
+  /** Line i, with its caches emptied when another policy filled them. */
+  #own(i: number): FieldLine {
+    const line = this.#block.lines[i]!;
+    if (line.policy !== this.#policy.id) {
+      line.policy = this.#policy.id;
+      line.redacted = null;
+      line.json = null;
+    }
+    return line;
+  }
+}
+
+class MessageView {
+  readonly #policy: RedactionPolicy;
+  readonly #fields: FieldsView;
+  readonly #trailers: FieldsView;
+  #message!: Message;
+  #target: string | null = null;
+
+  constructor(policy: RedactionPolicy) {
+    this.#policy = policy;
+    this.#fields = new FieldsView(policy);
+    this.#trailers = new FieldsView(policy);
+  }
+
+  /** For redacted.ts alone. */
+  bind(message: Message): Redacted<Message> {
+    this.#message = message;
+    this.#target = null;
+    return this as unknown as Redacted<Message>;
+  }
+
+  get version(): number {
+    return this.#message.version;
+  }
+  get method(): string {
+    return this.#policy.method(this.#message.method);
+  }
+  get target(): string {
+    this.#target ??= this.#policy.target(this.#message.target);
+    return this.#target;
+  }
+  get status(): number {
+    return this.#message.status;
+  }
+  get reason(): string {
+    return this.#policy.text(this.#message.reason);
+  }
+  get streamId(): number {
+    return this.#message.streamId;
+  }
+  get fields(): Redacted<FieldBlock> {
+    return this.#fields.bind(this.#message.fields);
+  }
+  get trailers(): Redacted<FieldBlock> | null {
+    const trailers = this.#message.trailers;
+    return trailers === null ? null : this.#trailers.bind(trailers);
+  }
+  get headBytes(): number {
+    return this.#message.headBytes;
+  }
+  get bodyBytes(): number {
+    return this.#message.bodyBytes;
+  }
+  get firstByteAt(): number {
+    return this.#message.firstByteAt;
+  }
+  get lastByteAt(): number {
+    return this.#message.lastByteAt;
+  }
+  get end(): MessageEnd {
+    return this.#message.end;
+  }
+}
+
+export interface RedactedInterim {
+  readonly status: number;
+  /** Nanoseconds since the anchor, or UNSEEN. */
+  readonly at: number;
+  readonly fields: ReadonlyArray<readonly [name: string, value: string]>;
+}
+
+const NO_INTERIM: readonly RedactedInterim[] = [];
+/** Endpoint templates remembered; there are few, and the route tree is bounded itself. */
+const ROUTES_MAX = 4_096;
+
+class ExchangeView {
+  readonly #policy: RedactionPolicy;
+  readonly #request: MessageView;
+  readonly #response: MessageView;
+  readonly #routes = new Map<string, string>();
+  #exchange!: Exchange;
+
+  constructor(policy: RedactionPolicy) {
+    this.#policy = policy;
+    this.#request = new MessageView(policy);
+    this.#response = new MessageView(policy);
+  }
+
+  /** For redacted.ts alone. */
+  bind(exchange: Exchange): Redacted<Exchange> {
+    this.#exchange = exchange;
+    if (exchange.request !== null) this.#request.bind(exchange.request);
+    if (exchange.response !== null) this.#response.bind(exchange.response);
+    return this as unknown as Redacted<Exchange>;
+  }
+
+  get connection(): Connection {
+    return this.#exchange.connection;
+  }
+  get ordinal(): number {
+    return this.#exchange.ordinal;
+  }
+  get protocol(): Protocol {
+    return this.#exchange.protocol;
+  }
+  get upgrade(): string {
+    const upgrade = this.#exchange.upgrade;
+    return upgrade === '' ? upgrade : this.#policy.text(upgrade);
+  }
+  get request(): Redacted<Message> | null {
+    return this.#exchange.request === null ? null : (this.#request as unknown as Redacted<Message>);
+  }
+  get response(): Redacted<Message> | null {
+    return this.#exchange.response === null ? null : (this.#response as unknown as Redacted<Message>);
+  }
+  get interim(): readonly RedactedInterim[] {
+    const interim = this.#exchange.interim;
+    return interim.length === 0
+      ? NO_INTERIM
+      : interim.map(({ status, at, fields }) => ({ status, at, fields: fields.map((pair) => this.#pair(pair)) }));
+  }
+  get outcome(): Outcome {
+    return this.#exchange.outcome;
+  }
+  get inFlight(): number {
+    return this.#exchange.inFlight;
+  }
+  get anomalies(): number {
+    return this.#exchange.anomalies;
+  }
+  get losses(): readonly Readonly<LossMark>[] {
+    return this.#exchange.losses;
+  }
+  get route(): string {
+    const route = this.#exchange.route;
+    if (route === '') return route;
+    let shown = this.#routes.get(route);
+    if (shown === undefined) {
+      if (this.#routes.size >= ROUTES_MAX) this.#routes.clear();
+      shown = this.#policy.target(route);
+      this.#routes.set(route, shown);
+    }
+    return shown;
+  }
+
+  #pair([raw, value]: readonly [string, string]): readonly [string, string] {
+    const name = new HeaderName(0, raw.toLowerCase());
+    return [this.#policy.name(name, raw), this.#policy.value(name, value)];
+  }
+}
+
+/** Makes the one view of a pipeline; the result of a call is valid until the next one. */
+export function redactor(policy: RedactionPolicy): (exchange: Exchange) => Redacted<Exchange> {
+  const view = new ExchangeView(policy);
+  return (exchange) => view.bind(exchange);
+}
