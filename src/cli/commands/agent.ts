@@ -1,0 +1,40 @@
+/** How commands that ask a running agent say that it did not answer. */
+import { EXIT, fail } from '../../base/failure.ts';
+import { defaultSocketPath } from '../../config/paths.ts';
+import { AgentClient, type ClientFailure, type ClientResult } from '../../serve/client.ts';
+import { failFilter } from './settings.ts';
+
+export const connect = (socket: string | undefined): AgentClient => new AgentClient(socket ?? defaultSocketPath());
+
+/** The answer, or the end of the command with what went wrong and what to do. */
+export function answered<T>(client: AgentClient, result: ClientResult<T>): T {
+  if (result.ok) return result.value;
+  return failClient(client.socketPath, result);
+}
+
+function failClient(path: string, failure: ClientFailure): never {
+  switch (failure.kind) {
+    case 'absent':
+      return fail(
+        EXIT.MACHINE,
+        `no agent is running at ${path}`,
+        'start one: headwater run (another socket: --socket PATH)',
+      );
+    case 'denied':
+      return fail(
+        EXIT.MACHINE,
+        `no permission to use the agent's socket ${path}`,
+        'run this command as the user who runs the agent: sudo headwater ...',
+      );
+    case 'bad_filter':
+      return failFilter(failure.filter);
+    case 'refused':
+      return fail(EXIT.MACHINE, `the agent refused: ${failure.message}`);
+    case 'broken':
+      return fail(
+        EXIT.MACHINE,
+        `the agent at ${path} does not answer: ${failure.message}`,
+        'see whether it is alive: ss -xlp | grep headwater',
+      );
+  }
+}

@@ -1,0 +1,196 @@
+/** Every command, option and argument. Help, completions, the man page and docs/cli.md are made from these definitions. */
+import { Argument, Command, InvalidArgumentError, Option } from 'commander';
+import { parseDuration, parseListen } from '../config/units.ts';
+import { packageVersion } from './version.ts';
+
+/** What `run` was told by flags. */
+export interface RunFlags {
+  readonly config?: string;
+  readonly cgroup?: readonly string[];
+  readonly log?: string;
+  readonly filter?: string;
+  readonly listen?: string;
+  readonly statsOnly?: true;
+  /** Nanoseconds. */
+  readonly window?: number;
+  readonly socket?: string;
+}
+
+export interface TailFlags {
+  readonly json?: true;
+  readonly headers?: true;
+  readonly filter?: string;
+  readonly socket?: string;
+}
+
+export interface ReplayFlags {
+  readonly config?: string;
+  readonly format: 'ndjson' | 'har';
+  readonly redact: boolean;
+  readonly filter?: string;
+}
+
+export interface StatusFlags {
+  readonly json?: true;
+  readonly socket?: string;
+}
+
+export const SHELLS = ['bash', 'zsh', 'fish'] as const;
+export type Shell = (typeof SHELLS)[number];
+
+const SUMMARY = 'Logs the headers of every HTTP call on this host, and says exactly what it saw and what it missed.';
+
+const socketOption = () =>
+  new Option('--socket <path>', 'unix socket of the agent (default: headwater.sock in the runtime directory)');
+const filterOption = () => new Option('--filter <cel>', 'only calls that match, for example: response.code >= 500');
+const jsonOption = (what: string) => new Option('--json', what);
+
+const collect = (value: string, before: readonly string[] = []): string[] => [...before, value];
+
+function durationArgument(text: string): number {
+  const ns = parseDuration(text);
+  if (ns === null || ns < 1e9) throw new InvalidArgumentError('expected a duration of 1s or more, such as 60s.');
+  return ns;
+}
+
+function listenArgument(text: string): string {
+  if (parseListen(text) === null) throw new InvalidArgumentError('expected ADDR:PORT, such as 127.0.0.1:9464.');
+  return text;
+}
+
+/** Commander's errors take several lines ("error: ...", "(Did you mean ...?)"): make them one. */
+const usageLine = (text: string): string =>
+  text
+    .trim()
+    .replace(/^error: /, '')
+    .replaceAll('\n', ' ');
+
+export function buildProgram(): Command {
+  const program = new Command('headwater');
+  // Inherited by the commands, so it comes first: mistakes end with one line and the exit code of main.ts.
+  program
+    .description(SUMMARY)
+    .exitOverride()
+    .configureOutput({ outputError: (text, write) => write(`headwater: ${usageLine(text)}\n`) })
+    .helpCommand(false)
+    .version(packageVersion(), '-V, --version', 'print the version');
+
+  program
+    .command('run')
+    .description('capture in the foreground until SIGINT or SIGTERM, then write the ledger to stderr')
+    .addOption(new Option('--config <file>', 'configuration (YAML; flags win over it)'))
+    .addOption(
+      new Option(
+        '--cgroup <dir>',
+        'observe this cgroup only; repeatable (default: the whole unified hierarchy)',
+      ).argParser(collect),
+    )
+    .addOption(new Option('--log <file>', "write the header log here ('-': standard output)"))
+    .addOption(filterOption())
+    .addOption(
+      new Option('--listen <addr:port>', 'serve /healthz, /readyz and /metrics here').argParser(listenArgument),
+    )
+    .addOption(new Option('--stats-only', 'no record of a single call leaves memory'))
+    .addOption(
+      new Option('--window <duration>', 'window over which rates are computed (default: 60s)').argParser(
+        durationArgument,
+      ),
+    )
+    .addOption(socketOption())
+    .action(async (flags: RunFlags) => {
+      const { run } = await import('./commands/run.ts');
+      process.exitCode = await run(flags);
+    });
+
+  program
+    .command('replay')
+    .description("read capture files (pcap, pcapng, also compressed; '-' is stdin) through the same pipeline")
+    .argument('<file...>', 'capture files')
+    .addOption(new Option('--config <file>', 'configuration (YAML; flags win over it)'))
+    .addOption(new Option('--format <format>', 'how calls are printed').choices(['ndjson', 'har']).default('ndjson'))
+    .addOption(new Option('--no-redact', 'show credentials'))
+    .addOption(filterOption())
+    .action(async (files: string[], flags: ReplayFlags) => {
+      const { replay } = await import('./commands/replay.ts');
+      process.exitCode = await replay(files, flags);
+    });
+
+  program
+    .command('tail')
+    .description('show live calls of the running agent, one line a call')
+    .addOption(jsonOption('print header log lines (NDJSON)'))
+    .addOption(new Option('--headers', 'print the header fields below each call').conflicts('json'))
+    .addOption(filterOption())
+    .addOption(socketOption())
+    .action(async (flags: TailFlags) => {
+      const { tail } = await import('./commands/tail.ts');
+      process.exitCode = await tail(flags);
+    });
+
+  program
+    .command('status')
+    .description('show what the running agent sees and misses, and what it costs')
+    .addOption(jsonOption('print JSON'))
+    .addOption(socketOption())
+    .action(async (flags: StatusFlags) => {
+      const { status } = await import('./commands/status.ts');
+      process.exitCode = await status(flags);
+    });
+
+  program
+    .command('why')
+    .description('show what is seen of a process, port or URL, what is not, the reason, and what to do')
+    .argument('<target>', 'process id, port, or URL')
+    .addOption(jsonOption('print JSON'))
+    .addOption(socketOption())
+    .action(async (target: string, flags) => {
+      const { whyCommand } = await import('./why/main.ts');
+      process.exitCode = await whyCommand(target, flags);
+    });
+
+  program
+    .command('doctor')
+    .description('check whether this machine can run Headwater; exit code 1 when something blocks')
+    .addOption(jsonOption('print JSON'))
+    .action(async (flags) => {
+      const { doctorCommand } = await import('./doctor/main.ts');
+      process.exitCode = await doctorCommand(flags);
+    });
+
+  program
+    .command('demo')
+    .description('run a real gateway, fake providers, real clients and the agent on this machine, in their own cgroup')
+    .action(async () => {
+      const { demoCommand } = await import('./demo/main.ts');
+      process.exitCode = await demoCommand({});
+    });
+
+  const config = program.command('config').description('work with configuration files').helpCommand(false);
+  config
+    .command('check')
+    .description('check a configuration file; every mistake is named with its line and column')
+    .argument('<file>', 'configuration file (YAML)')
+    .action(async (file: string) => {
+      const { configCheck } = await import('./commands/config-check.ts');
+      process.exitCode = configCheck(file);
+    });
+
+  program
+    .command('completion')
+    .description('print a completion script for a shell')
+    .addArgument(new Argument('<shell>', 'shell').choices(SHELLS))
+    .action(async (shell: Shell) => {
+      const { completionScript } = await import('./docs/completion.ts');
+      process.stdout.write(completionScript(buildProgram(), shell));
+    });
+
+  program
+    .command('man')
+    .description('print the manual page (roff): headwater man | man -l -')
+    .action(async () => {
+      const { manPage } = await import('./docs/man.ts');
+      process.stdout.write(manPage(buildProgram()));
+    });
+
+  return program;
+}

@@ -1,0 +1,148 @@
+/** `headwater status` as text: the ledger first, because every other number is worth only what the ledger says. Pure. */
+
+import { formatSize } from '../../config/units.ts';
+import type { LossTotal } from '../../model/loss.ts';
+import type { AgentStatus, CaptureLedger, StatusLedger } from '../../model/status.ts';
+import { count, duration, percent, uptime } from './numbers.ts';
+import { cut, type Look, paint, safe } from './terminal.ts';
+
+const LABEL_WIDTH = 13;
+
+export function statusText(status: AgentStatus, look: Look): string {
+  const sections: ReadonlyArray<readonly [string, readonly string[]]> = [
+    [
+      'agent',
+      [
+        `headwater ${safe(status.version)}, ${status.ready ? 'ready' : 'STARTING: not capturing yet'}, running for ${uptime(status.uptime_s)}`,
+      ],
+    ],
+    ['ledger', ledgerLines(status.ledger, look)],
+    ['traffic', trafficLines(status.ledger.captured)],
+    ['rates', [rateLine(status)]],
+    ['connections', [connectionLine(status)]],
+    ['scope', scopeLines(status)],
+    ['ring', [ringLine(status)]],
+    ['processes', processLines(status)],
+    ['programs', programLines(status)],
+    ['maps', mapLines(status)],
+    [
+      'tail',
+      [
+        `${count(status.tail.viewers)} viewers, ${count(status.tail.sent)} lines sent, ${count(status.tail.lost)} lost to slow viewers`,
+      ],
+    ],
+    ['listening on', status.listeners.map(safe)],
+  ];
+  return sections
+    .filter(([, lines]) => lines.length > 0)
+    .map(([label, lines]) => lines.map((line, i) => row(i === 0 ? label : '', line, look)).join(''))
+    .join('');
+}
+
+function row(label: string, line: string, look: Look): string {
+  // Painted text is short by construction; only plain text is cut.
+  const shown = line.includes('\u001b') ? line : cut(line, look.width - LABEL_WIDTH);
+  return `${paint(label.padEnd(LABEL_WIDTH), 'bold', look)}${shown}\n`;
+}
+
+/** "captured N of M, lost K, because ...". */
+function ledgerLines(ledger: StatusLedger, look: Look): string[] {
+  const lost = ledger.requests.lost;
+  const offered = ledger.exchanges + lost;
+  const head = `captured ${count(ledger.exchanges)} of ${count(offered)} calls (${percent(ledger.exchanges, offered)}), lost ${count(lost)}`;
+  if (ledger.losses.length === 0) return [paint(`${head}; nothing is missing`, 'green', look)];
+  return [`${head}; missing, because:`, ...table(ledger.losses.map(lossRow))];
+}
+
+const lossRow = (loss: LossTotal): string[] => [
+  `  ${loss.reason}`,
+  `${count(loss.count)}x`,
+  loss.bytes === 0 ? '' : formatSize(loss.bytes),
+];
+
+const CLASS_NAMES: ReadonlyArray<readonly [keyof CaptureLedger, string]> = [
+  ['seen', 'seen'],
+  ['copied', '  copied to the pipeline'],
+  ['window', '  left out: beyond the window'],
+  ['not_http', '  left out: not HTTP'],
+  ['shed', '  left out: under pressure'],
+  ['lost', '  lost: ring full'],
+];
+
+const trafficLines = (captured: CaptureLedger): string[] =>
+  table(
+    CLASS_NAMES.map(([key, name]) => [
+      name,
+      `${count(captured[key].segments)} segments`,
+      formatSize(captured[key].bytes),
+    ]),
+  );
+
+function rateLine({ rates }: AgentStatus): string {
+  const { exchanges_per_s: calls, segments_per_s: segments, bytes_per_s: bytes, losses_per_s: losses } = rates;
+  return `${rate(calls)} calls/s, ${rate(segments)} segments/s, ${formatSize(Math.round(bytes))}/s, ${rate(losses)} losses/s (last ${uptime(rates.window_s)})`;
+}
+
+const rate = (perSecond: number): string =>
+  perSecond >= 10 || perSecond === 0 ? count(perSecond) : perSecond.toFixed(1);
+
+function connectionLine({ connections }: AgentStatus): string {
+  const guesses = Object.entries(connections.by_guess).filter(([, n]) => n > 0);
+  const detail = guesses.map(([guess, n]) => `${count(n)} ${safe(guess)}`).join(', ');
+  return `${count(connections.open)} open${detail === '' ? '' : ` (${detail})`}, ${count(connections.total)} in all`;
+}
+
+const scopeLines = ({ cgroups }: AgentStatus): string[] =>
+  cgroups.map(({ path, attached }) => `${safe(path)}${attached ? '' : '  NOT ATTACHED'}`);
+
+const ringLine = ({ ring }: AgentStatus): string =>
+  `${formatSize(ring.used_bytes)} of ${formatSize(ring.size_bytes)} used (${fill(ring.used_bytes, ring.size_bytes)}), peak ${formatSize(ring.peak_bytes)} (${fill(ring.peak_bytes, ring.size_bytes)})`;
+
+const fill = (used: number, size: number): string => `${size === 0 ? 0 : Math.round((used / size) * 100)} %`;
+
+const processLines = ({ processes, uptime_s: up }: AgentStatus): string[] =>
+  table(
+    processes.map(({ role, pid, cpu_s: cpu, rss_bytes: rss }) => [
+      role,
+      `pid ${pid}`,
+      `${cpu.toFixed(2)} s CPU`,
+      up > 0 ? `${((cpu / up) * 100).toFixed(2)} % of a core` : '',
+      formatSize(rss),
+    ]),
+  );
+
+const programLines = ({ programs }: AgentStatus): string[] =>
+  table(
+    programs.map(({ name, variant, run_count: runs, avg_ns: ns }) => [
+      safe(name),
+      safe(variant),
+      runs === null ? 'runs not measured' : `${count(runs)} runs`,
+      ns === null || runs === 0 ? '' : `${duration(ns)} each`,
+    ]),
+  );
+
+const mapLines = ({ maps }: AgentStatus): string[] =>
+  table(
+    maps.map(({ name, type, entries, max_entries: max }) => [
+      safe(name),
+      safe(type),
+      entries === null
+        ? `at most ${count(max)} entries`
+        : `${count(entries)} of ${count(max)} entries (${fill(entries, max)})`,
+    ]),
+  );
+
+/** Columns as wide as their widest cell; numbers keep their place because each column is padded on one side. */
+function table(rows: ReadonlyArray<readonly string[]>): string[] {
+  const widths: number[] = [];
+  for (const cells of rows)
+    cells.forEach((cell, i) => {
+      widths[i] = Math.max(widths[i] ?? 0, cell.length);
+    });
+  return rows.map((cells) =>
+    cells
+      .map((cell, i) => (i === 0 ? cell.padEnd(widths[i]!) : cell.padStart(widths[i]!)))
+      .join('  ')
+      .trimEnd(),
+  );
+}

@@ -1,0 +1,54 @@
+/** What the agent answers to local commands over its unix socket. */
+import type { Server, ServerResponse } from 'node:http';
+import type { StatusSource } from '../model/status.ts';
+import { compileFilter } from '../query/filter.ts';
+import { readOnlyServer, sendError, sendJson } from './http.ts';
+import type { TailHub } from './tail.ts';
+
+/** Live state for `why`; its shape is a matter between the agent and `cli/why`. */
+export type WhySource = () => Promise<object>;
+
+export interface ApiOptions {
+  readonly status: StatusSource;
+  /** null: the agent hands out no record of a single call (`stats_only`). */
+  readonly tail: TailHub | null;
+  readonly why: WhySource;
+}
+
+/** GET /healthz, /v1/status[?programs=1], /v1/tail[?filter=CEL], /v1/why. */
+export function apiServer(options: ApiOptions): Server {
+  return readOnlyServer(async (url, request, response) => {
+    switch (url.pathname) {
+      case '/healthz':
+        return sendJson(response, 200, { status: 'ok' });
+      case '/v1/status':
+        return sendJson(
+          response,
+          200,
+          await options.status.status({ programs: url.searchParams.get('programs') === '1' }),
+        );
+      case '/v1/why':
+        return sendJson(response, 200, await options.why());
+      case '/v1/tail':
+        return tail(options.tail, url.searchParams.get('filter'), request.method === 'HEAD', response);
+      default:
+        return sendError(response, 404, 'not_found', `there is nothing at ${url.pathname}`);
+    }
+  });
+}
+
+function tail(hub: TailHub | null, text: string | null, headOnly: boolean, response: ServerResponse): void {
+  const compiled = text === null ? null : compileFilter(text);
+  if (hub === null) {
+    sendError(response, 403, 'stats_only', 'the agent runs with stats_only: no record of a single call leaves it');
+  } else if (hub.full) {
+    sendError(response, 503, 'too_many_viewers', 'too many viewers are connected already');
+  } else if (compiled?.ok === false) {
+    sendError(response, 400, 'bad_filter', compiled.error.message, { filter: compiled.error });
+  } else {
+    response.writeHead(200, { 'content-type': 'application/x-ndjson', 'cache-control': 'no-store' });
+    response.flushHeaders();
+    if (headOnly) response.end();
+    else hub.join(response, compiled === null ? null : compiled.filter);
+  }
+}

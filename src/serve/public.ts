@@ -1,0 +1,71 @@
+/** The TCP listener (`--listen`): health, readiness, metrics. Loopback is open; any other address needs a token. */
+import { createHash, timingSafeEqual } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import type { IncomingMessage, Server } from 'node:http';
+import { BlockList, isIP } from 'node:net';
+import type { StatusSource } from '../model/status.ts';
+import { readOnlyServer, sendError, sendJson, sendText } from './http.ts';
+import { metricsText, OPENMETRICS_TYPE } from './metrics.ts';
+
+const TOKEN_LENGTH_MIN = 16;
+
+const LOOPBACK = new BlockList();
+LOOPBACK.addSubnet('127.0.0.0', 8, 'ipv4');
+LOOPBACK.addAddress('::1', 'ipv6');
+
+/** True when only this machine can reach `host`. A name other than localhost may resolve to anything: false. */
+export function isLoopback(host: string): boolean {
+  const family = isIP(host);
+  if (family === 0) return host === 'localhost';
+  return LOOPBACK.check(host, family === 4 ? 'ipv4' : 'ipv6');
+}
+
+export type TokenResult =
+  | { readonly ok: true; readonly token: string }
+  | { readonly ok: false; readonly message: string };
+
+/** Reads a token file: one line. */
+export function readToken(file: string): TokenResult {
+  let text: string;
+  try {
+    text = readFileSync(file, 'utf8').trim();
+  } catch (error) {
+    return { ok: false, message: `token_file ${file} cannot be read: ${(error as Error).message}` };
+  }
+  if (text.length < TOKEN_LENGTH_MIN || /[^\x21-\x7e]/.test(text)) {
+    return {
+      ok: false,
+      message: `token_file ${file} must hold one line of ${TOKEN_LENGTH_MIN} or more visible ASCII characters`,
+    };
+  }
+  return { ok: true, token: text };
+}
+
+/** GET /healthz, /readyz, /metrics. `token` null: no authorization (loopback only; the caller sees to that). */
+export function publicServer(status: StatusSource, token: string | null): Server {
+  const expected = token === null ? null : digest(token);
+  return readOnlyServer(async (url, request, response) => {
+    if (expected !== null && !timingSafeEqual(digest(bearer(request)), expected)) {
+      response.setHeader('www-authenticate', 'Bearer realm="headwater"');
+      return sendError(response, 401, 'unauthorized', 'send the token as "Authorization: Bearer TOKEN"');
+    }
+    switch (url.pathname) {
+      case '/healthz':
+        return sendJson(response, 200, { status: 'ok' });
+      case '/readyz':
+        return status.ready()
+          ? sendJson(response, 200, { status: 'ready' })
+          : sendJson(response, 503, { status: 'starting' });
+      case '/metrics':
+        return sendText(response, 200, OPENMETRICS_TYPE, metricsText(await status.status({ programs: false })));
+      default:
+        return sendError(response, 404, 'not_found', `there is nothing at ${url.pathname}`);
+    }
+  });
+}
+
+/** Equal lengths for the comparison, whatever was sent. */
+const digest = (text: string): Buffer => createHash('sha256').update(text).digest();
+
+const bearer = (request: IncomingMessage): string =>
+  /^Bearer +(\S+)$/i.exec(request.headers.authorization ?? '')?.[1] ?? '';
