@@ -1,0 +1,159 @@
+/**
+ * What became of a call. Read top to bottom, the first row that holds decides:
+ *
+ * | Request            | Response                | Connection                              | Outcome |
+ * |--------------------|-------------------------|-----------------------------------------|---------|
+ * | framing contradicts itself, in either message                        |  any          | protocol_error |
+ * | over the queue limit, or its response was not captured               |  any          | truncated |
+ * | part not captured  | none, or whole          | any                                     | truncated |
+ * | FIN before its end | none, or begun after it | any                                     | truncated (short_body) |
+ * | RST before its end | none                    | reset by the client                     | client_abort |
+ * | RST before its end | none                    | reset by the server                     | reset_before_headers |
+ * | any                | none, or its head cut   | table full, connection given up         | truncated |
+ * | whole              | none                    | client gave up first (FIN later than a half-close, RST), or the limit passed | timeout |
+ * | any                | head cut by the end     | client reset it or gave up first        | client_abort |
+ * | any                | none, or its head cut   | server closed or reset it               | reset_before_headers |
+ * | any                | none                    | capture ended                           | open |
+ * | any                | 101, or 2xx to CONNECT  | any                                     | upgraded |
+ * | not sent at all    | whole                   | any                                     | protocol_error; complete if 408 (RFC 9110 15.5.9) |
+ * | not captured       | whole                   | any                                     | truncated |
+ * | whole              | whole, bytes of the call missing | any                            | truncated |
+ * | whole              | whole, begun after the limit     | any                            | timeout |
+ * | whole              | whole, by framing or by FIN      | any, also reset afterwards     | complete |
+ * | cut short by the early response | whole      | any                                     | complete (early_response) |
+ * | still being sent   | whole                   | capture ended                           | open |
+ * | any                | FIN before its end      | client gave up first                    | client_abort |
+ * | any                | FIN before its end      | otherwise                               | truncated (short_body) |
+ * | any                | RST before its end      | reset by the client                     | client_abort |
+ * | any                | RST before its end      | reset by the server                     | reset_in_body |
+ * | any                | part not captured       | any                                     | truncated |
+ * | any                | still being sent        | capture ended                           | open |
+ *
+ * So a client that goes away is `timeout` while it waits for the first byte and `client_abort` while it sends or
+ * receives a body (contract.md, statistics.md).
+ */
+
+import { unreachable } from '../base/assert.ts';
+import { UNSEEN } from '../base/clock.ts';
+import type { Outcome } from '../model/exchange.ts';
+import { ANOMALY_BIT, type Message } from '../model/message.ts';
+import type { Pending } from './pending.ts';
+
+/** A FIN this soon after the request's last byte says "I have sent all" (shutdown), not "I give up" (close). */
+const HALF_CLOSE_NS_MAX = 5_000_000;
+
+/** How the connection ended, as far as it did. */
+export interface Closing {
+  /** Whose FIN came first. */
+  firstFin: 'client' | 'server' | null;
+  /** When the client's FIN came; UNSEEN when it did not, or without a time. */
+  clientFinAt: number;
+  /** A FIN of the server came, first or not. */
+  serverFin: boolean;
+  /** Whose RST came first. */
+  resetBy: 'client' | 'server' | null;
+  /** No more bytes of this direction come, for whatever reason. */
+  clientEnded: boolean;
+  serverEnded: boolean;
+  /** The connection table was full. */
+  evicted: boolean;
+}
+
+/** Nothing ended yet. */
+export const STILL_OPEN: Readonly<Closing> = Object.freeze({
+  firstFin: null,
+  clientFinAt: UNSEEN,
+  serverFin: false,
+  resetBy: null,
+  clientEnded: false,
+  serverEnded: false,
+  evicted: false,
+});
+
+/** A message with one of these cannot be trusted to end where it seems to (RFC 9112 6.1, 6.3, 7.1). */
+const FRAMING_CONFLICTS =
+  ANOMALY_BIT.content_length_and_transfer_encoding |
+  ANOMALY_BIT.differing_content_lengths |
+  ANOMALY_BIT.bad_content_length |
+  ANOMALY_BIT.bad_chunk_size |
+  ANOMALY_BIT.bad_chunk_end |
+  ANOMALY_BIT.transfer_encoding_in_http10;
+
+/**
+ * Decides the outcome of `p`, whose anomalies and losses are already gathered. `timedOut`: it waited longer than the
+ * limit. Messages that are still open are taken as cut by the connection's end.
+ */
+export function outcomeOf(p: Pending, closing: Readonly<Closing>, timedOut: boolean): Outcome {
+  const { request, response } = p;
+  if (request?.end === 'error' || response?.end === 'error') return 'protocol_error';
+  if (p.cut === 'error') return 'protocol_error';
+  if ((p.anomalies & FRAMING_CONFLICTS) !== 0) return 'protocol_error';
+  if (p.overflow || p.unanswered) return 'truncated';
+  if (response === null) return withoutResponse(p, closing, timedOut);
+  switch (response.end) {
+    case 'switched':
+      return 'upgraded';
+    case 'framed':
+    case 'fin':
+      return wholeResponse(p, closing, timedOut);
+    case 'short':
+      return gaveUp(request, closing) ? 'client_abort' : 'truncated';
+    case 'lost':
+      return 'truncated';
+    case 'rst':
+      return closing.resetBy === 'client' ? 'client_abort' : 'reset_in_body';
+    case 'open':
+      if (closing.evicted) return 'truncated';
+      if (closing.resetBy === null) return 'open';
+      return closing.resetBy === 'client' ? 'client_abort' : 'reset_in_body';
+    default:
+      return unreachable(response.end);
+  }
+}
+
+function withoutResponse(p: Pending, closing: Readonly<Closing>, timedOut: boolean): Outcome {
+  const { request } = p;
+  if (request === null || request.end === 'lost' || request.end === 'short' || closing.evicted || p.cut === 'lost') {
+    return 'truncated';
+  }
+  const whole = request.end === 'framed' || request.end === 'fin' || request.end === 'switched';
+  if (!whole) {
+    if (closing.resetBy === 'client') return 'client_abort';
+    return closing.resetBy === 'server' || closing.serverFin ? 'reset_before_headers' : 'open';
+  }
+  if (timedOut || closing.resetBy === 'client' || gaveUp(request, closing)) {
+    return p.responseSeen ? 'client_abort' : 'timeout';
+  }
+  return closing.resetBy === 'server' || closing.serverFin ? 'reset_before_headers' : 'open';
+}
+
+function wholeResponse(p: Pending, closing: Readonly<Closing>, timedOut: boolean): Outcome {
+  const { request } = p;
+  if (request === null) {
+    if ((p.anomalies & ANOMALY_BIT.response_without_request) === 0) return p.ghost ? 'timeout' : 'truncated';
+    return p.response?.status === 408 ? 'complete' : 'protocol_error';
+  }
+  const early = (p.anomalies & ANOMALY_BIT.early_response) !== 0;
+  if (request.end === 'lost' || (request.end === 'short' && !early)) return 'truncated';
+  if (request.end === 'open') {
+    if (closing.evicted) return 'truncated';
+    if (closing.clientEnded && closing.firstFin === null && closing.resetBy === null) return 'open';
+  }
+  if (bytesMissing(p)) return 'truncated';
+  return timedOut ? 'timeout' : 'complete';
+}
+
+/** A retransmission that differs misses nothing, and bodies left out under pressure are still counted by their framing. */
+function bytesMissing(p: Pending): boolean {
+  for (const { reason } of p.losses) {
+    if (reason !== 'overlap_conflict' && reason !== 'shed_body' && reason !== 'queue_limit') return true;
+  }
+  return false;
+}
+
+/** The client closed first, and later than one that only says that it has sent everything. */
+function gaveUp(request: Message | null, closing: Readonly<Closing>): boolean {
+  if (closing.firstFin !== 'client' || request === null) return false;
+  if (closing.clientFinAt === UNSEEN || request.lastByteAt === UNSEEN) return true;
+  return closing.clientFinAt - request.lastByteAt > HALF_CLOSE_NS_MAX;
+}

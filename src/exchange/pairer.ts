@@ -1,0 +1,386 @@
+/**
+ * Pairs the messages of one connection into exchanges. waiting.ts says which request a response answers, outcome.ts what
+ * became of the call; this file decides when an exchange is ready:
+ *
+ *   - both messages ended, and an end by FIN or RST is known to be whose (closed());
+ *   - the direction that should bring the rest has ended;
+ *   - the response ended before the request (early_response) and the request does not end within the limit;
+ *   - no response within `lateNs`. Past `timeoutNs` the call is a timeout, but a slow model's answer after a minute is
+ *     still worth one whole record, so it is awaited that much longer.
+ *
+ * An exchange is given to the sink once, then its messages go back to their pool. A message whose exchange is out
+ * before the parser ended it goes back when it ends.
+ */
+import { UNSEEN } from '../base/clock.ts';
+import type { Connection } from '../model/connection.ts';
+import type { Interim } from '../model/exchange.ts';
+import type { LossSink } from '../model/loss.ts';
+import { ANOMALY_BIT, type Message } from '../model/message.ts';
+import type { MessagePool } from '../model/pool.ts';
+import type { ExchangeSink, MessageSink, StreamEnd } from '../model/stages.ts';
+import { type Closing, outcomeOf, STILL_OPEN } from './outcome.ts';
+import { type Pending, PendingPool } from './pending.ts';
+import { type Unanswered, Waiting } from './waiting.ts';
+
+export interface PairerLimits {
+  /** A final response that begins later than this after the request's last byte is a timeout, in ns. */
+  readonly timeoutNs: number;
+  /** A call without a response is logged this long after the request's last byte, in ns; >= timeoutNs. */
+  readonly lateNs: number;
+  /** Requests of one connection that wait for their responses. */
+  readonly pendingMax: number;
+  /** Interim responses kept for each call, and the head bytes of all of them. */
+  readonly interimMax: number;
+  readonly interimBytesMax: number;
+}
+
+export const PAIRER_LIMITS: PairerLimits = {
+  timeoutNs: 60e9,
+  lateNs: 600e9,
+  pendingMax: 1024,
+  interimMax: 16,
+  interimBytesMax: 16 * 1024,
+};
+
+/** What all pairers of a pipeline have in common. */
+export class PairerShared {
+  readonly exchangeSink: ExchangeSink;
+  readonly messagePool: Pick<MessagePool, 'give'>;
+  /** Only what the pairing itself gives up is counted here; bytes are counted by whoever missed them. */
+  readonly losses: LossSink;
+  readonly limits: PairerLimits;
+  readonly pending = new PendingPool();
+
+  constructor(
+    exchangeSink: ExchangeSink,
+    messagePool: Pick<MessagePool, 'give'>,
+    losses: LossSink,
+    limits: PairerLimits = PAIRER_LIMITS,
+  ) {
+    this.exchangeSink = exchangeSink;
+    this.messagePool = messagePool;
+    this.losses = losses;
+    this.limits = limits;
+  }
+}
+
+export class Pairer implements MessageSink, Unanswered {
+  readonly #connection: Connection;
+  readonly #shared: PairerShared;
+  readonly #waiting = new Waiting(this);
+  #started = false;
+  /** Its request is being received. */
+  #receiving: Pending | null = null;
+  /** Its response is under way, or began with interim ones. Waits in the queue too, if its request was seen. */
+  #answering: Pending | null = null;
+  /** The message that #answering was found for. */
+  #matched: Message | null = null;
+  /** Its response has ended, something else is still to come. Not in the queue. */
+  #held: Pending | null = null;
+  /** Messages that the parser still fills although their exchange is out. */
+  #lateRequest: Message | null = null;
+  #lateResponse: Message | null = null;
+  #closing: Closing | null = null;
+
+  constructor(connection: Connection, shared: PairerShared) {
+    this.#connection = connection;
+    this.#shared = shared;
+  }
+
+  head(message: Message): void {
+    if (message.kind === 'request') this.#beginRequest(message);
+    else this.#beginResponse(message);
+  }
+
+  interim(message: Message): void {
+    const p = this.#match(message);
+    const { limits, losses } = this.#shared;
+    if (p.interim.length >= limits.interimMax || p.interimBytes + message.headBytes > limits.interimBytesMax) {
+      p.lose('queue_limit', message.headBytes);
+      losses.lose('queue_limit', 1, message.headBytes);
+    } else {
+      p.interimBytes += message.headBytes;
+      p.interim = [...p.interim, copyInterim(message)];
+    }
+    p.anomalies |= message.anomalies;
+    p.loseAllOf(message);
+    this.#matched = null;
+    const end = message.endOffset >= 0 ? message.endOffset : message.startOffset + message.headBytes;
+    this.#waiting.responseEnded(end, false, p.request !== null);
+  }
+
+  end(message: Message): void {
+    if (message.kind === 'request') this.#endRequest(message);
+    else this.#endResponse(message);
+  }
+
+  requestFor(response: Message): Message | null {
+    return this.#match(response).request;
+  }
+
+  /**
+   * The direction of `by` ended. Call it after the parser was told, once for each direction; for a reset, the direction
+   * of the end that sent it first.
+   */
+  closed(by: 'client' | 'server', how: StreamEnd, ts: number): void {
+    this.#closing ??= { ...STILL_OPEN };
+    const closing = this.#closing;
+    if (by === 'client') closing.clientEnded = true;
+    else closing.serverEnded = true;
+    if (how === 'fin') {
+      closing.firstFin ??= by;
+      if (by === 'client') closing.clientFinAt = ts;
+      else closing.serverFin = true;
+    } else if (how === 'rst') closing.resetBy ??= by;
+    else if (how === 'evicted') closing.evicted = true;
+    if (closing.clientEnded && closing.serverEnded) this.#finish(ts);
+    else this.#settle(ts);
+  }
+
+  /** Time passes: call it about once a second with the time of the source. */
+  tick(now: number): void {
+    const { timeoutNs, lateNs } = this.#shared.limits;
+    const held = this.#held;
+    if (held !== null && waited(held, held.response, now) > timeoutNs) this.#emitHeld(now);
+    for (let p = this.#waiting.first; p !== null; p = p.next) {
+      if (!p.requestDone || p.responseSeen || p.ghost) continue;
+      if (waited(p, p.request, now) <= lateNs) break;
+      this.#publish(p, now, true);
+      p.haunt(++this.#connection.exchanges);
+    }
+  }
+
+  unanswered(p: Pending, bytes: number): void {
+    if (p === this.#answering) {
+      this.#answering = null;
+      this.#matched = null;
+    }
+    if (p.ghost) {
+      this.#shared.pending.give(p);
+      return;
+    }
+    p.unanswered = true;
+    p.lose('gap', bytes);
+    p.leave();
+    if (p.requestDone) this.#emit(p, UNSEEN);
+  }
+
+  #start(): void {
+    this.#started = true;
+    if (this.#connection.start === 'opened') this.#waiting.opened();
+  }
+
+  #take(): Pending {
+    const p = this.#shared.pending.take(this.#connection);
+    p.ordinal = ++this.#connection.exchanges;
+    return p;
+  }
+
+  #beginRequest(request: Message): Pending {
+    if (!this.#started) this.#start();
+    const p = this.#take();
+    p.request = request;
+    p.enter(this.#connection.load);
+    const { limits, losses } = this.#shared;
+    if (this.#waiting.count < limits.pendingMax) this.#waiting.push(p, request, this.#answering !== null);
+    else {
+      p.overflow = true;
+      p.lose('queue_limit', 0);
+      losses.lose('queue_limit', 1, 0);
+      this.#waiting.skip(request);
+    }
+    this.#receiving = p;
+    return p;
+  }
+
+  #endRequest(request: Message): void {
+    if (request === this.#lateRequest) {
+      this.#lateRequest = null;
+      this.#waiting.requestEnded(request.endOffset, request.end === 'lost');
+      this.#shared.messagePool.give(request);
+      return;
+    }
+    const receiving = this.#receiving;
+    const p = receiving !== null && receiving.request === request ? receiving : this.#beginRequest(request);
+    this.#receiving = null;
+    p.requestDone = true;
+    p.endOffset = request.endOffset;
+    this.#waiting.requestEnded(request.endOffset, request.end === 'lost');
+    if (p.overflow || p.unanswered) this.#emit(p, UNSEEN);
+    else if (p === this.#held) this.#settleHeld(request.lastByteAt);
+    else if (this.#closing !== null) this.#settle(request.lastByteAt);
+  }
+
+  /** The exchange that `response` belongs to: one that waits, or a new one without a request. */
+  #match(response: Message): Pending {
+    if (response === this.#matched) return this.#answering!;
+    if (!this.#started) this.#start();
+    this.#matched = response;
+    const before = this.#answering;
+    if (before !== null && before.request === null && !before.ghost) return before;
+    const found = this.#waiting.match(response);
+    this.#answering = found ?? this.#unasked(response);
+    return this.#answering;
+  }
+
+  #unasked(response: Message): Pending {
+    const p = this.#take();
+    this.#waiting.explain(p, response);
+    return p;
+  }
+
+  #beginResponse(response: Message): Pending {
+    const p = this.#match(response);
+    p.response = response;
+    p.responseBegun = true;
+    p.responseSeen = true;
+    return p;
+  }
+
+  #endResponse(response: Message): void {
+    if (response === this.#lateResponse) {
+      this.#lateResponse = null;
+      this.#waiting.responseEnded(response.endOffset, response.end === 'lost', false);
+      this.#shared.messagePool.give(response);
+      return;
+    }
+    const p = this.#match(response);
+    const queued = p === this.#waiting.first;
+    this.#answering = null;
+    this.#matched = null;
+    this.#waiting.responseEnded(response.endOffset, response.end === 'lost', queued);
+    p.responseSeen = true;
+    p.leave();
+    if (!p.responseBegun) this.#cutHead(p, response);
+    else p.responseDone = true;
+    if (queued) this.#waiting.shift();
+    if (p.request !== null && !p.requestDone && p.responseDone && isWhole(response)) {
+      p.anomalies |= ANOMALY_BIT.early_response;
+    }
+    if (this.#held !== null) this.#emitHeld(response.lastByteAt);
+    this.#held = p;
+    this.#settleHeld(response.lastByteAt);
+  }
+
+  /** Its response ended before the head was complete: what was seen of it is not a response yet. */
+  #cutHead(p: Pending, response: Message): void {
+    const { losses, messagePool } = this.#shared;
+    p.cut = response.end;
+    p.anomalies |= response.anomalies;
+    p.loseAllOf(response);
+    if (p.request === null && response.losses.length === 0) {
+      losses.lose('desync', 1, Math.max(0, response.endOffset - response.startOffset));
+    }
+    messagePool.give(response);
+  }
+
+  /** Emits what the ends of the directions have decided. */
+  #settle(ts: number): void {
+    this.#settleHeld(ts);
+    if (this.#closing === null || !this.#closing.serverEnded) return;
+    for (let p = this.#waiting.first; p !== null && p.requestDone && !p.responseSeen; p = this.#waiting.first) {
+      this.#waiting.shift();
+      this.#emit(p, ts);
+    }
+  }
+
+  #settleHeld(ts: number): void {
+    const p = this.#held;
+    if (p === null) return;
+    const closing = this.#closing ?? STILL_OPEN;
+    if (p.request !== null && !p.requestDone) return;
+    // The capture or the connection's place in the table ended first: which of them is about to be told.
+    if (p.request?.end === 'open' && !closing.clientEnded) return;
+    const end = p.cut ?? p.response!.end;
+    const closes = end === 'rst' || end === 'short' || end === 'open';
+    if (!closes || closing.serverEnded || closing.resetBy !== null) this.#emitHeld(ts);
+  }
+
+  #emitHeld(ts: number): void {
+    const p = this.#held!;
+    this.#held = null;
+    this.#emit(p, ts);
+  }
+
+  /** Nothing more comes. */
+  #finish(ts: number): void {
+    if (this.#held !== null) this.#emitHeld(ts);
+    const answering = this.#answering;
+    if (answering !== null && answering !== this.#waiting.first) this.#emit(answering, ts);
+    for (let p = this.#waiting.first; p !== null; p = this.#waiting.first) {
+      this.#waiting.shift();
+      this.#emit(p, ts);
+    }
+    if (this.#receiving !== null) this.#emit(this.#receiving, ts);
+  }
+
+  #emit(p: Pending, now: number): void {
+    // Neither message can be shown: nothing to tell but its losses, which are counted.
+    if (p.request !== null || p.response !== null) this.#publish(p, now, false);
+    if (p === this.#answering) {
+      this.#answering = null;
+      this.#matched = null;
+    }
+    this.#shared.pending.give(p);
+  }
+
+  /** Hands the exchange to the sink and its messages back. `late`: no response came within any limit. */
+  #publish(p: Pending, now: number, late: boolean): void {
+    const { request, response } = p;
+    const { exchangeSink, messagePool, limits } = this.#shared;
+    p.leave();
+    if (request !== null) {
+      p.anomalies |= request.anomalies;
+      if (request.losses.length > 0) p.loseAllOf(request);
+    }
+    if (response !== null) {
+      p.anomalies |= response.anomalies;
+      if (response.losses.length > 0) p.loseAllOf(response);
+    }
+    p.protocol = (request ?? response)!.version === 10 ? 'http/1.0' : 'http/1.1';
+    p.outcome = outcomeOf(p, this.#closing ?? STILL_OPEN, late || isLate(p, now, limits.timeoutNs));
+    if (p.outcome === 'upgraded') p.upgrade = upgradeOf(p);
+    if (p.outcome === 'truncated' && p.losses.length === 0 && this.#closing?.evicted) p.lose('connection_limit', 0);
+    exchangeSink.exchange(p);
+    if (p === this.#receiving) this.#receiving = null;
+    if (request !== null) {
+      if (p.requestDone) messagePool.give(request);
+      else this.#lateRequest = request;
+    }
+    if (response !== null) {
+      if (p.responseDone) messagePool.give(response);
+      else this.#lateResponse = response;
+    }
+  }
+}
+
+const isWhole = (response: Message): boolean => response.end === 'framed' || response.end === 'fin';
+
+const copyInterim = (message: Message): Interim => {
+  const { fields } = message;
+  const copy: [string, string][] = [];
+  for (let i = 0; i < fields.count; i++) copy.push([fields.lines[i]!.raw, fields.value(i)]);
+  return { status: message.status, at: message.firstByteAt, fields: copy };
+};
+
+/** How long `p` has been waiting since `message` ended; since the first tick that saw it when there is no time. */
+const waited = (p: Pending, message: Message | null, now: number): number => {
+  const since = message === null ? UNSEEN : message.lastByteAt;
+  if (since !== UNSEEN) return now - since;
+  if (p.waitingSince === UNSEEN) p.waitingSince = now;
+  return now - p.waitingSince;
+};
+
+/** Its final response began, or is still missing at `now`, later than the limit. */
+const isLate = (p: Pending, now: number, timeoutNs: number): boolean => {
+  const sent = p.request === null ? UNSEEN : p.request.lastByteAt;
+  const answered = p.response === null ? now : p.response.firstByteAt;
+  return sent !== UNSEEN && answered !== UNSEEN && answered - sent > timeoutNs;
+};
+
+/** What the connection became: the protocol that the 101 names (RFC 9110 7.8), or the tunnel of CONNECT. */
+const upgradeOf = (p: Pending): string => {
+  if (p.request?.method === 'CONNECT') return 'connect';
+  const value = p.response?.fields.get('upgrade') ?? p.request?.fields.get('upgrade') ?? '';
+  return value.split(',', 1)[0]!.trim().toLowerCase();
+};

@@ -1,0 +1,133 @@
+import { assert } from '../base/assert.ts';
+import { UNSEEN } from '../base/clock.ts';
+import type { Connection, LoadCounter } from '../model/connection.ts';
+import { Exchange, type Interim } from '../model/exchange.ts';
+import type { LossReason } from '../model/loss.ts';
+import type { Message, MessageEnd } from '../model/message.ts';
+
+const NO_INTERIM: readonly Interim[] = [];
+
+/** Pending exchanges kept for reuse, for all connections together. */
+const POOL_MAX = 4096;
+
+/** An exchange that is not decided yet, with what the pairing needs to know about it. */
+export class Pending extends Exchange {
+  /** Next younger request on the connection (HTTP/1 answers in order). */
+  next: Pending | null = null;
+  /** Where this call is counted as in flight: the counter of its arrival, whatever the connection's becomes later. */
+  load: LoadCounter | null = null;
+  /** Of the request: copies, because they are needed after the message was given back. endOffset: -1 until it ended. */
+  startOffset = 0;
+  endOffset = -1;
+  ackOffset = -1;
+  /** Requests that were not captured may lie before this one: a response may answer one of them. */
+  unseenBefore = false;
+  requestDone = false;
+  responseDone = false;
+  /** The final response's head is complete. */
+  responseBegun = false;
+  /** Some bytes of a final response came, whole head or not. */
+  responseSeen = false;
+  /** Bytes of a response exist or existed that cannot be told to be this call's. */
+  unanswered = false;
+  /** How its final response ended before its head was complete. */
+  cut: MessageEnd | null = null;
+  /** Logged as timed out; kept only so that a late response does not shift later pairs. */
+  ghost = false;
+  /** More than the limit were waiting: not paired at all. */
+  overflow = false;
+  /** First tick at which it waited, for captures without times. */
+  waitingSince = UNSEEN;
+  /** Head bytes of the interim responses kept. */
+  interimBytes = 0;
+
+  /** Back to the state of a new one, but for the connection. */
+  clear(): void {
+    this.ordinal = 0;
+    this.protocol = 'http/1.1';
+    this.upgrade = '';
+    this.request = null;
+    this.response = null;
+    this.interim = NO_INTERIM;
+    this.outcome = 'open';
+    this.inFlight = 0;
+    this.anomalies = 0;
+    if (this.losses.length > 0) this.losses.length = 0;
+    this.route = '';
+    this.next = null;
+    this.load = null;
+    this.startOffset = 0;
+    this.endOffset = -1;
+    this.ackOffset = -1;
+    this.unseenBefore = false;
+    this.requestDone = false;
+    this.responseDone = false;
+    this.responseBegun = false;
+    this.responseSeen = false;
+    this.unanswered = false;
+    this.cut = null;
+    this.ghost = false;
+    this.overflow = false;
+    this.waitingSince = UNSEEN;
+    this.interimBytes = 0;
+  }
+
+  /** It was logged without a response; a late one will be a record of its own, with this ordinal. */
+  haunt(ordinal: number): void {
+    const { next, startOffset, endOffset, ackOffset, unseenBefore } = this;
+    this.clear();
+    this.next = next;
+    this.startOffset = startOffset;
+    this.endOffset = endOffset;
+    this.ackOffset = ackOffset;
+    this.unseenBefore = unseenBefore;
+    this.ordinal = ordinal;
+    this.requestDone = true;
+    this.ghost = true;
+    this.losses.push({ reason: 'queue_limit', bytes: 0 });
+  }
+
+  /** Counts the call as in flight from now on. */
+  enter(load: LoadCounter): void {
+    this.load = load;
+    this.inFlight = ++load.inFlight;
+  }
+
+  /** The call is not in flight any more; again is no harm. */
+  leave(): void {
+    if (this.load === null) return;
+    this.load.inFlight--;
+    assert(this.load.inFlight >= 0, 'calls in flight are left as often as entered');
+    this.load = null;
+  }
+
+  lose(reason: LossReason, bytes: number): void {
+    const mark = this.losses.find((m) => m.reason === reason);
+    if (mark === undefined) this.losses.push({ reason, bytes });
+    else mark.bytes += bytes;
+  }
+
+  /** Adds a message's marks to the record's. */
+  loseAllOf(message: Message): void {
+    const { losses } = message;
+    for (let i = 0; i < losses.length; i++) this.lose(losses[i]!.reason, losses[i]!.bytes);
+  }
+}
+
+/** Free list, because an exchange per call would be most of the garbage of the stage. */
+export class PendingPool {
+  readonly #free: Pending[] = [];
+
+  take(connection: Connection): Pending {
+    const p = this.#free.pop() ?? new Pending();
+    p.connection = connection;
+    p.interim = NO_INTERIM;
+    return p;
+  }
+
+  /** Nobody may hold `p` any more. */
+  give(p: Pending): void {
+    p.clear();
+    if (this.#free.length < POOL_MAX) this.#free.push(p);
+  }
+}

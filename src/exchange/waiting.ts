@@ -1,0 +1,248 @@
+/**
+ * Which request does a response answer? HTTP/1 answers in order (RFC 9112 9.3.2), so while every byte is seen the first
+ * one that waits is the one. The rest of this file is for captures with holes, where counting alone would shift every
+ * later pair. What is certain then comes from acknowledgements:
+ *
+ *   - a response answers a request of which the server had received something when it sent the response's first byte:
+ *     request.startOffset < response.ackOffset;
+ *   - and not a request that was sent by a client which had received that byte before:
+ *     request.ackOffset <= response.startOffset.
+ *
+ * A hole that may hold whole messages (MESSAGE_BYTES_MIN) makes the next pair uncertain. A client that was never seen to
+ * pipeline is then taken to wait for each response: the response answers the very request in which its acknowledgement
+ * lies. Of one that pipelines only the certain pairs are made; the others stay apart (request null, response null)
+ * until the client has clearly caught up: it sends the next burst having received everything. A client that sends
+ * while it waits for older answers ("slides") is never taken to have caught up.
+ *
+ * Evidence of pipelining is counted only where bytes prove it: two requests sent on the same acknowledgement, or sent
+ * below the end of the older one's response.
+ */
+import { ANOMALY_BIT, type Message } from '../model/message.ts';
+import type { Pending } from './pending.ts';
+
+/** The shortest message is "HTTP/1.0 200\r\n\r\n"; a smaller hole is stray line ends between messages. */
+const MESSAGE_BYTES_MIN = 16;
+
+const UNKNOWN = -1;
+
+/** Takes the requests that will not be paired any more, because their responses were not captured. */
+export interface Unanswered {
+  /** `bytes` of the response are missing; 0 when they cannot be told from those of other responses. */
+  unanswered(p: Pending, bytes: number): void;
+}
+
+const excluded = (p: Pending, response: Message): boolean =>
+  (response.ackOffset >= 0 && p.startOffset >= response.ackOffset) || p.ackOffset > response.startOffset;
+
+/** The requests of one connection that wait for their responses, oldest first. */
+export class Waiting {
+  readonly #owner: Unanswered;
+  first: Pending | null = null;
+  count = 0;
+  #last: Pending | null = null;
+  /** Just after the last request that ended; UNKNOWN before the first one of a joined connection. */
+  #requestCursor = UNKNOWN;
+  /** Whole requests may be missing at the cursor, whatever the next one's offset. */
+  #requestsUnseen = true;
+  /** Of the request begun last. */
+  #requestAck = UNKNOWN;
+  #responseCursor = UNKNOWN;
+  #responsesUnseen = true;
+  /** Just after the last response that was paired. */
+  #answeredEnd = 0;
+  /** Responses are missing: the first that waits may have been answered. */
+  #slack = false;
+  #pipelines = false;
+  #slides = false;
+
+  constructor(owner: Unanswered) {
+    this.#owner = owner;
+  }
+
+  /** The connection's opening was seen: offset 0 is the first byte in both directions. Call before the first message. */
+  opened(): void {
+    this.#requestCursor = 0;
+    this.#responseCursor = 0;
+    this.#requestsUnseen = false;
+    this.#responsesUnseen = false;
+  }
+
+  /** A request that is not queued follows: for the pairing it was not seen. */
+  skip(request: Message): void {
+    this.#requestsUnseen = true;
+    this.#requestAck = request.ackOffset;
+    this.#pipelines = true;
+  }
+
+  /** `p`'s request begins. `answering`: a response is under way. */
+  push(p: Pending, request: Message, answering: boolean): void {
+    const { startOffset, ackOffset } = request;
+    p.startOffset = startOffset;
+    p.ackOffset = ackOffset;
+    const hole = this.#requestCursor < 0 ? 0 : startOffset - this.#requestCursor;
+    p.unseenBefore = this.#requestsUnseen || hole >= MESSAGE_BYTES_MIN;
+    if (ackOffset >= 0) this.#learn(p, ackOffset, answering);
+    if (this.#last === null) this.first = p;
+    else this.#last.next = p;
+    this.#last = p;
+    this.count++;
+    this.#requestAck = ackOffset;
+    this.#requestsUnseen = false;
+  }
+
+  /** What the acknowledgement of the newest request says of the client and of the older requests. */
+  #learn(p: Pending, ack: number, answering: boolean): void {
+    const { first } = this;
+    if (!p.unseenBefore) {
+      if (this.#requestAck >= 0 && ack <= this.#requestAck) this.#pipelines = true;
+    } else if (!this.#requestsUnseen && ack <= (this.#last === null ? this.#answeredEnd : this.#last.ackOffset)) {
+      // The hole holds a request, and nothing was received since the one before it.
+      this.#pipelines = true;
+    }
+    if (answering || this.#responseCursor < 0 || ack <= this.#requestAck) return;
+    const certain = first !== null && !this.#slack && !first.unseenBefore && !this.#responsesUnseen;
+    if (certain && ack <= this.#responseCursor) {
+      this.#pipelines = true;
+      this.#slides = true;
+    } else if (this.#pipelines && !this.#slides && ack >= this.#responseCursor) {
+      while (this.first !== null) this.#drop(0);
+      this.#slack = false;
+      p.unseenBefore = false;
+      this.#responseCursor = ack;
+      this.#responsesUnseen = false;
+    }
+  }
+
+  /** A request ended at `endOffset` (-1: not known); `lost`: the bytes up to there were not all captured. */
+  requestEnded(endOffset: number, lost: boolean): void {
+    if (endOffset >= 0) this.#requestCursor = endOffset;
+    this.#requestsUnseen = lost || endOffset < 0;
+  }
+
+  /** A response (interim or final) ended; `paired`: with a request. */
+  responseEnded(endOffset: number, lost: boolean, paired: boolean): void {
+    if (endOffset >= 0) {
+      this.#responseCursor = endOffset;
+      if (paired) this.#answeredEnd = endOffset;
+    }
+    this.#responsesUnseen = lost || endOffset < 0;
+  }
+
+  /** Takes the first one out: it was answered. */
+  shift(): void {
+    const p = this.first!;
+    this.first = p.next;
+    p.next = null;
+    this.count--;
+    if (this.first === null) {
+      this.#last = null;
+      this.#slack = false;
+    }
+  }
+
+  #drop(bytes: number): void {
+    const p = this.first!;
+    this.shift();
+    this.#owner.unanswered(p, bytes);
+  }
+
+  /**
+   * The request that `response` answers, now the first in the queue; null when it was not captured or cannot be told.
+   * Gives up the ones that cannot be answered any more.
+   */
+  match(response: Message): Pending | null {
+    const { first } = this;
+    if (first === null) return null;
+    const hole = this.#responseCursor < 0 ? 0 : response.startOffset - this.#responseCursor;
+    const responsesUnseen = this.#responsesUnseen || hole >= MESSAGE_BYTES_MIN;
+    if (!responsesUnseen && !this.#slack && !first.unseenBefore) {
+      if (excluded(first, response)) return null;
+      const { next } = first;
+      if (next !== null && next.ackOffset >= 0 && next.ackOffset <= response.startOffset) {
+        this.#pipelines = true;
+        if (next.ackOffset > first.ackOffset) this.#slides = true;
+      }
+      return first;
+    }
+    const bytes = this.#responsesUnseen ? 0 : hole;
+    if (response.ackOffset >= 0 && !this.#pipelines) return this.#matchWaitingClient(response, bytes);
+    return this.#matchCertain(response, responsesUnseen, bytes);
+  }
+
+  /** The client waits for each response before it sends the next request. */
+  #matchWaitingClient(response: Message, bytes: number): Pending | null {
+    const { ackOffset } = response;
+    let found: Pending | null = null;
+    let before = 0;
+    let older = 0;
+    for (let p = this.first; p !== null && p.startOffset < ackOffset; p = p.next, older++) {
+      if (excluded(p, response)) break;
+      found = p;
+      before = older;
+    }
+    if (found === null) return null;
+    for (let i = 0; i < before; i++) this.#drop(before === 1 ? bytes : 0);
+    this.#slack = false;
+    if (found.endOffset >= 0 && ackOffset - found.endOffset >= MESSAGE_BYTES_MIN) {
+      // The server already has a later request, so the client has this one's response.
+      this.#drop(0);
+      return null;
+    }
+    found.unseenBefore = false;
+    return found;
+  }
+
+  /** The client pipelines, or acknowledgements are not known: only what no hole can contradict. */
+  #matchCertain(response: Message, responsesUnseen: boolean, bytes: number): Pending | null {
+    let p = this.first!;
+    if (bytes >= MESSAGE_BYTES_MIN && !p.unseenBefore) {
+      // The hole holds at least one response: the first one's, or an older one's when that is not certain.
+      this.#drop(p.next === null || excluded(p.next, response) ? 0 : bytes);
+      if (this.first === null) return null;
+      p = this.first;
+      this.#slack = true;
+    }
+    if (excluded(p, response)) {
+      if (responsesUnseen) this.#slack = true;
+      return null;
+    }
+    const { ackOffset } = response;
+    const { next } = p;
+    const known = ackOffset >= 0;
+    const candidates = next !== null && !excluded(next, response);
+    const end = next === null || !known ? ackOffset : Math.min(ackOffset, next.startOffset);
+    const unseenAfter = known && p.endOffset >= 0 && end - p.endOffset >= MESSAGE_BYTES_MIN;
+    const doubtful = this.#slack || responsesUnseen;
+    if ((known && p.unseenBefore) || ((candidates || unseenAfter) && doubtful)) {
+      if (doubtful && !p.unseenBefore) this.#drop(0);
+      this.#slack = this.first !== null && (this.#slack || responsesUnseen);
+      return null;
+    }
+    this.#slack = false;
+    p.unseenBefore = false;
+    return p;
+  }
+
+  /**
+   * Says on `p` why `response`, which match() could not pair, has no request: nobody sent one, or it is missing with the
+   * bytes that the server had received beyond the requests seen (0 when they cannot be told from other requests').
+   */
+  explain(p: Pending, response: Message): void {
+    const { ackOffset } = response;
+    const { first } = this;
+    if (this.#requestsUnseen && this.#requestCursor < 0) {
+      p.lose('joined_midstream', 0);
+      return;
+    }
+    const uncertain = ackOffset < 0 || this.#requestsUnseen || this.#slack || first?.unseenBefore === true;
+    const bytes = ackOffset - this.#requestCursor;
+    if (!uncertain && (first === null ? bytes < MESSAGE_BYTES_MIN : first.startOffset >= ackOffset)) {
+      p.anomalies |= ANOMALY_BIT.response_without_request;
+    } else if (uncertain || first !== null) p.lose('gap', 0);
+    else {
+      p.lose('gap', bytes);
+      // Counted now, so that the next response's missing request does not contain this one's bytes.
+      if (!this.#pipelines) this.#requestCursor = ackOffset;
+    }
+  }
+}
