@@ -3,7 +3,7 @@
  * capture files and for lines of the header log. docs/cli.md has the reader's description.
  */
 import { Environment } from '@marcbachmann/cel-js/evaluator';
-import { AttributeContext, ATTRIBUTES, declareAttributes } from './attributes.ts';
+import { ATTRIBUTES, AttributeContext, declareAttributes } from './attributes.ts';
 import { compileLinear } from './linear-regexp.ts';
 import { type CelNode, prepare } from './prepare.ts';
 import type { FilterSubject } from './subject.ts';
@@ -27,7 +27,9 @@ export interface FilterError {
   readonly excerpt: string;
 }
 
-export type FilterResult = { readonly ok: true; readonly filter: Filter } | { readonly ok: false; readonly error: FilterError };
+export type FilterResult =
+  | { readonly ok: true; readonly filter: Filter }
+  | { readonly ok: false; readonly error: FilterError };
 
 /** A compiled filter. Not for concurrent use inside one evaluation (nothing here is asynchronous). */
 export class Filter {
@@ -96,7 +98,11 @@ export function compileFilter(text: string): FilterResult {
     error: locate(text, message, start, end),
   });
   if (text.length > FILTER_LENGTH_MAX) {
-    return fail(`the filter has ${text.length} characters, at most ${FILTER_LENGTH_MAX} are allowed`, FILTER_LENGTH_MAX, FILTER_LENGTH_MAX);
+    return fail(
+      `the filter has ${text.length} characters, at most ${FILTER_LENGTH_MAX} are allowed`,
+      FILTER_LENGTH_MAX,
+      FILTER_LENGTH_MAX,
+    );
   }
   if (text.trim() === '') return fail('the filter is empty', 0, 0);
   try {
@@ -106,7 +112,11 @@ export function compileFilter(text: string): FilterResult {
     const checked = parsed.check();
     if (!checked.valid) return fromCel(text, checked.error as CelError, fail);
     if (checked.type !== 'bool' && checked.type !== 'dyn') {
-      return fail(`the filter gives ${plainTypes(checked.type ?? 'nothing')}, expected bool (true or false)`, 0, text.length);
+      return fail(
+        `the filter gives ${plainTypes(checked.type ?? 'nothing')}, expected bool (true or false)`,
+        0,
+        text.length,
+      );
     }
     return { ok: true, filter: new Filter(text, parsed) };
   } catch (error) {
@@ -122,13 +132,20 @@ const plainTypes = (message: string): string =>
     .replaceAll('headwater.', '')
     .replaceAll('matchesLinear', 'matches');
 
-function fromCel(text: string, error: CelError, fail: (message: string, start: number, end: number) => FilterResult): FilterResult {
+function fromCel(
+  text: string,
+  error: CelError,
+  fail: (message: string, start: number, end: number) => FilterResult,
+): FilterResult {
   const start = error.range?.start ?? 0;
   const end = error.range?.end ?? start;
   if (error instanceof RangeError) return fail('the filter is nested too deeply', 0, 0);
   if (error.code === 'unknown_variable' || error.code === 'no_such_key') {
     const name = attributeAt(text, start, end);
-    const meant = suggestAttribute(name, ATTRIBUTES.map(([attribute]) => attribute));
+    const meant = suggestAttribute(
+      name,
+      ATTRIBUTES.map(([attribute]) => attribute),
+    );
     return fail(`unknown attribute "${name}"${meant === null ? '' : `; did you mean "${meant}"?`}`, start, end);
   }
   const summary = plainTypes(error.summary ?? error.message);

@@ -11,7 +11,8 @@ setFlagsFromString('--enable-experimental-regexp-engine');
 const EXPANDED_MAX = 8_192;
 
 /** One character, an escape, or a character class, then a counted repetition. */
-const COUNTED = /(\\(?:x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|[^xu])|\[(?:\\.|[^\]\\])*\]|[^\\[\](){}*+?|^$])\{(\d{1,4})(?:(,)(\d{0,4}))?\}(\??)/g;
+const COUNTED =
+  /(\\(?:x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|[^xu])|\[(?:\\.|[^\]\\])*\]|[^\\[\](){}*+?|^$])\{(\d{1,4})(?:(,)(\d{0,4}))?\}(\??)/g;
 
 /** @returns the compiled pattern, or null when it is no pattern or cannot be matched in linear time. */
 export function compileLinear(pattern: string): RegExp | null {

@@ -32,7 +32,11 @@ export function prepare(root: CelNode): Refusal | null {
   const cost = walk.cost(root);
   if (walk.refusal !== null) return walk.refusal;
   if (cost <= COST_MAX) return null;
-  return { message: 'the filter is too expensive: it would loop inside a loop over headers', start: root.start, end: root.end };
+  return {
+    message: 'the filter is too expensive: it would loop inside a loop over headers',
+    start: root.start,
+    end: root.end,
+  };
 }
 
 const isNode = (value: unknown): value is CelNode =>
@@ -87,7 +91,10 @@ class Walk {
     args[0] = 'matchesLinear';
     const pattern = (args[2] as unknown[])[0];
     if (isText(pattern) && compileLinear(pattern.args) === null) {
-      this.#refuse(pattern, 'not a regular expression, or one that cannot be matched in linear time (RE2: no backreferences, no look-around)');
+      this.#refuse(
+        pattern,
+        'not a regular expression, or one that cannot be matched in linear time (RE2: no backreferences, no look-around)',
+      );
     }
   }
 

@@ -1,3 +1,5 @@
+import { absoluteForm } from '../model/authority.ts';
+
 /**
  * What a filter can ask of a call. The one interface stands before both forms a call has: the redacted exchange in the
  * agent and the parsed line of a header log. Everything here is already redacted: a filter must not be an oracle for
@@ -52,8 +54,7 @@ export interface SubjectResponse extends SubjectMessage {
 export function pathOf(target: string, method: string): string {
   if (target.startsWith('/') || target === '*') return target;
   if (method === 'CONNECT') return '';
-  const scheme = /^[a-z][a-z0-9+.-]*:\/\/[^/?#]*/i.exec(target);
-  if (scheme === null) return target;
-  const rest = target.slice(scheme[0].length);
-  return rest.startsWith('/') ? rest : `/${rest}`;
+  const absolute = absoluteForm(target);
+  if (absolute === null) return target;
+  return absolute.rest.startsWith('/') ? absolute.rest : `/${absolute.rest}`;
 }

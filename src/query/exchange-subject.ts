@@ -1,0 +1,119 @@
+import { type ClockAnchor, UNSEEN } from '../base/clock.ts';
+import { authorityOf, schemeOf } from '../model/authority.ts';
+import type { Exchange } from '../model/exchange.ts';
+import type { Message } from '../model/message.ts';
+import type { Redacted } from '../redact/redacted.ts';
+import type { FilterSubject, SubjectRequest, SubjectResponse } from './subject.ts';
+
+const NS_PER_MS = 1e6;
+
+/** Both kinds of message; which of its getters are asked is a matter of the field it stands in. */
+class MessageSubject implements SubjectRequest, SubjectResponse {
+  message!: Redacted<Message>;
+
+  get method() {
+    return this.message.method;
+  }
+  get target() {
+    return this.message.target;
+  }
+  get scheme() {
+    return schemeOf(this.message.target, false);
+  }
+  get authority() {
+    return authorityOf(this.message.method, this.message.target, this.message.fields.get('host'));
+  }
+  get status() {
+    return this.message.status;
+  }
+  get headBytes() {
+    return this.message.headBytes;
+  }
+  get bodyBytes() {
+    return this.message.bodyBytes;
+  }
+  eachHeader(visit: (name: string, value: string) => void): void {
+    const { fields } = this.message;
+    for (let i = 0; i < fields.count; i++) visit(fields.lower(i), fields.value(i));
+  }
+}
+
+/** A redacted exchange, as a filter sees it. One instance serves a pipeline: bind, use, bind the next. */
+export class ExchangeSubject implements FilterSubject {
+  readonly #anchorMs: number;
+  readonly #anchorNs: number;
+  readonly #request = new MessageSubject();
+  readonly #response = new MessageSubject();
+  #exchange!: Redacted<Exchange>;
+
+  constructor(anchor: ClockAnchor) {
+    this.#anchorMs = Number(anchor.wallNs / 1_000_000n);
+    this.#anchorNs = Number(anchor.wallNs % 1_000_000n);
+  }
+
+  bind(exchange: Redacted<Exchange>): this {
+    this.#exchange = exchange;
+    return this;
+  }
+
+  get side() {
+    return this.#exchange.connection.side;
+  }
+  get service() {
+    return this.#exchange.connection.service;
+  }
+  get route() {
+    return this.#exchange.route;
+  }
+  get outcome() {
+    return this.#exchange.outcome;
+  }
+  get protocol() {
+    return this.#exchange.protocol;
+  }
+  get clientAddress() {
+    return this.#exchange.connection.client.address;
+  }
+  get clientPort() {
+    return this.#exchange.connection.client.port;
+  }
+  get serverAddress() {
+    return this.#exchange.connection.server.address;
+  }
+  get serverPort() {
+    return this.#exchange.connection.server.port;
+  }
+  get tlsVersion() {
+    return undefined;
+  }
+  get serverName() {
+    return undefined;
+  }
+  get pid() {
+    return this.#exchange.connection.process?.pid;
+  }
+  get processName() {
+    return this.#exchange.connection.process?.name;
+  }
+  get timeMs() {
+    const at = this.#exchange.request?.firstByteAt ?? this.#exchange.response?.firstByteAt ?? UNSEEN;
+    return at === UNSEEN ? undefined : this.#anchorMs + Math.floor((this.#anchorNs + at) / NS_PER_MS);
+  }
+  get durationNs() {
+    const from = this.#exchange.request?.firstByteAt ?? UNSEEN;
+    const to = this.#exchange.response?.lastByteAt ?? UNSEEN;
+    return from === UNSEEN || to === UNSEEN ? undefined : to - from;
+  }
+  get request() {
+    return this.#bound(this.#request, this.#exchange.request);
+  }
+  get response() {
+    return this.#bound(this.#response, this.#exchange.response);
+  }
+
+  #bound(subject: MessageSubject, message: Redacted<Message> | null): MessageSubject | null {
+    if (message === null) return null;
+    subject.message = message;
+    return subject;
+  }
+}
