@@ -1,0 +1,389 @@
+/**
+ * Reads the lines of a head or trailer section, whole or piece by piece, and predicts them: a connection repeats itself,
+ * so line i is first compared with what stood there in the block before. See the line table for what is remembered.
+ *
+ * Everything is judged line by line, when a line's LF is there: the same bytes give the same outcome however they were cut.
+ */
+import type { Memory } from '../../base/memory.ts';
+import type { FieldBlock } from '../../model/fields.ts';
+import { ANOMALY_BIT, type Message } from '../../model/message.ts';
+import {
+  type Entry,
+  equalBytes,
+  equalPrefix,
+  hashBytes,
+  KIND_LINE,
+  KIND_NAME,
+  KIND_START,
+  LINE_BYTES_MAX,
+  type LineTable,
+  ROLE_CONTENT_LENGTH,
+  ROLE_HOST,
+  ROLE_NONE,
+  ROLE_TRANSFER_ENCODING,
+  ROLE_UPGRADE,
+  type StartLine,
+} from '../lines.ts';
+import { CODING_NONE, type Coding, LENGTH_NONE, readContentLength, readTransferEncoding } from './framing.ts';
+import { LineScan, SAW_BARE_CR, SAW_BARE_LF, SAW_CONTROL, SAW_NUL, skipBlank, TOKEN, trimBlank } from './scan.ts';
+import { emptyStartLine, readStartLine } from './start.ts';
+
+export type HeadOutcome =
+  /** The empty line was read. */
+  | 'done'
+  | 'need_more'
+  /** A folded line, in memory that must not be changed: call again with a copy. */
+  | 'fold'
+  /** Lines that cannot be trusted; `anomalies` says which rule they break. */
+  | 'bad'
+  /** More lines than a block may have. */
+  | 'too_many';
+
+/** Field lines in one block. */
+export const LINES_MAX = 4_096;
+/** Lines that a connection remembers in each direction. */
+const PREDICTED_MAX = 64;
+/** How many predicted lines a block may leave out in a row and still be recognised. */
+const LOOKAHEAD = 4;
+
+const SP = 32;
+const HTAB = 9;
+const CR = 13;
+const LF = 10;
+const COLON = 58;
+
+/** Where reading stands in the section of one direction of one connection, and what it has learnt. */
+export class Head {
+  /** Offset of the first unread line, from the section's start. */
+  at = 0;
+  /** The start line was read (always in trailers). */
+  started = false;
+  trailers = false;
+  anomalies = 0;
+  /** LENGTH_NONE, LENGTH_BAD or the length. */
+  contentLength = LENGTH_NONE;
+  coding: Coding = CODING_NONE;
+  hosts = 0;
+  upgrade = false;
+  /** A framing field was folded: parsers differ on what it says. */
+  foldedFraming = false;
+  /** A value lies in the block's memory. */
+  varying = false;
+  readonly scan = new LineScan();
+  /** The line before, for folding: entry, value offset (from the section's start) and length. */
+  lastEntry: Entry | null = null;
+  lastValueAt = 0;
+  lastValueLength = 0;
+  /** Slots of the lines seen last, in order; those that are left out now and then stay. */
+  readonly predicted: number[] = [];
+  predictedStart = -1;
+  cursor = 0;
+
+  begin(trailers: boolean): void {
+    this.at = 0;
+    this.started = trailers;
+    this.trailers = trailers;
+    this.anomalies = 0;
+    this.contentLength = LENGTH_NONE;
+    this.coding = CODING_NONE;
+    this.hosts = 0;
+    this.upgrade = false;
+    this.foldedFraming = false;
+    this.varying = false;
+    this.scan.begin(0);
+    this.lastEntry = null;
+    this.cursor = 0;
+  }
+}
+
+/** One for each pipeline: the reader is the same for all connections, their Head differs. */
+export class HeadReader {
+  readonly #table: LineTable;
+  readonly #start: StartLine = emptyStartLine();
+
+  constructor(table: LineTable) {
+    this.#table = table;
+  }
+
+  /**
+   * Reads lines of the section that starts at `memory[base]` and is there up to `end`, from `head.at` on. Values that are
+   * not shared are left as offsets from `base`. `own`: the memory may be changed (folding).
+   */
+  read(
+    head: Head,
+    message: Message,
+    block: FieldBlock,
+    memory: Memory,
+    base: number,
+    end: number,
+    own: boolean,
+  ): HeadOutcome {
+    if (!head.started) {
+      const outcome = this.#startLine(head, message, memory, base, end);
+      if (outcome !== 'done') return outcome;
+    }
+    const view = memory.view;
+    const entries = this.#table.entries;
+    const predicted = head.predicted;
+    const scan = head.scan;
+    let at = base + head.at;
+    for (;;) {
+      if (at >= end) break;
+      // A line that is being searched does not repeat an earlier one byte by byte: see #otherLine.
+      if (head.trailers === false && head.cursor < predicted.length && scan.searched <= at - base) {
+        const entry = entries[predicted[head.cursor]!]!;
+        if (entry.kind === KIND_LINE && at + entry.length <= end && equalBytes(view, at, entry)) {
+          if (block.count >= LINES_MAX) return 'too_many';
+          entry.used = 1;
+          head.cursor++;
+          this.#take(head, block, entry, memory, at - base, base);
+          at += entry.length;
+          head.at = at - base;
+          continue;
+        }
+      }
+      const first = view.getUint8(at);
+      if (first === CR || first === LF) {
+        if (first === LF) {
+          head.anomalies |= ANOMALY_BIT.bare_lf;
+          head.at = at + 1 - base;
+          return 'done';
+        }
+        if (at + 1 >= end) break;
+        if (view.getUint8(at + 1) === LF) {
+          head.at = at + 2 - base;
+          return 'done';
+        }
+      }
+      const outcome = this.#otherLine(head, block, memory, base, at, end, own);
+      if (outcome !== 'done') return outcome;
+      at = base + head.at;
+    }
+    return 'need_more';
+  }
+
+  #startLine(head: Head, message: Message, memory: Memory, base: number, end: number): HeadOutcome {
+    const view = memory.view;
+    const at = base;
+    const scan = head.scan;
+    if (head.predictedStart >= 0 && scan.searched === 0) {
+      const entry = this.#table.entries[head.predictedStart]!;
+      if (entry.kind === KIND_START && at + entry.length <= end && equalBytes(view, at, entry)) {
+        entry.used = 1;
+        this.#started(head, message, entry.start!, entry.length);
+        return 'done';
+      }
+    }
+    const next = find(scan, view, base, end);
+    if (next < 0) return 'need_more';
+    const length = next - at;
+    const cacheable = scan.flags === 0 && length <= LINE_BYTES_MAX && length >= 4;
+    let hash = 0;
+    if (cacheable) {
+      hash = hashBytes(view, at, length, KIND_START);
+      const entry = this.#table.find(view, at, length, hash, KIND_START);
+      // A request line never reads as a status line nor the other way round, but the kind is checked all the same.
+      if (entry !== null && entry.start!.status > 0 === (message.kind === 'response')) {
+        head.predictedStart = entry.slot;
+        this.#started(head, message, entry.start!, length);
+        return 'done';
+      }
+    }
+    const start = this.#start;
+    if (!readStartLine(message.kind, memory, at, base + scan.contentEnd, scan.flags, start)) {
+      head.anomalies |= start.anomalies;
+      head.at = length;
+      return 'bad';
+    }
+    if (cacheable && this.#table.seenBefore(hash)) {
+      head.predictedStart = this.#table.addStart(memory, at, length, hash, { ...start }).slot;
+    }
+    this.#started(head, message, start, length);
+    return 'done';
+  }
+
+  #started(head: Head, message: Message, start: StartLine, length: number): void {
+    message.version = start.version;
+    message.method = start.method;
+    message.target = start.target;
+    message.status = start.status;
+    message.reason = start.reason;
+    head.anomalies |= start.anomalies;
+    head.started = true;
+    head.at = length;
+    head.scan.begin(length);
+  }
+
+  /** A line that is not the predicted one byte for byte. */
+  #otherLine(
+    head: Head,
+    block: FieldBlock,
+    memory: Memory,
+    base: number,
+    at: number,
+    end: number,
+    own: boolean,
+  ): HeadOutcome {
+    const view = memory.view;
+    const scan = head.scan;
+    if (scan.searched < at - base) scan.begin(at - base);
+    const next = find(scan, view, base, end);
+    if (next < 0) return 'need_more';
+    const contentEnd = base + scan.contentEnd;
+    const flags = scan.flags;
+    const first = view.getUint8(at);
+    if (first === SP || first === HTAB) {
+      if (!own) {
+        scan.begin(at - base);
+        return 'fold';
+      }
+      head.at = next - base;
+      if (badFlags(head, flags)) return 'bad';
+      return this.#unfold(head, block, memory, base, at, contentEnd) ? 'done' : 'bad';
+    }
+    head.at = next - base;
+    if (badFlags(head, flags)) return 'bad';
+    if (block.count >= LINES_MAX) return 'too_many';
+    const length = next - at;
+    const table = this.#table;
+
+    let name = head.trailers ? null : this.#predictName(head, view, at, contentEnd);
+    const foreseen = name !== null;
+    // A line may outlive the entry of its name in the table.
+    if (name !== null && table.entries[name.slot] !== name) name = table.name(memory, at, name.nameEnd - 1);
+    const named = name ?? this.#readName(head, memory, at, contentEnd);
+    if (named === null) return 'bad';
+    const colon = at + named.nameEnd;
+    const valueAt = skipBlank(view, colon, contentEnd);
+    const valueLength = trimBlank(view, valueAt, contentEnd) - valueAt;
+
+    let entry = named;
+    if ((flags & ~SAW_CONTROL) === 0 && length <= LINE_BYTES_MAX && length >= 4) {
+      const hash = hashBytes(view, colon, next - colon, named.hash);
+      const known = table.find(view, at, length, hash, KIND_LINE);
+      if (known !== null) entry = known;
+      else if (table.seenBefore(hash)) {
+        entry = table.addLine(memory, at, length, hash, named, valueAt - at, valueLength);
+      }
+    }
+    if (!head.trailers) this.#learn(head, foreseen, entry.slot);
+    head.lastEntry = entry;
+    head.lastValueAt = valueAt - base;
+    head.lastValueLength = valueLength;
+    block.push(entry.line!, valueAt - base, valueLength);
+    if (entry.kind !== KIND_LINE) head.varying = true;
+    if (named.role !== ROLE_NONE && !head.trailers) meaning(head, named.role, memory, valueAt, valueLength);
+    return 'done';
+  }
+
+  /** A predicted line that is there byte for byte. */
+  #take(head: Head, block: FieldBlock, entry: Entry, memory: Memory, offset: number, base: number): void {
+    const valueAt = offset + entry.valueAt;
+    block.push(entry.line!, valueAt, entry.valueLength);
+    head.lastEntry = entry;
+    head.lastValueAt = valueAt;
+    head.lastValueLength = entry.valueLength;
+    if (entry.role !== ROLE_NONE) meaning(head, entry.role, memory, base + valueAt, entry.valueLength);
+  }
+
+  /** The name of the line at `at`, if it is one of the next predicted; moves the cursor there. */
+  #predictName(head: Head, view: DataView, at: number, end: number): Entry | null {
+    const predicted = head.predicted;
+    const entries = this.#table.entries;
+    const last = Math.min(predicted.length, head.cursor + LOOKAHEAD);
+    for (let i = head.cursor; i < last; i++) {
+      const entry = entries[predicted[i]!]!;
+      if (entry.kind !== KIND_LINE && entry.kind !== KIND_NAME) continue;
+      if (at + entry.nameEnd <= end && equalPrefix(view, at, entry.nameEnd, entry)) {
+        head.cursor = i;
+        return entry.name;
+      }
+    }
+    return null;
+  }
+
+  /** Remembers what stood at the cursor: in place of what was predicted there, or between. */
+  #learn(head: Head, predicted: boolean, slot: number): void {
+    if (slot < 0) return;
+    const list = head.predicted;
+    if (predicted) list[head.cursor++] = slot;
+    else if (head.cursor < PREDICTED_MAX) {
+      // A list that only grows has lost touch with what comes.
+      if (list.length >= PREDICTED_MAX) list.length = head.cursor;
+      if (head.cursor === list.length) list.push(slot);
+      else list.splice(head.cursor, 0, slot);
+      head.cursor++;
+    }
+  }
+
+  /** Reads and interns the name of the line at `at`; null when it is no field line. */
+  #readName(head: Head, memory: Memory, at: number, contentEnd: number): Entry | null {
+    const view = memory.view;
+    let o = at;
+    while (o < contentEnd && TOKEN[view.getUint8(o)] === 1) o++;
+    if (o < contentEnd && o > at && view.getUint8(o) === COLON) return this.#table.name(memory, at, o - at);
+    const blank = skipBlank(view, o, contentEnd);
+    head.anomalies |=
+      o > at && blank > o && blank < contentEnd && view.getUint8(blank) === COLON
+        ? ANOMALY_BIT.whitespace_before_colon
+        : ANOMALY_BIT.bad_field_line;
+    return null;
+  }
+
+  /** Appends the folded line [at, contentEnd) to the value before it, after one space (RFC 9112 5.2). */
+  #unfold(head: Head, block: FieldBlock, memory: Memory, base: number, at: number, contentEnd: number): boolean {
+    head.anomalies |= ANOMALY_BIT.obs_fold;
+    const entry = head.lastEntry;
+    if (entry === null) {
+      // Nothing to fold onto: whitespace between start line and first field (RFC 9112 2.2).
+      head.anomalies |= ANOMALY_BIT.bad_field_line;
+      return false;
+    }
+    const role = entry.role;
+    if (role === ROLE_CONTENT_LENGTH || role === ROLE_TRANSFER_ENCODING) head.foldedFraming = true;
+    const from = skipBlank(memory.view, at, contentEnd);
+    const length = trimBlank(memory.view, from, contentEnd) - from;
+    if (length === 0) return true;
+    if (head.lastValueLength === 0) {
+      head.lastValueAt = from - base;
+      head.lastValueLength = length;
+    } else {
+      const to = base + head.lastValueAt + head.lastValueLength;
+      memory.view.setUint8(to, SP);
+      memory.buf.copyWithin(to + 1, from, from + length);
+      head.lastValueLength += length + 1;
+    }
+    const i = block.count - 1;
+    block.lines[i] = entry.name!.line!;
+    block.valueOffset[i] = head.lastValueAt;
+    block.valueLength[i] = head.lastValueLength;
+    head.varying = true;
+    return true;
+  }
+}
+
+/** `scan` counts from the section's start, because the section may move to memory of its own between two looks. */
+function find(scan: LineScan, view: DataView, base: number, end: number): number {
+  scan.searched += base;
+  const next = scan.find(view, end);
+  scan.searched -= base;
+  scan.contentEnd -= base;
+  return next;
+}
+
+/** Notes what a line held; true when that cannot be trusted (RFC 9112 2.2, RFC 9110 5.5). */
+function badFlags(head: Head, flags: number): boolean {
+  if (flags === 0) return false;
+  if ((flags & SAW_BARE_LF) !== 0) head.anomalies |= ANOMALY_BIT.bare_lf;
+  if ((flags & SAW_CONTROL) !== 0) head.anomalies |= ANOMALY_BIT.bad_field_line;
+  if ((flags & SAW_BARE_CR) !== 0) head.anomalies |= ANOMALY_BIT.bare_cr;
+  if ((flags & SAW_NUL) !== 0) head.anomalies |= ANOMALY_BIT.nul_byte;
+  return (flags & (SAW_BARE_CR | SAW_NUL)) !== 0;
+}
+
+function meaning(head: Head, role: number, memory: Memory, at: number, length: number): void {
+  if (role === ROLE_HOST) head.hosts++;
+  else if (role === ROLE_UPGRADE) head.upgrade = true;
+  else if (role === ROLE_CONTENT_LENGTH) readContentLength(head, memory.view, at, at + length);
+  else readTransferEncoding(head, memory, at, at + length);
+}

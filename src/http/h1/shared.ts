@@ -1,0 +1,37 @@
+import { MessagePool } from '../../model/pool.ts';
+import { LineTable } from '../lines.ts';
+import { NameTable } from '../names.ts';
+import { HeadReader } from './head.ts';
+
+export interface H1Limits {
+  /** Start line through the empty line, in bytes; the same for a trailer section. At most the largest slab. */
+  readonly headBytes: number;
+  /** A chunk's size line with its extensions, in bytes. */
+  readonly chunkLineBytes: number;
+  /** Bytes kept while it is not known whether the connection became another protocol. */
+  readonly heldBytes: number;
+}
+
+export const H1_LIMITS: H1Limits = { headBytes: 128 << 10, chunkLineBytes: 16 << 10, heldBytes: 16 << 10 };
+
+/** What all HTTP/1 connections of a pipeline share. */
+export class H1Shared {
+  readonly names: NameTable;
+  readonly lines: LineTable;
+  readonly pool: MessagePool;
+  readonly limits: H1Limits;
+  readonly reader: HeadReader;
+
+  constructor(
+    names: NameTable = new NameTable(),
+    lines: LineTable = new LineTable(names),
+    pool: MessagePool = new MessagePool(),
+    limits: H1Limits = H1_LIMITS,
+  ) {
+    this.names = names;
+    this.lines = lines;
+    this.pool = pool;
+    this.limits = limits;
+    this.reader = new HeadReader(lines);
+  }
+}

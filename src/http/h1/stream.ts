@@ -1,0 +1,635 @@
+/**
+ * One direction of an HTTP/1 connection: bytes in order become messages (RFC 9112). See the README of this folder for the
+ * states, and for what happens when bytes are missing or contradict themselves.
+ */
+import type { Memory } from '../../base/memory.ts';
+import type { ConnectionStart } from '../../model/connection.ts';
+import type { FieldBlock } from '../../model/fields.ts';
+import type { LossReason, LossSink } from '../../model/loss.ts';
+import { ANOMALY_BIT, type Message, type MessageEnd, type MessageKind } from '../../model/message.ts';
+import type { MessageSink, StreamEnd, StreamSink } from '../../model/stages.ts';
+import { Chunks } from './chunked.ts';
+import { type Framing, requestFraming, responseFraming } from './framing.ts';
+import { Head, type HeadOutcome } from './head.ts';
+import { Peek } from './peek.ts';
+import { LineScan } from './scan.ts';
+import type { H1Shared } from './shared.ts';
+import { emptyStartLine, readStartLine } from './start.ts';
+import { Turns } from './turns.ts';
+
+export type H1State =
+  /** Between messages. */
+  | 'start'
+  /** Between messages, after the CR of an empty line. */
+  | 'start_lf'
+  /** A head came in part. */
+  | 'head'
+  | 'body_length'
+  | 'body_close'
+  | 'chunks'
+  | 'trailers'
+  /** The body of a response whose request was not seen: is it there at all? */
+  | 'peek'
+  /** Bytes that are no request after one that asked for another protocol: the answer will tell. */
+  | 'held'
+  /** Looking for a message start. */
+  | 'seeking'
+  /** Framing broke: nothing more is believed. */
+  | 'failed'
+  /** Another protocol from `switchedAt` on. */
+  | 'switched'
+  | 'ended';
+
+/** Bytes that join a piecewise head at a time: enough for the rest of most, little to copy of what follows it. */
+const PIECE_BYTES = 2_048;
+const CR = 13;
+const LF = 10;
+
+const strict = emptyStartLine();
+const strictScan = new LineScan();
+
+export class H1Stream implements StreamSink {
+  readonly kind: MessageKind;
+  /** Stream offset where HTTP/1 ended, or -1. Bytes from there on are not read here. */
+  switchedAt = -1;
+  /** Bytes of the other protocol that came before the switch was known: from `switchedAt` on. */
+  held: Uint8Array | null = null;
+  readonly #sink: MessageSink;
+  readonly #shared: H1Shared;
+  readonly #losses: LossSink;
+  readonly #head = new Head();
+  readonly #turns = new Turns();
+  #chunks: Chunks | null = null;
+  #peek: Peek | null = null;
+  #peer: H1Stream | null = null;
+  #state: H1State;
+  /** What bytes that are passed over while seeking are called. */
+  #seekReason: LossReason;
+  #message: Message | null = null;
+  /** Where head or trailers that came in part are put together, and how many bytes of them are there. */
+  #block: FieldBlock | null = null;
+  #gathered = 0;
+  #remaining = 0;
+  /** Offset of the next byte that will come. */
+  #position = 0;
+  #ts = 0;
+  #ack = -1;
+  /** Time of the last byte of the head. */
+  #headAt = 0;
+  #framing: Framing = 'none';
+  /** Start offset of the request whose answer may change the protocol, -1: none. */
+  #asked = -1;
+  /** The request in the making may ask for another protocol; it was answered already. */
+  #answered = false;
+  #switchNext = false;
+
+  constructor(kind: MessageKind, sink: MessageSink, shared: H1Shared, losses: LossSink, start: ConnectionStart) {
+    this.kind = kind;
+    this.#sink = sink;
+    this.#shared = shared;
+    this.#losses = losses;
+    this.#state = start === 'opened' ? 'start' : 'seeking';
+    this.#seekReason = 'joined_midstream';
+  }
+
+  get state(): H1State {
+    return this.#state;
+  }
+
+  /** Tells both directions of a connection of each other: needed to switch protocols and to resynchronise soundly. */
+  static pair(request: H1Stream, response: H1Stream): void {
+    request.#peer = response;
+    response.#peer = request;
+  }
+
+  data(memory: Memory, offset: number, length: number, position: number, ts: number, ack: number): void {
+    if (length === 0) return;
+    const peer = this.#peer;
+    if (peer !== null) peer.#turns.note(ack);
+    if (this.#state === 'seeking') {
+      if (!this.#startsHere(memory, offset, offset + length, position)) {
+        this.#losses.lose(this.#seekReason, 1, length);
+        this.#position = position + length;
+        return;
+      }
+      this.#state = 'start';
+    }
+    this.#read(memory, offset, length, position, ts, ack);
+  }
+
+  gap(position: number, length: number, why: LossReason | 'left_out', ts: number): void {
+    if (length === 0) return;
+    this.#position = position + length;
+    this.#ts = ts;
+    if (this.#state === 'peek') this.#commitPeek();
+    const message = this.#message;
+    switch (this.#state) {
+      case 'body_length':
+        if (length > this.#remaining) {
+          // Where this body ends is known all the same; what the gap hides behind it is not.
+          const within = this.#remaining;
+          message!.bodyBytes += within;
+          this.#loseMessage(message!, why, why === 'left_out' ? length - within : length, position + within);
+          return;
+        }
+        this.#remaining -= length;
+        message!.bodyBytes += length;
+        if (why !== 'left_out') message!.lose(why, length);
+        if (this.#remaining === 0) this.#finish('framed', position + length);
+        return;
+      case 'body_close':
+        message!.bodyBytes += length;
+        if (why !== 'left_out') message!.lose(why, length);
+        return;
+      case 'chunks':
+        if (this.#chunks!.skip(length)) {
+          message!.bodyBytes = this.#chunks!.body;
+          if (why !== 'left_out') message!.lose(why, length);
+        } else this.#loseMessage(message!, why, length, position);
+        return;
+      case 'head':
+      case 'trailers':
+        this.#loseMessage(message!, why, length, position);
+        return;
+      case 'held':
+        this.#dropGathered();
+        this.#seek('desync');
+        return;
+      case 'start':
+      case 'start_lf':
+        if (why === 'left_out') this.#losses.lose('window', 1, length);
+        this.#seek('desync');
+        return;
+      case 'seeking':
+        if (why === 'left_out') this.#losses.lose(this.#seekReason, 1, length);
+        return;
+      case 'failed':
+        if (why === 'left_out') this.#losses.lose('desync', 1, length);
+        return;
+      default:
+    }
+  }
+
+  end(how: StreamEnd, ts: number): void {
+    this.#ts = ts;
+    if (this.#state === 'peek') this.#commitPeek();
+    const message = this.#message;
+    const before = this.#state;
+    if (before === 'switched' || before === 'ended') return;
+    if (message !== null) {
+      if (before === 'held' || (before === 'head' && !this.#head.started)) this.#dropGathered();
+      else {
+        if (before === 'head' || before === 'trailers') this.#keepPart(message);
+        if (how === 'evicted') message.lose('connection_limit', 0);
+        if (how === 'fin' && before !== 'body_close' && message.losses.length === 0) {
+          message.anomalies |= ANOMALY_BIT.short_body;
+        }
+        this.#finish(how === 'fin' ? (before === 'body_close' ? 'fin' : 'short') : ENDS[how], this.#position);
+      }
+    }
+    this.#state = 'ended';
+  }
+
+  /** The machine: consumes all bytes, or up to a switch of protocols. */
+  #read(memory: Memory, offset: number, length: number, position: number, ts: number, ack: number): void {
+    const end = offset + length;
+    const origin = position - offset;
+    const view = memory.view;
+    this.#ts = ts;
+    this.#ack = ack;
+    this.#position = position + length;
+    let at = offset;
+    while (at < end) {
+      switch (this.#state) {
+        case 'start': {
+          const first = view.getUint8(at);
+          // Empty lines before a message (RFC 9112 2.2).
+          if (first === LF) at++;
+          else if (first === CR) {
+            this.#state = 'start_lf';
+            at++;
+          } else at = this.#begin(memory, at, end, origin);
+          break;
+        }
+        case 'start_lf':
+          this.#state = 'start';
+          if (view.getUint8(at) === LF) at++;
+          else {
+            this.#take(at - 1 + origin);
+            this.#head.anomalies = ANOMALY_BIT.bare_cr | ANOMALY_BIT.bad_start_line;
+            this.#reject(at + origin);
+          }
+          break;
+        case 'head':
+        case 'trailers':
+          at = this.#gather(memory, at, end, origin);
+          break;
+        case 'body_length': {
+          const taken = Math.min(end - at, this.#remaining);
+          at += taken;
+          this.#remaining -= taken;
+          this.#message!.bodyBytes += taken;
+          if (this.#remaining === 0) this.#finish('framed', at + origin);
+          break;
+        }
+        case 'body_close':
+          this.#message!.bodyBytes += end - at;
+          at = end;
+          break;
+        case 'chunks':
+          at = this.#readChunks(memory, at, end, origin);
+          break;
+        case 'peek': {
+          const peek = this.#peek!;
+          if (peek.length === 0) {
+            peek.ts = ts;
+            peek.ack = ack;
+          }
+          at += peek.add(view, at, end);
+          if (peek.answer === 'body') this.#commitPeek();
+          else if (peek.answer === 'start_line') this.#commitNoBody();
+          break;
+        }
+        case 'held':
+          at = this.#hold(memory, at, end);
+          break;
+        case 'switched':
+        case 'ended':
+          return;
+        case 'seeking':
+        case 'failed':
+          this.#losses.lose(this.#state === 'failed' ? 'desync' : this.#seekReason, 1, end - at);
+          return;
+      }
+    }
+  }
+
+  /** Takes a message that starts at `position`. */
+  #take(position: number): Message {
+    const message = this.#shared.pool.take(this.kind);
+    message.firstByteAt = this.#ts;
+    message.startOffset = position;
+    message.ackOffset = this.#ack;
+    this.#message = message;
+    this.#block = message.fields;
+    this.#gathered = 0;
+    this.#answered = false;
+    this.#head.begin(false);
+    return message;
+  }
+
+  /** A head starts at `at`: reads it in place when it is all there. */
+  #begin(memory: Memory, at: number, end: number, origin: number): number {
+    return this.#inPlace(this.#take(at + origin), memory, at, end, origin);
+  }
+
+  /** Reads the section (head or trailers) that starts at `at`; what is not complete is gathered. */
+  #inPlace(message: Message, memory: Memory, at: number, end: number, origin: number): number {
+    const { pool, reader, limits } = this.#shared;
+    const head = this.#head;
+    const block = this.#block!;
+    const limit = Math.min(end, at + limits.headBytes);
+    const outcome = reader.read(head, message, block, memory, at, limit, false);
+    // A complete section leaves its bytes behind only where values lie in them; else all of what is known is needed.
+    const kept = outcome === 'need_more' ? limit - at : outcome === 'done' && !head.varying ? 0 : head.at;
+    if (kept > 0) {
+      if (!pool.reserve(block, 0, kept)) {
+        this.#giveUp(message, 'reassembly_limit', head.at, at + head.at + origin);
+        return at + head.at;
+      }
+      memory.buf.copy(block.memory.buf, 0, at, at + kept);
+    }
+    this.#gathered = kept;
+    const next = at + (outcome === 'need_more' ? kept : head.at);
+    this.#outcome(message, outcome, next + origin);
+    return next;
+  }
+
+  /** Adds bytes to the section that came in part, and reads on. */
+  #gather(memory: Memory, at: number, end: number, origin: number): number {
+    const { pool, reader, limits } = this.#shared;
+    const message = this.#message!;
+    const block = this.#block!;
+    const before = this.#gathered;
+    const piece = Math.min(end - at, PIECE_BYTES, limits.headBytes - before);
+    if (!pool.reserve(block, before, before + piece)) {
+      this.#giveUp(message, 'reassembly_limit', before, at + origin);
+      return at;
+    }
+    memory.buf.copy(block.memory.buf, before, at, at + piece);
+    this.#gathered = before + piece;
+    const outcome = reader.read(this.#head, message, block, block.memory, 0, this.#gathered, true);
+    const next = outcome === 'need_more' ? at + piece : at + this.#head.at - before;
+    this.#outcome(message, outcome, next + origin);
+    return next;
+  }
+
+  #outcome(message: Message, outcome: HeadOutcome, position: number): void {
+    const inTrailers = this.#head.trailers;
+    switch (outcome) {
+      case 'done':
+        if (inTrailers) this.#trailersDone(message, position);
+        else this.#headDone(message, position);
+        return;
+      case 'bad':
+        if (inTrailers) {
+          message.anomalies |= this.#head.anomalies;
+          this.#finish('error', position);
+        } else if (!this.#head.started && this.#asked >= 0) this.#state = 'held';
+        else this.#reject(position);
+        return;
+      case 'too_many':
+        this.#giveUp(message, 'head_too_large', this.#head.at, position);
+        return;
+      case 'need_more':
+      case 'fold':
+        this.#state = inTrailers ? 'trailers' : 'head';
+        if (this.#gathered >= this.#shared.limits.headBytes) {
+          this.#giveUp(message, 'head_too_large', this.#gathered, position);
+        }
+        return;
+    }
+  }
+
+  #headDone(message: Message, position: number): void {
+    const head = this.#head;
+    message.anomalies |= head.anomalies;
+    message.headBytes = position - message.startOffset;
+    message.lastByteAt = this.#ts;
+    this.#headAt = this.#ts;
+    if (this.kind === 'request') {
+      this.#framing = requestFraming(message, head);
+      this.#sink.head(message);
+      this.#startBody(position, false);
+      return;
+    }
+    if (message.status < 200 && message.status !== 101) {
+      responseFraming(message, head, null);
+      message.end = 'framed';
+      message.endOffset = position;
+      this.#message = null;
+      this.#state = 'start';
+      if (this.#peer !== null) this.#peer.#turns.forget(message.ackOffset);
+      this.#sink.interim(message);
+      this.#shared.pool.give(message);
+      return;
+    }
+    const request = this.#sink.requestFor(message);
+    this.#framing = responseFraming(message, head, request === null ? null : request.method);
+    // The sink may end the exchange and take the request back with the response's head.
+    const answered = request === null ? -1 : request.startOffset;
+    this.#sink.head(message);
+    if (this.#peer !== null) this.#peer.#answer(answered, this.#framing === 'switched');
+    this.#startBody(position, request === null);
+  }
+
+  #startBody(position: number, unasked: boolean): void {
+    switch (this.#framing) {
+      case 'none':
+        this.#finish('framed', position);
+        return;
+      case 'switched':
+        this.#switchNext = true;
+        this.#finish('switched', position);
+        return;
+      case 'error':
+        this.#finish('error', position);
+        return;
+      case 'length':
+        this.#remaining = this.#head.contentLength;
+        if (this.#remaining === 0) {
+          this.#finish('framed', position);
+          return;
+        }
+        break;
+      case 'chunked':
+        this.#chunks ??= new Chunks();
+        this.#chunks.begin();
+        break;
+      case 'close':
+        break;
+    }
+    if (unasked) {
+      this.#peek ??= new Peek();
+      this.#peek.begin(position, this.#framing === 'length' ? this.#remaining : Number.POSITIVE_INFINITY);
+      this.#state = 'peek';
+    } else this.#state = BODY_STATES[this.#framing];
+  }
+
+  #readChunks(memory: Memory, at: number, end: number, origin: number): number {
+    const message = this.#message!;
+    const chunks = this.#chunks!;
+    const next = chunks.read(memory.view, at, end, this.#shared.limits.chunkLineBytes);
+    message.bodyBytes = chunks.body;
+    if (chunks.outcome === 'bad') {
+      message.anomalies |= chunks.anomalies;
+      this.#finish('error', next + origin);
+    } else if (chunks.outcome === 'last') {
+      this.#head.begin(true);
+      this.#gathered = 0;
+      this.#block = this.#shared.pool.takeBlock();
+      message.trailers = this.#block;
+      this.#state = 'trailers';
+      if (next < end) return this.#inPlace(message, memory, next, end, origin);
+    }
+    return next;
+  }
+
+  #trailersDone(message: Message, position: number): void {
+    message.anomalies |= this.#head.anomalies;
+    this.#dropEmptyTrailers(message);
+    this.#finish('framed', position);
+  }
+
+  #dropEmptyTrailers(message: Message): void {
+    if (message.trailers === null || message.trailers.count > 0) return;
+    this.#shared.pool.giveBlock(message.trailers);
+    message.trailers = null;
+  }
+
+  /** It was a body after all. */
+  #commitPeek(): void {
+    const peek = this.#peek!;
+    this.#state = BODY_STATES[this.#framing as keyof typeof BODY_STATES];
+    this.#replay(peek);
+  }
+
+  /** The next response stands where the body should: this one answered HEAD. */
+  #commitNoBody(): void {
+    const peek = this.#peek!;
+    this.#finishAt('framed', peek.position, this.#headAt);
+    this.#replay(peek);
+  }
+
+  /** Reads the bytes that were looked at, then stands where it stood. */
+  #replay(peek: Peek): void {
+    const position = this.#position;
+    const ts = this.#ts;
+    const ack = this.#ack;
+    this.#read(peek.memory, 0, peek.length, peek.position, peek.ts, peek.ack);
+    this.#position = position;
+    this.#ts = ts;
+    this.#ack = ack;
+  }
+
+  /** Ends the message at `position` with a byte that came now. */
+  #finish(end: MessageEnd, position: number): void {
+    this.#finishAt(end, position, this.#ts);
+  }
+
+  #finishAt(end: MessageEnd, position: number, at: number): void {
+    const message = this.#message!;
+    this.#message = null;
+    this.#block = null;
+    message.end = end;
+    message.endOffset = position;
+    message.lastByteAt = at;
+    if (end === 'error') this.#state = 'failed';
+    else if (this.#switchNext) {
+      this.#state = 'switched';
+      this.switchedAt = position;
+    } else this.#state = 'start';
+    if (this.kind === 'request' && this.#peer !== null) {
+      const asks = (this.#head.upgrade || message.method === 'CONNECT') && !this.#answered;
+      this.#asked = asks ? message.startOffset : -1;
+    }
+    this.#sink.end(message);
+  }
+
+  /** A head that cannot be read: an error from its first line on, with the lines that could. */
+  #reject(position: number): void {
+    const message = this.#message!;
+    message.anomalies |= this.#head.anomalies;
+    message.headBytes = position - message.startOffset;
+    this.#announce(message);
+    this.#finish('error', position);
+  }
+
+  /** The head of a message that will not be complete. */
+  #announce(message: Message): void {
+    if (this.kind === 'response') this.#sink.requestFor(message);
+    this.#sink.head(message);
+  }
+
+  /** Keeps the lines that were read of a section that will not be complete. */
+  #keepPart(message: Message): void {
+    message.anomalies |= this.#head.anomalies;
+    if (this.#head.trailers) this.#dropEmptyTrailers(message);
+    else {
+      message.headBytes = this.#gathered;
+      this.#announce(message);
+    }
+  }
+
+  /** A gap that framing needed: `bytes` of it are this message's. */
+  #loseMessage(message: Message, why: LossReason | 'left_out', bytes: number, position: number): void {
+    const reason = why === 'left_out' ? 'window' : why;
+    if (why === 'left_out') this.#losses.lose('window', 1, bytes);
+    if (this.#state === 'head' && (!this.#head.started || isInterim(message))) this.#dropGathered();
+    else {
+      if (this.#state === 'head' || this.#state === 'trailers') this.#keepPart(message);
+      message.lose(reason, bytes);
+      this.#finish('lost', position);
+    }
+    this.#seek('desync');
+  }
+
+  /** A bound was reached: `bytes` of the section are given up. */
+  #giveUp(message: Message, reason: LossReason, bytes: number, position: number): void {
+    this.#losses.lose(reason, 1, bytes);
+    if (!this.#head.trailers && (!this.#head.started || isInterim(message))) {
+      this.#message = null;
+      this.#shared.pool.give(message);
+    } else {
+      if (reason === 'reassembly_limit') this.#block!.clear();
+      this.#keepPart(message);
+      message.lose(reason, bytes);
+      this.#finish('lost', position);
+    }
+    this.#seek('desync');
+  }
+
+  /** Bytes of a message that never got a start line. */
+  #dropGathered(): void {
+    const message = this.#message!;
+    this.#message = null;
+    this.#block = null;
+    if (this.#gathered > 0) this.#losses.lose('desync', 1, this.#gathered);
+    this.#shared.pool.give(message);
+  }
+
+  #seek(reason: LossReason): void {
+    this.#state = 'seeking';
+    this.#seekReason = reason;
+    this.#asked = -1;
+    if (this.kind === 'response' && this.#peer !== null) this.#peer.#answerLost();
+  }
+
+  /**
+   * Does a message start at this segment's first byte? Its whole start line must be there and without fault, and the
+   * other side must have spoken at this place, when that is known.
+   */
+  #startsHere(memory: Memory, at: number, end: number, position: number): boolean {
+    if (!this.#turns.allow(position)) return false;
+    strictScan.begin(at);
+    if (strictScan.find(memory.view, end) < 0) return false;
+    return (
+      readStartLine(this.kind, memory, at, strictScan.contentEnd, strictScan.flags, strict) && strict.anomalies === 0
+    );
+  }
+
+  /** The final response to the request at `startOffset` (-1: not seen) has begun. */
+  #answer(startOffset: number, switched: boolean): void {
+    if (switched) this.#switchOver();
+    else if (startOffset >= 0 && startOffset === this.#asked) {
+      this.#asked = -1;
+      if (this.#state === 'held') this.#reject(this.#position);
+    } else if (startOffset >= 0 && this.#message?.startOffset === startOffset) this.#answered = true;
+  }
+
+  #answerLost(): void {
+    if (this.#state === 'held') {
+      this.#dropGathered();
+      this.#seek('desync');
+    }
+    this.#asked = -1;
+  }
+
+  /** The other direction said that the connection is another protocol's now. */
+  #switchOver(): void {
+    const unread = this.#state === 'held' || (this.#state === 'head' && !this.#head.started);
+    if (this.#message !== null && !unread) {
+      this.#switchNext = true;
+      return;
+    }
+    this.switchedAt = this.#position;
+    if (unread) {
+      const message = this.#message!;
+      this.held = Uint8Array.prototype.slice.call(message.fields.memory.buf, 0, this.#gathered);
+      this.switchedAt = message.startOffset;
+      this.#message = null;
+      this.#block = null;
+      this.#shared.pool.give(message);
+    }
+    this.#state = 'switched';
+  }
+
+  #hold(memory: Memory, at: number, end: number): number {
+    const block = this.#block!;
+    const before = this.#gathered;
+    const piece = Math.max(0, Math.min(end - at, this.#shared.limits.heldBytes - before));
+    if (piece === 0 || !this.#shared.pool.reserve(block, before, before + piece)) {
+      this.#losses.lose('reassembly_limit', 1, end - at);
+      return end;
+    }
+    memory.buf.copy(block.memory.buf, before, at, at + piece);
+    this.#gathered = before + piece;
+    return at + piece;
+  }
+}
+
+const BODY_STATES = { length: 'body_length', close: 'body_close', chunked: 'chunks' } as const;
+const ENDS = { rst: 'rst', capture_end: 'open', evicted: 'lost' } as const;
+
+const isInterim = (message: Message): boolean =>
+  message.kind === 'response' && message.status >= 100 && message.status < 200;
