@@ -1,0 +1,175 @@
+/** Headwater itself as a process: started on cgroups of the test's own, stopped with SIGINT, its log and ledger read. */
+import { existsSync, readFileSync } from 'node:fs';
+import { request } from 'node:http';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Cgroup } from './cgroup.ts';
+import { Folder } from './folder.ts';
+import { type Ended, Program, type RunOptions, run } from './program.ts';
+
+export const HEADWATER = join(import.meta.dirname, '../../bin/headwater');
+const READY_TIMEOUT_MS = 30_000;
+/** Writing out a large backlog takes its time. */
+const STOP_TIMEOUT_MS = 60_000;
+
+/** An exchange line of the header log (contract: docs/header-log.md), as far as tests read it. */
+export interface LoggedExchange {
+  readonly type: 'exchange';
+  readonly id: string;
+  readonly ts: string | null;
+  readonly protocol: string;
+  readonly upgrade?: string;
+  readonly side: 'server' | 'client' | 'unknown';
+  readonly service: string;
+  readonly connection: string;
+  readonly process: { readonly pid: number; readonly name: string; readonly cgroup: string } | null;
+  readonly client: { readonly address: string; readonly port: number };
+  readonly server: { readonly address: string; readonly port: number };
+  readonly route: string;
+  readonly request: LoggedMessage & { readonly method: string; readonly target: string; readonly authority: string };
+  readonly response:
+    | (LoggedMessage & { readonly status: number; readonly interim: readonly { readonly status: number }[] })
+    | null;
+  readonly outcome: string;
+  readonly timing_ns: Readonly<Record<string, number | null>>;
+  readonly in_flight: number;
+  readonly losses: readonly { readonly reason: string; readonly bytes: number }[];
+  readonly anomalies?: readonly string[];
+}
+
+export interface LoggedMessage {
+  readonly headers: readonly (readonly [name: string, value: string])[];
+  readonly trailers: readonly (readonly [name: string, value: string])[];
+  readonly head_bytes: number;
+  readonly body_bytes: number;
+}
+
+export interface LoggedSummary {
+  readonly type: 'summary';
+  readonly segments: number;
+  readonly bytes: number;
+  readonly connections: number;
+  readonly exchanges: number;
+  readonly losses: readonly { readonly reason: string; readonly count: number; readonly bytes: number }[];
+}
+
+export interface Log {
+  readonly exchanges: readonly LoggedExchange[];
+  readonly summary: LoggedSummary;
+}
+
+/** Reads a whole header log; the summary must be its last line. */
+export function parseLog(text: string): Log {
+  const records = text
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line) as LoggedExchange | LoggedSummary);
+  const summary = records.at(-1);
+  if (summary?.type !== 'summary') throw new Error('the log does not end with a summary');
+  return { exchanges: records.filter((record) => record.type === 'exchange'), summary };
+}
+
+/** First value of a field, by its lower-case name; undefined when it is not there. */
+export const field = (message: LoggedMessage | null, name: string): string | undefined =>
+  message?.headers.find(([raw]) => raw.toLowerCase() === name)?.[1];
+
+export interface AgentOptions {
+  readonly cgroups: readonly (Cgroup | string)[];
+  /** Further arguments of `run`. */
+  readonly args?: readonly string[];
+  /** Text of a configuration file. */
+  readonly config?: string;
+  readonly env?: Readonly<Record<string, string | undefined>>;
+}
+
+export interface Stopped extends Log {
+  readonly ended: Ended;
+}
+
+export class Agent implements AsyncDisposable {
+  readonly folder = new Folder();
+  readonly log: string;
+  readonly socket: string;
+  readonly program: Program;
+  #stopped: Promise<Stopped> | null = null;
+
+  private constructor({ cgroups, args = [], config, env = {} }: AgentOptions) {
+    this.log = this.folder.file('headers.ndjson');
+    this.socket = this.folder.file('headwater.sock');
+    const command = [HEADWATER, 'run', '--log', this.log, '--socket', this.socket];
+    for (const cgroup of cgroups) command.push('--cgroup', typeof cgroup === 'string' ? cgroup : cgroup.path);
+    if (config !== undefined) command.push('--config', this.folder.write('headwater.yaml', config));
+    this.program = new Program([...command, ...args], { env });
+  }
+
+  /** Ready means: attached and reading. */
+  static async start(options: AgentOptions): Promise<Agent> {
+    const agent = new Agent(options);
+    await agent.program.until('an answer on its socket', () => agent.#answers(), READY_TIMEOUT_MS);
+    return agent;
+  }
+
+  async #answers(): Promise<boolean> {
+    if (!existsSync(this.socket)) return false;
+    return (await this.get('/v1/status').catch(() => null))?.status === 200;
+  }
+
+  /** Asks the agent over its unix socket. */
+  get(path: string): Promise<{ status: number; body: string }> {
+    return new Promise((resolve, reject) => {
+      const outgoing = request({ socketPath: this.socket, path, timeout: 5_000 }, (response) => {
+        let body = '';
+        response.setEncoding('utf8').on('data', (text: string) => {
+          body += text;
+        });
+        response.once('end', () => resolve({ status: response.statusCode!, body }));
+        response.once('error', reject);
+      });
+      outgoing.once('timeout', () => outgoing.destroy(new Error('no answer within 5 s')));
+      outgoing.once('error', reject).end();
+    });
+  }
+
+  /** Exchange lines written so far; a line that is being written is left out. */
+  exchanges(): LoggedExchange[] {
+    if (!existsSync(this.log)) return [];
+    return readFileSync(this.log, 'utf8')
+      .split('\n')
+      .slice(0, -1)
+      .map((line) => JSON.parse(line) as LoggedExchange | LoggedSummary)
+      .filter((record) => record.type === 'exchange');
+  }
+
+  /** Waits until `met` holds for the exchanges written so far, and returns them. */
+  async until(met: (exchanges: LoggedExchange[]) => boolean, timeoutMs = 20_000): Promise<LoggedExchange[]> {
+    const end = performance.now() + timeoutMs;
+    for (;;) {
+      const exchanges = this.exchanges();
+      if (met(exchanges)) return exchanges;
+      if (!this.program.running) throw new Error(`the agent has ended:\n${this.program.stderr}`);
+      if (performance.now() > end) {
+        const seen = exchanges.map((e) => `${e.side} ${e.request?.method} ${e.request?.target} ${e.outcome}`);
+        throw new Error(`not seen within ${timeoutMs} ms; seen: ${seen.slice(-40).join(', ')}`);
+      }
+      await sleep(50);
+    }
+  }
+
+  /** Ends it with SIGINT and reads what it has written. */
+  stop(): Promise<Stopped> {
+    this.#stopped ??= this.program.stop('SIGINT', STOP_TIMEOUT_MS).then((ended) => {
+      if (ended.code !== 0) throw new Error(`the agent ended with ${ended.code ?? ended.signal}:\n${ended.stderr}`);
+      return { ended, ...parseLog(readFileSync(this.log, 'utf8')) };
+    });
+    return this.#stopped;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.program[Symbol.asyncDispose]();
+    this.folder[Symbol.dispose]();
+  }
+}
+
+/** Any other command of `headwater`, to its end. */
+export const headwater = (args: readonly string[], options: RunOptions = {}): Promise<Ended> =>
+  run([HEADWATER, ...args], options);
