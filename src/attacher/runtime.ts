@@ -16,31 +16,20 @@ import {
   writeSync,
 } from 'node:fs';
 import { constants } from 'node:os';
-import { dirname, join } from 'node:path';
+import { dirname } from 'node:path';
 import { errnoName, listenUnix, lockFile, SOCKET_PATH_LENGTH_MAX } from '../kernel/posix.ts';
 import { Refusal } from './refusal.ts';
 
 const SOCKET_BACKLOG = 64;
-
-/** /run/headwater for root, else $XDG_RUNTIME_DIR/headwater; null when neither is there. */
-export const runtimeFolder = (uid: number, environment: NodeJS.ProcessEnv): string | null => {
-  if (uid === 0) return '/run/headwater';
-  const { XDG_RUNTIME_DIR: own } = environment;
-  return own === undefined || own === '' ? null : join(own, 'headwater');
-};
-
-/** Where the agent serves commands when nobody says otherwise; null when there is no runtime folder. */
-export const defaultSocketPath = (uid: number, environment: NodeJS.ProcessEnv): string | null => {
-  const folder = runtimeFolder(uid, environment);
-  return folder === null ? null : join(folder, 'headwater.sock');
-};
 
 /** What one agent holds in the runtime folder. */
 export interface RuntimeClaim {
   readonly socketPath: string;
   /** Listening, non-blocking. */
   readonly socketFd: number;
-  /** Removes socket and lock. The descriptors are closed too. */
+  /** Closes our copy of the listening socket: without the pipeline, connecting must fail instead of waiting. */
+  closeSocket(): void;
+  /** Removes socket and lock. */
   release(): void;
 }
 
@@ -108,31 +97,39 @@ const removeStaleSocket = (path: string): Refusal | null => {
   return null;
 };
 
-/**
- * Takes `socketPath` for this agent: lock, stale socket removed, listening socket of `mode` made. The folder is created
- * only when it is the default one.
- */
-export const claimRuntime = (
-  socketPath: string,
-  mode: number,
-  defaultFolder: string | null,
-): RuntimeClaim | Refusal => {
-  if (Buffer.byteLength(socketPath) >= SOCKET_PATH_LENGTH_MAX) {
-    return new Refusal(
-      `Cannot listen on ${socketPath}: a socket path has at most ${SOCKET_PATH_LENGTH_MAX - 1} bytes.`,
-      'Give a shorter one: --socket PATH.',
-    );
-  }
-  const folder = dirname(socketPath);
+/** Makes sure of the folder: created when only it is missing, and never somebody else's (another user's below /tmp). */
+const ensureFolder = (folder: string): Refusal | null => {
+  const self = process.geteuid?.() ?? 0;
   try {
-    if (folder === defaultFolder) mkdirSync(folder, { recursive: true, mode: 0o755 });
-    if (!statSync(folder).isDirectory()) throw Object.assign(new Error(), { code: 'ENOTDIR' });
+    try {
+      mkdirSync(folder, { mode: self === 0 ? 0o755 : 0o700 });
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+    }
+    const { uid } = statSync(folder);
+    if (uid === 0 || uid === self) return null;
+    return new Refusal(
+      `Cannot use the runtime folder ${folder}: it belongs to another user (uid ${uid}).`,
+      'Give a socket path in a folder of your own: --socket PATH.',
+    );
   } catch (error) {
     return new Refusal(
       `Cannot use the runtime folder ${folder}: ${(error as NodeJS.ErrnoException).code}.`,
       'Create it, or give a socket path elsewhere: --socket PATH.',
     );
   }
+};
+
+/** Takes `socketPath` for this agent: folder and lock, stale socket removed, listening socket of `mode` made. */
+export const claimRuntime = (socketPath: string, mode: number): RuntimeClaim | Refusal => {
+  if (Buffer.byteLength(socketPath) >= SOCKET_PATH_LENGTH_MAX) {
+    return new Refusal(
+      `Cannot listen on ${socketPath}: a socket path has at most ${SOCKET_PATH_LENGTH_MAX - 1} bytes.`,
+      'Give a shorter one: --socket PATH.',
+    );
+  }
+  const unusable = ensureFolder(dirname(socketPath));
+  if (unusable !== null) return unusable;
   const lockPath = `${socketPath}.lock`;
   const lockFd = takeLock(lockPath, socketPath);
   if (lockFd instanceof Refusal) return lockFd;
@@ -154,11 +151,17 @@ export const claimRuntime = (
       ),
     );
   }
+  let open = true;
+  const closeSocket = (): void => {
+    if (open) closeSync(socketFd);
+    open = false;
+  };
   return {
     socketPath,
     socketFd,
+    closeSocket,
     release() {
-      closeSync(socketFd);
+      closeSocket();
       for (const path of [socketPath, lockPath]) {
         try {
           unlinkSync(path);

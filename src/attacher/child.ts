@@ -1,0 +1,42 @@
+/**
+ * First thing that runs in the pipeline's process. Loads the pipeline's code while it may still read it, closes the cage,
+ * and only then asks for what to work with. The entry must import all it needs: nothing can be loaded afterwards where
+ * the installation is unreadable to the pipeline's user.
+ */
+import { pathToFileURL } from 'node:url';
+import { AttacherClient, CONTROL_FD, DESCRIPTOR_FD } from './client.ts';
+import { type Confinement, confine, confinementProblems, readThreads } from './confinement.ts';
+import { HostFiles } from './host.ts';
+import type { StartMessage } from './protocol.ts';
+
+/** What the pipeline's entry module exports as `runPipeline`. Resolves to the exit code when everything is written. */
+export type RunPipeline = (handover: Handover) => Promise<number>;
+
+export interface Handover {
+  readonly client: AttacherClient;
+  readonly start: Omit<StartMessage, 'key'>;
+  /** Installation key for fingerprints; nowhere else in this process. */
+  readonly key: Uint8Array;
+}
+
+const NOT_ALLOWED = 3;
+
+// The attacher decides what these mean: a Ctrl-C reaches the whole process group.
+for (const signal of ['SIGINT', 'SIGHUP'] as const) process.on(signal, () => undefined);
+
+const [entry, identity] = process.argv.slice(2);
+const wanted = JSON.parse(identity!) as Confinement | null;
+const { runPipeline } = (await import(pathToFileURL(entry!).href)) as { runPipeline: RunPipeline };
+
+const client = new AttacherClient(CONTROL_FD, DESCRIPTOR_FD);
+// A service manager sends it to both processes.
+process.on('SIGTERM', () => client.drain('SIGTERM'));
+const failure = confine(wanted) ?? confinementProblems(readThreads(new HostFiles(), 'self'), wanted)[0] ?? null;
+if (failure !== null) {
+  await client.failed(failure);
+  process.exit(NOT_ALLOWED);
+}
+const start = await client.confined();
+if (start === null) process.exit(1);
+const { key, ...rest } = start;
+process.exit(await runPipeline({ client, start: rest, key: Buffer.from(key, 'hex') }));

@@ -1,0 +1,199 @@
+/**
+ * Which process has a TCP connection, from /proc: for sockets older than the agent, and for kernels whose packet programs
+ * cannot ask who runs. A connection's row in /proc/PID/net/tcp names the socket's inode, /proc/PID/fd names who holds it.
+ *
+ * What this can and cannot tell, and so the evidence it gives: one process that holds the socket is its owner (`socket`).
+ * Where several hold it (a fork that has not closed it) or none does yet (not accepted), the processes that share the
+ * listening socket are the answer, named by the oldest of them (`listener`).
+ */
+import type { ProcessInfo } from '../model/connection.ts';
+import type { HostFiles } from './host.ts';
+import { ANY_IPV4, ANY_IPV6, keyOfAddress, parseTcpTable, TCP_LISTEN, type TcpRow } from './proc-net.ts';
+import { readProcess, startTime } from './processes.ts';
+import type { SocketTuple } from './protocol.ts';
+
+/** A full look at /proc happens at most this often; between, answers come from the last one. */
+const LOOK_INTERVAL_MS = 1_000;
+/** Processes looked at. */
+const PIDS_MAX = 32_768;
+/** Cgroups walked for their processes. */
+const CGROUPS_MAX = 16_384;
+/** Descriptors read in one look: about half a second. */
+const DESCRIPTORS_MAX = 200_000;
+/** Network namespaces looked at. */
+const NAMESPACES_MAX = 256;
+/** One socket table. */
+const TABLE_BYTES_MAX = 32 << 20;
+
+interface Namespace {
+  readonly rows: ReadonlyMap<string, TcpRow>;
+  readonly listeners: readonly TcpRow[];
+  readonly pids: readonly number[];
+}
+
+interface Look {
+  readonly at: number;
+  readonly namespaces: readonly Namespace[];
+  /** Socket inode -> pids that hold it. */
+  readonly holders: ReadonlyMap<number, readonly number[]>;
+}
+
+const rowKey = (local: string, localPort: number, remote: string, remotePort: number): string =>
+  `${local}:${localPort}>${remote}:${remotePort}`;
+
+export class Owners {
+  readonly #host: HostFiles;
+  readonly #mount: string;
+  readonly #cgroups: readonly string[];
+  #look: Look | null = null;
+
+  /**
+   * @param mount where the unified hierarchy is mounted.
+   * @param cgroups folders of the observed cgroups: only processes inside them are looked at.
+   */
+  constructor(host: HostFiles, mount: string, cgroups: readonly string[]) {
+    this.#host = host;
+    this.#mount = mount;
+    this.#cgroups = cgroups;
+  }
+
+  /**
+   * Owners of connections, null where /proc does not tell (closed, outside the observed cgroups, or ambiguous).
+   *
+   * @param nowMs any monotonic clock, milliseconds.
+   */
+  resolve(tuples: readonly SocketTuple[], nowMs: number): (ProcessInfo | null)[] {
+    if (tuples.length === 0) return [];
+    if (this.#look === null || nowMs - this.#look.at >= LOOK_INTERVAL_MS) this.#look = this.#lookAround(nowMs);
+    const look = this.#look;
+    return tuples.map((tuple) => this.#owner(tuple, look));
+  }
+
+  #owner(tuple: SocketTuple, look: Look): ProcessInfo | null {
+    const local = keyOfAddress(tuple.localAddress);
+    const remote = keyOfAddress(tuple.remoteAddress);
+    if (local === null || remote === null) return null;
+    const inCgroup = (pid: number): boolean => tuple.cgroupId === 0 || this.#cgroupId(pid) === tuple.cgroupId;
+
+    const key = rowKey(local, tuple.localPort, remote, tuple.remotePort);
+    const exact = look.namespaces.flatMap((namespace) => look.holders.get(namespace.rows.get(key)?.inode ?? -1) ?? []);
+    const narrowed = exact.some(inCgroup) ? exact.filter(inCgroup) : exact;
+    if (narrowed.length === 1) return this.#describe(narrowed[0]!, 'socket');
+
+    const groups = look.namespaces.flatMap((namespace) => {
+      const listener = findListener(namespace.listeners, local, tuple.localPort);
+      const pids = listener === null ? [] : (look.holders.get(listener.inode) ?? []);
+      return pids.length === 0 ? [] : [pids];
+    });
+    const candidates = groups.filter((pids) =>
+      narrowed.length > 0 ? pids.some((pid) => narrowed.includes(pid)) : pids.some(inCgroup),
+    );
+    // Two namespaces with the same addresses and nothing to tell them apart: no guess.
+    const group =
+      candidates.length === 1 ? candidates[0]! : candidates.length === 0 && narrowed.length > 0 ? narrowed : null;
+    return group === null ? null : this.#describe(this.#oldest(group), 'listener');
+  }
+
+  #oldest(pids: readonly number[]): number {
+    return pids
+      .map((pid) => ({ pid, started: startTime(this.#host, pid) }))
+      .filter((process) => process.started >= 0)
+      .reduce((a, b) => (b.started < a.started || (b.started === a.started && b.pid < a.pid) ? b : a), {
+        pid: pids[0]!,
+        started: Number.POSITIVE_INFINITY,
+      }).pid;
+  }
+
+  #describe(pid: number, evidence: ProcessInfo['evidence']): ProcessInfo | null {
+    const facts = readProcess(this.#host, pid);
+    return facts === null ? null : { ...facts, evidence };
+  }
+
+  #cgroupId(pid: number): number {
+    const path = readProcess(this.#host, pid)?.cgroup ?? '';
+    return path === '' ? -1 : this.#host.inode(this.#mount + path);
+  }
+
+  #lookAround(now: number): Look {
+    const byNamespace = new Map<string, number[]>();
+    for (const pid of this.#pids()) {
+      const namespace = this.#host.link(`/proc/${pid}/ns/net`);
+      if (namespace === null) continue;
+      const known = byNamespace.get(namespace);
+      if (known !== undefined) known.push(pid);
+      else if (byNamespace.size < NAMESPACES_MAX) byNamespace.set(namespace, [pid]);
+    }
+    const namespaces = [...byNamespace.values()].map((pids) => this.#readNamespace(pids));
+    return { at: now, namespaces, holders: this.#readHolders(namespaces) };
+  }
+
+  #pids(): number[] {
+    const pids: number[] = [];
+    const waiting = [...this.#cgroups];
+    for (let i = 0; i < waiting.length && i < CGROUPS_MAX && pids.length < PIDS_MAX; i++) {
+      const folder = waiting[i]!;
+      for (const line of (this.#host.read(`${folder}/cgroup.procs`) ?? '').split('\n')) {
+        const pid = Number(line);
+        // 0: a process that our pid namespace does not show.
+        if (Number.isInteger(pid) && pid > 0 && pids.length < PIDS_MAX) pids.push(pid);
+      }
+      for (const name of this.#host.folders(folder)) waiting.push(`${folder}/${name}`);
+    }
+    return pids;
+  }
+
+  #readNamespace(pids: readonly number[]): Namespace {
+    const rows = new Map<string, TcpRow>();
+    const listeners: TcpRow[] = [];
+    for (const table of ['tcp', 'tcp6']) {
+      // Any of them shows the namespace's table; the first may just have ended.
+      const text = pids
+        .slice(0, 4)
+        .reduce<string | null>(
+          (found, pid) => found ?? this.#host.read(`/proc/${pid}/net/${table}`, TABLE_BYTES_MAX),
+          null,
+        );
+      for (const row of parseTcpTable(text ?? '')) {
+        if (row.state === TCP_LISTEN) listeners.push(row);
+        else if (row.inode !== 0) rows.set(rowKey(row.local, row.localPort, row.remote, row.remotePort), row);
+      }
+    }
+    return { rows, listeners, pids };
+  }
+
+  #readHolders(namespaces: readonly Namespace[]): Map<number, number[]> {
+    const holders = new Map<number, number[]>();
+    let left = DESCRIPTORS_MAX;
+    for (const { pids } of namespaces) {
+      for (const pid of pids) {
+        for (const fd of this.#host.list(`/proc/${pid}/fd`) ?? []) {
+          if (left-- <= 0) return holders;
+          const inode = socketInode(this.#host.link(`/proc/${pid}/fd/${fd}`));
+          if (inode < 0) continue;
+          const pidsOfSocket = holders.get(inode);
+          if (pidsOfSocket === undefined) holders.set(inode, [pid]);
+          else if (pidsOfSocket.at(-1) !== pid) pidsOfSocket.push(pid);
+        }
+      }
+    }
+    return holders;
+  }
+}
+
+/** Inode of "socket:[12345]", or -1. */
+export const socketInode = (target: string | null): number => {
+  if (target === null || !target.startsWith('socket:[')) return -1;
+  const inode = Number(target.slice(8, -1));
+  return Number.isSafeInteger(inode) ? inode : -1;
+};
+
+/** The listening socket that takes connections to an address and port: the exact address before "any". */
+export const findListener = (listeners: readonly TcpRow[], local: string, port: number): TcpRow | null => {
+  const onPort = listeners.filter((row) => row.localPort === port);
+  return (
+    onPort.find((row) => row.local === local) ??
+    onPort.find((row) => row.local === ANY_IPV4 && local.startsWith(ANY_IPV4.slice(0, 24))) ??
+    onPort.find((row) => row.local === ANY_IPV6) ??
+    null
+  );
+};

@@ -1,0 +1,102 @@
+/**
+ * What the attacher may do, and when. Loading and attaching need the wide set; afterwards the main thread keeps what the
+ * control channel's fixed operations need (docs/decisions/0020-privileges.md says which and why).
+ */
+import {
+  CAPABILITY,
+  clearAmbientCapabilities,
+  errnoName,
+  forbidCoreFiles,
+  readCapabilities,
+  setNoNewPrivileges,
+  setNotDumpable,
+  writeCapabilities,
+} from '../kernel/posix.ts';
+import { Refusal } from './refusal.ts';
+
+export type CapabilityName = keyof typeof CAPABILITY;
+
+const bit = (name: CapabilityName): bigint => 1n << BigInt(CAPABILITY[name]);
+const bits = (names: readonly CapabilityName[]): bigint => names.reduce((set, name) => set | bit(name), 0n);
+
+/** Kept effective after attaching. */
+export const KEPT_EFFECTIVE: readonly CapabilityName[] = [
+  /** Reading the counters of programs and maps where unprivileged bpf() is off altogether (kernels < 5.19). */
+  'BPF',
+  /** /proc/PID/fd of other users: which process holds a socket. */
+  'SYS_PTRACE',
+  'DAC_READ_SEARCH',
+  /** Ending the pipeline, which runs as another user. */
+  'KILL',
+];
+
+/** Kept permitted and raised for one call only. */
+export const KEPT_PERMITTED: readonly CapabilityName[] = [
+  /** BPF_ENABLE_STATS asks for it (kernel/bpf/syscall.c); only while `status` measures the programs. */
+  'SYS_ADMIN',
+  /** Rotating a log in a folder of another user, as opening it there was allowed. */
+  'DAC_OVERRIDE',
+];
+
+/** Capability names (lower case, as setpriv and setcap write them) missing from the effective set for loading and attaching packet programs. */
+export const missingForPackets = (effective: bigint): string[] =>
+  // Before 5.8 CAP_SYS_ADMIN was all of it, and it still implies CAP_BPF (bpf_capable() in linux/capability.h).
+  [
+    ...((effective & (bit('BPF') | bit('SYS_ADMIN'))) === 0n ? ['cap_bpf'] : []),
+    ...((effective & bit('NET_ADMIN')) === 0n ? ['cap_net_admin'] : []),
+  ];
+
+/** Refuses when this process cannot load and attach; says how to get there. */
+export const checkCapabilities = (): Refusal | null => {
+  const missing = missingForPackets(readCapabilities().effective);
+  if (missing.length === 0) return null;
+  return new Refusal(
+    `Cannot attach to cgroups: ${missing.join(' and ')} ${missing.length > 1 ? 'are' : 'is'} missing.`,
+    'Run it as root (sudo headwater run), or give a user just these: sudo setpriv --reuid USER --init-groups --inh-caps +bpf,+net_admin --ambient-caps +bpf,+net_admin headwater run',
+  );
+};
+
+/**
+ * Before anything is started: no core file, no memory read by others of the same uid, nothing granted by a later execve,
+ * nothing inherited through the ambient set. Returns what failed, or null.
+ */
+export const hardenSelf = (): string | null => {
+  const steps: readonly (readonly [string, () => number])[] = [
+    ['no_new_privs', setNoNewPrivileges],
+    ['RLIMIT_CORE', forbidCoreFiles],
+    ['PR_SET_DUMPABLE', setNotDumpable],
+    ['ambient capabilities', clearAmbientCapabilities],
+  ];
+  for (const [name, step] of steps) {
+    const result = step();
+    if (result < 0) return `${name}: ${errnoName(result)}`;
+  }
+  const sets = readCapabilities();
+  const result = writeCapabilities({ ...sets, inheritable: 0n });
+  return result < 0 ? `inheritable capabilities: ${errnoName(result)}` : null;
+};
+
+/** After attaching and spawning. Returns what failed, or null. */
+export const dropAfterAttach = (): string | null => {
+  const { permitted } = readCapabilities();
+  const effective = permitted & bits(KEPT_EFFECTIVE);
+  const result = writeCapabilities({
+    effective,
+    permitted: effective | (permitted & bits(KEPT_PERMITTED)),
+    inheritable: 0n,
+  });
+  return result < 0 ? `capset: ${errnoName(result)}` : null;
+};
+
+/** Runs `action` (synchronous, on this thread) with one more capability, when it is permitted; without it otherwise. */
+export const withCapability = <T>(name: CapabilityName, action: () => T): T => {
+  const before = readCapabilities();
+  const raised = before.effective | (before.permitted & bit(name));
+  if (raised === before.effective) return action();
+  writeCapabilities({ ...before, effective: raised });
+  try {
+    return action();
+  } finally {
+    writeCapabilities(before);
+  }
+};

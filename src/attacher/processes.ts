@@ -1,0 +1,86 @@
+/** What /proc says of one process. Files vanish between two reads: then the answer is null, never half of one. */
+import { CGROUP_PATH_LENGTH_MAX, identifyCgroup } from '../model/service.ts';
+import type { HostFiles } from './host.ts';
+
+export interface ProcessFacts {
+  readonly pid: number;
+  /** `comm`: at most 15 bytes, as the program or the kernel set it. */
+  readonly name: string;
+  /** Path below the unified mount; "" when the process is in no unified hierarchy that we can see. */
+  readonly cgroup: string;
+  /** 64 hex digits, or null. */
+  readonly container: string | null;
+}
+
+/** Path in the unified hierarchy, from the text of /proc/PID/cgroup. */
+export const unifiedPath = (text: string): string => {
+  for (const line of text.split('\n')) {
+    // A removed cgroup keeps its path with this mark behind it (cgroup-v2.rst).
+    if (line.startsWith('0::'))
+      return line
+        .slice(3)
+        .replace(/ \(deleted\)$/, '')
+        .slice(0, CGROUP_PATH_LENGTH_MAX);
+  }
+  return '';
+};
+
+export const readProcess = (host: HostFiles, pid: number): ProcessFacts | null => {
+  const comm = host.read(`/proc/${pid}/comm`, 64);
+  const cgroupText = host.read(`/proc/${pid}/cgroup`, 65536);
+  if (comm === null || cgroupText === null) return null;
+  const cgroup = unifiedPath(cgroupText);
+  return { pid, name: comm.replace(/\n$/, ''), cgroup, container: identifyCgroup(cgroup).container };
+};
+
+/** Start time in clock ticks since boot (field 22 of /proc/PID/stat): tells a reused pid. -1 when the process is gone. */
+export const startTime = (host: HostFiles, pid: number): number => {
+  const stat = host.read(`/proc/${pid}/stat`, 4096);
+  if (stat === null) return -1;
+  // The name may hold spaces and parentheses: fields count from the last one.
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  const ticks = Number(fields[19]);
+  return Number.isFinite(ticks) ? ticks : -1;
+};
+
+interface CachedProcess {
+  readonly facts: ProcessFacts;
+  readonly checkedAt: number;
+}
+
+/** Processes remembered; the least recently read goes first. */
+const PROCESSES_MAX = 4_096;
+/** Name and cgroup are read again after this long: pids are reused, processes exec and move. */
+const FRESH_MS = 2_000;
+
+/** Remembers processes, so that a connection costs no file reads. */
+export class ProcessCache {
+  readonly #host: HostFiles;
+  readonly #known = new Map<number, CachedProcess>();
+
+  constructor(host: HostFiles) {
+    this.#host = host;
+  }
+
+  /**
+   * Facts of a process, or null when it is gone (what was read before it ended is kept as long as there is room, so a
+   * short-lived client still has a name) or /proc hides it.
+   *
+   * @param nowMs any monotonic clock, milliseconds.
+   */
+  get(pid: number, nowMs: number): ProcessFacts | null {
+    const cached = this.#known.get(pid);
+    if (cached !== undefined) {
+      if (nowMs - cached.checkedAt < FRESH_MS) return cached.facts;
+      this.#known.delete(pid);
+    }
+    const facts = readProcess(this.#host, pid) ?? cached?.facts ?? null;
+    if (facts !== null) this.#remember(pid, { facts, checkedAt: nowMs });
+    return facts;
+  }
+
+  #remember(pid: number, process: CachedProcess): void {
+    if (this.#known.size >= PROCESSES_MAX) this.#known.delete(this.#known.keys().next().value!);
+    this.#known.set(pid, process);
+  }
+}

@@ -1,0 +1,31 @@
+/** Runs startAttacher as `headwater run` does, for the tests: node parent.ts OPTIONS_JSON. */
+import { openSync } from 'node:fs';
+import type { LoadKernel } from '../../../src/attacher/kernel-side.ts';
+import { Refusal } from '../../../src/attacher/refusal.ts';
+import { type AttacherOptions, runUntilSignalled, startAttacher } from '../../../src/attacher/start.ts';
+
+export interface ParentOptions extends Omit<AttacherOptions, 'loadKernel' | 'say'> {
+  /** Attach the real programs; otherwise maps are stood in for by /dev/null. */
+  readonly attach: boolean;
+}
+
+const { attach, ...options } = JSON.parse(process.argv[2]!) as ParentOptions;
+const standIn: LoadKernel = () => ({
+  description: { standIn: true },
+  maps: [{ name: 'ring', fd: openSync('/dev/null', 'r') }],
+  measure: async () => [],
+  detach: () => undefined,
+});
+const attacher = startAttacher({
+  ...options,
+  loadKernel: attach
+    ? (await import('../../../src/attacher/kernel-side.ts')).loadKernel({ ringBytes: 65536 }, async () => [])
+    : standIn,
+  say: (line) => process.stderr.write(`${line}\n`),
+});
+if (attacher instanceof Refusal) {
+  process.stderr.write(`${attacher}\n`);
+  process.exit(3);
+}
+process.stdout.write(`${JSON.stringify({ attacher: process.pid, pipeline: attacher.pipelinePid })}\n`);
+process.exit(await runUntilSignalled(attacher));
