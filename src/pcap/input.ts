@@ -1,0 +1,114 @@
+/** The bytes of a capture: a file or standard input, unpacked by what they begin with. */
+import { type FileHandle, open } from 'node:fs/promises';
+import { pipeline, Readable, type Transform } from 'node:stream';
+import { createGunzip, createZstdDecompress } from 'node:zlib';
+import { Memory } from '../base/memory.ts';
+
+export const CHUNK_BYTES = 1024 * 1024;
+const UNPACK_CHUNK_BYTES = 256 * 1024;
+
+const GZIP = 0x1f8b;
+const ZSTD = 0x28b52ffd;
+/** Standard input as a path. */
+export const STDIN = '-';
+
+/** Bytes in order. */
+export interface Input {
+  /** Reads at most `length` bytes to `memory[offset]`; 0 at the end. Throws what the system says (a number in `code`). */
+  read(memory: Memory, offset: number, length: number): Promise<number>;
+  close(): Promise<void>;
+}
+
+class FileInput implements Input {
+  readonly #file: FileHandle;
+
+  constructor(file: FileHandle) {
+    this.#file = file;
+  }
+
+  async read(memory: Memory, offset: number, length: number): Promise<number> {
+    return (await this.#file.read(memory.buf, offset, length, null)).bytesRead;
+  }
+
+  async close(): Promise<void> {
+    await this.#file.close();
+  }
+}
+
+class StreamInput implements Input {
+  readonly #stream: Readable;
+  readonly #pieces: AsyncIterator<Buffer>;
+  #piece: Buffer | null = null;
+  #used = 0;
+
+  constructor(stream: Readable) {
+    this.#stream = stream;
+    this.#pieces = stream[Symbol.asyncIterator]();
+  }
+
+  async read(memory: Memory, offset: number, length: number): Promise<number> {
+    while (this.#piece === null || this.#used === this.#piece.length) {
+      const { value, done } = await this.#pieces.next();
+      if (done === true) return 0;
+      this.#piece = value;
+      this.#used = 0;
+    }
+    const n = this.#piece.copy(memory.buf, offset, this.#used, Math.min(this.#piece.length, this.#used + length));
+    this.#used += n;
+    return n;
+  }
+
+  async close(): Promise<void> {
+    this.#stream.destroy();
+  }
+}
+
+/** An input whose packed bytes come from another one. */
+class UnpackedInput implements Input {
+  readonly #packed: Input;
+  readonly #unpacked: StreamInput;
+
+  constructor(packed: Input, unpacker: Transform, first: Buffer) {
+    this.#packed = packed;
+    // An error of the packed input ends the unpacker, whose reader then sees it.
+    pipeline(Readable.from(pieces(packed, first)), unpacker, () => {});
+    this.#unpacked = new StreamInput(unpacker);
+  }
+
+  read(memory: Memory, offset: number, length: number): Promise<number> {
+    return this.#unpacked.read(memory, offset, length);
+  }
+
+  async close(): Promise<void> {
+    await this.#unpacked.close();
+    await this.#packed.close();
+  }
+}
+
+async function* pieces(input: Input, first: Buffer): AsyncGenerator<Buffer> {
+  yield first;
+  for (;;) {
+    const memory = Memory.alloc(UNPACK_CHUNK_BYTES);
+    const n = await input.read(memory, 0, UNPACK_CHUNK_BYTES);
+    if (n === 0) return;
+    yield memory.buf.subarray(0, n);
+  }
+}
+
+/** Opens a file, or standard input for "-". Throws what the system says; a folder as EISDIR. */
+export async function openInput(path: string, stdin: Readable): Promise<Input> {
+  if (path === STDIN) return new StreamInput(stdin);
+  return new FileInput(await open(path, 'r'));
+}
+
+/** The unpacked bytes of what begins with `first` (four bytes and more) and goes on with `input`; null: it is not packed. */
+export function unpack(input: Input, first: Memory, length: number): Input | null {
+  const magic = first.view.getUint32(0);
+  const unpacker =
+    magic >>> 16 === GZIP
+      ? createGunzip({ chunkSize: UNPACK_CHUNK_BYTES })
+      : magic === ZSTD
+        ? createZstdDecompress({ chunkSize: UNPACK_CHUNK_BYTES })
+        : null;
+  return unpacker && new UnpackedInput(input, unpacker, Buffer.from(first.buf.subarray(0, length)));
+}

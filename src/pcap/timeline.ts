@@ -1,0 +1,98 @@
+import { type ClockAnchor, UNSEEN } from '../base/clock.ts';
+
+/** Packets of a file may be older than its first one (merged files); times must stay positive, so time 0 is earlier. */
+const MARGIN_S = 86_400;
+const MARGIN_NS = BigInt(MARGIN_S) * 1_000_000_000n;
+
+/** Ties the times of all clocks in a capture to one anchor: the first packet that has a time, less a day. */
+export class Timeline {
+  #anchor: ClockAnchor | null;
+  readonly #onAnchor: (anchor: ClockAnchor) => void;
+
+  /** `onAnchor` is called once, before any time is given; not when `anchor` (of an earlier file) is there already. */
+  constructor(anchor: ClockAnchor | null, onAnchor: (anchor: ClockAnchor) => void) {
+    this.#anchor = anchor;
+    this.#onAnchor = onAnchor;
+  }
+
+  get anchor(): ClockAnchor | null {
+    return this.#anchor;
+  }
+
+  /** A packet without a time comes first: any anchor will do. */
+  ensure(): void {
+    if (this.#anchor === null) this.#set({ wallNs: 0n });
+  }
+
+  /** Nanoseconds since the anchor of a Unix time. Slow: once for each clock. */
+  since(wallNs: bigint): number {
+    if (this.#anchor === null) this.#set({ wallNs: wallNs - MARGIN_NS });
+    return Number(wallNs - (this.#anchor as ClockAnchor).wallNs);
+  }
+
+  #set(anchor: ClockAnchor): void {
+    this.#anchor = anchor;
+    this.#onAnchor(anchor);
+  }
+}
+
+/** Times of one clock of a file, in units of `10 ** -digits` or `2 ** -bits` seconds, as two 32-bit halves. */
+export class UnitClock {
+  readonly #timeline: Timeline;
+  readonly #unitsPerSecond: bigint;
+  readonly #unitNs: number;
+  readonly #offsetNs: bigint;
+  #known = false;
+  #baseHigh = 0;
+  #baseLow = 0;
+  #baseNs = 0;
+
+  constructor(timeline: Timeline, unitsPerSecond: bigint, offsetSeconds: bigint) {
+    this.#timeline = timeline;
+    this.#unitsPerSecond = unitsPerSecond;
+    this.#unitNs = 1e9 / Number(unitsPerSecond);
+    this.#offsetNs = offsetSeconds * 1_000_000_000n;
+  }
+
+  /** Nanoseconds since the anchor; UNSEEN for a time before it. */
+  time(high: number, low: number): number {
+    if (!this.#known) {
+      const units = (BigInt(high) << 32n) | BigInt(low);
+      this.#known = true;
+      this.#baseHigh = high;
+      this.#baseLow = low;
+      this.#baseNs = this.#timeline.since((units * 1_000_000_000n) / this.#unitsPerSecond + this.#offsetNs);
+    }
+    // Differences first: a double holds them exactly, the Unix time in nanoseconds it does not.
+    const units = (high - this.#baseHigh) * 0x1_0000_0000 + (low - this.#baseLow);
+    const ns = this.#baseNs + Math.round(units * this.#unitNs);
+    return ns >= 0 ? ns : UNSEEN;
+  }
+}
+
+/** Times of a classic pcap file: seconds and a fraction. */
+export class SecondsClock {
+  readonly #timeline: Timeline;
+  readonly #fractionNs: number;
+  #known = false;
+  #baseSeconds = 0;
+  #baseNs = 0;
+
+  /** `fractionNs`: nanoseconds in one unit of the fraction. */
+  constructor(timeline: Timeline, fractionNs: number) {
+    this.#timeline = timeline;
+    this.#fractionNs = fractionNs;
+  }
+
+  /** Nanoseconds since the anchor; UNSEEN for a time before it. */
+  time(seconds: number, fraction: number): number {
+    if (!this.#known) {
+      const wallNs = BigInt(seconds) * 1_000_000_000n + BigInt(fraction * this.#fractionNs);
+      this.#known = true;
+      this.#baseSeconds = seconds;
+      this.#baseNs = this.#timeline.since(wallNs) - fraction * this.#fractionNs;
+    }
+    const ns = this.#baseNs + (seconds - this.#baseSeconds) * 1e9 + fraction * this.#fractionNs;
+    return ns >= 0 ? ns : UNSEEN;
+  }
+}
