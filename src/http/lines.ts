@@ -50,8 +50,10 @@ export class Entry {
   hash = 0;
   /** Second chance: set by every hit, cleared when a newcomer looks for room. */
   used = 0;
-  /** The key's bytes as little-endian words, then one word of its last four bytes. */
+  /** The key's bytes as little-endian words, the last one filled up with zeros. */
   words: Int32Array = NO_WORDS;
+  /** Its last four bytes as a word. */
+  tail = 0;
   /** Key length in bytes; too long to match while the entry is empty. */
   length = 0x3fffffff;
   /** KIND_LINE, KIND_NAME: bytes up to and with the colon. */
@@ -77,9 +79,8 @@ export const LINE_BOUNDS: LineBounds = { entries: 16_384, bytes: 4 << 20 };
 /** Longest line that is remembered. */
 export const LINE_BYTES_MAX = 512;
 const WAYS = 4;
-const DOOR_BITS = 1 << 17;
-/** First sights after which the doorkeeper forgets: an eighth of its bits, so that one in eight strangers slips in at most. */
-const DOOR_SIGHTS = DOOR_BITS >> 3;
+/** First sights that the doorkeeper remembers; a newer one takes the place of an older one. */
+const DOOR_SIGHTS = 1 << 14;
 
 /** Hash of `length` bytes at `view[at]` (at least 1), continuing from `hash`. */
 export function hashBytes(view: DataView, at: number, length: number, hash: number): number {
@@ -100,10 +101,10 @@ export function hashBytes(view: DataView, at: number, length: number, hash: numb
 /** Are the `entry.length` bytes at `view[at]` the entry's? They must all be there. */
 export function equalBytes(view: DataView, at: number, entry: Entry): boolean {
   const words = entry.words;
-  const whole = words.length - 1;
+  const whole = entry.length >> 2;
   let o = at;
   for (let i = 0; i < whole; i++, o += 4) if (view.getInt32(o, true) !== words[i]) return false;
-  return view.getInt32(at + entry.length - 4, true) === words[whole];
+  return view.getInt32(at + entry.length - 4, true) === entry.tail;
 }
 
 /** The first `length` bytes (fewer than or equal to the entry's) of both are the same. */
@@ -122,6 +123,8 @@ export class LineTable {
   readonly names: NameTable;
   /** Every slot is filled, with an empty entry at first. */
   readonly entries: Entry[];
+  /** Hashes by slot: a miss then touches one cache line, not four entries. */
+  readonly #hashes: Int32Array;
   /** Bytes of all keys. */
   bytes = 0;
   /** Entries in use, entries that made room, and lines turned away because the byte bound was reached. */
@@ -130,24 +133,25 @@ export class LineTable {
   refused = 0;
   readonly #bytesMax: number;
   readonly #setMask: number;
-  readonly #door = new Uint32Array(DOOR_BITS >> 5);
-  #sights = 0;
+  readonly #door = new Int32Array(DOOR_SIGHTS);
 
   constructor(names: NameTable, bounds: LineBounds = LINE_BOUNDS) {
     this.names = names;
     this.#bytesMax = bounds.bytes;
     this.#setMask = bounds.entries / WAYS - 1;
     const empty = new Entry();
+    this.#hashes = new Int32Array(bounds.entries);
     this.entries = new Array<Entry>(bounds.entries).fill(empty);
   }
 
   /** The entry of these bytes, verified, or null. */
   find(view: DataView, at: number, length: number, hash: number, kind: number): Entry | null {
     const first = (hash & this.#setMask) * WAYS;
-    const entries = this.entries;
-    for (let way = 0; way < WAYS; way++) {
-      const e = entries[first + way]!;
-      if (e.hash === hash && e.length === length && e.kind === kind && equalBytes(view, at, e)) {
+    const hashes = this.#hashes;
+    for (let slot = first; slot < first + WAYS; slot++) {
+      if (hashes[slot] !== hash) continue;
+      const e = this.entries[slot]!;
+      if (e.length === length && e.kind === kind && equalBytes(view, at, e)) {
         e.used = 1;
         return e;
       }
@@ -155,18 +159,11 @@ export class LineTable {
     return null;
   }
 
-  /** Was this hash seen lately? Remembers it. May say yes by mistake (rarely), which costs an entry and nothing else. */
+  /** Was this hash seen lately? Remembers it. A collision costs an entry and nothing else. */
   seenBefore(hash: number): boolean {
-    const bit = (hash >>> 5) & (DOOR_BITS - 1);
-    const word = bit >>> 5;
-    const mask = 1 << (bit & 31);
-    const bits = this.#door[word]!;
-    if ((bits & mask) !== 0) return true;
-    if (++this.#sights > DOOR_SIGHTS) {
-      this.#door.fill(0);
-      this.#sights = 1;
-      this.#door[word] = mask;
-    } else this.#door[word] = bits | mask;
+    const place = (hash >>> 8) & (DOOR_SIGHTS - 1);
+    if (this.#door[place] === hash) return true;
+    this.#door[place] = hash;
     return false;
   }
 
@@ -213,10 +210,9 @@ export class LineTable {
   }
 
   #put(entry: Entry, view: DataView, at: number, length: number, kind: number): void {
-    const whole = length >> 2;
-    const words = new Int32Array(whole + 1);
-    for (let i = 0; i < whole; i++) words[i] = view.getInt32(at + i * 4, true);
-    words[whole] = view.getInt32(at + length - 4, true);
+    const words = new Int32Array((length + 3) >> 2);
+    for (let i = 0; i < length; i++) words[i >> 2] = words[i >> 2]! | (view.getUint8(at + i) << ((i & 3) << 3));
+    entry.tail = view.getInt32(at + length - 4, true);
     entry.words = words;
     entry.length = length;
     const victim = this.#victim((entry.hash & this.#setMask) * WAYS);
@@ -232,6 +228,7 @@ export class LineTable {
     entry.kind = kind;
     entry.slot = victim;
     this.entries[victim] = entry;
+    this.#hashes[victim] = entry.hash;
   }
 
   /** A slot of the set: an empty one, else the first that was not used since the last newcomer, else the first. */

@@ -1,7 +1,6 @@
 /** Where a body ends: RFC 9112 6.3, and what makes two readers of one message disagree about it. */
 import type { Memory } from '../../base/memory.ts';
 import { ANOMALY_BIT, type Message } from '../../model/message.ts';
-import type { Head } from './head.ts';
 import { isWord, skipBlank, TOKEN, trimBlank } from './scan.ts';
 
 export const LENGTH_NONE = -1;
@@ -17,12 +16,22 @@ export const CODING_OTHER = 2;
 export const CODING_BROKEN = 3;
 export type Coding = 0 | 1 | 2 | 3;
 
+/** What a head says of the end of its message. */
+export interface Lengths {
+  /** LENGTH_* or the number of bytes. */
+  contentLength: number;
+  coding: Coding;
+  hosts: number;
+  /** A framing field was folded: parsers differ on what it says. */
+  foldedFraming: boolean;
+}
+
 export type Framing = 'none' | 'length' | 'chunked' | 'close' | 'switched' | 'error';
 
 const COMMA = 44;
 
 /** Reads a Content-Length value [at, end) into `head.contentLength`: 1*DIGIT, or a list that repeats one number. */
-export function readContentLength(head: Head, view: DataView, at: number, end: number): void {
+export function readContentLength(head: Lengths, view: DataView, at: number, end: number): void {
   let o = at;
   for (;;) {
     const start = skipBlank(view, o, end);
@@ -46,7 +55,7 @@ export function readContentLength(head: Head, view: DataView, at: number, end: n
 }
 
 /** Reads a Transfer-Encoding value [at, end) into `head.coding`; several lines are one list. */
-export function readTransferEncoding(head: Head, memory: Memory, at: number, end: number): void {
+export function readTransferEncoding(head: Lengths, memory: Memory, at: number, end: number): void {
   const view = memory.view;
   let o = at;
   let codings = 0;
@@ -73,7 +82,7 @@ function nextCoding(before: Coding, memory: Memory, from: number, to: number): C
 }
 
 /** The conflicts that a head's lengths show, as ANOMALY_BIT set; any of them makes the message's end a guess. */
-function conflicts(message: Message, head: Head): number {
+function conflicts(message: Message, head: Lengths): number {
   let bits = 0;
   if (head.contentLength === LENGTH_BAD) bits |= ANOMALY_BIT.bad_content_length;
   if (head.contentLength === LENGTH_DIFFERS) bits |= ANOMALY_BIT.differing_content_lengths;
@@ -88,7 +97,7 @@ function conflicts(message: Message, head: Head): number {
 }
 
 /** Framing of a request, from its head; marks its anomalies. */
-export function requestFraming(message: Message, head: Head): Framing {
+export function requestFraming(message: Message, head: Lengths): Framing {
   if (head.hosts === 0 && message.version === 11) message.anomalies |= ANOMALY_BIT.missing_host;
   if (head.hosts > 1) message.anomalies |= ANOMALY_BIT.duplicate_host;
   if (head.contentLength === LENGTH_NONE && head.coding === CODING_NONE && !head.foldedFraming) return 'none';
@@ -100,7 +109,7 @@ export function requestFraming(message: Message, head: Head): Framing {
 }
 
 /** Framing of a response; `method` of the request it answers, null when that was not seen. Marks its anomalies. */
-export function responseFraming(message: Message, head: Head, method: string | null): Framing {
+export function responseFraming(message: Message, head: Lengths, method: string | null): Framing {
   const { status } = message;
   const declared = head.contentLength !== LENGTH_NONE || head.coding !== CODING_NONE;
   const bits = declared || head.foldedFraming ? conflicts(message, head) : 0;

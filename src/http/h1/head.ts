@@ -24,7 +24,14 @@ import {
   ROLE_UPGRADE,
   type StartLine,
 } from '../lines.ts';
-import { CODING_NONE, type Coding, LENGTH_NONE, readContentLength, readTransferEncoding } from './framing.ts';
+import {
+  CODING_NONE,
+  type Coding,
+  LENGTH_NONE,
+  type Lengths,
+  readContentLength,
+  readTransferEncoding,
+} from './framing.ts';
 import { LineScan, SAW_BARE_CR, SAW_BARE_LF, SAW_CONTROL, SAW_NUL, skipBlank, TOKEN, trimBlank } from './scan.ts';
 import { emptyStartLine, readStartLine } from './start.ts';
 
@@ -53,7 +60,7 @@ const LF = 10;
 const COLON = 58;
 
 /** Where reading stands in the section of one direction of one connection, and what it has learnt. */
-export class Head {
+export class Head implements Lengths {
   /** Offset of the first unread line, from the section's start. */
   at = 0;
   /** The start line was read (always in trailers). */

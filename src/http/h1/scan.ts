@@ -43,7 +43,7 @@ export class LineScan {
         if (((w - 0x20202020) & ~w & 0x80808080) !== 0) break;
         o += 4;
       }
-      const stop = o + 4 < end ? o + 4 : end;
+      const stop = Math.min(o + 4, end);
       for (; o < stop; o++) {
         const c = view.getUint8(o);
         if (c >= 0x20) continue;
