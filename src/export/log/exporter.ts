@@ -1,0 +1,48 @@
+import type { Connection } from '../../model/connection.ts';
+import type { Exchange } from '../../model/exchange.ts';
+import type { Redacted } from '../../redact/redacted.ts';
+import type { ExchangeExporter, RunTotals } from '../exporter.ts';
+import type { LogFormat } from './format.ts';
+import { type KeepOptions, keeps } from './keep.ts';
+import type { LogWriter } from './writer.ts';
+
+/** What is left to write at the end gets this long: a full disk must not keep the agent from ending. */
+const END_MS = 5_000;
+
+/** Writes each exchange that the keep rules let through in one format to one writer. */
+export class LogExporter implements ExchangeExporter {
+  readonly #format: LogFormat;
+  readonly #writer: LogWriter;
+  readonly #keep: KeepOptions | null;
+  readonly #id: (connection: Connection, ordinal: number) => string;
+  /** Exchanges offered, whatever became of them. */
+  seen = 0;
+  /** Lines accepted by the writer. */
+  accepted = 0;
+
+  /** `keep` null: every exchange gets a line. `id`: the same function that the format has. */
+  constructor(
+    format: LogFormat,
+    writer: LogWriter,
+    keep: KeepOptions | null,
+    id: (connection: Connection, ordinal: number) => string,
+  ) {
+    this.#format = format;
+    this.#writer = writer;
+    this.#keep = keep;
+    this.#id = id;
+    this.#writer.write(format.begin());
+  }
+
+  exchange(x: Redacted<Exchange>): void {
+    this.seen++;
+    if (this.#keep !== null && !keeps(this.#keep, x, () => this.#id(x.connection, x.ordinal))) return;
+    if (this.#writer.write(this.#format.exchange(x))) this.accepted++;
+  }
+
+  async end(totals: () => RunTotals): Promise<void> {
+    await this.#writer.flushed();
+    this.#writer.write(this.#format.end(totals(), this.accepted, this.seen));
+    await this.#writer.close(END_MS);
+  }
+}
