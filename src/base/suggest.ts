@@ -20,11 +20,14 @@ export function editDistance(a: string, b: string): number {
 /** Longer words are no slips of the finger, and cost time. */
 const WORD_MAX = 64;
 
-/** The candidate that `word` was probably meant to be, or null. */
-export function didYouMean(word: string, candidates: Iterable<string>): string | null {
+/** How many slips a word of this length may have. */
+export const slipsIn = (word: string): number => Math.max(1, Math.floor(word.length / 3));
+
+/** The candidate that `word` was probably meant to be, at most `slips` edits away, or null. */
+export function didYouMean(word: string, candidates: Iterable<string>, slips: number = slipsIn(word)): string | null {
   if (word.length > WORD_MAX) return null;
   let best: string | null = null;
-  let bestDistance = Math.max(1, Math.floor(word.length / 3)) + 1;
+  let bestDistance = slips + 1;
   for (const candidate of candidates) {
     const distance = editDistance(word.toLowerCase(), candidate.toLowerCase());
     if (distance < bestDistance) {

@@ -7,7 +7,7 @@ interface SchemaNode {
   type?: string | string[];
   default?: unknown;
   enum?: string[];
-  examples?: string[];
+  pattern?: string;
   properties?: Record<string, SchemaNode>;
   items?: SchemaNode;
 }
@@ -39,7 +39,7 @@ function typeText(node: SchemaNode): string {
   if (node.items !== undefined) return `list of ${typeText(node.items)}`;
   if (node.enum !== undefined) return node.enum.join(', ');
   if (node.properties !== undefined) return 'section';
-  if (Array.isArray(node.type)) return node.examples?.[0]?.endsWith('ms') ? 'duration' : 'size';
+  if (Array.isArray(node.type)) return node.pattern?.includes('ms') === true ? 'duration' : 'size';
   return { string: 'text', integer: 'whole number' }[String(node.type)] ?? String(node.type);
 }
 

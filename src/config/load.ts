@@ -2,8 +2,8 @@
 import { readFileSync, statSync } from 'node:fs';
 import { type Document, isMap, isScalar, LineCounter, type Node, parseDocument } from 'yaml';
 import type { z } from 'zod';
-import { type Config, configSchema } from './schema.ts';
 import { didYouMean } from '../base/suggest.ts';
+import { type Config, configSchema } from './schema.ts';
 
 /** A configuration is a page of text; anything larger is the wrong file. */
 export const CONFIG_BYTES_MAX = 2 ** 20;
@@ -61,7 +61,7 @@ export function loadConfig(file: string): ConfigResult {
 /** Checks the text of a configuration; `file` is only named in errors. Pure. */
 export function parseConfig(text: string, file: string): ConfigResult {
   const lines = new LineCounter();
-  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
+  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, logLevel: 'error' });
   const at = (offset: number): Pick<ConfigError, 'file' | 'line' | 'column'> => {
     const { line, col } = lines.linePos(offset);
     return { file, line: Math.max(line, 1), column: Math.max(col, 1) };

@@ -4,12 +4,11 @@ import { join } from 'node:path';
  * Where the agent's socket is unless told otherwise: systemd's RUNTIME_DIRECTORY, /run/headwater for root,
  * $XDG_RUNTIME_DIR/headwater, or a folder of the user's own below /tmp.
  */
-export function defaultSocketPath(
-  env: NodeJS.ProcessEnv = process.env,
-  uid: number = process.getuid?.() ?? 0,
-): string {
+export function defaultSocketPath(env: NodeJS.ProcessEnv = process.env, uid: number = process.getuid?.() ?? 0): string {
   const directory =
     env['RUNTIME_DIRECTORY']?.split(':')[0] ??
-    (uid === 0 ? '/run/headwater' : join(env['XDG_RUNTIME_DIR'] ?? '/tmp', env['XDG_RUNTIME_DIR'] ? 'headwater' : `headwater-${uid}`));
+    (uid === 0
+      ? '/run/headwater'
+      : join(env['XDG_RUNTIME_DIR'] ?? '/tmp', env['XDG_RUNTIME_DIR'] ? 'headwater' : `headwater-${uid}`));
   return join(directory, 'headwater.sock');
 }

@@ -27,7 +27,8 @@ function unit(what: string, example: string, pattern: string, parse: (value: str
 }
 
 const size = () => unit('a size', '16MiB', '^\\s*\\d+(\\.\\d+)?\\s*([KkMmGg]([Ii]?[Bb])?|[Bb])?\\s*$', parseSize);
-const duration = () => unit('a duration', '200ms', '^\\s*(0|(\\d+(\\.\\d+)?(ns|us|µs|ms|s|m|h|d))+)\\s*$', parseDuration);
+const duration = () =>
+  unit('a duration', '200ms', '^\\s*(0|(\\d+(\\.\\d+)?(ns|us|µs|ms|s|m|h|d))+)\\s*$', parseDuration);
 const isPowerOfTwo = (n: number): boolean => n > 0 && Number.isInteger(Math.log2(n));
 const atLeast = (min: number, text: string) => [(n: number) => n >= min, `expected at least ${text}`] as const;
 
@@ -51,14 +52,18 @@ const match = z
 
 const service = z.strictObject({
   name: z.string().min(1).max(NAME_MAX).describe('Name shown instead of the one that Headwater finds.'),
-  match: match.describe('What the connection must be; all conditions given must hold. The first service that matches wins.'),
+  match: match.describe(
+    'What the connection must be; all conditions given must hold. The first service that matches wins.',
+  ),
 });
 
 const capture = z.strictObject({
   window: size()
     .refine(...atLeast(256, '256 bytes'))
     .prefault('8KiB')
-    .describe('Bytes copied of each burst (data in one direction until the other one speaks); the rest is only counted.'),
+    .describe(
+      'Bytes copied of each burst (data in one direction until the other one speaks); the rest is only counted.',
+    ),
   stream_window: size()
     .prefault('64KiB')
     .describe('Second budget, in bytes: small segments of a long response (streams of events) are copied up to it.'),
@@ -75,7 +80,12 @@ const rotate = z.strictObject({
     .prefault('256MiB')
     .describe('A log file larger than this is closed and a new one begun; 0 turns it off.'),
   age: duration().prefault('24h').describe('A log file older than this is closed; 0 turns it off.'),
-  keep: z.int().min(0).max(100_000).default(7).describe('Closed log files that stay; older ones are deleted. 0 keeps all.'),
+  keep: z
+    .int()
+    .min(0)
+    .max(100_000)
+    .default(7)
+    .describe('Closed log files that stay; older ones are deleted. 0 keeps all.'),
 });
 
 const log = z.strictObject({
@@ -91,9 +101,17 @@ const log = z.strictObject({
     .describe("Which header fields are logged. '*' in a name stands for any characters."),
   keep: z
     .strictObject({
-      errors: z.boolean().default(true).describe('Log every call that failed (status >= 400, or an outcome that is not complete or upgraded).'),
+      errors: z
+        .boolean()
+        .default(true)
+        .describe('Log every call that failed (status >= 400, or an outcome that is not complete or upgraded).'),
       slow: duration().optional().describe('Log every call that took this long or longer.'),
-      share: z.number().min(0).max(1).default(1).describe('Share of all other calls that is logged; counts stay exact.'),
+      share: z
+        .number()
+        .min(0)
+        .max(1)
+        .default(1)
+        .describe('Share of all other calls that is logged; counts stay exact.'),
     })
     .prefault({})
     .describe('Which calls are logged.'),
@@ -104,8 +122,14 @@ const log = z.strictObject({
 });
 
 const redact = z.strictObject({
-  sensitive: headerNames().default([]).describe("Header fields to fingerprint, beside the built-in list. '*' stands for any characters."),
-  allow: headerNames().default([]).describe('Header fields that stay readable although they would be fingerprinted.'),
+  sensitive: headerNames()
+    .default([])
+    .describe("Header fields to fingerprint, beside the built-in list. '*' stands for any characters."),
+  allow: headerNames()
+    .default([])
+    .describe(
+      "Header fields that stay readable although their name or their value looks like a credential's. The well-known ones (authorization, cookie, x-api-key, ...) are fingerprinted all the same.",
+    ),
   query: z
     .array(z.string().min(1).max(NAME_MAX))
     .max(LIST_MAX)
@@ -125,7 +149,12 @@ const timeouts = z.strictObject({
 });
 
 const limits = z.strictObject({
-  connections: z.int().min(16).max(10_000_000).default(100_000).describe('Connections followed at a time; more are counted (connection_limit).'),
+  connections: z
+    .int()
+    .min(16)
+    .max(10_000_000)
+    .default(100_000)
+    .describe('Connections followed at a time; more are counted (connection_limit).'),
   memory: size()
     .refine(...atLeast(16 * MIB, '16MiB'))
     .prefault('96MiB')
@@ -138,12 +167,18 @@ export const configSchema = z
       .array(path())
       .max(LIST_MAX)
       .default([])
-      .describe('Cgroup directories to observe. Empty: the whole unified hierarchy, that is every process of the host.'),
+      .describe(
+        'Cgroup directories to observe. Empty: the whole unified hierarchy, that is every process of the host.',
+      ),
     services: z.array(service).max(LIST_MAX).default([]).describe('Names for services.'),
     capture: capture.prefault({}).describe('What leaves the kernel.'),
     log: log.prefault({}).describe('The header log.'),
     redact: redact.prefault({}).describe('What never leaves memory as text. Credentials are fingerprinted by default.'),
-    filter: z.string().max(4_096).default('').describe('CEL expression: only calls that match are logged and shown. Counts stay exact.'),
+    filter: z
+      .string()
+      .max(4_096)
+      .default('')
+      .describe('CEL expression: only calls that match are logged and shown. Counts stay exact.'),
     listen: z
       .string()
       .refine((text) => parseListen(text) !== null, 'expected ADDR:PORT, such as 127.0.0.1:9464')
@@ -151,10 +186,22 @@ export const configSchema = z
       .describe('ADDR:PORT for /healthz, /readyz and /metrics. An address other than loopback needs token_file.'),
     token_file: path()
       .optional()
-      .describe('File with the token (one line, 16 characters or more) that clients of `listen` send as "Authorization: Bearer TOKEN".'),
-    socket: path().optional().describe('Unix socket for tail, status and why. Default: headwater.sock in the runtime directory.'),
-    user: z.string().min(1).max(NAME_MAX).default('nobody').describe('User that the process which parses traffic runs as.'),
-    stats_only: z.boolean().default(false).describe('No record of a single call leaves memory: no log, no tail. Counts only.'),
+      .describe(
+        'File with the token (one line, 16 characters or more) that clients of `listen` send as "Authorization: Bearer TOKEN".',
+      ),
+    socket: path()
+      .optional()
+      .describe('Unix socket for tail, status and why. Default: headwater.sock in the runtime directory.'),
+    user: z
+      .string()
+      .min(1)
+      .max(NAME_MAX)
+      .default('nobody')
+      .describe('User that the process which parses traffic runs as.'),
+    stats_only: z
+      .boolean()
+      .default(false)
+      .describe('No record of a single call leaves memory: no log, no tail. Counts only.'),
     window: duration()
       .refine(...atLeast(SECOND_NS, '1s'))
       .prefault('60s')
@@ -162,7 +209,9 @@ export const configSchema = z
     timeouts: timeouts.prefault({}).describe('When waiting ends.'),
     limits: limits.prefault({}).describe('Bounds; what goes beyond them is counted by reason.'),
   })
-  .describe('Configuration of headwater run and headwater replay. Sizes: 4096, 64KiB, 16MiB, 1GB. Durations: 200ms, 5s, 1m30s, 7d.');
+  .describe(
+    'Configuration of headwater run and headwater replay. Sizes: 4096, 64KiB, 16MiB, 1GB. Durations: 200ms, 5s, 1m30s, 7d.',
+  );
 
 /** Sizes in bytes, durations in nanoseconds, header names in lower case. */
 export type Config = z.infer<typeof configSchema>;

@@ -30,7 +30,8 @@ const DURATION_UNITS_NS: Readonly<Record<string, number>> = {
  * whole number of bytes.
  */
 export function parseSize(value: string | number): number | null {
-  const match = typeof value === 'number' ? [null, String(value), ''] : /^\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*$/i.exec(value);
+  const match =
+    typeof value === 'number' ? [null, String(value), ''] : /^\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*$/i.exec(value);
   if (match === null) return null;
   const unit = SIZE_UNITS[match[2]!.toLowerCase()];
   const bytes = Number(match[1]) * (unit ?? Number.NaN);

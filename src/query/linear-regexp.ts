@@ -1,7 +1,7 @@
 /**
  * Regular expressions whose time grows linearly with the text, as CEL demands (it names RE2). A filter meets header
  * values that an attacker wrote; with a backtracking engine `(a+)+$` would stop the agent. V8 carries a linear engine
- * behind a flag: a pattern that it cannot run in linear time (backreferences, look-around) is refused when it is compiled.
+ * behind a flag: a pattern that it cannot run in linear time (backreferences, look-ahead) is refused when it is compiled.
  */
 import { setFlagsFromString } from 'node:v8';
 

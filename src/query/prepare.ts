@@ -93,7 +93,7 @@ class Walk {
     if (isText(pattern) && compileLinear(pattern.args) === null) {
       this.#refuse(
         pattern,
-        'not a regular expression, or one that cannot be matched in linear time (RE2: no backreferences, no look-around)',
+        'not a regular expression, or one that cannot be matched in linear time (no backreferences, no look-ahead)',
       );
     }
   }

@@ -1,4 +1,4 @@
-import { didYouMean } from '../base/suggest.ts';
+import { didYouMean, slipsIn } from '../base/suggest.ts';
 
 /** Attributes that people expect under another name. */
 const ALIASES: Readonly<Record<string, string>> = {
@@ -24,5 +24,8 @@ const ALIASES: Readonly<Record<string, string>> = {
 };
 
 /** The attribute that `name` was probably meant to be, or null. */
-export const suggestAttribute = (name: string, attributes: readonly string[]): string | null =>
-  (Object.hasOwn(ALIASES, name) ? ALIASES[name]! : null) ?? didYouMean(name, attributes);
+export function suggestAttribute(name: string, attributes: readonly string[]): string | null {
+  if (Object.hasOwn(ALIASES, name)) return ALIASES[name]!;
+  // "request." is right already: only the last part can be wrong.
+  return didYouMean(name, attributes, slipsIn(name.slice(name.lastIndexOf('.') + 1)));
+}

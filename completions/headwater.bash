@@ -1,0 +1,52 @@
+# bash completion for headwater. Made by: headwater completion bash
+_headwater() {
+  local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]} command='' word i
+  COMPREPLY=()
+  for ((i = 1; i < COMP_CWORD; i++)); do
+    word=${COMP_WORDS[i]}
+    case "$command $word" in
+      ' run') command=run ;;
+      ' replay') command=replay ;;
+      ' tail') command=tail ;;
+      ' status') command=status ;;
+      ' why') command=why ;;
+      ' doctor') command=doctor ;;
+      ' demo') command=demo ;;
+      ' config') command=config ;;
+      'config check') command=config_check ;;
+      ' completion') command=completion ;;
+      ' man') command=man ;;
+    esac
+  done
+  case "$command $previous" in
+    'run --config') compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
+    'run --cgroup') compopt -o filenames; mapfile -t COMPREPLY < <(compgen -d -- "$current"); return ;;
+    'run --log') compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
+    'run --filter')  return ;;
+    'run --listen')  return ;;
+    'run --window')  return ;;
+    'run --socket') compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
+    'replay --config') compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
+    'replay --format') mapfile -t COMPREPLY < <(compgen -W 'ndjson har' -- "$current"); return ;;
+    'replay --filter')  return ;;
+    'tail --filter')  return ;;
+    'tail --socket') compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
+    'status --socket') compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
+    'why --socket') compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
+  esac
+  case $command in
+    '') mapfile -t COMPREPLY < <(compgen -W 'run replay tail status why doctor demo config completion man -V --version -h --help' -- "$current") ;;
+    'run') mapfile -t COMPREPLY < <(compgen -W '--config --cgroup --log --filter --listen --stats-only --window --socket -h --help' -- "$current") ;;
+    'replay') if [[ $current == -* ]]; then mapfile -t COMPREPLY < <(compgen -W '--config --format --no-redact --filter -h --help' -- "$current"); else compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$current"); fi ;;
+    'tail') mapfile -t COMPREPLY < <(compgen -W '--json --headers --filter --socket -h --help' -- "$current") ;;
+    'status') mapfile -t COMPREPLY < <(compgen -W '--json --socket -h --help' -- "$current") ;;
+    'why') mapfile -t COMPREPLY < <(compgen -W '--json --socket -h --help' -- "$current") ;;
+    'doctor') mapfile -t COMPREPLY < <(compgen -W '--json -h --help' -- "$current") ;;
+    'demo') mapfile -t COMPREPLY < <(compgen -W '-h --help' -- "$current") ;;
+    'config') mapfile -t COMPREPLY < <(compgen -W 'check -h --help' -- "$current") ;;
+    'config_check') if [[ $current == -* ]]; then mapfile -t COMPREPLY < <(compgen -W '-h --help' -- "$current"); else compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$current"); fi ;;
+    'completion') if [[ $current == -* ]]; then mapfile -t COMPREPLY < <(compgen -W '-h --help' -- "$current"); else mapfile -t COMPREPLY < <(compgen -W 'bash zsh fish' -- "$current"); fi ;;
+    'man') mapfile -t COMPREPLY < <(compgen -W '-h --help' -- "$current") ;;
+  esac
+}
+complete -F _headwater headwater

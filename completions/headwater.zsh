@@ -1,0 +1,146 @@
+#compdef headwater
+# zsh completion for headwater. Made by: headwater completion zsh
+_headwater() {
+  local context state state_descr line
+  typeset -A opt_args
+  local -a commands=(
+    'run:capture in the foreground until SIGINT or SIGTERM, then write the ledger to stderr'
+    'replay:read capture files (pcap, pcapng, also compressed; '\''-'\'' is stdin) through the same pipeline'
+    'tail:show live calls of the running agent, one line a call'
+    'status:show what the running agent sees and misses, and what it costs'
+    'why:show what is seen of a process, port or URL, what is not, the reason, and what to do'
+    'doctor:check whether this machine can run Headwater; exit code 1 when something blocks'
+    'demo:run a real gateway, fake providers, real clients and the agent on this machine, in their own cgroup'
+    'config:work with configuration files'
+    'completion:print a completion script for a shell'
+    'man:print the manual page (roff)\: headwater man | man -l -'
+  )
+  _arguments -C -s -S \
+    '-V[print the version]' \
+    '--version[print the version]' \
+    '-h[display help for command]' \
+    '--help[display help for command]' \
+    '1: :->command' \
+    '*:: :->rest'
+  case $state in
+    command) _describe -t commands command commands ;;
+    rest) case $line[1] in
+      run) _headwater_run ;;
+      replay) _headwater_replay ;;
+      tail) _headwater_tail ;;
+      status) _headwater_status ;;
+      why) _headwater_why ;;
+      doctor) _headwater_doctor ;;
+      demo) _headwater_demo ;;
+      config) _headwater_config ;;
+      completion) _headwater_completion ;;
+      man) _headwater_man ;;
+    esac ;;
+  esac
+}
+
+_headwater_run() {
+  _arguments -s -S \
+    '--config[configuration (YAML; flags win over it)]:file:_files' \
+    '*--cgroup[observe this cgroup only; repeatable (default\: the whole unified hierarchy)]:dir:_files -/' \
+    '--log[write the header log here ('\''-'\''\: standard output)]:file:_files' \
+    '--filter[only calls that match, for example\: response.code >= 500]:cel: ' \
+    '--listen[serve /healthz, /readyz and /metrics here]:addr\:port: ' \
+    '--stats-only[no record of a single call leaves memory]' \
+    '--window[window over which rates are computed (default\: 60s)]:duration: ' \
+    '--socket[unix socket of the agent (default\: headwater.sock in the runtime directory)]:path:_files' \
+    '-h[display help for command]' \
+    '--help[display help for command]'
+}
+
+_headwater_replay() {
+  _arguments -s -S \
+    '--config[configuration (YAML; flags win over it)]:file:_files' \
+    '--format[how calls are printed (default\: ndjson)]:format:(ndjson har)' \
+    '--no-redact[show credentials]' \
+    '--filter[only calls that match, for example\: response.code >= 500]:cel: ' \
+    '-h[display help for command]' \
+    '--help[display help for command]' \
+    '*:capture files:_files'
+}
+
+_headwater_tail() {
+  _arguments -s -S \
+    '--json[print header log lines (NDJSON)]' \
+    '--headers[print the header fields below each call]' \
+    '--filter[only calls that match, for example\: response.code >= 500]:cel: ' \
+    '--socket[unix socket of the agent (default\: headwater.sock in the runtime directory)]:path:_files' \
+    '-h[display help for command]' \
+    '--help[display help for command]'
+}
+
+_headwater_status() {
+  _arguments -s -S \
+    '--json[print JSON]' \
+    '--socket[unix socket of the agent (default\: headwater.sock in the runtime directory)]:path:_files' \
+    '-h[display help for command]' \
+    '--help[display help for command]'
+}
+
+_headwater_why() {
+  _arguments -s -S \
+    '--json[print JSON]' \
+    '--socket[unix socket of the agent (default\: headwater.sock in the runtime directory)]:path:_files' \
+    '-h[display help for command]' \
+    '--help[display help for command]' \
+    ':process id, port, or URL: '
+}
+
+_headwater_doctor() {
+  _arguments -s -S \
+    '--json[print JSON]' \
+    '-h[display help for command]' \
+    '--help[display help for command]'
+}
+
+_headwater_demo() {
+  _arguments -s -S \
+    '-h[display help for command]' \
+    '--help[display help for command]'
+}
+
+_headwater_config() {
+  local context state state_descr line
+  typeset -A opt_args
+  local -a commands=(
+    'check:check a configuration file; every mistake is named with its line and column'
+  )
+  _arguments -C -s -S \
+    '-h[display help for command]' \
+    '--help[display help for command]' \
+    '1: :->command' \
+    '*:: :->rest'
+  case $state in
+    command) _describe -t commands command commands ;;
+    rest) case $line[1] in
+      check) _headwater_config_check ;;
+    esac ;;
+  esac
+}
+
+_headwater_config_check() {
+  _arguments -s -S \
+    '-h[display help for command]' \
+    '--help[display help for command]' \
+    ':configuration file (YAML):_files'
+}
+
+_headwater_completion() {
+  _arguments -s -S \
+    '-h[display help for command]' \
+    '--help[display help for command]' \
+    ':shell:(bash zsh fish)'
+}
+
+_headwater_man() {
+  _arguments -s -S \
+    '-h[display help for command]' \
+    '--help[display help for command]'
+}
+
+if [ "$funcstack[1] " = '_headwater ' ]; then _headwater "$@"; else compdef _headwater headwater; fi

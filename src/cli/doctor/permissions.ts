@@ -1,0 +1,76 @@
+/** Checks of what this process may do and where it runs. */
+import { missingForPackets } from '../../attacher/privileges.ts';
+import { blocks, everywhere, type Finding, ok, warn } from './finding.ts';
+import type { Machine } from './machine.ts';
+
+const RUN_WITH_CAPABILITIES =
+  'setpriv --reuid USER --init-groups --inh-caps +bpf,+net_admin --ambient-caps +bpf,+net_admin headwater run';
+
+const permissions = ({ uid, capabilities, release }: Machine): Finding => {
+  const missing = missingForPackets(capabilities);
+  const who = uid === 0 ? 'root' : `uid ${uid}`;
+  if (missing.length === 0)
+    return ok(
+      'permissions',
+      uid === 0 ? 'root, with cap_bpf and cap_net_admin' : `${who}, with cap_bpf and cap_net_admin`,
+    );
+  const meaning =
+    uid === 0
+      ? 'This root is confined (a container, or a service with a bounding set): grant the capabilities where it is started.'
+      : `Loading and attaching need them; root is not needed otherwise${release.startsWith('5.') ? '' : ' (or, as root, for a user: see fix)'}.`;
+  return blocks(
+    'permissions',
+    `${who}, without ${missing.join(' and ')}`,
+    meaning,
+    everywhere(`sudo headwater run   # or: sudo ${RUN_WITH_CAPABILITIES}`),
+  );
+};
+
+/** Words that runtimes leave behind, and what starts a container that may capture. */
+const CONTAINER_RUN =
+  'docker run --privileged --pid host --network host --cgroupns host -v /sys/fs/cgroup:/sys/fs/cgroup ...';
+
+const container = ({ host }: Machine): Finding => {
+  const kind = host.exists('/.dockerenv')
+    ? 'docker'
+    : host.exists('/run/.containerenv')
+      ? 'podman'
+      : (/(?:^|\0)container=([a-z-]+)/.exec(host.read('/proc/1/environ') ?? '')?.[1] ?? null);
+  if (kind === null) return ok('container', 'none');
+  const seccomp = /^Seccomp:\s*2$/m.test(host.read('/proc/self/status') ?? '');
+  return warn(
+    'container',
+    `${kind}${seccomp ? ', with a seccomp filter' : ''}`,
+    `Only what the container's cgroup and pid namespaces show is seen${seccomp ? ', and the filter may forbid bpf()' : ''}.`,
+    everywhere(CONTAINER_RUN.replace('docker', kind === 'podman' ? 'podman' : 'docker')),
+  );
+};
+
+const hidepid = ({ host, uid }: Machine): Finding => {
+  const mount = (host.read('/proc/self/mountinfo') ?? '')
+    .split('\n')
+    .find((line) => line.includes(' - proc ') && line.split(' ')[4] === '/proc');
+  const hidden = /hidepid=(?:1|2|4|noaccess|invisible|ptraceable)/.test(mount ?? '');
+  if (!hidden || uid === 0)
+    return ok('/proc', hidden ? 'hides processes from other users (hidepid), not from root' : 'shows all processes');
+  return warn(
+    '/proc',
+    'hides processes (hidepid)',
+    "Names and cgroups of other users' processes stay unknown.",
+    everywhere('mount -o remount,hidepid=0 /proc'),
+  );
+};
+
+const runtime = ({ nodeVersion }: Machine): Finding => {
+  const major = Number(nodeVersion.split('.')[0]);
+  return major >= 24
+    ? ok('Node', nodeVersion)
+    : blocks(
+        'Node',
+        nodeVersion,
+        'Headwater needs Node 24; the npm package brings its own when it is installed with its dependencies.',
+        everywhere('npm ci   # in the folder of headwater'),
+      );
+};
+
+export const PERMISSION_CHECKS: readonly ((machine: Machine) => Finding)[] = [permissions, container, hidepid, runtime];
