@@ -181,7 +181,7 @@ export class H1Stream implements StreamSink {
       else {
         if (before === 'head' || before === 'trailers') this.#keepPart(message);
         if (how === 'evicted') message.lose('connection_limit', 0);
-        if (how === 'fin' && before !== 'body_close' && message.losses.length === 0) {
+        if (how === 'fin' && before !== 'head' && before !== 'body_close' && message.losses.length === 0) {
           message.anomalies |= ANOMALY_BIT.short_body;
         }
         this.#finish(how === 'fin' ? (before === 'body_close' ? 'fin' : 'short') : ENDS[how], this.#position);

@@ -1,0 +1,343 @@
+/** What the prose of conformance.test.ts does not show: gaps, joining, both directions, limits, times. */
+import { expect, test } from 'vitest';
+import { every, LogSink, latin1, run } from '../../../test/fuzz/h1-rig.ts';
+import { Memory } from '../../base/memory.ts';
+import type { ConnectionStart } from '../../model/connection.ts';
+import { LossLedger } from '../../model/loss.ts';
+import type { Message } from '../../model/message.ts';
+import { MessagePool, POOL_BOUNDS } from '../../model/pool.ts';
+import { H1_LIMITS, H1Shared } from './shared.ts';
+import { H1Stream } from './stream.ts';
+
+const crlf = (text: string): Uint8Array => latin1(text.replaceAll('$', '\r\n'));
+
+/** Both directions of a connection; `client` and `server` send a segment that acknowledges all that the other sent. */
+class Pair {
+  readonly shared = new H1Shared();
+  readonly losses = new LossLedger();
+  readonly waiting: Message[] = [];
+  readonly log: string[] = [];
+  readonly request: H1Stream;
+  readonly response: H1Stream;
+  #sent: [number, number] = [0, 0];
+  #ts = 0;
+
+  constructor(start: ConnectionStart = 'opened') {
+    const sink = new LogSink(this.shared);
+    const { log, waiting } = this;
+    const say = (m: Message): void => {
+      log.push(m.kind === 'request' ? `> ${m.method} ${m.target} ${m.end}` : `< ${m.status} ${m.end} ${m.bodyBytes}`);
+    };
+    const recorder = {
+      head: (m: Message): void => {
+        if (m.kind === 'request') waiting.push(m);
+      },
+      interim: (m: Message): void => sink.interim(m),
+      end: say,
+      requestFor: (): Message | null => waiting.shift() ?? null,
+    };
+    this.request = new H1Stream('request', recorder, this.shared, this.losses, start);
+    this.response = new H1Stream('response', recorder, this.shared, this.losses, start);
+    H1Stream.pair(this.request, this.response);
+  }
+
+  client(text: string): this {
+    return this.#send(0, crlf(text));
+  }
+  server(text: string): this {
+    return this.#send(1, crlf(text));
+  }
+  /** Bytes that were sent and not captured. */
+  clientLost(text: string): this {
+    return this.#lose(0, crlf(text).length);
+  }
+  serverLost(text: string): this {
+    return this.#lose(1, crlf(text).length);
+  }
+
+  #send(direction: 0 | 1, bytes: Uint8Array): this {
+    const stream = direction === 0 ? this.request : this.response;
+    const ack = this.#sent[direction === 0 ? 1 : 0];
+    stream.data(Memory.from(bytes), 0, bytes.length, this.#sent[direction], ++this.#ts, ack);
+    this.#sent[direction] += bytes.length;
+    return this;
+  }
+  #lose(direction: 0 | 1, length: number): this {
+    const stream = direction === 0 ? this.request : this.response;
+    stream.gap(this.#sent[direction], length, 'gap', ++this.#ts);
+    this.#sent[direction] += length;
+    return this;
+  }
+}
+
+const GET = 'GET /1 HTTP/1.1$Host: x$$';
+const OK = 'HTTP/1.1 200 OK$Content-Length: 2$$ok';
+
+test('101 stops both directions, and bytes that came too early are handed on', () => {
+  const pair = new Pair()
+    .client('GET /ws HTTP/1.1$Host: x$Upgrade: websocket$Connection: Upgrade$$')
+    .client('\x81\x05hel\nlo')
+    .server('HTTP/1.1 101 Switching Protocols$Upgrade: websocket$$\x81\x00');
+  expect(pair.log).toEqual(['> GET /ws framed', '< 101 switched 0']);
+  expect([pair.request.state, pair.response.state]).toEqual(['switched', 'switched']);
+  expect(pair.request.switchedAt).toBe(70);
+  expect(Buffer.from(pair.request.held!).toString('latin1')).toBe('\x81\x05hel\nlo');
+  expect(pair.response.switchedAt).toBe(54);
+  pair.client('GET /1 HTTP/1.1$Host: x$$').server('HTTP/1.1 200 OK$$');
+  expect(pair.log).toHaveLength(2);
+});
+
+test('2xx to CONNECT stops both directions; a refusal stops none', () => {
+  const connect = 'CONNECT h:443 HTTP/1.1$Host: h:443$$';
+  const open = new Pair()
+    .client(connect)
+    .server('HTTP/1.1 200 Connection established$$')
+    .client('\x16\x03\x01')
+    .server('x');
+  expect(open.log).toEqual(['> CONNECT h:443 framed', '< 200 switched 0']);
+  expect(open.request.switchedAt).toBe(crlf(connect).length);
+
+  const shut = new Pair().client(connect).server('HTTP/1.1 407 No$Content-Length: 0$$').client(GET).server(OK);
+  expect(shut.log).toEqual(['> CONNECT h:443 framed', '< 407 framed 0', '> GET /1 framed', '< 200 framed 2']);
+});
+
+test('an upgrade that is declined leaves pipelined requests as they are', () => {
+  const pair = new Pair().client(`GET /0 HTTP/1.1$Host: x$Upgrade: h2c$$${GET}`).server(OK).server(OK);
+  expect(pair.log).toEqual(['> GET /0 framed', '> GET /1 framed', '< 200 framed 2', '< 200 framed 2']);
+});
+
+test('bytes held for an upgrade that is declined are what they are: an error', () => {
+  const pair = new Pair().client('GET /0 HTTP/1.1$Host: x$Upgrade: h2c$$').client('\x00\x01\n').server(OK);
+  expect(pair.log).toEqual(['> GET /0 framed', '>   error', '< 200 framed 2']);
+  expect(pair.request.state).toBe('failed');
+});
+
+test('what is held is bounded', () => {
+  const pair = new Pair().client('CONNECT h:1 HTTP/1.1$Host: h$$').client('\x00\n');
+  for (let i = 0; i < 100; i++) pair.client('x'.repeat(1_000));
+  expect(pair.losses.totals().map((t) => t.reason)).toEqual(['reassembly_limit']);
+  pair.server('HTTP/1.1 200 OK$$');
+  expect(pair.request.held!.length).toBe(H1_LIMITS.heldBytes);
+});
+
+test('101 while the request body is still coming: the request ends first', () => {
+  const pair = new Pair()
+    .client('POST / HTTP/1.1$Host: x$Upgrade: h2c$Content-Length: 4$$ab')
+    .server('HTTP/1.1 101 Switching Protocols$$')
+    .client('cdPRI * HTTP/2.0$$');
+  expect(pair.log).toEqual(['< 101 switched 0', '> POST / framed']);
+  expect(pair.request.switchedAt).toBe(65);
+});
+
+test('left-out body bytes cost nothing, other ones are marked to the byte', () => {
+  const head = crlf('HTTP/1.1 200 OK$Content-Length: 100$$');
+  for (const [why, ended] of [
+    ['left_out', 'end framed head=40 body=100 at=0-140'],
+    ['gap', 'end framed head=40 body=100 at=0-140 -gap:90'],
+  ] as const) {
+    const shared = new H1Shared();
+    const sink = new LogSink(shared, ['GET']);
+    const losses = new LossLedger();
+    const stream = new H1Stream('response', sink, shared, losses, 'opened');
+    stream.data(Memory.from(head), 0, head.length, 0, 1, -1);
+    stream.data(Memory.from(latin1('0123456789')), 0, 10, 40, 1, -1);
+    stream.gap(50, 90, why, 7);
+    expect(sink.log.at(-1)).toBe(ended);
+    expect(losses.totals()).toEqual([]);
+    expect(stream.state).toBe('start');
+  }
+});
+
+interface GapCase {
+  says: string;
+  before: string;
+  gap: number;
+  end: string;
+  window?: number;
+}
+const GAPS: GapCase[] = [
+  { says: 'in a chunk', before: 'Transfer-Encoding: chunked$$64$', gap: 100, end: 'capture' },
+  {
+    says: 'past a chunk',
+    before: 'Transfer-Encoding: chunked$$64$',
+    gap: 101,
+    end: 'end lost head=47 body=0 at=0-51 -window:101',
+    window: 101,
+  },
+  {
+    says: 'in a size line',
+    before: 'Transfer-Encoding: chunked$$6',
+    gap: 1,
+    end: 'end lost head=47 body=0 at=0-48 -window:1',
+    window: 1,
+  },
+  {
+    says: 'past a length',
+    before: 'Content-Length: 10$$01234',
+    gap: 6,
+    end: 'end lost head=39 body=10 at=0-49 -window:1',
+    window: 1,
+  },
+  { says: 'in a head', before: 'A: b$Con', gap: 5, end: 'end lost head=26 body=0 at=0-26 -window:5', window: 5 },
+  {
+    says: 'in trailers',
+    before: 'Transfer-Encoding: chunked$$0$A',
+    gap: 5,
+    end: 'end lost head=47 body=0 at=0-51 -window:5',
+    window: 5,
+  },
+  { says: 'until the connection closes', before: '$', gap: 1_000, end: 'capture' },
+];
+for (const { says, before, gap, end, window } of GAPS) {
+  test(`bytes left out ${says}`, () => {
+    const bytes = crlf(`HTTP/1.1 200 OK$${before}`);
+    const { log, losses, stream } = run('response', bytes, [], { methods: ['GET', 'GET'], end: null });
+    stream.gap(bytes.length, gap, 'left_out', 3);
+    if (end === 'capture') {
+      expect(log.filter((line) => line.startsWith('end'))).toEqual([]);
+      stream.end('capture_end', 4);
+      expect(log.at(-1)).toMatch(new RegExp(`^end open .* body=${gap} `));
+      expect(losses.totals()).toEqual([]);
+      return;
+    }
+    expect(log.at(-1)).toBe(end);
+    expect(losses.totals()).toEqual([{ reason: 'window', count: 1, bytes: window }]);
+    expect(stream.state).toBe('seeking');
+  });
+}
+
+test('after a gap: skips to a whole start line at the start of a segment', () => {
+  const { log, losses, stream } = run('request', crlf('GET /0 HTTP/1.1$Host: x$$'), [], { end: null });
+  stream.gap(28, 10, 'gap', 2);
+  let position = 38;
+  const send = (text: string): void => {
+    const bytes = crlf(text);
+    stream.data(Memory.from(bytes), 0, bytes.length, position, 3, -1);
+    position += bytes.length;
+  };
+  send('tail$$GET /mid HTTP/1.1$Host: x$$');
+  send('GET /half HTTP/1.1');
+  send('$Host: x$$');
+  send('GET /bad  HTTP/1.1$Host: x$$');
+  send(' GET /bad HTTP/1.1$Host: x$$');
+  send('GET bad HTTP/1.1$Host: x$$');
+  send('HTTP/1.1 200 OK$$');
+  expect(log.filter((line) => line.startsWith('head'))).toEqual(['head GET /0 1.1']);
+  send('GET /1 HTTP/1.1$Ho');
+  send('st: x$$');
+  expect(log.slice(-3)).toEqual([
+    'head GET /1 1.1',
+    '  Host="x"',
+    `end framed head=28 body=0 at=${position - 28}-${position}`,
+  ]);
+  expect(losses.totals()).toEqual([{ reason: 'desync', count: 7, bytes: position - 28 - 38 }]);
+});
+
+test('a lost head does not make a request of the body behind it', () => {
+  const head = 'POST /p HTTP/1.1$Host: x$Content-Length: 29$$';
+  const body = 'GET /evil HTTP/1.1$Host: x$$$';
+  const pair = new Pair().client(GET).server(OK).clientLost(head).client(body).server(OK).client(GET).server(OK);
+  expect(pair.log.filter((line) => line.startsWith('>'))).toEqual(['> GET /1 framed', '> GET /1 framed']);
+});
+
+test('a lost piece of a chunked response does not make a response of what its body quotes', () => {
+  const pair = new Pair()
+    .client(GET)
+    .server('HTTP/1.1 200 OK$Transfer-Encoding: chunked$$')
+    .serverLost('30$')
+    .server('HTTP/1.1 500 Evil$Content-Length: 0$$xxxxxxxxxxx$0$$')
+    .client(GET)
+    .server(OK);
+  expect(pair.log).toEqual(['> GET /1 framed', '< 200 lost 0', '> GET /1 framed', '< 200 framed 2']);
+});
+
+test('an interim response is no turn: the body behind it is none', () => {
+  const pair = new Pair()
+    .client(GET)
+    .server(OK)
+    .clientLost('POST /p HTTP/1.1$Host: x$Expect: 100-continue$Content-Length: 28$$')
+    .server('HTTP/1.1 100 Continue$$')
+    .client('GET /evil HTTP/1.1$Host: x$$')
+    .server(OK)
+    .client(GET);
+  expect(pair.log.filter((line) => line.startsWith('>'))).toEqual(['> GET /1 framed', '> GET /1 framed']);
+});
+
+test('joined midstream: from the next message on, and the bytes before are counted', () => {
+  const pair = new Pair('joined').server('rest of a body').client(GET).server(OK);
+  expect(pair.log).toEqual(['> GET /1 framed', '< 200 framed 2']);
+  expect(pair.losses.totals()).toEqual([{ reason: 'joined_midstream', count: 1, bytes: 14 }]);
+});
+
+test('a head of 64 KiB is read, one over the limit is lost; the next message is found', () => {
+  const value = 'v'.repeat(1_000);
+  const lines = (n: number): string => Array.from({ length: n }, (_, i) => `X-${i}: ${value}$`).join('');
+  const big = crlf(`GET /big HTTP/1.1$Host: x$${lines(64)}$`);
+  for (const size of [1, 1_448, 65_000]) {
+    const { log } = run('request', big, every(size, big.length));
+    expect(log[1]!.length).toBeGreaterThan(64_000);
+    expect(log.at(-1)).toBe(`end framed head=${big.length} body=0 at=0-${big.length}`);
+  }
+  const over = Buffer.concat([crlf(`GET /big HTTP/1.1$Host: x$${lines(140)}$`), crlf(GET)]);
+  const cut = over.length - crlf(GET).length;
+  for (const cuts of [[cut], [...every(1_448, cut), cut]]) {
+    const { log, losses, shared } = run('request', over, cuts);
+    const ends = log.filter((line) => line.startsWith('end'));
+    expect(ends[0]).toBe('end lost head=131072 body=0 at=0-131072 -head_too_large:131072');
+    expect(ends[1]).toMatch(/^end framed head=28 /);
+    expect(losses.totals().map((t) => [t.reason, t.bytes])).toEqual([
+      ['head_too_large', 131_072],
+      ['desync', cut - 131_072],
+    ]);
+    expect(shared.pool.largeBytes).toBe(0);
+  }
+});
+
+test('half-sent heads of all connections share one bound', () => {
+  const pool = new MessagePool({ ...POOL_BOUNDS, largeBytes: 100_000 });
+  const shared = new H1Shared(undefined, undefined, pool);
+  const losses = new LossLedger();
+  const sink = new LogSink(shared);
+  const part = crlf(`GET / HTTP/1.1$Host: x$${'A: b$'.repeat(2_000)}`);
+  const streams = Array.from({ length: 50 }, () => new H1Stream('request', sink, shared, losses, 'opened'));
+  for (const stream of streams) stream.data(Memory.from(part), 0, part.length, 0, 1, -1);
+  expect(pool.largeBytes).toBeLessThanOrEqual(100_000);
+  expect(losses.totals()[0]!.reason).toBe('reassembly_limit');
+  for (const stream of streams) stream.end('rst', 2);
+  expect(pool.largeBytes).toBe(0);
+  expect(pool.taken).toBe(0);
+});
+
+test('times, offsets and acknowledgements are those of the segments that carried the bytes', () => {
+  const seen: Array<Record<string, number>> = [];
+  const shared = new H1Shared();
+  const sink = {
+    head: (): void => {},
+    interim: (): void => {},
+    end: (m: Message): void => {
+      const { firstByteAt, lastByteAt, startOffset, endOffset, ackOffset } = m;
+      seen.push({ firstByteAt, lastByteAt, startOffset, endOffset, ackOffset });
+    },
+    requestFor: (): null => null,
+  };
+  const stream = new H1Stream('request', sink, shared, new LossLedger(), 'opened');
+  const parts = ['POST / HTT', 'P/1.1$Host: x$Content-Length: 3$', '$a', 'bcGE', 'T / HTTP/1.1$Host: x$$'];
+  let position = 1_000;
+  parts.map(crlf).forEach((bytes, i) => {
+    stream.data(Memory.from(bytes), 0, bytes.length, position, i * 10, i * 100);
+    position += bytes.length;
+  });
+  expect(seen).toEqual([
+    { firstByteAt: 0, lastByteAt: 30, startOffset: 1_000, endOffset: 1_050, ackOffset: 0 },
+    { firstByteAt: 30, lastByteAt: 40, startOffset: 1_050, endOffset: position, ackOffset: 300 },
+  ]);
+});
+
+test.each([
+  ['rst', 'rst', ''],
+  ['capture_end', 'open', ''],
+  ['evicted', 'lost', ' -connection_limit:0'],
+] as const)('a stream that ends by %s in a body', (how, end, mark) => {
+  const { log } = run('request', crlf('POST / HTTP/1.1$Host: x$Content-Length: 3$$a'), [], { end: how });
+  expect(log.at(-1)).toBe(`end ${end} head=47 body=1 at=0-48${mark}`);
+});
