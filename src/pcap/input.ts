@@ -1,14 +1,17 @@
 /** The bytes of a capture: a file or standard input, unpacked by what they begin with. */
 import { type FileHandle, open } from 'node:fs/promises';
-import { pipeline, Readable, type Transform } from 'node:stream';
-import { createGunzip, createZstdDecompress } from 'node:zlib';
+import { pipeline, Readable } from 'node:stream';
+import { createGunzip } from 'node:zlib';
 import { Memory } from '../base/memory.ts';
+import { unpackZstd } from './zstd.ts';
 
 export const CHUNK_BYTES = 1024 * 1024;
 const UNPACK_CHUNK_BYTES = 256 * 1024;
 
-const GZIP = 0x1f8b;
-const ZSTD = 0x28b52ffd;
+/** Magic numbers, little-endian. */
+const GZIP = 0x8b1f;
+const ZSTD = 0xfd2fb528;
+const ZSTD_SKIPPABLE = 0x184d2a5;
 /** Standard input as a path. */
 export const STDIN = '-';
 
@@ -68,11 +71,9 @@ class UnpackedInput implements Input {
   readonly #packed: Input;
   readonly #unpacked: StreamInput;
 
-  constructor(packed: Input, unpacker: Transform, first: Buffer) {
+  constructor(packed: Input, unpacked: Readable) {
     this.#packed = packed;
-    // An error of the packed input ends the unpacker, whose reader then sees it.
-    pipeline(Readable.from(pieces(packed, first)), unpacker, () => {});
-    this.#unpacked = new StreamInput(unpacker);
+    this.#unpacked = new StreamInput(unpacked);
   }
 
   read(memory: Memory, offset: number, length: number): Promise<number> {
@@ -103,12 +104,16 @@ export async function openInput(path: string, stdin: Readable): Promise<Input> {
 
 /** The unpacked bytes of what begins with `first` (four bytes and more) and goes on with `input`; null: it is not packed. */
 export function unpack(input: Input, first: Memory, length: number): Input | null {
-  const magic = first.view.getUint32(0);
-  const unpacker =
-    magic >>> 16 === GZIP
-      ? createGunzip({ chunkSize: UNPACK_CHUNK_BYTES })
-      : magic === ZSTD
-        ? createZstdDecompress({ chunkSize: UNPACK_CHUNK_BYTES })
-        : null;
-  return unpacker && new UnpackedInput(input, unpacker, Buffer.from(first.buf.subarray(0, length)));
+  const magic = first.view.getUint32(0, true);
+  const packed = (): AsyncGenerator<Buffer> => pieces(input, Buffer.from(first.buf.subarray(0, length)));
+  if ((magic & 0xffff) === GZIP) {
+    const gunzip = createGunzip({ chunkSize: UNPACK_CHUNK_BYTES });
+    // An error of the packed input ends the unpacker, whose reader then sees it.
+    pipeline(Readable.from(packed()), gunzip, () => {});
+    return new UnpackedInput(input, gunzip);
+  }
+  if (magic === ZSTD || magic >>> 4 === ZSTD_SKIPPABLE) {
+    return new UnpackedInput(input, Readable.from(unpackZstd(packed(), UNPACK_CHUNK_BYTES)));
+  }
+  return null;
 }

@@ -22,6 +22,8 @@ export interface CaptureOptions {
   readonly anchor?: ClockAnchor | null;
   /** Keys in the file (pcapng Decryption Secrets Block): the type as the format numbers it, a copy of the bytes. */
   readonly onSecrets?: (type: number, data: Buffer) => void;
+  /** Awaited between pieces of the file: the place to wait for a slow output. */
+  readonly between?: () => Promise<void>;
   /** What "-" reads. */
   readonly stdin?: Readable;
 }
@@ -80,7 +82,7 @@ export async function readCapture(
       const magic = window.memory.buf.toString('hex', 0, MAGIC_BYTES);
       return fail('unknown_format', `it is neither pcap nor pcapng (it begins with ${magic})`);
     }
-    const end = await parseAll(window, parser);
+    const end = await parseAll(window, parser, options.between);
     if (!parser.started) {
       if (parser.damage !== null) return fail('unknown_format', parser.damage);
       return fail('short_header', 'it ends within the file header');
@@ -139,11 +141,12 @@ interface End {
   readonly missing: number;
 }
 
-async function parseAll(window: Window, parser: FormatParser): Promise<End> {
+async function parseAll(window: Window, parser: FormatParser, between?: () => Promise<void>): Promise<End> {
   for (;;) {
     const full = await window.fill(parser.need);
     if (full) window.advance(parser.parse(window.memory, window.start, window.end));
     if (parser.damage !== null) return { cut: `it is damaged: ${parser.damage}`, missing: window.length };
+    if (between !== undefined) await between();
     if (full) continue;
     if (window.broken !== null)
       return { cut: `it cannot be unpacked further (${window.broken})`, missing: window.length };
