@@ -1,5 +1,6 @@
 import { type ClockAnchor, UNSEEN } from '../base/clock.ts';
-import { authorityOf, schemeOf } from '../model/authority.ts';
+import { wireText } from '../export/log/json.ts';
+import { schemeAndAuthority } from '../export/target.ts';
 import type { Exchange } from '../model/exchange.ts';
 import type { Message } from '../model/message.ts';
 import type { Redacted } from '../redact/redacted.ts';
@@ -7,21 +8,26 @@ import type { FilterSubject, SubjectRequest, SubjectResponse } from './subject.t
 
 const NS_PER_MS = 1e6;
 
+const NOT_ASCII = /[\u0080-\u00ff]/;
+
+/** Latin1 code points as the header log shows them: a filter compares with what its author can see there. */
+const shown = (latin1: string): string => (NOT_ASCII.test(latin1) ? wireText(latin1) : latin1);
+
 /** Both kinds of message; which of its getters are asked is a matter of the field it stands in. */
 class MessageSubject implements SubjectRequest, SubjectResponse {
   message!: Redacted<Message>;
 
   get method() {
-    return this.message.method;
+    return shown(this.message.method);
   }
   get target() {
-    return this.message.target;
+    return shown(this.message.target);
   }
   get scheme() {
-    return schemeOf(this.message.target, false);
+    return schemeAndAuthority(this.message).scheme;
   }
   get authority() {
-    return authorityOf(this.message.method, this.message.target, this.message.fields.get('host'));
+    return shown(schemeAndAuthority(this.message).authority);
   }
   get status() {
     return this.message.status;
@@ -34,7 +40,7 @@ class MessageSubject implements SubjectRequest, SubjectResponse {
   }
   eachHeader(visit: (name: string, value: string) => void): void {
     const { fields } = this.message;
-    for (let i = 0; i < fields.count; i++) visit(fields.lower(i), fields.value(i));
+    for (let i = 0; i < fields.count; i++) visit(shown(fields.lower(i)), shown(fields.value(i)));
   }
 }
 
@@ -63,7 +69,7 @@ export class ExchangeSubject implements FilterSubject {
     return this.#exchange.connection.service;
   }
   get route() {
-    return this.#exchange.route;
+    return shown(this.#exchange.route);
   }
   get outcome() {
     return this.#exchange.outcome;
@@ -96,7 +102,9 @@ export class ExchangeSubject implements FilterSubject {
     return this.#exchange.connection.process?.name;
   }
   get timeMs() {
-    const at = this.#exchange.request?.firstByteAt ?? this.#exchange.response?.firstByteAt ?? UNSEEN;
+    const { request, response } = this.#exchange;
+    const times = [request?.firstByteAt, request?.lastByteAt, response?.firstByteAt, response?.lastByteAt];
+    const at = times.find((time) => time !== undefined && time !== UNSEEN) ?? UNSEEN;
     return at === UNSEEN ? undefined : this.#anchorMs + Math.floor((this.#anchorNs + at) / NS_PER_MS);
   }
   get durationNs() {

@@ -1,5 +1,3 @@
-import { absoluteForm } from '../model/authority.ts';
-
 /**
  * What a filter can ask of a call. The one interface stands before both forms a call has: the redacted exchange in the
  * agent and the parsed line of a header log. Everything here is already redacted: a filter must not be an oracle for
@@ -54,7 +52,10 @@ export interface SubjectResponse extends SubjectMessage {
 export function pathOf(target: string, method: string): string {
   if (target.startsWith('/') || target === '*') return target;
   if (method === 'CONNECT') return '';
-  const absolute = absoluteForm(target);
+  const absolute = ABSOLUTE_FORM.exec(target);
   if (absolute === null) return target;
-  return absolute.rest.startsWith('/') ? absolute.rest : `/${absolute.rest}`;
+  const rest = target.slice(absolute[0].length);
+  return rest.startsWith('/') ? rest : `/${rest}`;
 }
+
+const ABSOLUTE_FORM = /^[A-Za-z][0-9A-Za-z+.-]*:\/\/[^/?#]*/;
