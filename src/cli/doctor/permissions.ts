@@ -37,6 +37,9 @@ const container = ({ host }: Machine): Finding => {
       ? 'podman'
       : (/(?:^|\0)container=([a-z-]+)/.exec(host.read('/proc/1/environ') ?? '')?.[1] ?? null);
   if (kind === null) return ok('container', 'none');
+  // Files of an image prove nothing: a machine made from one shows the kernel's own threads, a container does not.
+  if (host.read('/proc/2/comm')?.trim() === 'kthreadd')
+    return ok('container', `none (made from a ${kind} image, but the host's processes are visible)`);
   const seccomp = /^Seccomp:\s*2$/m.test(host.read('/proc/self/status') ?? '');
   return warn(
     'container',

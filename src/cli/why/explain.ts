@@ -1,0 +1,394 @@
+/**
+ * Facts in, findings out: what Headwater sees, what not and the reason, and what to do. Pure. Every sentence follows from
+ * a fact; what is not known is said to be unknown.
+ */
+import { unreachable } from '../../base/assert.ts';
+import type { WhyGroup, WhyGuess, WhyState } from '../../model/why.ts';
+import type { Facts, ProcessReport, SocketFacts, Subject, TlsLibrary } from './facts.ts';
+
+export type Verdict = 'seen' | 'partly' | 'unseen' | 'unknown';
+
+export interface WhyFinding {
+  /** Stable name of the reason. */
+  readonly id: string;
+  readonly verdict: Verdict;
+  /** What is so, and why. */
+  readonly text: string;
+  /** What to do; "" when nothing is to do. */
+  readonly todo: string;
+}
+
+const finding = (id: string, verdict: Verdict, text: string, todo = ''): WhyFinding => ({ id, verdict, text, todo });
+const plural = (n: number, one: string, many = `${one}s`): string => `${n} ${n === 1 ? one : many}`;
+const list = (items: readonly (string | number)[], max = 8): string =>
+  items.slice(0, max).join(', ') + (items.length > max ? `, and ${items.length - max} more` : '');
+
+export const explain = (facts: Facts): WhyFinding[] => [...aboutAgent(facts), ...aboutSubject(facts)];
+
+const aboutAgent = ({ agent }: Facts): WhyFinding[] => {
+  switch (agent.state) {
+    case 'running':
+      return agent.live.ready
+        ? []
+        : [finding('agent_starting', 'unknown', 'The agent is still starting.', 'Ask again in a moment.')];
+    case 'absent':
+      return [
+        finding(
+          'no_agent',
+          'unseen',
+          `No agent answers at ${agent.socket}: nothing is captured.`,
+          'Start it: sudo headwater run (or name its socket: --socket PATH).',
+        ),
+      ];
+    case 'denied':
+      return [
+        finding(
+          'agent_denied',
+          'unknown',
+          `The agent's socket ${agent.socket} may not be opened by this user.`,
+          'Ask as the user that runs it: sudo headwater why ...',
+        ),
+      ];
+    case 'broken':
+      return [
+        finding(
+          'agent_broken',
+          'unknown',
+          `The agent does not answer: ${agent.message}.`,
+          'Look at its own messages, and at headwater status.',
+        ),
+      ];
+    default:
+      return unreachable(agent);
+  }
+};
+
+const aboutSubject = (facts: Facts): WhyFinding[] => {
+  const { subject } = facts;
+  if (subject.kind === 'pid') {
+    if (subject.process !== null) return aboutProcess(subject.process, facts, null);
+    return [
+      finding(
+        'no_process',
+        'unseen',
+        `There is no process ${subject.pid}.`,
+        'Find it: pgrep -a NAME, or ask for its port: headwater why port:PORT.',
+      ),
+    ];
+  }
+  return aboutPort(subject, facts);
+};
+
+const aboutPort = (subject: Extract<Subject, { kind: 'port' }>, facts: Facts): WhyFinding[] => {
+  const { port, servers, clients, url } = subject;
+  const found: WhyFinding[] = [];
+  if (url !== null && url.addresses.length === 0) {
+    return [
+      finding(
+        'unresolved',
+        'unknown',
+        `${url.host} cannot be resolved here.`,
+        'Ask with its address, or with the port: headwater why port:PORT.',
+      ),
+    ];
+  }
+  const where = url === null ? `TCP port ${port}` : `${url.host} (${list(url.addresses, 3)}) port ${port}`;
+  if (servers.length === 0 && !subject.hiddenListener && (url === null || url.local)) {
+    found.push(
+      subject.udp
+        ? finding(
+            'udp_only',
+            'unseen',
+            `Nothing listens on ${where}, but a UDP socket is bound to that number: HTTP/3 (QUIC) is not read by this version.`,
+            'Turn HTTP/3 off at the server or the client; the calls then come by TCP.',
+          )
+        : finding(
+            'no_listener',
+            'unseen',
+            `Nothing listens on ${where} on this host.`,
+            'Check the address and port: ss -ltnp.',
+          ),
+    );
+  }
+  if (subject.hiddenListener) {
+    found.push(
+      finding(
+        'hidden_listener',
+        'unknown',
+        `A socket listens on ${where}, but not whose it is${facts.root ? ' (no process in sight holds it)' : ''}.`,
+        facts.root ? 'Ask on the host itself, outside any container.' : 'Ask as root: sudo headwater why ...',
+      ),
+    );
+  }
+  if (url?.local === false && clients.length === 0) {
+    found.push(
+      finding(
+        'no_client',
+        'unknown',
+        `No process${facts.root ? '' : ' that this user may look at'} has a connection to ${where} right now.`,
+        facts.root ? 'Ask while it is being called.' : 'Ask as root, while it is being called: sudo headwater why ...',
+      ),
+    );
+  }
+  for (const process of servers) found.push(...aboutProcess(process, facts, { port, side: 'server' }));
+  for (const process of clients) found.push(...aboutProcess(process, facts, { port, side: 'client' }));
+  if (servers.length + clients.length === 0)
+    found.push(
+      ...aboutGroups(
+        liveGroups(facts, (group) => group.server_port === port),
+        null,
+        '',
+      ),
+    );
+  if (url?.scheme === 'https' && !found.some((one) => one.id === 'tls')) {
+    found.push(
+      finding(
+        'tls',
+        'unseen',
+        'https: what it carries is encrypted, and this version does not decrypt.',
+        'Observe a leg in clear (before the proxy that ends TLS).',
+      ),
+    );
+  }
+  return found;
+};
+
+interface Leg {
+  readonly port: number;
+  readonly side: 'server' | 'client';
+}
+
+const liveGroups = (facts: Facts, match: (group: WhyGroup) => boolean): readonly WhyGroup[] =>
+  facts.agent.state === 'running' ? facts.agent.live.groups.filter(match) : [];
+
+const aboutProcess = (process: ProcessReport, facts: Facts, leg: Leg | null): WhyFinding[] => {
+  const who = `${process.name} (pid ${process.pid})`;
+  const outside = facts.agent.state === 'running' ? outOfScope(process, facts.agent.live, who) : null;
+  const sockets = process.sockets === null ? [] : aboutSockets(process.sockets, who, leg);
+  if (outside !== null) return [outside, ...sockets];
+  const groups = liveGroups(
+    facts,
+    (group) =>
+      group.pid === process.pid &&
+      (leg === null || (group.server_port === leg.port && (group.side === leg.side || group.side === 'unknown'))),
+  );
+  const found = [...aboutGroups(groups, process.tls, who), ...sockets];
+  if (process.sockets === null) {
+    found.push(
+      finding(
+        'sockets_hidden',
+        'unknown',
+        `The sockets of ${who} may not be read by this user.`,
+        'Ask as root: sudo headwater why ...',
+      ),
+    );
+  }
+  if (facts.agent.state === 'running' && groups.length === 0 && process.sockets !== null)
+    found.push(...aboutSilence(process.sockets, who, leg));
+  return found;
+};
+
+const isInside = (path: string, scope: string): boolean =>
+  scope === '/' || path === scope || path.startsWith(`${scope}/`);
+
+const outOfScope = (process: ProcessReport, live: WhyState, who: string): WhyFinding | null => {
+  if (process.cgroup === '')
+    return finding(
+      'cgroup_unknown',
+      'unknown',
+      `The cgroup of ${who} is not known.`,
+      'Ask as root: sudo headwater why ...',
+    );
+  const attached = live.cgroups.filter((cgroup) => cgroup.attached);
+  if (attached.some((cgroup) => isInside(process.cgroup, cgroup.path))) return null;
+  return finding(
+    'out_of_scope',
+    'unseen',
+    `${who} is in cgroup ${process.cgroup}; the agent observes ${attached.length === 0 ? 'none' : list(attached.map((cgroup) => cgroup.path))}.`,
+    `Start the agent without --cgroup, or with --cgroup ${live.mount}${process.cgroup === '/' ? '' : process.cgroup} too.`,
+  );
+};
+
+const aboutSockets = (sockets: SocketFacts, who: string, leg: Leg | null): WhyFinding[] => {
+  const found: WhyFinding[] = [];
+  const noTcp = sockets.listening.length === 0 && sockets.connections.length === 0;
+  const unix = sockets.unixListening.length + sockets.unixConnected;
+  if (noTcp && unix > 0) {
+    const named = sockets.unixListening.filter((path) => path !== '');
+    found.push(
+      finding(
+        'unix_only',
+        'unseen',
+        `${who} has UNIX sockets only${named.length === 0 ? '' : ` (listens on ${list(named, 3)})`}: nothing of them is a packet.`,
+        'Observe the other leg of the proxy before it, or let it listen on 127.0.0.1.',
+      ),
+    );
+  } else if (noTcp && sockets.udpPorts.length === 0) {
+    found.push(
+      finding(
+        'no_sockets',
+        'unseen',
+        `${who} has no TCP socket right now.`,
+        'Ask while it works, or ask for the process that holds the connection (a parent or a worker).',
+      ),
+    );
+  }
+  const quic = sockets.udpPorts.includes(leg?.port ?? 443);
+  if (quic && !noTcp) {
+    found.push(
+      finding(
+        'quic',
+        'partly',
+        `${who} also uses UDP port ${leg?.port ?? 443}: HTTP/3 (QUIC) is not read by this version.`,
+        'Turn HTTP/3 off at the server or the client; the calls then come by TCP.',
+      ),
+    );
+  } else if (noTcp && sockets.udpPorts.length > 0) {
+    found.push(
+      finding(
+        'udp_only',
+        'unseen',
+        `${who} has UDP sockets only (ports ${list(sockets.udpPorts)}): HTTP/3 (QUIC) is not read by this version.`,
+        'Turn HTTP/3 off at the server or the client; the calls then come by TCP.',
+      ),
+    );
+  }
+  return found;
+};
+
+/** In scope, and the agent has no connection of it. */
+const aboutSilence = (sockets: SocketFacts, who: string, leg: Leg | null): WhyFinding[] => {
+  const open = sockets.connections.filter(
+    (one) => leg === null || (leg.side === 'server' ? one.localPort : one.remotePort) === leg.port,
+  );
+  if (open.length > 0) {
+    return [
+      finding(
+        'idle',
+        'unknown',
+        `${who} has ${plural(open.length, 'open connection')} that carried nothing since the agent started, or whose owner the agent does not know.`,
+        'They are read from the next message on: send a call, then ask again.',
+      ),
+    ];
+  }
+  const ports = leg === null ? sockets.listening : sockets.listening.filter((port) => port === leg.port);
+  if (ports.length === 0) return [];
+  return [
+    finding(
+      'no_connection',
+      'unknown',
+      `${who} listens on ${list(ports)} in an observed cgroup; no connection is open.`,
+      'Calls to it will be seen: send one, then ask again.',
+    ),
+  ];
+};
+
+/** What the agent says of the connections, by what their bytes look like. */
+const aboutGroups = (groups: readonly WhyGroup[], tls: readonly TlsLibrary[] | null, who: string): WhyFinding[] => {
+  const found: WhyFinding[] = [];
+  for (const guess of ['http', 'tls', 'h2', 'other', 'unknown'] as const) {
+    const alike = groups.filter((group) => group.guess === guess && group.open + group.exchanges > 0);
+    if (alike.length > 0) found.push(aboutGuess(guess, alike, tls, who));
+  }
+  const joined = groups.reduce((sum, group) => sum + group.joined, 0);
+  if (joined > 0) {
+    found.push(
+      finding(
+        'joined',
+        'partly',
+        `${plural(joined, 'connection is', 'connections are')} older than the agent: calls are seen from the first message that began after it started.`,
+        'Nothing, or restart the client to open new connections.',
+      ),
+    );
+  }
+  return [...found, ...aboutLosses(groups)];
+};
+
+const aboutGuess = (
+  guess: WhyGuess,
+  groups: readonly WhyGroup[],
+  tls: readonly TlsLibrary[] | null,
+  who: string,
+): WhyFinding => {
+  const open = groups.reduce((sum, group) => sum + group.open, 0);
+  const exchanges = groups.reduce((sum, group) => sum + group.exchanges, 0);
+  const owner =
+    who === ''
+      ? list(
+          [
+            ...new Set(
+              groups.map((group) =>
+                group.pid === 0 ? 'a process that is not known' : `${group.name} (pid ${group.pid})`,
+              ),
+            ),
+          ],
+          4,
+        )
+      : who;
+  const ports = list(
+    [...new Set(groups.map((group) => `${group.side === 'server' ? 'served on' : 'to'} port ${group.server_port}`))],
+    4,
+  );
+  const connections = `${plural(open, 'open connection')} of ${owner}, ${ports}`;
+  switch (guess) {
+    case 'http':
+      return finding('http', 'seen', `HTTP/1: ${plural(exchanges, 'call')} on ${connections}.`);
+    case 'tls': {
+      const libraries =
+        tls === null
+          ? 'which library does it is not known'
+          : tls.length === 0
+            ? 'no TLS library is mapped: it is linked in (Go, Rust, Java, a static build)'
+            : `by ${list(
+                tls.map((one) => one.name),
+                3,
+              )}`;
+      return finding(
+        'tls',
+        'unseen',
+        `TLS: ${connections}; ${libraries}. This version does not decrypt: bytes are counted, calls are not read.`,
+        'Observe a leg in clear (before the proxy that ends TLS, or its upstream).',
+      );
+    }
+    case 'h2':
+      return finding(
+        'h2',
+        'unseen',
+        `HTTP/2 in clear: ${connections}. This version reads HTTP/1 only: bytes are counted, calls are not read.`,
+        'Let the client speak HTTP/1.1, where it can be told to.',
+      );
+    case 'other':
+      return finding(
+        'other',
+        'unseen',
+        `Not HTTP: ${connections}. The first bytes of either side are no HTTP message.`,
+      );
+    case 'unknown':
+      return finding(
+        'undecided',
+        'unknown',
+        `Not decided yet: ${connections}. No message start has been seen on them.`,
+        'Send a call, then ask again.',
+      );
+    default:
+      return unreachable(guess);
+  }
+};
+
+const aboutLosses = (groups: readonly WhyGroup[]): WhyFinding[] => {
+  const totals = new Map<string, { count: number; bytes: number }>();
+  for (const { reason, count, bytes } of groups.flatMap((group) => group.losses)) {
+    const total = totals.get(reason) ?? { count: 0, bytes: 0 };
+    totals.set(reason, { count: total.count + count, bytes: total.bytes + bytes });
+  }
+  if (totals.size === 0) return [];
+  const what = [...totals].map(([reason, { count, bytes }]) => `${reason} ${count} (${bytes} bytes)`);
+  return [
+    finding(
+      'losses',
+      'partly',
+      `Missing from these connections: ${list(what)}.`,
+      'docs/loss.md says what each means and what to do.',
+    ),
+  ];
+};

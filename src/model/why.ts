@@ -1,0 +1,42 @@
+/** What the agent tells `why`: the answer of `GET /v1/why`. Live state, summed over connections that are alike. */
+import type { Side } from './connection.ts';
+import type { LossTotal } from './loss.ts';
+import type { CgroupStatus } from './status.ts';
+
+/** What a connection's bytes look like. */
+export type WhyGuess = 'http' | 'tls' | 'h2' | 'other' | 'unknown';
+
+/** Connections of one process on one side with one server port that look alike. */
+export interface WhyGroup {
+  /** 0 when the owner is not known. */
+  readonly pid: number;
+  readonly name: string;
+  readonly service: string;
+  readonly side: Side;
+  readonly server_port: number;
+  /** Servers' addresses, up to 8 of them. */
+  readonly server_addresses: readonly string[];
+  readonly guess: WhyGuess;
+  /** Connections open now, and of these how many are older than the agent. */
+  readonly open: number;
+  readonly joined: number;
+  /** Exchanges emitted on open connections, and what is missing from them. */
+  readonly exchanges: number;
+  readonly losses: readonly LossTotal[];
+}
+
+/** Groups in one answer; the largest come first. */
+export const WHY_GROUPS_MAX = 4_096;
+
+export interface WhyState {
+  /** RFC 3339: when capture began. */
+  readonly started: string;
+  /** Attached, and the ring is being drained. */
+  readonly ready: boolean;
+  /** Where the unified hierarchy is mounted. */
+  readonly mount: string;
+  readonly cgroups: readonly CgroupStatus[];
+  readonly groups: readonly WhyGroup[];
+  /** Groups left out of this answer. */
+  readonly more_groups: number;
+}
