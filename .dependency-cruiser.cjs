@@ -44,16 +44,16 @@ module.exports = {
     },
     {
       name: 'no-cycle',
-      comment: 'Two files that need each other are one file, or lack a third',
+      comment: 'Two files that need each other to run are one file, or lack a third; types may point back',
       severity: 'error',
       from: {},
-      to: { circular: true },
+      to: { circular: true, viaOnly: { dependencyTypesNot: ['type-only'] } },
     },
     {
-      name: 'one-file-calls-c',
-      comment: 'A wrong signature crashes the process, so exactly one file declares them: src/kernel/ffi.ts',
+      name: 'c-is-called-in-two-places',
+      comment: 'A wrong signature crashes the process: libbpf is declared in src/kernel/libbpf.ts, libc in src/kernel/posix.ts, nowhere else',
       severity: 'error',
-      from: { path: '^(src|test|bench|tools)/', pathNot: '^src/kernel/ffi\\.ts$' },
+      from: { path: '^(src|test|bench|tools)/', pathNot: '^src/kernel/(libbpf|posix)\\.ts$' },
       to: { path: '(^|/)node_modules/(koffi|@koromix)/' },
     },
     {
