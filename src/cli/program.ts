@@ -1,7 +1,7 @@
 /** Every command, option and argument. Help, completions, the man page and docs/cli.md are made from these definitions. */
 import { Argument, Command, InvalidArgumentError, Option } from 'commander';
+import { packageVersion } from '../base/version.ts';
 import { parseDuration, parseListen } from '../config/units.ts';
-import { packageVersion } from './version.ts';
 
 /** What `run` was told by flags. */
 export interface RunFlags {

@@ -12,3 +12,12 @@ export function defaultSocketPath(env: NodeJS.ProcessEnv = process.env, uid: num
       : join(env['XDG_RUNTIME_DIR'] ?? '/tmp', env['XDG_RUNTIME_DIR'] ? 'headwater' : `headwater-${uid}`));
   return join(directory, 'headwater.sock');
 }
+
+/**
+ * The installation key that credentials are fingerprinted with: /var/lib/headwater for root, $XDG_STATE_HOME/headwater or
+ * ~/.local/state/headwater for anybody else.
+ */
+export function defaultKeyPath(env: NodeJS.ProcessEnv = process.env, uid: number = process.getuid?.() ?? 0): string {
+  const state = env['XDG_STATE_HOME'] ?? join(env['HOME'] ?? '/tmp', '.local', 'state');
+  return join(uid === 0 ? '/var/lib/headwater' : join(state, 'headwater'), 'installation.key');
+}

@@ -1,0 +1,106 @@
+/** From a source's segments to redacted exchanges: the stages in their order, one instance of what they share. */
+import type { ClockAnchor } from '../base/clock.ts';
+import { PairerShared, type PairerLimits, PAIRER_LIMITS } from '../exchange/pairer.ts';
+//ROUTE import { RouteTable } from '../exchange/route.ts';
+import { H1Shared } from '../http/h1/shared.ts';
+import type { Connection } from '../model/connection.ts';
+import type { Exchange } from '../model/exchange.ts';
+import type { LossLedger } from '../model/loss.ts';
+import type { SocketEvent } from '../model/segment.ts';
+import type { CaptureSink, ExchangeSink } from '../model/stages.ts';
+import { ExchangeSubject } from '../query/exchange-subject.ts';
+import type { Filter } from '../query/filter.ts';
+import type { RedactionPolicy } from '../redact/policy.ts';
+import { type Redacted, redactor } from '../redact/redacted.ts';
+import { LIVE_LIMITS } from '../tcp/context.ts';
+import { ConnectionTracker } from '../tcp/tracker.ts';
+import { type DecoderShared, decoderFactory, type Guess } from './decoder.ts';
+
+/** Takes exchanges that passed the filter; valid during the call only. */
+export type RedactedSink = (exchange: Redacted<Exchange>) => void;
+
+export interface PipelineOptions {
+  readonly losses: LossLedger;
+  readonly offline: boolean;
+  readonly policy: RedactionPolicy;
+  readonly filter: Filter | null;
+  /** Where exchanges go; empty: they are only counted, and nobody redacts or formats them. */
+  readonly sinks: readonly RedactedSink[];
+  readonly owner?: (connection: Connection, event: SocketEvent) => void;
+  readonly connectionsMax?: number;
+  readonly idleNs?: number;
+  /** Bytes that may wait for missing ones, over all connections. */
+  readonly memoryMax?: number;
+  readonly responseTimeoutNs?: number;
+}
+
+export interface PipelineCounters {
+  exchanges: number;
+  /** Exchanges whose request, and whose response head, was seen. */
+  requests: number;
+  responses: number;
+  /** Exchanges that the filter let through. */
+  matched: number;
+}
+
+export class Pipeline implements ExchangeSink {
+  readonly losses: LossLedger;
+  readonly counters: PipelineCounters = { exchanges: 0, requests: 0, responses: 0, matched: 0 };
+  readonly decoding: DecoderShared;
+  readonly tracker: ConnectionTracker;
+  //ROUTE readonly #routes = new RouteTable();
+  readonly #redact: (exchange: Exchange) => Redacted<Exchange>;
+  readonly #options: PipelineOptions;
+  #subject: ExchangeSubject | null = null;
+
+  constructor(options: PipelineOptions) {
+    this.#options = options;
+    this.losses = options.losses;
+    this.#redact = redactor(options.policy);
+    const h1 = new H1Shared();
+    const timeoutNs = options.responseTimeoutNs ?? PAIRER_LIMITS.timeoutNs;
+    const limits: PairerLimits = { ...PAIRER_LIMITS, timeoutNs, lateNs: Math.max(timeoutNs, PAIRER_LIMITS.lateNs) };
+    this.decoding = {
+      h1,
+      pairing: new PairerShared(this, h1.pool, this.losses, limits),
+      losses: this.losses,
+      notHttp: { tls: 0, h2: 0, other: 0, switched: 0, undecided: 0 },
+      open: { unknown: 0, http: 0, tls: 0, h2: 0, other: 0, switched: 0 } satisfies Record<Guess, number>,
+    };
+    this.tracker = new ConnectionTracker({
+      decoder: decoderFactory(this.decoding),
+      losses: this.losses,
+      offline: options.offline,
+      ...(options.owner === undefined ? {} : { owner: options.owner }),
+      ...(options.connectionsMax === undefined ? {} : { connectionsMax: options.connectionsMax }),
+      ...(options.idleNs === undefined ? {} : { idleNs: options.idleNs }),
+      ...(options.memoryMax === undefined || options.offline
+        ? {}
+        : { limits: { ...LIVE_LIMITS, totalBytes: options.memoryMax } }),
+    });
+  }
+
+  get capture(): CaptureSink {
+    return this.tracker;
+  }
+
+  /** To be called before the first exchange: filters on time need it. */
+  anchored(anchor: ClockAnchor): void {
+    this.#subject = new ExchangeSubject(anchor);
+  }
+
+  exchange(exchange: Exchange): void {
+    const { counters } = this;
+    counters.exchanges++;
+    if (exchange.request !== null) counters.requests++;
+    if (exchange.response !== null) counters.responses++;
+    const { sinks, filter } = this.#options;
+    if (sinks.length === 0) return;
+    //ROUTE const { request } = exchange;
+    //ROUTE if (request !== null) exchange.route = this.#routes.route(exchange.connection.service, request.method, request.target);
+    const redacted = this.#redact(exchange);
+    if (filter !== null && !filter.matches(this.#subject!.bind(redacted))) return;
+    counters.matched++;
+    for (const sink of sinks) sink(redacted);
+  }
+}

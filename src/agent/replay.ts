@@ -1,0 +1,150 @@
+/** `headwater replay`: capture files through the same pipeline. */
+import { randomBytes } from 'node:crypto';
+import { mkdirSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { type ClockAnchor, TimeFormatter } from '../base/clock.ts';
+import { EXIT, fail } from '../base/failure.ts';
+import { packageVersion } from '../base/version.ts';
+import type { Config } from '../config/schema.ts';
+import { defaultKeyPath } from '../config/paths.ts';
+import { exchangeId } from '../exchange/id.ts';
+import type { ExchangeExporter, RunTotals } from '../export/exporter.ts';
+import { LogExporter } from '../export/log/exporter.ts';
+import type { LogFormat, LogFormatOptions } from '../export/log/format.ts';
+import { HarFormat } from '../export/log/har.ts';
+import { NdjsonFormat } from '../export/log/ndjson.ts';
+import { InheritedOpener } from '../export/log/opener.ts';
+import { HeaderSelection } from '../export/log/selection.ts';
+import { LogWriter } from '../export/log/writer.ts';
+import type { Connection } from '../model/connection.ts';
+import { LossLedger } from '../model/loss.ts';
+import { readCapture } from '../pcap/reader.ts';
+import { Fingerprinter } from '../redact/fingerprint.ts';
+import { loadInstallationKey } from '../redact/key.ts';
+import { CredentialPolicy, KeepEverything, type RedactionPolicy } from '../redact/policy.ts';
+import { filterOf } from './filter.ts';
+import { Pipeline } from './pipeline.ts';
+
+export interface ReplayOptions {
+  readonly config: Config;
+  readonly format: 'ndjson' | 'har';
+  readonly redact: boolean;
+}
+
+/** Output that may wait in memory: a file can wait for it. */
+const QUEUE_BYTES = 32 << 20;
+const STDOUT = 1;
+
+/** Reads `files` in order as one capture. Resolves to the exit code; fails with the name of what cannot be read. */
+export async function replayCommand(files: readonly string[], options: ReplayOptions): Promise<number> {
+  const { config } = options;
+  const losses = new LossLedger();
+  const filter = filterOf(config.filter);
+  const policy = options.redact ? credentialPolicy(config) : new KeepEverything();
+  const output = new ReplayOutput(options, losses);
+  await output.start();
+  const pipeline = new Pipeline({
+    losses,
+    offline: true,
+    policy,
+    filter,
+    sinks: [(exchange) => output.exporter!.exchange(exchange)],
+    responseTimeoutNs: config.timeouts.response,
+    idleNs: config.timeouts.idle,
+    connectionsMax: config.limits.connections,
+  });
+  let anchor: ClockAnchor | null = null;
+  let problem = '';
+  for (const file of files) {
+    const result = await readCapture(file, pipeline.capture, pipeline.losses, {
+      anchor,
+      onAnchor: (first) => {
+        pipeline.anchored(first);
+        output.open(first);
+      },
+      between: () => output.room(),
+    });
+    if (!result.ok) {
+      problem = result.message;
+      break;
+    }
+    anchor ??= result.anchor;
+    for (const { what, count } of result.undecodable) note(`${file}: ${count} packets of ${what} are not understood`);
+    if (result.cut !== null) note(`${file}: ${result.cut}`);
+  }
+  if (problem !== '' && output.exporter === null) fail(EXIT.USAGE, problem);
+  if (output.exporter === null) output.open(NO_TIME);
+  pipeline.tracker.finish();
+  await output.exporter!.end(() => totalsOf(pipeline));
+  if (problem !== '') fail(EXIT.USAGE, problem);
+  return EXIT.DONE;
+}
+
+/** The anchor of a capture without a packet. */
+const NO_TIME: ClockAnchor = { wallNs: 0n };
+
+const note = (text: string): void => {
+  process.stderr.write(`headwater: ${text}\n`);
+};
+
+function credentialPolicy(config: Config): RedactionPolicy {
+  const path = defaultKeyPath();
+  try {
+    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+  } catch {
+    // The key's own message says why.
+  }
+  const key = loadInstallationKey(path);
+  if (!key.ok) fail(EXIT.MACHINE, key.problem);
+  return new CredentialPolicy(new Fingerprinter(key.key), config.redact);
+}
+
+function totalsOf(pipeline: Pipeline): RunTotals {
+  const { segments, bytes, connections } = pipeline.tracker.counters;
+  return { segments, bytes, connections, losses: pipeline.losses.totals() };
+}
+
+/** Standard output in the format asked for; the format is chosen when the first packet says what time it is. */
+class ReplayOutput {
+  exporter: ExchangeExporter | null = null;
+  readonly #writer: LogWriter;
+  readonly #options: ReplayOptions;
+
+  constructor(options: ReplayOptions, losses: LossLedger) {
+    this.#options = options;
+    this.#writer = new LogWriter({
+      opener: new InheritedOpener(STDOUT, 'stdout'),
+      losses,
+      report: (event) => {
+        if (event.type === 'write_failed') note(`cannot write to standard output: ${event.code}`);
+      },
+      queueBytes: QUEUE_BYTES,
+      rotateBytes: null,
+      rotateAgeMs: null,
+    });
+  }
+
+  async start(): Promise<void> {
+    const problem = await this.#writer.start();
+    if (problem !== null) fail(EXIT.USAGE, problem);
+  }
+
+  open(anchor: ClockAnchor): void {
+    const { include, exclude } = this.#options.config.log.headers;
+    const run = randomBytes(4).toString('hex');
+    const id = (connection: Connection, ordinal: number): string => exchangeId(run, connection, ordinal);
+    const formatOptions: LogFormatOptions = {
+      id,
+      time: new TimeFormatter(anchor),
+      headers: include.length + exclude.length === 0 ? undefined : new HeaderSelection(include, exclude),
+    };
+    const format: LogFormat =
+      this.#options.format === 'har' ? new HarFormat(formatOptions, packageVersion()) : new NdjsonFormat(formatOptions);
+    this.exporter = new LogExporter(format, this.#writer, null, id);
+  }
+
+  /** Resolves when the reader of the output has caught up. */
+  room(): Promise<void> {
+    return this.#writer.room();
+  }
+}
