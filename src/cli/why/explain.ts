@@ -183,10 +183,23 @@ const aboutProcess = (process: ProcessReport, facts: Facts, leg: Leg | null): Wh
       ),
     );
   }
+  if (facts.agent.state !== 'running') found.push(...aboutWithoutAgent(process, who));
   if (facts.agent.state === 'running' && groups.length === 0 && process.sockets !== null)
     found.push(...aboutSilence(process.sockets, who, leg));
   return found;
 };
+
+/** What the machine alone tells, while no agent can say more. */
+const aboutWithoutAgent = ({ sockets, cgroup }: ProcessReport, who: string): WhyFinding[] =>
+  sockets === null || sockets.listening.length + sockets.connections.length === 0
+    ? []
+    : [
+        finding(
+          'not_asked',
+          'unknown',
+          `${who}, cgroup ${cgroup || 'not known'}, ${sockets.listening.length === 0 ? 'listens on no TCP port' : `listens on ${list(sockets.listening)}`}, has ${plural(sockets.connections.length, 'TCP connection')}: only an agent knows what they carry.`,
+        ),
+      ];
 
 const isInside = (path: string, scope: string): boolean =>
   scope === '/' || path === scope || path.startsWith(`${scope}/`);
