@@ -1,0 +1,133 @@
+/**
+ * What a line of the header log costs: `node bench/micro/log.ts [rounds]`. 12 + 15 fields, four of them different in every
+ * message, the rest shared as the line predictor leaves them; redaction, JSON text and the copy into a batch. Prints ns an
+ * exchange; read the median, the machine is shared.
+ */
+import { TimeFormatter } from '../../src/base/clock.ts';
+import { Memory } from '../../src/base/memory.ts';
+import { NdjsonFormat } from '../../src/export/log/ndjson.ts';
+import { Connection } from '../../src/model/connection.ts';
+import { Exchange } from '../../src/model/exchange.ts';
+import { FieldLine, HeaderName } from '../../src/model/fields.ts';
+import { Message } from '../../src/model/message.ts';
+import { Fingerprinter } from '../../src/redact/fingerprint.ts';
+import { CredentialPolicy } from '../../src/redact/policy.ts';
+import { redactor } from '../../src/redact/redacted.ts';
+
+const REQUEST = [
+  ['Host', 'api.example.com'],
+  ['User-Agent', 'OpenAI/JS 4.77.0'],
+  ['Accept', 'application/json'],
+  ['Accept-Encoding', 'gzip, deflate, br'],
+  ['Content-Type', 'application/json'],
+  ['Authorization', 'Bearer sk-proj-thisisafakekeyofabench0123456789'],
+  ['X-Stainless-Lang', 'js'],
+  ['X-Stainless-Package-Version', '4.77.0'],
+  ['Connection', 'keep-alive'],
+] as const;
+const RESPONSE = [
+  ['Server', 'nginx/1.22.1'],
+  ['Content-Type', 'application/json; charset=utf-8'],
+  ['Connection', 'keep-alive'],
+  ['Cache-Control', 'no-cache, must-revalidate'],
+  ['Openai-Organization', 'org-example'],
+  ['Openai-Version', '2020-10-01'],
+  ['Strict-Transport-Security', 'max-age=31536000; includeSubDomains'],
+  ['X-Content-Type-Options', 'nosniff'],
+  ['X-Ratelimit-Limit-Requests', '10000'],
+  ['Alt-Svc', 'h3=":443"; ma=86400'],
+  ['Vary', 'Accept-Encoding'],
+] as const;
+
+let names = 0;
+const header = (raw: string): HeaderName => new HeaderName(++names, raw.toLowerCase());
+const shared = (pairs: readonly (readonly [string, string])[]): FieldLine[] =>
+  pairs.map(([raw, value]) => new FieldLine(header(raw), raw, value));
+const varying = (...raws: string[]): FieldLine[] => raws.map((raw) => new FieldLine(header(raw), raw, null));
+
+const REQUEST_LINES = [...shared(REQUEST), ...varying('X-Request-Id', 'Traceparent', 'Content-Length')];
+const RESPONSE_LINES = [
+  ...shared(RESPONSE),
+  ...varying('Date', 'X-Request-Id', 'Openai-Processing-Ms', 'Content-Length'),
+];
+
+function fill(message: Message, lines: readonly FieldLine[], values: readonly string[]): void {
+  message.fields.memory = Memory.from(Buffer.from(values.join(''), 'latin1'));
+  let offset = 0;
+  let v = 0;
+  for (const line of lines) {
+    const length = line.value === null ? values[v++]!.length : 0;
+    message.fields.push(line, offset, length);
+    offset += length;
+  }
+}
+
+const hex = (n: number, width: number): string =>
+  (Math.imul(n + 1, 2654435761) >>> 0).toString(16).padStart(width, 'a5f3').slice(0, width);
+const CALLS = 4_096;
+const connections = Array.from({ length: 32 }, (_, i) => {
+  const c = new Connection(i + 1, { address: '127.0.0.1', port: 8080 }, { address: '127.0.0.1', port: 40_000 + i });
+  c.side = 'server';
+  c.clientDirection = 0;
+  c.service = 'nginx.service';
+  return c;
+});
+const exchanges = Array.from({ length: CALLS }, (_, n) => {
+  const x = new Exchange();
+  x.connection = connections[n % connections.length]!;
+  x.ordinal = n;
+  x.outcome = 'complete';
+  x.inFlight = (n % 32) + 1;
+  x.route = '/v1/users/{id}';
+  x.request = new Message();
+  x.request.method = 'POST';
+  x.request.target = `/v1/users/${n}?x=1`;
+  x.request.firstByteAt = n * 10_000;
+  x.request.lastByteAt = n * 10_000 + 1_200;
+  x.request.headBytes = 500;
+  x.response = new Message();
+  x.response.reset('response');
+  x.response.status = 200;
+  x.response.reason = 'OK';
+  x.response.firstByteAt = n * 10_000 + 500_000 + (n % 977);
+  x.response.lastByteAt = n * 10_000 + 510_000 + (n % 977);
+  x.response.headBytes = 520;
+  x.response.bodyBytes = n % 2_048;
+  const request = `${hex(n, 8)}-${hex(n + 1, 4)}-4${hex(n + 2, 3)}-8${hex(n + 3, 3)}-${hex(n + 4, 12)}`;
+  fill(x.request, REQUEST_LINES, [request, `00-${hex(n, 16)}${hex(n + 5, 16)}-${hex(n + 6, 16)}-01`, `${n % 2_000}`]);
+  fill(x.response, RESPONSE_LINES, ['Sun, 22 Nov 2026 16:04:05 GMT', request, `${n % 800}`, `${n % 2_048}`]);
+  return x;
+});
+
+const redact = redactor(new CredentialPolicy(new Fingerprinter(Buffer.alloc(32, 1))));
+const format = new NdjsonFormat({
+  id: (c, ordinal) => `bench-${c.id.toString(36)}-${ordinal.toString(36)}`,
+  time: new TimeFormatter({ wallNs: 1_795_363_445_000_000_000n }),
+});
+const batch = Buffer.alloc(128 << 10);
+
+const rounds = Number(process.argv[2] ?? 40);
+const results: number[] = [];
+let bytes = 0;
+for (let round = 0; round < rounds; round++) {
+  const start = process.hrtime.bigint();
+  let at = 0;
+  bytes = 0;
+  for (const x of exchanges) {
+    const line = format.exchange(redact(x));
+    if (at + line.length > batch.length) at = 0;
+    at += batch.latin1Write(line, at);
+    bytes += line.length;
+  }
+  results.push(Number(process.hrtime.bigint() - start) / CALLS);
+}
+results.sort((a, b) => a - b);
+console.log(
+  JSON.stringify({
+    bench: 'log',
+    unit: 'ns/exchange',
+    median: Math.round(results[rounds >> 1]!),
+    best: Math.round(results[0]!),
+    line_bytes: Math.round(bytes / CALLS),
+  }),
+);
