@@ -82,7 +82,7 @@ test('101 stops both directions, and bytes that came too early are handed on', (
   expect([pair.request.state, pair.response.state]).toEqual(['switched', 'switched']);
   expect(pair.request.switchedAt).toBe(70);
   expect(Buffer.from(pair.request.held!).toString('latin1')).toBe('\x81\x05hel\nlo');
-  expect(pair.response.switchedAt).toBe(54);
+  expect(pair.response.switchedAt).toBe(56);
   pair.client('GET /1 HTTP/1.1$Host: x$$').server('HTTP/1.1 200 OK$$');
   expect(pair.log).toHaveLength(2);
 });
