@@ -12,6 +12,10 @@ export const INGRESS = 0;
 export const EGRESS = 1;
 export type Direction = 0 | 1;
 
+/** Bits of Segment.shed. */
+export const SHED_BODY = 1;
+export const SHED_HEAD = 2;
+
 const NOTHING = Memory.alloc(0);
 
 /**
@@ -48,6 +52,8 @@ export class Segment {
   /** Bytes and segments of this direction lost because the ring was full since its last segment here. */
   lostBytes = 0;
   lostSegments = 0;
+  /** SHED_* bits: why bytes are missing among `leftOut`, or from this segment, when it was pressure and not the window. */
+  shed = 0;
 }
 
 /** What the kernel (or a file reader) says of a socket apart from its bytes. Reused like Segment. */
@@ -64,6 +70,8 @@ export class SocketEvent {
   /** owner: 0 when not known. */
   pid = 0;
   comm = '';
+  /** owner: the process was writing to the socket, or made it (or the listener it was accepted from); 'cgroup': pid is 0. */
+  evidence: 'writer' | 'creator' | 'cgroup' = 'cgroup';
   /** Inode number of the socket's cgroup directory; 0 when not known. */
   cgroupId = 0;
   /** closed: bytes and segments of each direction left out or lost since its last segment, [INGRESS, EGRESS]. */

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Not a program: carries the types of abi.h as BTF, for tools/bpf/abi.ts. The compiler drops types that nothing uses. */
+#include "abi.h"
+
+struct {
+	struct hw_socket socket;
+	struct hw_counters counters;
+	struct hw_control control;
+	struct hw_config config;
+	enum hw_kind kind;
+	enum hw_direction direction;
+	enum hw_guess guess;
+	enum hw_mark mark;
+	enum hw_evidence evidence;
+	enum hw_class class;
+	struct hw_segment segment;
+} abi;

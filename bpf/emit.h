@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Records into the ring. No scratch buffer: egress runs in process context and ingress interrupts it on the same CPU,
+ * so a per-CPU buffer would be overwritten half-way. Instead each record is reserved in the ring itself, in the
+ * smallest of a few sizes (the verifier wants constants), and the payload is loaded straight into it.
+ */
+#ifndef HEADWATER_EMIT_H
+#define HEADWATER_EMIT_H
+
+#include "maps.h"
+
+/* Payload of one record; more is told in several. */
+#define PIECE_BYTES 8192
+
+static __always_inline __u64 wakeup(void)
+{
+	__u32 key = 0;
+	struct hw_control *c = bpf_map_lookup_elem(&control, &key);
+
+	return c && c->sleeping ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP;
+}
+
+static __always_inline int fill(struct __sk_buff *skb, const struct hw_segment *h, __u32 offset, __u32 n,
+				const __u32 room)
+{
+	struct hw_segment *record = bpf_ringbuf_reserve(&ring, sizeof(*h) + room, 0);
+
+	if (!record)
+		return -1;
+	__builtin_memcpy(record, h, sizeof(*h));
+	record->captured = n;
+	if (room) {
+		__u64 less = n - 1;
+
+		/* The compiler must not see through this: the verifier wants 1 <= size <= room from the comparison. */
+		barrier_var(less);
+		if (less >= room || bpf_skb_load_bytes(skb, offset, record->payload, less + 1)) {
+			bpf_ringbuf_discard(record, BPF_RB_NO_WAKEUP);
+			return -1;
+		}
+	}
+	bpf_ringbuf_submit(record, wakeup());
+	return 0;
+}
+
+/* A record with `n` bytes of payload, at most PIECE_BYTES; -1 when the ring has no room. */
+static __noinline int emit(struct __sk_buff *skb, const struct hw_segment *h, __u32 offset, __u32 n)
+{
+	if (n == 0)
+		return fill(skb, h, offset, n, 0);
+	if (n <= 800) {
+		if (n <= 288) {
+			if (n <= 64)
+				return fill(skb, h, offset, n, 64);
+			if (n <= 160)
+				return fill(skb, h, offset, n, 160);
+			return fill(skb, h, offset, n, 288);
+		}
+		if (n <= 416)
+			return fill(skb, h, offset, n, 416);
+		if (n <= 544)
+			return fill(skb, h, offset, n, 544);
+		return fill(skb, h, offset, n, 800);
+	}
+	if (n <= 2080) {
+		if (n <= 1056)
+			return fill(skb, h, offset, n, 1056);
+		if (n <= 1568)
+			return fill(skb, h, offset, n, 1568);
+		return fill(skb, h, offset, n, 2080);
+	}
+	if (n <= 4128) {
+		if (n <= 3104)
+			return fill(skb, h, offset, n, 3104);
+		return fill(skb, h, offset, n, 4128);
+	}
+	if (n <= 6176)
+		return fill(skb, h, offset, n, 6176);
+	return fill(skb, h, offset, n, PIECE_BYTES);
+}
+
+#endif

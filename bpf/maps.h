@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#ifndef HEADWATER_MAPS_H
+#define HEADWATER_MAPS_H
+
+#include "abi.h"
+#include "state.h"
+
+/* Capture records, read by one process. User space sets the size: a power of two, 64 KiB at least. */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 8 << 20);
+} ring SEC(".maps");
+
+/* State of a connection, freed with its socket. Not an LRU map: eviction would change counts. */
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct socket_state);
+} sockets SEC(".maps");
+
+/*
+ * Who made a socket. Apart from `sockets` because an accepted socket inherits this (from its listener) and must not
+ * inherit that. Used where the writer cannot be asked (before Linux 6.10).
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC | BPF_F_CLONE);
+	__type(key, int);
+	__type(value, struct creator);
+} creators SEC(".maps");
+
+/* Counters by CPU. An mmapable array, not a per-CPU one: a reader without capabilities cannot look maps up. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct hw_counters);
+} counters SEC(".maps");
+
+/* What the reader tells the programs. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct hw_control);
+} control SEC(".maps");
+
+#endif

@@ -1,0 +1,308 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* The decisions about one segment, in the order in which they are made: follow, look, conclude, find_head_end, measure, shed. */
+#ifndef HEADWATER_PLAN_H
+#define HEADWATER_PLAN_H
+
+#include "count.h"
+#include "look.h"
+#include "scan.h"
+
+/* Sequence numbers further away than this from what was expected: start over. */
+#define SEQUENCE_JUMP_MAX (1 << 30)
+/* A first segment of a message shorter than this is taken for whole: it is scanned only when more follows. */
+#define SCAN_FROM_BYTES 1280
+/* Scans of one segment: enough for 64 KiB, or for as many pipelined header blocks. */
+#define SCANS_MAX 16
+/* Under pressure: copied of a first segment whose header block's end is not known. */
+#define PRESSED_FIRST_BYTES 4096
+/* A burst with several message starts is pipelined; its responses lie close together, so its window is this much wider. */
+#define PIPELINE_FACTOR 8
+
+static __always_inline __u32 pressure(void)
+{
+	__u64 used = bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA), size = config.ring_bytes;
+
+	if (used <= size / 2)
+		return 0;
+	if (used <= size / 4 * 3)
+		return 1;
+	/* 2 to 257: the share of calls, of 256, whose header blocks go, from three quarters to fifteen sixteenths. */
+	used = (used - size / 4 * 3) * 256 / (size / 16 * 3);
+	return used >= 256 ? 258 : used + 2;
+}
+#define PRESSURE_NONE 0
+#define PRESSURE_BODY 1
+#define PRESSURE_HEAD 2
+#define PRESSURE_ALL 258
+
+static __always_inline int sheds_call(const struct socket_state *s, __u32 level)
+{
+	__u32 hash = ((__u32)s->cookie * 31 + s->calls) * 0x9e3779b1u >> 24;
+
+	return level == PRESSURE_ALL || hash < level - PRESSURE_HEAD;
+}
+
+/* Follows the sequence numbers; says what is new, and where a burst begins. */
+static __always_inline void follow(struct socket_state *s, struct direction *d, __u8 dir, __u32 seq, __u32 length)
+{
+	__s32 ahead, beyond;
+
+	if (!d->known) {
+		d->known = 1;
+		d->next_seq = d->burst_seq = seq;
+	}
+	ahead = seq - d->next_seq;
+	if (ahead > SEQUENCE_JUMP_MAX || ahead < -SEQUENCE_JUMP_MAX) {
+		d->next_seq = d->burst_seq = seq;
+		d->holes = 0;
+		d->head = HEAD_NONE;
+		d->chunk = 0;
+		ahead = 0;
+	}
+	beyond = ahead + (__s32)length;
+	d->plan.in_order = ahead <= 0 && beyond > 0;
+	if (beyond <= 0) {
+		/* Seen before, or an earlier hole is filled. */
+		d->plan.fresh = d->holes < length ? d->holes : length;
+		d->holes -= d->plan.fresh;
+		return;
+	}
+	d->plan.fresh = ahead < 0 ? (__u32)beyond : length;
+	if (s->last != dir + 1) {
+		s->last = dir + 1;
+		d->plan.burst = 1;
+		d->burst_seq = d->next_seq;
+		d->bursts++;
+		d->starts = 0;
+		d->streamed = 0;
+		d->first_length = 0;
+		d->tail = TAIL_NONE;
+		/* With a hole before it the header block may still be to come. */
+		d->head = ahead > 0 ? HEAD_OPEN : HEAD_NONE;
+	}
+	if (ahead > 0)
+		d->holes += ahead;
+	d->next_seq = seq + length;
+}
+
+/* Looks at the first bytes. Gathers them over segments while they are too few (requests may come byte by byte). */
+static __always_inline void look(struct __sk_buff *skb, const struct socket_state *s, struct direction *d, __u8 dir,
+				 __u32 offset, __u32 length)
+{
+	__u32 gathered = d->first_length, closer = d->plan.burst || gathered;
+	__u64 w;
+
+	if (!closer && s->guess != HW_GUESS_H1 && s->guess != HW_GUESS_UNKNOWN)
+		return;
+	if (!gathered && length >= 8) {
+		__u8 first;
+
+		if (bpf_skb_load_bytes(skb, offset, &w, 8))
+			return;
+		d->plan.look = look_quickly(w);
+		first = w;
+		/* Within a burst, text must not cost a close look at each segment. */
+		if (d->plan.look != LOOK_MORE) {
+			d->plan.begins = d->plan.look == LOOK_REQUEST || d->plan.look == LOOK_RESPONSE;
+			return;
+		}
+		d->plan.look = LOOK_NOTHING;
+		if (!closer || s->guess > HW_GUESS_H1) {
+			if (first < 'A' || first > 'Z')
+				return;
+		}
+	} else if (!closer) {
+		return;
+	}
+	if (gathered > FIRST_BYTES)
+		return;
+
+	__u64 less = (length < FIRST_BYTES - gathered ? length : FIRST_BYTES - gathered) - 1;
+
+	barrier_var(less);
+	if (less >= FIRST_BYTES || bpf_skb_load_bytes(skb, offset, d->first + gathered, less + 1))
+		return;
+	d->plan.look = look_closely(skb, dir, gathered + less + 1);
+	d->first_length = d->plan.look == LOOK_MORE ? gathered + less + 1 : 0;
+	d->plan.begins = !gathered && (d->plan.look == LOOK_REQUEST || d->plan.look == LOOK_RESPONSE);
+}
+
+/* Draws the conclusions for the connection and for the burst. */
+static __always_inline void conclude(struct hw_counters *c, struct socket_state *s, struct direction *d,
+				     struct direction *other, __u32 seq)
+{
+	switch (d->plan.look) {
+	case LOOK_REQUEST:
+	case LOOK_RESPONSE:
+		s->guess = HW_GUESS_H1;
+		d->foreign = 0;
+		d->starts = d->starts ? 2 : 1;
+		if (d->plan.begins) {
+			d->burst_seq = seq;
+			d->streamed = 0;
+			d->tail = TAIL_NONE;
+		}
+		d->head = HEAD_OPEN;
+		d->chunk = 0;
+		if (d->plan.look == LOOK_REQUEST) {
+			s->calls++;
+			add(c->requests_seen, 1);
+		} else {
+			add(c->responses_seen, 1);
+		}
+		break;
+	case LOOK_TLS:
+		if (d->plan.burst)
+			s->guess = HW_GUESS_TLS;
+		break;
+	case LOOK_H2:
+		s->guess = HW_GUESS_H2;
+		break;
+	case LOOK_MORE:
+		if (s->guess == HW_GUESS_H1)
+			d->head = HEAD_OPEN;
+		break;
+	default:
+		/* The first thing seen of an old connection need not be where a burst begins. */
+		if (d->plan.burst && s->guess == HW_GUESS_UNKNOWN && (s->from_start || other->known)) {
+			d->foreign = 1;
+			if (other->foreign)
+				s->guess = HW_GUESS_OTHER;
+		}
+	}
+}
+
+/* What find_heads says, in one number. */
+#define HEADS_END(r) ((__u32)(r))			/* where the last header block found ends; 0: none does */
+#define HEADS_TAIL(r) ((r) >> 32 & 3)			/* TAIL_* at the segment's end, while a header block is open there */
+#define HEADS_OPEN(r) ((r) >> 34 & 1)
+#define HEADS_REQUESTS(r) ((r) >> 40 & 255)		/* message starts behind the first header block (pipelining) */
+#define HEADS_RESPONSES(r) ((r) >> 48 & 255)
+
+/* Scans payload [offset, offset + length) from inside a header block. A global function: verified once. */
+__noinline __u64 find_heads(struct __sk_buff *skb, __u32 offset, __u32 length, __u32 tail)
+{
+	__u64 end = 0, starts = 0, w;
+	__u32 at = 0;
+
+	for (int i = 0; i < SCANS_MAX; i++) {
+		__u32 n = length - at;
+		int found, look;
+
+		if (at >= length)
+			break;
+		if (n > SCAN_BYTES)
+			n = SCAN_BYTES;
+		found = scan_head(skb, offset + at, n, tail);
+		if (found <= 0) {
+			tail = -1 - found;
+			at += n;
+			continue;
+		}
+		at += found;
+		end = at;
+		tail = TAIL_NONE;
+		if (at + 8 > length || bpf_skb_load_bytes(skb, offset + at, &w, 8))
+			return end | starts;
+		look = look_quickly(w);
+		if (look != LOOK_REQUEST && look != LOOK_RESPONSE)
+			return end | starts;
+		starts += 1ULL << (look == LOOK_REQUEST ? 40 : 48);
+	}
+	return end | (__u64)(tail & 3) << 32 | 1ULL << 34 | starts;
+}
+
+/* Finds where the header block ends, as far as it is worth knowing. */
+static __always_inline void find_head_end(struct __sk_buff *skb, struct hw_counters *c, struct direction *d,
+					  __u32 offset, __u32 length)
+{
+	__u64 result;
+
+	if (d->plan.begins && length >= 4 && length < SCAN_FROM_BYTES) {
+		__u8 last[4];
+
+		if (bpf_skb_load_bytes(skb, offset + length - 4, last, 4))
+			return;
+		if (last[2] != '\r' || last[3] != '\n') {
+			d->tail = last[3] == '\n' ? TAIL_LF : last[2] == '\n' && last[3] == '\r' ? TAIL_LFCR : TAIL_NONE;
+			return;
+		}
+		if (last[0] == '\r' && last[1] == '\n') {
+			/* The usual request: a header block and nothing else. */
+			d->head = HEAD_ENDED;
+			d->plan.head_end = length;
+			return;
+		}
+	}
+	result = find_heads(skb, offset, length, d->tail);
+	d->plan.head_end = HEADS_END(result);
+	d->tail = HEADS_TAIL(result);
+	d->head = HEADS_OPEN(result) ? HEAD_OPEN : HEAD_ENDED;
+	if (result >> 40) {
+		d->starts = 2;
+		add(c->requests_seen, HEADS_REQUESTS(result));
+		add(c->responses_seen, HEADS_RESPONSES(result));
+	}
+}
+
+/* How many bytes of the segment the window lets through. */
+static __always_inline void measure(const struct socket_state *s, struct direction *d, __u32 seq, __u32 length)
+{
+	__s64 position = (__s32)(seq - d->burst_seq), limit = 0, want;
+
+	if (s->guess == HW_GUESS_H1) {
+		d->plan.rest = HW_CLASS_WINDOW;
+		limit = d->head == HEAD_OPEN ? config.head_budget : config.window;
+		if (d->starts > 1)
+			limit = config.window * PIPELINE_FACTOR;
+	} else {
+		d->plan.rest = s->guess == HW_GUESS_TLS ? HW_CLASS_TLS : s->guess == HW_GUESS_H2 ? HW_CLASS_H2 :
+			     s->guess == HW_GUESS_OTHER ? HW_CLASS_OTHER : HW_CLASS_UNKNOWN;
+		if ((s->from_start && d->bursts <= 1) || d->plan.look == LOOK_MORE)
+			limit = config.window;
+	}
+	want = limit - position;
+	if (want < (__s64)d->plan.head_end)
+		want = d->plan.head_end;
+	d->plan.want = want <= 0 ? 0 : want < length ? (__u32)want : length;
+	if (d->plan.want < length && s->guess == HW_GUESS_H1 && length <= config.small_segment &&
+	    d->streamed + length <= config.stream_budget) {
+		d->streamed += length;
+		d->plan.want = length;
+	}
+	if (d->head == HEAD_OPEN && position + length >= config.head_budget)
+		d->head = HEAD_NONE;
+}
+
+/* Under pressure: body bytes go first, then the header blocks of a growing share of calls. */
+static __always_inline void shed(struct socket_state *s, struct direction *d, __u32 level)
+{
+	__u32 keep = 0;
+
+	if (d->plan.look == LOOK_REQUEST)
+		s->shed_call = level >= PRESSURE_HEAD && sheds_call(s, level);
+	d->plan.have = d->plan.want;
+	d->plan.shed = HW_CLASS_SHED_BODY;
+	if (s->shed_call && s->guess == HW_GUESS_H1) {
+		d->plan.have = 0;
+		if (d->plan.begins || d->plan.head_before == HEAD_OPEN)
+			d->plan.shed = HW_CLASS_SHED_HEAD;
+		return;
+	}
+	if (level == PRESSURE_NONE)
+		return;
+	if (d->plan.begins || d->plan.head_before == HEAD_OPEN || d->plan.look == LOOK_MORE) {
+		if (d->plan.head_end)
+			keep = d->plan.head_end;
+		else
+			keep = d->plan.head_before == HEAD_OPEN ? d->plan.want : PRESSED_FIRST_BYTES;
+	}
+	if (level == PRESSURE_ALL) {
+		d->plan.shed = keep ? HW_CLASS_SHED_HEAD : HW_CLASS_SHED_BODY;
+		keep = 0;
+	}
+	if (d->plan.have > keep)
+		d->plan.have = keep;
+}
+
+#endif

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* What the programs remember of a connection. User space never sees this. */
+#ifndef HEADWATER_STATE_H
+#define HEADWATER_STATE_H
+
+#include <linux/types.h>
+
+/* A method token (32), the space and the target's first character after it, and a few bytes of an empty line before. */
+#define FIRST_BYTES 40
+
+/* The header block of the current burst. */
+enum head {
+	HEAD_NONE = 0,	/* the burst did not begin with a message start: nothing to wait for */
+	HEAD_OPEN = 1,	/* its end was not seen yet */
+	HEAD_ENDED = 2,
+};
+
+/*
+ * What is to be done with the segment at hand. Lies in the socket's state and not on the stack because the verifier
+ * then takes every value for unknown, and need not walk each combination of decisions to the end of the program.
+ */
+struct plan {
+	__u32 want;		/* bytes that the window lets through, from the segment's first */
+	__u32 have;		/* bytes that pressure leaves of these */
+	__u32 head_end;		/* where its last header block ends; 0: not in it or not known */
+	__u32 fresh;		/* bytes not seen before */
+	__u8 look;		/* enum look, of what its first byte begins or completes */
+	__u8 begins;		/* a message starts at its first byte */
+	__u8 burst;		/* it begins a burst */
+	__u8 in_order;		/* it continues what was seen */
+	__u8 rest;		/* enum hw_class of bytes that are not wanted */
+	__u8 shed;		/* enum hw_class of bytes wanted and not had */
+	__u8 head_before;	/* enum head, before this segment's bytes */
+	__u8 reserved;
+};
+
+/*
+ * One direction of a connection, written only by that direction's program: egress under the socket's lock, ingress by
+ * the softirq that the flow is steered to. (Two CPUs can run ingress for one socket while the scheduler moves the
+ * sender on loopback; a decision may then be made on a stale window, but sums that must be exact are atomic.)
+ */
+struct direction {
+	__u64 left_out;		/* bytes since the last record; atomic */
+	__u64 lost_bytes;	/* the same; atomic */
+	__u32 lost_segments;	/* the same; atomic */
+	__u32 next_seq;		/* after the highest byte seen */
+	__u32 burst_seq;	/* where the window begins */
+	__u32 holes;		/* bytes below next_seq that were not seen: they are still to come, out of order */
+	__u32 streamed;		/* bytes of this burst copied beyond the window because they came in small segments */
+	__u32 unreported;	/* bytes left out since the last record; loses its precision in races, decides only when to report */
+	__u32 chunk_seq;	/* where the next chunk-size line of a chunked body is expected */
+	__u32 bursts;
+	__u8 known;		/* next_seq is valid */
+	__u8 head;		/* enum head */
+	__u8 tail;		/* how much of an empty line the last bytes scanned were: see scan.h */
+	__u8 chunk;		/* enum chunk */
+	__u8 marks;		/* HW_MARK_SHED_* since the last record */
+	__u8 foreign;		/* a burst began, and not like HTTP */
+	__u8 starts;		/* message starts in this burst: 0, 1, 2 or more */
+	__u8 first_length;
+	__u8 first[2 * FIRST_BYTES];	/* first bytes of a burst while they are too few to decide */
+	struct plan plan;
+};
+
+struct socket_state {
+	struct direction direction[2];
+	__u64 cookie;
+	__u32 calls;		/* bursts that began with a request: names the call that shedding decides on */
+	__u32 owner;		/* pid that was announced */
+	__u32 owner_candidate;	/* another pid was seen once */
+	__u8 owner_changes;
+	__u8 announced;		/* the cgroup was announced */
+	__u8 guess;		/* enum hw_guess */
+	__u8 from_start;	/* the opening was seen */
+	__u8 accepted;
+	__u8 last;		/* direction of the last burst + 1; 0: nothing seen */
+	__u8 shed_call;		/* the current call's header blocks are left out */
+	__u8 reserved;
+};
+
+/* Kept from socket creation on, inherited by accepted sockets. */
+struct creator {
+	__u32 pid;
+	char comm[16];
+};
+
+#endif

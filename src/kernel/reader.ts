@@ -1,0 +1,89 @@
+/**
+ * Decides when the ring is read. Under load every few milliseconds by a timer: the kernel then never pays for a wake-up.
+ * When the ring has stayed empty for a while the reader says so in shared memory and waits in the event loop's epoll;
+ * the next record wakes it. An idle agent does nothing at all but a safety look a few times a second.
+ */
+import type { CaptureSink } from '../model/stages.ts';
+import { type Poll, pollReadable } from './libbpf.ts';
+import type { Ring } from './ring.ts';
+
+/** Records in one go before the event loop gets its turn. */
+const BATCH_RECORDS_MAX = 4096;
+/** How long to wait between looks while records keep coming. */
+const BUSY_WAIT_MS = 2;
+/** Empty looks in a row before going to sleep. */
+const EMPTY_LOOKS_MAX = 5;
+/** A record could be published between our last look and the kernel's reading of the flag: look anyway. */
+const SAFETY_LOOK_MS = 250;
+
+export class RingReader {
+  readonly #ring: Ring;
+  readonly #sink: CaptureSink;
+  readonly #poll: Poll;
+  #timer: NodeJS.Timeout | null = null;
+  #immediate: NodeJS.Immediate | null = null;
+  #emptyLooks = 0;
+  #running = false;
+
+  /** @param ringFd the ring's descriptor, for epoll. */
+  constructor(ring: Ring, ringFd: number, sink: CaptureSink) {
+    this.#ring = ring;
+    this.#sink = sink;
+    this.#poll = pollReadable(ringFd);
+  }
+
+  start(): void {
+    if (this.#running) return;
+    this.#running = true;
+    this.#look();
+  }
+
+  /** Stops looking; what is in the ring stays there. */
+  stop(): void {
+    this.#running = false;
+    this.#disarm();
+    this.#ring.setSleeping(false);
+    this.#poll.close();
+  }
+
+  /** Reads everything that is in the ring now, without giving the event loop a turn. */
+  drainAll(): number {
+    let total = 0;
+    for (;;) {
+      const n = this.#ring.drain(this.#sink, BATCH_RECORDS_MAX);
+      total += n;
+      if (n < BATCH_RECORDS_MAX) return total;
+    }
+  }
+
+  #disarm(): void {
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    if (this.#immediate !== null) clearImmediate(this.#immediate);
+    this.#timer = null;
+    this.#immediate = null;
+    this.#poll.disarm();
+  }
+
+  #look = (): void => {
+    if (!this.#running) return;
+    this.#disarm();
+    const n = this.#ring.drain(this.#sink, BATCH_RECORDS_MAX);
+    if (n > 0) {
+      if (this.#emptyLooks >= EMPTY_LOOKS_MAX) this.#ring.setSleeping(false);
+      this.#emptyLooks = 0;
+    } else {
+      this.#emptyLooks++;
+    }
+    if (n === BATCH_RECORDS_MAX) this.#immediate = setImmediate(this.#look);
+    else if (this.#emptyLooks < EMPTY_LOOKS_MAX || !this.#sleep()) this.#timer = setTimeout(this.#look, BUSY_WAIT_MS);
+  };
+
+  /** Goes to sleep; false when something came in the meantime. */
+  #sleep(): boolean {
+    this.#ring.setSleeping(true);
+    if (this.#ring.used > 0) return false;
+    this.#poll.arm(this.#look);
+    this.#timer = setTimeout(this.#look, SAFETY_LOOK_MS);
+    return true;
+  }
+}

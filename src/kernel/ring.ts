@@ -1,0 +1,216 @@
+/**
+ * Reads the kernel's ring buffer in place (Documentation/bpf/ringbuf.rst). Works by descriptors alone, in a process
+ * without capabilities. Records are decoded into one reused Segment and one reused SocketEvent, whose payload is the
+ * ring's own memory: the data area is mapped twice in a row, so that a record that wraps is contiguous.
+ */
+import { Memory } from '../base/memory.ts';
+import { type Direction, Segment, SocketEvent } from '../model/segment.ts';
+import type { CaptureSink } from '../model/stages.ts';
+import * as abi from './abi.ts';
+import type { KernelAnchor } from './clock.ts';
+import { fail, type Mapping, mapShared, type Outcome, PAGE, succeed } from './libbpf.ts';
+import type { RingDescriptors, RingLayout } from './load.ts';
+import { errnoName } from './posix.ts';
+
+/** Ring record header: a 32-bit length with two flags, then 32 bits that are the kernel's own. */
+const HEADER_BYTES = 8;
+const BUSY = 0x8000_0000 | 0;
+const DISCARDED = 0x4000_0000;
+const LENGTH = 0x3fff_ffff;
+
+const EVIDENCE = ['cgroup', 'writer', 'creator'] as const;
+
+export class Ring {
+  /** Records that were not what the ABI says; each was skipped. */
+  malformed = 0;
+  /** Records handed to the sink. */
+  records = 0;
+  readonly #mappings: readonly Mapping[];
+  readonly #consumer: BigUint64Array;
+  readonly #producer: BigUint64Array;
+  readonly #headers: Int32Array;
+  readonly #data: Memory;
+  readonly #bytes: number;
+  readonly #mask: number;
+  /** Bytes read after which the kernel gets its room back, also within a batch. */
+  readonly #giveBackBytes: number;
+  readonly #sleeping: Uint32Array;
+  readonly #anchorHigh: number;
+  readonly #anchorLow: number;
+  readonly #segment = new Segment();
+  readonly #event = new SocketEvent();
+  #position: number;
+
+  private constructor(mappings: readonly [Mapping, Mapping, Mapping], layout: RingLayout, anchor: KernelAnchor) {
+    const [consumer, producer, control] = mappings;
+    this.#mappings = mappings;
+    this.#consumer = new BigUint64Array(consumer.buffer, 0, 1);
+    this.#producer = new BigUint64Array(producer.buffer, 0, 1);
+    this.#headers = new Int32Array(producer.buffer, PAGE, (2 * layout.ringBytes) / 4);
+    this.#data = new Memory(producer.buffer, PAGE, 2 * layout.ringBytes);
+    this.#bytes = layout.ringBytes;
+    this.#mask = layout.ringBytes - 1;
+    this.#giveBackBytes = layout.ringBytes / 8;
+    this.#sleeping = new Uint32Array(control.buffer, abi.CONTROL_SLEEPING, 1);
+    this.#anchorHigh = Number(anchor.monotonicNs >> 32n);
+    this.#anchorLow = Number(anchor.monotonicNs & 0xffff_ffffn);
+    this.#position = Number(this.#consumer[0]!);
+    this.#segment.memory = this.#data;
+    this.#segment.addresses = this.#data;
+    this.#event.addresses = this.#data;
+  }
+
+  /** Maps the ring. `anchor` is the moment that becomes `ts === 0`. */
+  static open(descriptors: RingDescriptors, layout: RingLayout, anchor: KernelAnchor): Outcome<Ring> {
+    const consumer = mapShared(descriptors.ring, 0, PAGE, true);
+    const producer = mapShared(descriptors.ring, PAGE, PAGE + 2 * layout.ringBytes, false);
+    const control = mapShared(descriptors.control, 0, PAGE, true);
+    if (typeof consumer === 'number' || typeof producer === 'number' || typeof control === 'number') {
+      const errno = [consumer, producer, control].find((m) => typeof m === 'number') as number;
+      for (const m of [consumer, producer, control]) if (typeof m !== 'number') m.release();
+      return fail(
+        'map_failed',
+        `Cannot map the capture ring (${errnoName(errno)}): was it handed over by the attacher?`,
+      );
+    }
+    return succeed(new Ring([consumer, producer, control], layout, anchor));
+  }
+
+  get size(): number {
+    return this.#bytes;
+  }
+
+  /** Bytes of the ring that are taken: written and not yet read. */
+  get used(): number {
+    return Number(Atomics.load(this.#producer, 0)) - this.#position;
+  }
+
+  /** Tells the programs whether to wake whoever polls the ring's descriptor. */
+  setSleeping(sleeping: boolean): void {
+    Atomics.store(this.#sleeping, 0, sleeping ? 1 : 0);
+  }
+
+  /**
+   * Hands at most `maxRecords` records to the sink; returns how many. What a record points to (payload, addresses) is
+   * valid during the sink's call only: then its room goes back to the kernel.
+   */
+  drain(sink: CaptureSink, maxRecords: number): number {
+    const end = Number(Atomics.load(this.#producer, 0));
+    let position = this.#position;
+    let given = position;
+    let records = 0;
+    // The position moves on before the sink is called: a record that makes it throw is not met again.
+    while (position < end && records < maxRecords) {
+      const at = position & this.#mask;
+      const header = Atomics.load(this.#headers, at >> 2);
+      if ((header & BUSY) !== 0) break;
+      const length = header & LENGTH;
+      const next = position + ((HEADER_BYTES + length + 7) & ~7);
+      if (length > this.#bytes || next > end) {
+        // Not a record: nothing after it can be found either. Give everything back and go on with what comes.
+        this.malformed++;
+        position = end;
+        break;
+      }
+      position = next;
+      if ((header & DISCARDED) !== 0) continue;
+      records++;
+      this.#position = position;
+      this.#deliver(sink, at + HEADER_BYTES, length);
+      if (position - given >= this.#giveBackBytes) {
+        Atomics.store(this.#consumer, 0, BigInt(position));
+        given = position;
+      }
+    }
+    this.#position = position;
+    if (position !== given) Atomics.store(this.#consumer, 0, BigInt(position));
+    this.records += records;
+    return records;
+  }
+
+  /** Unmaps. Only when no sink holds the ring's memory any more. */
+  close(): void {
+    for (const mapping of this.#mappings) mapping.release();
+  }
+
+  #deliver(sink: CaptureSink, at: number, length: number): void {
+    const view = this.#data.view;
+    if (length < abi.SEGMENT_SIZE) {
+      this.malformed++;
+      return;
+    }
+    const kind = view.getUint8(at + abi.SEGMENT_KIND);
+    if (kind === abi.KIND_SEGMENT) {
+      const s = this.#segment;
+      const captured = view.getUint32(at + abi.SEGMENT_CAPTURED, true);
+      s.length = view.getUint32(at + abi.SEGMENT_LENGTH, true);
+      if (captured > length - abi.SEGMENT_SIZE || captured > s.length) {
+        this.malformed++;
+        return;
+      }
+      s.captured = captured;
+      s.shed = view.getUint8(at + abi.SEGMENT_MARKS) & (abi.MARK_SHED_BODY | abi.MARK_SHED_HEAD);
+      s.ts = this.#time(at);
+      s.flow = this.#flow(at);
+      s.addressesAt = at + abi.SEGMENT_LOCAL;
+      s.localPort = view.getUint16(at + abi.SEGMENT_LOCAL_PORT, true);
+      s.remotePort = view.getUint16(at + abi.SEGMENT_REMOTE_PORT, true);
+      s.direction = (view.getUint8(at + abi.SEGMENT_DIRECTION) & 1) as Direction;
+      s.flags = view.getUint8(at + abi.SEGMENT_TCP_FLAGS);
+      s.seq = view.getUint32(at + abi.SEGMENT_SEQ, true);
+      s.ack = view.getUint32(at + abi.SEGMENT_ACK, true);
+      s.offset = at + abi.SEGMENT_PAYLOAD;
+      s.leftOut = this.#u64(at + abi.SEGMENT_LEFT_OUT);
+      s.lostBytes = this.#u64(at + abi.SEGMENT_LOST_BYTES);
+      s.lostSegments = view.getUint32(at + abi.SEGMENT_LOST_SEGMENTS, true);
+      sink.segment(s);
+    } else if (length >= abi.SOCKET_SIZE && kind >= abi.KIND_OPENED && kind <= abi.KIND_OWNER) {
+      this.#socketEvent(at, kind);
+      sink.socket(this.#event);
+    } else {
+      this.malformed++;
+    }
+  }
+
+  #socketEvent(at: number, kind: number): void {
+    const view = this.#data.view;
+    const e = this.#event;
+    e.kind = kind === abi.KIND_OPENED ? 'opened' : kind === abi.KIND_CLOSED ? 'closed' : 'owner';
+    e.ts = this.#time(at);
+    e.flow = this.#flow(at);
+    e.addressesAt = at + abi.SOCKET_LOCAL;
+    e.localPort = view.getUint16(at + abi.SOCKET_LOCAL_PORT, true);
+    e.remotePort = view.getUint16(at + abi.SOCKET_REMOTE_PORT, true);
+    e.accepted = view.getUint8(at + abi.SOCKET_ACCEPTED) !== 0;
+    e.pid = view.getUint32(at + abi.SOCKET_PID, true);
+    e.evidence = EVIDENCE[view.getUint8(at + abi.SOCKET_EVIDENCE)] ?? 'cgroup';
+    const comm = at + abi.SOCKET_COMM;
+    let end = comm;
+    while (end < comm + 16 && view.getUint8(end) !== 0) end++;
+    e.comm = end === comm ? '' : this.#data.buf.latin1Slice(comm, end);
+    e.cgroupId = this.#u64(at + abi.SOCKET_CGROUP_ID);
+    for (let d: Direction = 0; d < 2; d++) {
+      e.leftOut[d] = this.#u64(at + abi.SOCKET_LEFT_OUT + 8 * d);
+      e.lostBytes[d] = this.#u64(at + abi.SOCKET_LOST_BYTES + 8 * d);
+      e.lostSegments[d] = view.getUint32(at + abi.SOCKET_LOST_SEGMENTS + 4 * d, true);
+    }
+  }
+
+  #time(at: number): number {
+    const view = this.#data.view;
+    return (
+      (view.getUint32(at + abi.SEGMENT_TS + 4, true) - this.#anchorHigh) * 4294967296 +
+      (view.getUint32(at + abi.SEGMENT_TS, true) - this.#anchorLow)
+    );
+  }
+
+  /** Socket cookies count up from 1 on each CPU and are far below 2^53. */
+  #flow(at: number): number {
+    return this.#u64(at + abi.SEGMENT_COOKIE);
+  }
+
+  #u64(at: number): number {
+    const view = this.#data.view;
+    return view.getUint32(at + 4, true) * 4294967296 + view.getUint32(at, true);
+  }
+}
