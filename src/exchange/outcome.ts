@@ -7,30 +7,32 @@
  * | over the queue limit, or its response was not captured               |  any          | truncated |
  * | part not captured  | none, or whole          | any                                     | truncated |
  * | FIN before its end | none, or begun after it | any                                     | truncated (short_body) |
+ * | whole              | none                    | the limit passed                        | timeout |
+ * | whole              | none                    | client gave up first: RST, or a FIN later than a half-close | timeout |
+ * | any                | none                    | table full, connection given up         | truncated |
  * | RST before its end | none                    | reset by the client                     | client_abort |
- * | RST before its end | none                    | reset by the server                     | reset_before_headers |
- * | any                | none, or its head cut   | table full, connection given up         | truncated |
- * | whole              | none                    | client gave up first (FIN later than a half-close, RST), or the limit passed | timeout |
- * | any                | head cut by the end     | client reset it or gave up first        | client_abort |
- * | any                | none, or its head cut   | server closed or reset it               | reset_before_headers |
+ * | any                | none                    | server closed or reset it               | reset_before_headers |
  * | any                | none                    | capture ended                           | open |
  * | any                | 101, or 2xx to CONNECT  | any                                     | upgraded |
  * | not sent at all    | whole                   | any                                     | protocol_error; complete if 408 (RFC 9110 15.5.9) |
  * | not captured       | whole                   | any                                     | truncated |
+ * | still being sent   | whole                   | table full, connection given up         | truncated |
+ * | still being sent   | whole                   | capture ended                           | open |
  * | whole              | whole, bytes of the call missing | any                            | truncated |
  * | whole              | whole, begun after the limit     | any                            | timeout |
  * | whole              | whole, by framing or by FIN      | any, also reset afterwards     | complete |
  * | cut short by the early response | whole      | any                                     | complete (early_response) |
- * | still being sent   | whole                   | capture ended                           | open |
  * | any                | FIN before its end      | client gave up first                    | client_abort |
  * | any                | FIN before its end      | otherwise                               | truncated (short_body) |
  * | any                | RST before its end      | reset by the client                     | client_abort |
  * | any                | RST before its end      | reset by the server                     | reset_in_body |
  * | any                | part not captured       | any                                     | truncated |
+ * | any                | still being sent        | table full, connection given up         | truncated |
  * | any                | still being sent        | capture ended                           | open |
  *
  * So a client that goes away is `timeout` while it waits for the first byte and `client_abort` while it sends or
- * receives a body (contract.md, statistics.md).
+ * receives a body (contract.md, statistics.md). A response is under way from its status line on, also when its head is
+ * cut.
  */
 
 import { unreachable } from '../base/assert.ts';
@@ -86,7 +88,6 @@ const FRAMING_CONFLICTS =
 export function outcomeOf(p: Pending, closing: Readonly<Closing>, timedOut: boolean): Outcome {
   const { request, response } = p;
   if (request?.end === 'error' || response?.end === 'error') return 'protocol_error';
-  if (p.cut === 'error') return 'protocol_error';
   if ((p.anomalies & FRAMING_CONFLICTS) !== 0) return 'protocol_error';
   if (p.overflow || p.unanswered) return 'truncated';
   if (response === null) return withoutResponse(p, closing, timedOut);
@@ -113,17 +114,11 @@ export function outcomeOf(p: Pending, closing: Readonly<Closing>, timedOut: bool
 
 function withoutResponse(p: Pending, closing: Readonly<Closing>, timedOut: boolean): Outcome {
   const { request } = p;
-  if (request === null || request.end === 'lost' || request.end === 'short' || closing.evicted || p.cut === 'lost') {
-    return 'truncated';
-  }
+  if (request === null || request.end === 'lost' || request.end === 'short') return 'truncated';
   const whole = request.end === 'framed' || request.end === 'fin' || request.end === 'switched';
-  if (!whole) {
-    if (closing.resetBy === 'client') return 'client_abort';
-    return closing.resetBy === 'server' || closing.serverFin ? 'reset_before_headers' : 'open';
-  }
-  if (timedOut || closing.resetBy === 'client' || gaveUp(request, closing)) {
-    return p.responseSeen ? 'client_abort' : 'timeout';
-  }
+  if (whole && (timedOut || closing.resetBy === 'client' || gaveUp(request, closing))) return 'timeout';
+  if (closing.evicted) return 'truncated';
+  if (!whole && closing.resetBy === 'client') return 'client_abort';
   return closing.resetBy === 'server' || closing.serverFin ? 'reset_before_headers' : 'open';
 }
 

@@ -4,6 +4,7 @@
  *
  *   - both messages ended, and an end by FIN or RST is known to be whose (closed());
  *   - the direction that should bring the rest has ended;
+ *   - a response to bytes that are no whole head yet: the next request tells whether they were its own;
  *   - the response ended before the request (early_response) and the request does not end within the limit;
  *   - no response within `lateNs`. Past `timeoutNs` the call is a timeout, but a slow model's answer after a minute is
  *     still worth one whole record, so it is awaited that much longer.
@@ -143,7 +144,7 @@ export class Pairer implements MessageSink, Unanswered {
     const held = this.#held;
     if (held !== null && waited(held, held.response, now) > timeoutNs) this.#emitHeld(now);
     for (let p = this.#waiting.first; p !== null; p = p.next) {
-      if (!p.requestDone || p.responseSeen || p.ghost) continue;
+      if (!p.requestDone || p.responseBegun || p.ghost) continue;
       if (waited(p, p.request, now) <= lateNs) break;
       this.#publish(p, now, true);
       p.haunt(++this.#connection.exchanges);
@@ -178,6 +179,10 @@ export class Pairer implements MessageSink, Unanswered {
 
   #beginRequest(request: Message): Pending {
     if (!this.#started) this.#start();
+    const held = this.#held;
+    if (held !== null && held.request === null && this.#waiting.adopts(request, held.response!)) {
+      return this.#adopt(held, request);
+    }
     const p = this.#take();
     p.request = request;
     p.enter(this.#connection.load);
@@ -189,6 +194,18 @@ export class Pairer implements MessageSink, Unanswered {
       losses.lose('queue_limit', 1, 0);
       this.#waiting.skip(request);
     }
+    this.#receiving = p;
+    this.#settleHeld(request.firstByteAt);
+    return p;
+  }
+
+  /** The server answered before the request's head was complete (408, 431). */
+  #adopt(p: Pending, request: Message): Pending {
+    p.request = request;
+    p.find('gap');
+    p.anomalies |= ANOMALY_BIT.early_response;
+    p.enter(this.#connection.load);
+    p.leave();
     this.#receiving = p;
     return p;
   }
@@ -233,7 +250,6 @@ export class Pairer implements MessageSink, Unanswered {
     const p = this.#match(response);
     p.response = response;
     p.responseBegun = true;
-    p.responseSeen = true;
     return p;
   }
 
@@ -249,12 +265,12 @@ export class Pairer implements MessageSink, Unanswered {
     this.#answering = null;
     this.#matched = null;
     this.#waiting.responseEnded(response.endOffset, response.end === 'lost', queued);
-    p.responseSeen = true;
     p.leave();
-    if (!p.responseBegun) this.#cutHead(p, response);
-    else p.responseDone = true;
+    p.response = response;
+    p.responseBegun = true;
+    p.responseDone = true;
     if (queued) this.#waiting.shift();
-    if (p.request !== null && !p.requestDone && p.responseDone && isWhole(response)) {
+    if (p.request !== null && !p.requestDone && isWhole(response)) {
       p.anomalies |= ANOMALY_BIT.early_response;
     }
     if (this.#held !== null) this.#emitHeld(response.lastByteAt);
@@ -262,23 +278,11 @@ export class Pairer implements MessageSink, Unanswered {
     this.#settleHeld(response.lastByteAt);
   }
 
-  /** Its response ended before the head was complete: what was seen of it is not a response yet. */
-  #cutHead(p: Pending, response: Message): void {
-    const { losses, messagePool } = this.#shared;
-    p.cut = response.end;
-    p.anomalies |= response.anomalies;
-    p.loseAllOf(response);
-    if (p.request === null && response.losses.length === 0) {
-      losses.lose('desync', 1, Math.max(0, response.endOffset - response.startOffset));
-    }
-    messagePool.give(response);
-  }
-
   /** Emits what the ends of the directions have decided. */
   #settle(ts: number): void {
     this.#settleHeld(ts);
     if (this.#closing === null || !this.#closing.serverEnded) return;
-    for (let p = this.#waiting.first; p !== null && p.requestDone && !p.responseSeen; p = this.#waiting.first) {
+    for (let p = this.#waiting.first; p !== null && p.requestDone && !p.responseBegun; p = this.#waiting.first) {
       this.#waiting.shift();
       this.#emit(p, ts);
     }
@@ -288,10 +292,10 @@ export class Pairer implements MessageSink, Unanswered {
     const p = this.#held;
     if (p === null) return;
     const closing = this.#closing ?? STILL_OPEN;
-    if (p.request !== null && !p.requestDone) return;
+    if (p.request === null ? this.#waiting.owes && !closing.clientEnded : !p.requestDone) return;
     // The capture or the connection's place in the table ended first: which of them is about to be told.
     if (p.request?.end === 'open' && !closing.clientEnded) return;
-    const end = p.cut ?? p.response!.end;
+    const { end } = p.response!;
     const closes = end === 'rst' || end === 'short' || end === 'open';
     if (!closes || closing.serverEnded || closing.resetBy !== null) this.#emitHeld(ts);
   }
@@ -315,7 +319,7 @@ export class Pairer implements MessageSink, Unanswered {
   }
 
   #emit(p: Pending, now: number): void {
-    // Neither message can be shown: nothing to tell but its losses, which are counted.
+    // Ghosts, and interim responses without a final one, have nothing to show.
     if (p.request !== null || p.response !== null) this.#publish(p, now, false);
     if (p === this.#answering) {
       this.#answering = null;
@@ -329,6 +333,10 @@ export class Pairer implements MessageSink, Unanswered {
     const { request, response } = p;
     const { exchangeSink, messagePool, limits } = this.#shared;
     p.leave();
+    if (response === null && p.doubted) {
+      p.unanswered = true;
+      p.lose('gap', 0);
+    }
     if (request !== null) {
       p.anomalies |= request.anomalies;
       if (request.losses.length > 0) p.loseAllOf(request);

@@ -3,7 +3,7 @@ import { UNSEEN } from '../base/clock.ts';
 import type { Connection, LoadCounter } from '../model/connection.ts';
 import { Exchange, type Interim } from '../model/exchange.ts';
 import type { LossReason } from '../model/loss.ts';
-import type { Message, MessageEnd } from '../model/message.ts';
+import type { Message } from '../model/message.ts';
 
 const NO_INTERIM: readonly Interim[] = [];
 
@@ -24,14 +24,12 @@ export class Pending extends Exchange {
   unseenBefore = false;
   requestDone = false;
   responseDone = false;
-  /** The final response's head is complete. */
+  /** The final response's head came, or the part of it that there is. */
   responseBegun = false;
-  /** Some bytes of a final response came, whole head or not. */
-  responseSeen = false;
   /** Bytes of a response exist or existed that cannot be told to be this call's. */
   unanswered = false;
-  /** How its final response ended before its head was complete. */
-  cut: MessageEnd | null = null;
+  /** A response came that may have been this call's, or not. */
+  doubted = false;
   /** Logged as timed out; kept only so that a late response does not shift later pairs. */
   ghost = false;
   /** More than the limit were waiting: not paired at all. */
@@ -63,9 +61,8 @@ export class Pending extends Exchange {
     this.requestDone = false;
     this.responseDone = false;
     this.responseBegun = false;
-    this.responseSeen = false;
     this.unanswered = false;
-    this.cut = null;
+    this.doubted = false;
     this.ghost = false;
     this.overflow = false;
     this.waitingSince = UNSEEN;
@@ -105,6 +102,12 @@ export class Pending extends Exchange {
     const mark = this.losses.find((m) => m.reason === reason);
     if (mark === undefined) this.losses.push({ reason, bytes });
     else mark.bytes += bytes;
+  }
+
+  /** The request came after its response: nothing is missing. */
+  find(reason: LossReason): void {
+    const i = this.losses.findIndex((m) => m.reason === reason);
+    if (i >= 0) this.losses.splice(i, 1);
   }
 
   /** Adds a message's marks to the record's. */

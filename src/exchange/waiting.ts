@@ -48,10 +48,14 @@ export class Waiting {
   #requestAck = UNKNOWN;
   #responseCursor = UNKNOWN;
   #responsesUnseen = true;
+  /** How much of the requests the server had received when it sent its last response. */
+  #heard = UNKNOWN;
   /** Just after the last response that was paired. */
   #answeredEnd = 0;
   /** Responses are missing: the first that waits may have been answered. */
   #slack = false;
+  /** The server had received request bytes up to here when it sent a response that nobody could be given; or UNKNOWN. */
+  #owed = UNKNOWN;
   #pipelines = false;
   #slides = false;
 
@@ -67,6 +71,32 @@ export class Waiting {
     this.#responsesUnseen = false;
   }
 
+  /** The last response that match() could not pair may answer a request whose head is not complete yet. */
+  get owes(): boolean {
+    return this.#owed >= 0;
+  }
+
+  /** Does `request`, which begins now, follow the last one seen and contain what `response` was an answer to? */
+  adopts(request: Message, response: Message): boolean {
+    const { startOffset } = request;
+    const adopted =
+      startOffset < this.#owed &&
+      startOffset - this.#requestCursor < MESSAGE_BYTES_MIN &&
+      request.ackOffset <= response.startOffset;
+    if (adopted) {
+      this.#owed = UNKNOWN;
+      this.#requestAck = request.ackOffset;
+      this.#requestsUnseen = false;
+    }
+    return adopted;
+  }
+
+  /** What was owed was not paid: the bytes belong to a request that is missing, and has been answered. */
+  #writeOff(): void {
+    if (this.#owed > this.#requestCursor) this.#requestCursor = this.#owed;
+    this.#owed = UNKNOWN;
+  }
+
   /** A request that is not queued follows: for the pairing it was not seen. */
   skip(request: Message): void {
     this.#requestsUnseen = true;
@@ -77,6 +107,7 @@ export class Waiting {
   /** `p`'s request begins. `answering`: a response is under way. */
   push(p: Pending, request: Message, answering: boolean): void {
     const { startOffset, ackOffset } = request;
+    this.#writeOff();
     p.startOffset = startOffset;
     p.ackOffset = ackOffset;
     const hole = this.#requestCursor < 0 ? 0 : startOffset - this.#requestCursor;
@@ -95,9 +126,14 @@ export class Waiting {
     const { first } = this;
     if (!p.unseenBefore) {
       if (this.#requestAck >= 0 && ack <= this.#requestAck) this.#pipelines = true;
-    } else if (!this.#requestsUnseen && ack <= (this.#last === null ? this.#answeredEnd : this.#last.ackOffset)) {
-      // The hole holds a request, and nothing was received since the one before it.
-      this.#pipelines = true;
+    } else {
+      const before = this.#requestsUnseen ? this.#heard : this.#requestCursor;
+      const whole = before >= 0 && p.startOffset - before >= MESSAGE_BYTES_MIN;
+      if (whole && ack <= (this.#last === null ? this.#answeredEnd : this.#last.ackOffset)) {
+        // The hole holds a request, and nothing was received since the one before it: it still waits.
+        this.#pipelines = true;
+        return;
+      }
     }
     if (answering || this.#responseCursor < 0 || ack <= this.#requestAck) return;
     const certain = first !== null && !this.#slack && !first.unseenBefore && !this.#responsesUnseen;
@@ -107,7 +143,8 @@ export class Waiting {
     } else if (this.#pipelines && !this.#slides && ack >= this.#responseCursor) {
       while (this.first !== null) this.#drop(0);
       this.#slack = false;
-      p.unseenBefore = false;
+      // A request in a hole just before may be of this burst, unless the server had it before it sent an older answer.
+      if (p.startOffset - this.#heard < MESSAGE_BYTES_MIN) p.unseenBefore = false;
       this.#responseCursor = ack;
       this.#responsesUnseen = false;
     }
@@ -152,6 +189,7 @@ export class Waiting {
    */
   match(response: Message): Pending | null {
     const { first } = this;
+    if (response.ackOffset > this.#heard) this.#heard = response.ackOffset;
     if (first === null) return null;
     const hole = this.#responseCursor < 0 ? 0 : response.startOffset - this.#responseCursor;
     const responsesUnseen = this.#responsesUnseen || hole >= MESSAGE_BYTES_MIN;
@@ -214,6 +252,7 @@ export class Waiting {
     const unseenAfter = known && p.endOffset >= 0 && end - p.endOffset >= MESSAGE_BYTES_MIN;
     const doubtful = this.#slack || responsesUnseen;
     if ((known && p.unseenBefore) || ((candidates || unseenAfter) && doubtful)) {
+      for (let q: Pending | null = p; q !== null && !excluded(q, response); q = q.next) q.doubted = true;
       if (doubtful && !p.unseenBefore) this.#drop(0);
       this.#slack = this.first !== null && (this.#slack || responsesUnseen);
       return null;
@@ -234,6 +273,7 @@ export class Waiting {
       p.lose('joined_midstream', 0);
       return;
     }
+    this.#writeOff();
     const uncertain = ackOffset < 0 || this.#requestsUnseen || this.#slack || first?.unseenBefore === true;
     const bytes = ackOffset - this.#requestCursor;
     if (!uncertain && (first === null ? bytes < MESSAGE_BYTES_MIN : first.startOffset >= ackOffset)) {
@@ -241,8 +281,7 @@ export class Waiting {
     } else if (uncertain || first !== null) p.lose('gap', 0);
     else {
       p.lose('gap', bytes);
-      // Counted now, so that the next response's missing request does not contain this one's bytes.
-      if (!this.#pipelines) this.#requestCursor = ackOffset;
+      if (!this.#pipelines) this.#owed = ackOffset;
     }
   }
 }

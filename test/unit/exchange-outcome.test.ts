@@ -59,10 +59,8 @@ const rows: [name: string, outcome: Outcome, play: (s: Script) => unknown][] = [
   ],
   [
     'server resets in the response head',
-    'reset_before_headers',
-    (s) => (
-      s.ask(), s.end(s.make('response', { status: 0 }), 'rst'), s.closed('server', 'rst'), s.closed('client', 'rst')
-    ),
+    'reset_in_body',
+    (s) => (s.ask(), s.end(s.response(), 'rst'), s.closed('server', 'rst'), s.closed('client', 'rst')),
   ],
   [
     'server resets while the request is sent',
@@ -148,9 +146,12 @@ const rows: [name: string, outcome: Outcome, play: (s: Script) => unknown][] = [
   [
     'half-close, then the server closes before Content-Length is reached',
     'truncated',
-    (s) => (
-      s.ask(), s.closed('client', 'fin', 1 * MS), s.end(s.response(), 'short'), s.closed('server', 'fin', SECOND)
-    ),
+    (s) => [
+      s.ask(),
+      s.closed('client', 'fin', 1 * MS),
+      s.end(s.response(), 'short'),
+      s.closed('server', 'fin', SECOND),
+    ],
   ],
   [
     'client closes before Content-Length is reached',
@@ -194,7 +195,7 @@ const rows: [name: string, outcome: Outcome, play: (s: Script) => unknown][] = [
     'truncated',
     (s) => [s.ask(), s.end(s.response(), 'open'), s.closed('server', 'evicted'), s.closed('client', 'evicted')],
   ],
-  ['request not captured', 'truncated', (s) => s.answer({ ack: 100 })],
+  ['request not captured', 'truncated', (s) => [s.answer({ ack: 100 }), s.closed('client', 'capture_end')]],
   ['response nobody asked for', 'protocol_error', (s) => s.answer({ ack: 0 })],
   ['408 on an idle connection', 'complete', (s) => s.answer({ ack: 0, status: 408 })],
   [
