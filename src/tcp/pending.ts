@@ -16,6 +16,7 @@ export interface Chunk {
   readonly memory: Memory;
   readonly offset: number;
   readonly ts: number;
+  /** Position that it acknowledges in the other direction; negative when not known, or not yet (NO_ACK: never). */
   ack: number;
 }
 
@@ -49,7 +50,7 @@ export class Pending {
 
   /** The same for what the chunks acknowledge of the other direction. */
   rebaseAcks(by: number): void {
-    for (const chunk of this.#chunks) if (chunk.ack !== -1) chunk.ack = Math.max(0, chunk.ack - by);
+    for (const chunk of this.#chunks) chunk.ack -= by;
   }
 
   /**

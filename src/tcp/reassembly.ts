@@ -27,6 +27,9 @@ const STRAYS_MAX = 4;
 const JOIN_SLACK = 64 * 1024;
 const JOIN_SEGMENTS_MAX = 16;
 
+/** A segment acknowledges nothing, or nothing that has a position. */
+export const NO_ACK = Number.NEGATIVE_INFINITY;
+
 /** What a segment meant for the connection. */
 export const TAKEN = 0;
 /** A believable reset: both directions are over. */
@@ -97,7 +100,7 @@ export class Reassembler {
   }
 
   /**
-   * Takes a segment of this direction. `ack`: what `peer.acknowledged` said of it, -1 without ACK. A SYN must belong to
+   * Takes a segment of this direction. `ack`: what `peer.acknowledged` said of it, NO_ACK without ACK. A SYN must belong to
    * this connection (`sameStart` tells).
    */
   segment(s: Segment, ack: number): Verdict {
@@ -144,18 +147,18 @@ export class Reassembler {
     }
   }
 
-  /** The peer acknowledged up to `seq`; gives that as a position, -1 when this direction's numbers are not known yet. */
+  /** The peer acknowledged up to `seq`; gives that as a position, NO_ACK when this direction's numbers are not known. */
   acknowledged(seq: number): number {
     if (!this.#known) {
       // A frame to put positions in; which byte is the first one is settled by what comes.
       if (this.#causal && !this.ended) this.#join(seq);
-      return this.#known ? 0 : -1;
+      return this.#known ? 0 : NO_ACK;
     }
     const from = Math.max(this.#ackedTo, this.position);
     const ahead = (seq - (this.#nextSeq + (from - this.position))) | 0;
     let at = from + ahead;
     if (this.#finSeen && at > this.#finAt) at = this.#finAt;
-    if (ahead > DISTANCE_MAX || at < 0) return -1;
+    if (ahead > DISTANCE_MAX || (at < 0 && !this.#joining)) return NO_ACK;
     if (at > this.#ackedTo) {
       this.#ackedTo = at;
       if (this.#gapUnacked > 0 && at >= this.#gapEnd) {
@@ -196,7 +199,8 @@ export class Reassembler {
       // The bytes that this one acknowledges are the ones that miss.
       const peer = this.peer;
       if (peer.#joining) peer.#settleFirst();
-      while (peer.position < first.ack && peer.#forceTo(first.ack, why, first.ts));
+      // One byte too much may be the number of a FIN that was not seen.
+      while (peer.position + 1 < first.ack && peer.#forceTo(first.ack, why, first.ts));
       peer.#refresh();
       this.#shift();
     }
@@ -343,13 +347,9 @@ export class Reassembler {
     return first;
   }
 
-  /** Whether data that acknowledges `ack` has to wait for the other direction. One byte too much may be a FIN. */
+  /** Whether data that acknowledges `ack` has to wait for the other direction. */
   #blocked(ack: number): boolean {
-    const peer = this.peer;
-    if (ack <= peer.position + 1 || peer.ended) return false;
-    if (!peer.#joining) return true;
-    const first = peer.#pending?.first();
-    return first !== undefined && first.position < ack;
+    return ack > this.peer.position && !this.peer.ended;
   }
 
   /** Puts a segment's payload, which begins at `position`, where it belongs. */
@@ -413,7 +413,7 @@ export class Reassembler {
     if (captured > 0) {
       this.#history = history.append(this.#history, position, memory, offset, captured);
       counters.delivered += captured;
-      this.#sink.data(memory, offset, captured, position, ts, ack);
+      this.#sink.data(memory, offset, captured, position, ts, ack < 0 ? -1 : ack);
     }
     if (captured < length) this.#cut(position + captured, length - captured, ts);
   }

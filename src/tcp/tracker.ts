@@ -18,7 +18,7 @@ import {
 } from './context.ts';
 import { Flow, FlowList } from './flow.ts';
 import { FlowTable } from './flow-table.ts';
-import { FOREIGN, RESET, Reassembler } from './reassembly.ts';
+import { FOREIGN, NO_ACK, RESET, Reassembler } from './reassembly.ts';
 
 const TICK_NS = 1e9;
 /** Ended connections that late segments are held against. */
@@ -104,7 +104,7 @@ export class ConnectionTracker implements CaptureSink {
     flow.lastSeen = Math.max(s.ts, this.#now);
     const own = s.direction === INGRESS ? flow.ingress : flow.egress;
     const other = own.peer;
-    const ack = (s.flags & TCP_ACK) === 0 ? -1 : other.acknowledged(s.ack);
+    const ack = (s.flags & TCP_ACK) === 0 ? NO_ACK : other.acknowledged(s.ack);
     const verdict = own.segment(s, ack);
     if (verdict === RESET) this.#reset(flow, s.direction, s.ts);
     else if (verdict === FOREIGN) this.#replace(flow, s);
@@ -288,7 +288,7 @@ export class ConnectionTracker implements CaptureSink {
     this.#finish(flow, 'evicted', s.ts);
     const next = this.#create(s);
     const own = s.direction === INGRESS ? next.ingress : next.egress;
-    own.segment(s, -1);
+    own.segment(s, NO_ACK);
     if (own.waiting) {
       next.waits = true;
       this.#waiting.add(next);

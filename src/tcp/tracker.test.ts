@@ -1,0 +1,303 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { Rig, type SegmentSpec } from '../../test/unit/tcp/rig.ts';
+import type { Connection } from '../model/connection.ts';
+import { type Direction, EGRESS, INGRESS, TCP_FIN, TCP_RST, TCP_SYN } from '../model/segment.ts';
+
+const S = 1e9;
+const handshake = (rig: Rig, over: Partial<SegmentSpec> = {}): Rig =>
+  rig
+    .send({ seq: 999, flags: TCP_SYN, ...over })
+    .send({ dir: EGRESS, seq: 4999, ack: 1000, flags: TCP_SYN, ...over })
+    .send({ seq: 1000, ack: 5000, ...over });
+
+describe('ConnectionTracker', () => {
+  it('makes a connection of a handshake', () => {
+    const rig = handshake(new Rig({ offline: true }), { ts: 3 });
+    const { connection } = rig.last;
+    expect(connection).toMatchObject({
+      id: 1,
+      side: 'unknown',
+      clientDirection: INGRESS,
+      start: 'opened',
+      openedAt: 3,
+    });
+    expect(connection.local).toEqual({ address: '127.0.0.1', port: 8080 });
+    expect(connection.remote).toEqual({ address: '2001:db8::1', port: 40_000 });
+    expect(connection.client).toBe(connection.remote);
+    const outgoing = new Rig({ offline: true }).send({ dir: EGRESS, seq: 1, flags: TCP_SYN });
+    expect(outgoing.last.connection.clientDirection).toBe(EGRESS);
+    const half = new Rig({ offline: true }).send({ dir: EGRESS, seq: 4999, ack: 1000, flags: TCP_SYN });
+    expect(half.last.connection).toMatchObject({ clientDirection: INGRESS, start: 'opened' });
+    half.send({ seq: 1003, data: 'd' }).send({ seq: 1000, data: 'abc' });
+    expect(half.last.ingress.text).toBe('abcd');
+  });
+
+  it('makes none of bare acknowledgements, and joins at the first payload', () => {
+    const rig = new Rig().send({ seq: 5, ack: 6, flow: 1 }).send({ seq: 5, ack: 6, flags: TCP_RST, flow: 1 });
+    expect(rig.connections).toHaveLength(0);
+    rig.send({ seq: 5, ack: 6, data: 'a', flow: 1 });
+    expect(rig.last.connection).toMatchObject({ start: 'joined', side: 'unknown', clientDirection: -1 });
+    expect(rig.tracker.counters).toMatchObject({ connections: 1, segments: 1, bytes: 1 });
+  });
+
+  it('learns the side from the socket', () => {
+    for (const accepted of [true, false]) {
+      const rig = new Rig().event('opened', 7, { accepted, ts: 5 });
+      expect(rig.last.connection).toMatchObject({
+        side: accepted ? 'server' : 'client',
+        clientDirection: accepted ? INGRESS : EGRESS,
+        start: 'opened',
+        openedAt: 5,
+      });
+    }
+  });
+
+  it('adopts what was seen on the listening socket', () => {
+    const rig = new Rig().send({ seq: 1000, data: 'GET', ts: 4 });
+    expect(rig.last.connection).toMatchObject({ side: 'server', clientDirection: INGRESS, start: 'opened' });
+    rig
+      .event('opened', 7)
+      .send({ seq: 1003, data: ' /', flow: 7 })
+      .send({ dir: EGRESS, seq: 1, ack: 1005, data: 'H', flow: 7 });
+    rig.send({ seq: 1005, data: '!' });
+    expect(rig.connections).toHaveLength(1);
+    expect(rig.last.ingress.text).toBe('GET /!');
+    expect(rig.last.egress.acks).toEqual([5]);
+  });
+
+  it('keeps sockets of the same addresses apart (network namespaces, both with their own number)', () => {
+    const rig = new Rig().event('opened', 1).event('opened', 2);
+    rig.send({ seq: 1, data: 'a', flow: 1 }).send({ seq: 9, data: 'b', flow: 2 }).send({ seq: 2, data: 'c', flow: 1 });
+    expect(rig.connections.map((c) => c.ingress.text)).toEqual(['ac', 'b']);
+  });
+
+  it('begins a new connection when a port is used again', () => {
+    const rig = handshake(new Rig({ offline: true })).send({ seq: 1000, data: 'one' });
+    rig.send({ seq: 999, flags: TCP_SYN }).send({ seq: 70_000, flags: TCP_SYN }).send({ seq: 70_001, data: 'two' });
+    expect(rig.connections.map((c) => c.ingress.text)).toEqual(['one$evicted', 'two']);
+    const ended = handshake(new Rig({ offline: true })).send({ seq: 1000, data: 'one', flags: TCP_FIN });
+    ended.send({ dir: EGRESS, seq: 5000, ack: 1004, flags: TCP_FIN }).send({ seq: 1000, data: 'one', flags: TCP_FIN });
+    expect(ended.tracker.active).toBe(0);
+    handshake(ended).send({ seq: 70_000, flags: TCP_SYN }).send({ seq: 70_001, data: 'two' });
+    expect(ended.connections.map((c) => c.ingress.text)).toEqual(['one$fin', 'two']);
+    ended.send({ seq: 70_004, flags: TCP_RST }).send({ seq: 9_000_000, data: 'three' });
+    ended.tracker.finish();
+    expect(ended.connections.map((c) => c.ingress.text)).toEqual(['one$fin', 'two$rst', 'three$capture_end']);
+  });
+
+  it('ends both directions with a reset, and tells whose it was', () => {
+    for (const by of [INGRESS, EGRESS] as Direction[]) {
+      const ends: string[] = [];
+      let connection: Connection | null = null;
+      const stream = (name: string) => ({
+        data: () => {},
+        gap: () => {},
+        end: (how: string) => void ends.push(`${name} ${how} ${connection?.resetBy}`),
+      });
+      const rig = new Rig({
+        decoder: (c) => {
+          connection = c;
+          return { streams: [stream('in'), stream('out')], tick: () => {} };
+        },
+      });
+      handshake(rig, { flow: 1 }).send({ dir: by, seq: by === INGRESS ? 1000 : 5000, flags: TCP_RST, flow: 1 });
+      expect(ends).toEqual(by === INGRESS ? ['in rst 0', 'out rst 0'] : ['out rst 1', 'in rst 1']);
+      expect(rig.tracker.active).toBe(0);
+    }
+  });
+
+  it('ignores a reset far outside the window', () => {
+    const rig = handshake(new Rig(), { flow: 1 }).send({ seq: 1000 + 2 ** 24, flags: TCP_RST, flow: 1 });
+    rig.send({ seq: 1000 - 2 ** 20, flags: TCP_RST, flow: 1 }).send({ seq: 1000, data: 'a', flow: 1 });
+    expect(rig.last.ingress.text).toBe('a');
+    expect(rig.losses.totals()).toEqual([{ reason: 'out_of_window', count: 2, bytes: 0 }]);
+  });
+
+  it.each<[string, SegmentSpec[], string, string, number]>([
+    [
+      'refused',
+      [
+        { seq: 9, flags: TCP_SYN },
+        { dir: EGRESS, seq: 0, ack: 10, flags: TCP_RST },
+      ],
+      '$rst',
+      '$rst',
+      0,
+    ],
+    [
+      'half-close',
+      [
+        { seq: 9, flags: TCP_SYN },
+        { dir: EGRESS, seq: 49, ack: 10, flags: TCP_SYN },
+        { seq: 10, ack: 50, data: 'q', flags: TCP_FIN },
+        { dir: EGRESS, seq: 50, ack: 12, data: 'answer' },
+        { dir: EGRESS, seq: 56, ack: 12, flags: TCP_FIN },
+      ],
+      'q$fin',
+      'answer$fin',
+      0,
+    ],
+    [
+      'simultaneous open',
+      [
+        { seq: 9, flags: TCP_SYN },
+        { dir: EGRESS, seq: 49, flags: TCP_SYN },
+        { seq: 9, ack: 50, flags: TCP_SYN },
+        { dir: EGRESS, seq: 49, ack: 10, flags: TCP_SYN },
+        { seq: 10, ack: 50, data: 'a' },
+        { dir: EGRESS, seq: 50, ack: 11, data: 'b' },
+      ],
+      'a',
+      'b',
+      1,
+    ],
+    [
+      'SYN and FIN sent again',
+      [
+        { seq: 9, flags: TCP_SYN },
+        { seq: 9, flags: TCP_SYN },
+        { dir: EGRESS, seq: 49, ack: 10, flags: TCP_SYN },
+        { dir: EGRESS, seq: 49, ack: 10, flags: TCP_SYN },
+        { seq: 10, ack: 50, data: 'a', flags: TCP_FIN },
+        { seq: 10, ack: 50, data: 'a', flags: TCP_FIN },
+        { seq: 11, ack: 50, flags: TCP_FIN },
+      ],
+      'a$fin',
+      '',
+      1,
+    ],
+    [
+      'abort after half-close',
+      [
+        { seq: 9, flags: TCP_SYN },
+        { dir: EGRESS, seq: 49, ack: 10, flags: TCP_SYN },
+        { seq: 10, ack: 50, data: 'a', flags: TCP_FIN },
+        { dir: EGRESS, seq: 50, ack: 12, data: 'b' },
+        { seq: 12, flags: TCP_RST },
+      ],
+      'a$fin',
+      'b$rst',
+      0,
+    ],
+  ])('follows the states: %s', (_, segments, ingress, egress, active) => {
+    for (const options of [{}, { offline: true }]) {
+      const rig = new Rig(options);
+      for (const s of segments) rig.send({ ...s, flow: options.offline === true ? 0 : 1 });
+      expect(rig.connections).toHaveLength(1);
+      expect([rig.last.ingress.text, rig.last.egress.text]).toEqual([ingress, egress]);
+      expect(rig.tracker.active).toBe(active);
+      expect(rig.faults).toEqual([]);
+    }
+  });
+
+  it('tells the owner, also of a socket without traffic so far', () => {
+    const owners: string[] = [];
+    const rig = new Rig({ owner: (c, e) => owners.push(`${c.id} ${e.pid}`) });
+    rig
+      .send({ seq: 1, data: 'a', flow: 1 })
+      .event('owner', 1, { pid: 42 })
+      .event('owner', 2, { pid: 43, remotePort: 1 });
+    expect(owners).toEqual(['1 42', '2 43']);
+  });
+
+  it('passes time on, gives up idle connections, and forgets ended ones', () => {
+    const rig = new Rig({ idleNs: 10 * S });
+    rig.send({ seq: 1, data: 'a', flow: 1, ts: S }).send({ seq: 1, data: 'b', flow: 2, ts: 2 * S, remotePort: 1 });
+    rig.tracker.tick(9 * S);
+    expect(rig.connections.map((c) => c.ticks)).toEqual([2, 1]);
+    rig.send({ seq: 2, data: 'c', flow: 1, ts: 9 * S });
+    rig.tracker.tick(12.5 * S);
+    expect(rig.connections.map((c) => c.ingress.text)).toEqual(['ac', 'b$evicted']);
+    expect(rig.tracker.counters.idle).toBe(1);
+    rig.tracker.tick(300 * S);
+    rig.send({ seq: 3, data: 'd', flow: 1, ts: 300 * S });
+    expect(rig.connections).toHaveLength(3);
+  });
+
+  it('holds no more connections than its bound', () => {
+    const rig = new Rig({ connectionsMax: 100 });
+    for (let i = 0; i < 1000; i++) {
+      rig.send({ seq: 1, data: 'a', flow: i + 1, remotePort: i, ts: i });
+      rig.send({ seq: 1, data: 'k', flow: 1, remotePort: 0, ts: i });
+      expect(rig.tracker.active).toBeLessThanOrEqual(100);
+    }
+    expect(rig.losses.totals()).toEqual([{ reason: 'connection_limit', count: 900, bytes: 0 }]);
+    expect(rig.connections[0]?.ingress.text).toBe('a');
+  });
+
+  it('counts what the kernel left out and lost', () => {
+    const rig = new Rig().event('opened', 1).send({ seq: 1, data: 'a', flow: 1, leftOut: 5, lostBytes: 6 });
+    rig.event('closed', 1, { leftOut: [1, 2], lostBytes: [3, 4] });
+    expect(rig.tracker.reassembly).toMatchObject({ leftOutBytes: 8, ringFullBytes: 13 });
+  });
+});
+
+describe('a capture file', () => {
+  it('may hold the handshake after the data', () => {
+    const rig = new Rig({ offline: true });
+    rig.send({ seq: 1003, ack: 5000, data: 'def' }).send({ dir: EGRESS, seq: 5000, ack: 1006, data: 'OK' });
+    rig.send({ seq: 1000, ack: 5000, data: 'abc' }).send({ dir: EGRESS, seq: 4999, ack: 1000, flags: TCP_SYN });
+    rig.send({ seq: 999, flags: TCP_SYN });
+    rig.tracker.finish();
+    expect(rig.connections).toHaveLength(1);
+    expect(rig.last.order).toEqual(['>abc', '>def', '<OK']);
+    expect(rig.last.connection).toMatchObject({ start: 'opened', clientDirection: INGRESS });
+    expect(rig.faults).toEqual([]);
+  });
+
+  it('waits no longer than 100 ms of its time for bytes that were acknowledged', () => {
+    const rig = handshake(new Rig({ offline: true }));
+    rig.send({ dir: EGRESS, seq: 5000, ack: 1010, data: 'OK', ts: 1e6 });
+    expect(rig.last.egress.text).toBe('');
+    rig.send({ dir: EGRESS, seq: 5002, ack: 1010, data: '!', ts: 102e6 });
+    expect([rig.last.ingress.text, rig.last.egress.text]).toEqual(['<gap 10>', 'OK!']);
+    expect(rig.losses.totals()).toEqual([{ reason: 'gap', count: 1, bytes: 10 }]);
+  });
+
+  it('gives a dialogue in its order however its packets are shuffled', () => {
+    const turns = fc.array(fc.integer({ min: 1, max: 60 }), { minLength: 1, maxLength: 10 });
+    fc.assert(
+      fc.property(
+        turns,
+        fc.integer({ min: 1, max: 9 }),
+        fc.infiniteStream(fc.nat()),
+        fc.boolean(),
+        (lengths, size, random, syn) => {
+          const next = [0xffff_fff0, 70_000];
+          const segments: SegmentSpec[] = [];
+          if (syn) {
+            segments.push({ seq: next[0]! - 1, flags: TCP_SYN });
+            segments.push({ dir: EGRESS, seq: next[1]! - 1, ack: next[0]!, flags: TCP_SYN });
+          }
+          const expected: string[] = [];
+          for (const [turn, length] of lengths.entries()) {
+            const dir = (turn % 2) as Direction;
+            const body = String.fromCharCode(97 + turn).repeat(length);
+            expected.push(`${dir === INGRESS ? '>' : '<'}${body}`);
+            for (let at = 0; at < length; at += size) {
+              segments.push({ dir, seq: next[dir]! + at, ack: next[1 - dir]!, data: body.slice(at, at + size) });
+            }
+            next[dir] = (next[dir]! + length) % 2 ** 32;
+          }
+          // Swaps within a window, the first packets of a joined stream apart.
+          const shuffled = segments.map((s, i) => [i + (Number(random.next().value) % 8), s] as const);
+          shuffled.sort((a, b) => a[0] - b[0]);
+          const rig = new Rig({ offline: true });
+          for (const [i, [, s]] of shuffled.entries()) rig.send({ ...s, ts: i * 1000 });
+          rig.tracker.finish();
+          expect(rig.faults).toEqual([]);
+          expect(rig.connections).toHaveLength(1);
+          const runs: string[] = [];
+          for (const piece of rig.last.order) {
+            if (runs.length > 0 && runs[runs.length - 1]![0] === piece[0]) runs[runs.length - 1] += piece.slice(1);
+            else runs.push(piece);
+          }
+          expect(runs).toEqual(expected);
+          expect(rig.losses.totals()).toEqual([]);
+        },
+      ),
+      { numRuns: 1000 },
+    );
+  });
+});
