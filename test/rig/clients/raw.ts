@@ -18,6 +18,8 @@ export type Step =
   /** Waits until the server has ended its direction, or the connection is gone. */
   | { readonly untilEnd: true }
   | { readonly pauseMs: number }
+  /** Waits for something outside the conversation; only for `raw`. */
+  | { readonly after: Promise<unknown> }
   /** FIN: closes our direction and goes on reading. */
   | { readonly halfClose: true }
   /** RST (SO_LINGER 0). */
@@ -92,6 +94,7 @@ export async function raw(port: number, steps: readonly Step[], host = '127.0.0.
       await condition(`${step.untilBytes} bytes`, () => received.length >= step.untilBytes);
     else if ('untilEnd' in step) await condition('end', () => over);
     else if ('pauseMs' in step) await sleep(step.pauseMs);
+    else if ('after' in step) await step.after;
     else if ('halfClose' in step) socket.end();
     else if ('stall' in step) socket.pause();
     else socket.resetAndDestroy();
