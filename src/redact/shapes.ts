@@ -122,18 +122,19 @@ export function knownShapeEnd(text: string, at: number, runEnd: number): number 
 }
 
 const lowered = PREFIXES.map((prefix) => prefix.toLowerCase());
+/** A tail this long is no name's, whatever it is made of. */
+const NAME_TAIL_MAX = 28;
 
 /** Whether a lower-cased header name contains a known credential (a client that sends its token as a name). */
 export function nameHasKnownShape(lower: string): boolean {
   return lowered.some((prefix) => {
     for (let at = lower.indexOf(prefix); at >= 0; at = lower.indexOf(prefix, at + 1)) {
-      const boundary = at === 0 || !/[a-z0-9]/.test(lower[at - 1]!);
-      if (
-        boundary &&
-        lower.length - at - prefix.length >= PLAIN_PREFIX_TAIL_MIN &&
-        /\d/.test(lower.slice(at + prefix.length))
-      )
-        return true;
+      if (at > 0 && /[a-z0-9]/.test(lower[at - 1]!)) continue;
+      const tail = lower.slice(at + prefix.length);
+      // "x-asia-pacific-region" begins like an access key id; an unbroken tail, or one with digits, does not go on like a name.
+      const unbroken =
+        tail.length >= PLAIN_PREFIX_TAIL_MIN && /^[a-z0-9_]+$/.test(tail.slice(0, PLAIN_PREFIX_TAIL_MIN));
+      if (tail.length >= NAME_TAIL_MAX || unbroken || (tail.length >= PREFIX_TAIL_MIN && /\d/.test(tail))) return true;
     }
     return false;
   });

@@ -171,10 +171,9 @@ function findUserInfo(text: string, spans: Span[]): void {
       const ch = text[i]!;
       if (ch === '@') {
         last = i;
-        if (slash >= 0) break;
-      } else if (ch === '/' || ch === '?' || ch === '#') {
+      } else if (slash < 0 && (ch === '/' || ch === '?' || ch === '#')) {
         // "//user:pa/ss@host": a password with an unescaped slash, told from a path with @ by what should be a port.
-        if (last >= 0 || slash >= 0 || !/:\D/.test(text.slice(from, i))) break;
+        if (last >= 0 || !/:(?!\d{0,5}$)/.test(text.slice(from, i))) break;
         slash = i;
       } else if (ch === '<' || ch === '>' || ch === '"' || ch <= ' ') break;
     }
@@ -234,12 +233,15 @@ function segmentEnd(text: string, at: number): number {
 
 const ESCAPE = /%[0-9a-fA-F]{2}/;
 
-/** Where a run is cut before it is judged: between key and value, and in URLs between segments and parameters. */
-const cutsAt = (ch: string, url: boolean): boolean =>
-  ch === '=' || (url && (ch === '/' || ch === '?' || ch === '&' || ch === '#'));
+/** base64 text may hold slashes; in decoded text they are no sign of a path. */
+const BASE64 = /^[0-9A-Za-z+/]{24,}={0,2}$/;
 
-/** `decodes`: segments with percent escapes are judged by what they decode to (findEncoded), not by their hex. */
-function findRandom(text: string, rule: RandomRule, decodes: boolean, spans: Span[]): void {
+/**
+ * Cuts each run between key and value, and in URLs between segments and parameters, and judges the parts. `depth`: how
+ * often the text was decoded; at 0 segments with percent escapes are left to what they decode to (findEncoded).
+ */
+function findRandom(text: string, rule: RandomRule, depth: number, spans: Span[]): void {
+  const ids = rule === 'allow_ids';
   for (let at = 0; at < text.length && spans.length <= SPANS_MAX; ) {
     if (isBreak(text, at)) {
       at++;
@@ -248,11 +250,17 @@ function findRandom(text: string, rule: RandomRule, decodes: boolean, spans: Spa
     const end = runEnd(text, at);
     if (end - at >= RUN_LENGTH) {
       const run = text.slice(at, end);
-      const url = rule === 'allow_ids' || run.includes('://');
+      const url = ids ? depth === 0 || !BASE64.test(run) : run.includes('://');
+      const nested = run.includes('://');
+      let path = url;
       let from = at;
       for (let i = at; i <= end; i++) {
-        if (i < end && !cutsAt(text[i]!, url)) continue;
-        if (looksRandom(text, from, i, rule === 'allow_ids') && !(decodes && ESCAPE.test(text.slice(from, i)))) {
+        const ch = i < end ? text[i]! : '';
+        // Behind the ? a slash belongs to the value, unless that is a URL itself.
+        if (ch === '?') path = nested;
+        if (i < end && ch !== '=' && !(path && ch === '/') && !(url && (ch === '?' || ch === '&' || ch === '#')))
+          continue;
+        if (looksRandom(text, from, i, ids) && !(depth < DECODE_DEPTH_MAX && ESCAPE.test(text.slice(from, i)))) {
           let to = i;
           while (to < end && text[to] === '=') to++;
           spans.push({ from, to, text: null });
@@ -314,7 +322,7 @@ export class TextRedactor {
     if ((mask & (EQUALS | COLON)) !== 0) findPairs(text, mask, this.#sensitiveKey, spans);
     if ((mask & SCHEME) !== 0) findSchemes(text, spans);
     if ((mask & PREFIX) !== 0) findShapes(text, random === 'allow_ids', spans);
-    if (random !== 'ignore' && (mask & LONG_RUN) !== 0) findRandom(text, random, depth < DECODE_DEPTH_MAX, spans);
+    if (random !== 'ignore' && (mask & LONG_RUN) !== 0) findRandom(text, random, depth, spans);
     if ((mask & PERCENT) !== 0 && depth < DECODE_DEPTH_MAX) this.#findEncoded(text, random, depth, spans);
     return spans.length === 0 ? text : this.#render(text, spans);
   }
