@@ -16,14 +16,11 @@ export class Peek {
   /** Time and acknowledgement of its segment. */
   ts = 0;
   ack = -1;
-  #bodyLength = 0;
 
-  /** `bodyLength`: what the head declares, if it does; a body no longer than that cannot hide a start line behind it. */
-  begin(position: number, bodyLength: number): void {
+  begin(position: number): void {
     this.answer = 'unknown';
     this.length = 0;
     this.position = position;
-    this.#bodyLength = bodyLength;
   }
 
   /** Takes bytes of [at, end) until it knows; returns how many. */
@@ -34,7 +31,6 @@ export class Peek {
       this.memory.view.setUint8(this.length, c);
       if (!fits(c, FORM[this.length++]!)) this.answer = 'body';
       else if (this.length === FORM.length) this.answer = 'start_line';
-      else if (this.length >= this.#bodyLength) this.answer = 'body';
     }
     return o - at;
   }

@@ -65,6 +65,8 @@ export class H1Stream implements StreamSink {
   #state: H1State;
   /** What bytes that are passed over while seeking are called. */
   #seekReason: LossReason;
+  /** What the first segment that was passed over acknowledged, -1: none since the last gap. */
+  #skippedAck = -1;
   #message: Message | null = null;
   /** Where head or trailers that came in part are put together, and how many bytes of them are there. */
   #block: FieldBlock | null = null;
@@ -107,7 +109,8 @@ export class H1Stream implements StreamSink {
     const peer = this.#peer;
     if (peer !== null) peer.#turns.note(ack);
     if (this.#state === 'seeking') {
-      if (!this.#startsHere(memory, offset, offset + length, position)) {
+      if (!this.#startsHere(memory, offset, offset + length, position, ack)) {
+        if (this.#skippedAck < 0) this.#skippedAck = ack;
         this.#losses.lose(this.#seekReason, 1, length);
         this.#position = position + length;
         return;
@@ -161,6 +164,7 @@ export class H1Stream implements StreamSink {
         this.#seek('desync');
         return;
       case 'seeking':
+        this.#skippedAck = -1;
         if (why === 'left_out') this.#losses.lose(this.#seekReason, 1, length);
         return;
       case 'failed':
@@ -411,7 +415,7 @@ export class H1Stream implements StreamSink {
     }
     if (unasked) {
       this.#peek ??= new Peek();
-      this.#peek.begin(position, this.#framing === 'length' ? this.#remaining : Number.POSITIVE_INFINITY);
+      this.#peek.begin(position);
       this.#state = 'peek';
     } else this.#state = BODY_STATES[this.#framing];
   }
@@ -454,11 +458,21 @@ export class H1Stream implements StreamSink {
     this.#replay(peek);
   }
 
-  /** The next response stands where the body should: this one answered HEAD. */
+  /**
+   * A status line stands where the body should. Where the other side has spoken in between, or when that cannot be known,
+   * it is the next response, and this one answered HEAD; else it may as well be a body that quotes one: both are given up.
+   */
   #commitNoBody(): void {
     const peek = this.#peek!;
-    this.#finishAt('framed', peek.position, this.#headAt);
-    this.#replay(peek);
+    if (!this.#turns.known || this.#turns.has(peek.position)) {
+      this.#finishAt('framed', peek.position, this.#headAt);
+      this.#replay(peek);
+      return;
+    }
+    this.#message!.lose('desync', 0);
+    this.#finishAt('lost', peek.position, this.#headAt);
+    this.#losses.lose('desync', 1, peek.length);
+    this.#seek('desync');
   }
 
   /** Reads the bytes that were looked at, then stands where it stood. */
@@ -561,16 +575,20 @@ export class H1Stream implements StreamSink {
   #seek(reason: LossReason): void {
     this.#state = 'seeking';
     this.#seekReason = reason;
+    this.#skippedAck = -1;
     this.#asked = -1;
     if (this.kind === 'response' && this.#peer !== null) this.#peer.#answerLost();
   }
 
   /**
    * Does a message start at this segment's first byte? Its whole start line must be there and without fault, and the
-   * other side must have spoken at this place, when that is known.
+   * other side must have spoken just before, as far as that can be known: it acknowledged exactly this offset, or this
+   * segment acknowledges more than one that was skipped.
    */
-  #startsHere(memory: Memory, at: number, end: number, position: number): boolean {
-    if (!this.#turns.allow(position)) return false;
+  #startsHere(memory: Memory, at: number, end: number, position: number, ack: number): boolean {
+    const turn = this.#turns.has(position) || (this.#skippedAck >= 0 && ack > this.#skippedAck);
+    const unknowable = !this.#turns.known && (ack < 0 || this.#seekReason === 'joined_midstream');
+    if (!turn && !unknowable && this.#peer !== null) return false;
     strictScan.begin(at);
     if (strictScan.find(memory.view, end) < 0) return false;
     return (

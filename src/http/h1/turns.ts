@@ -7,15 +7,15 @@ const KEPT = 16;
  * where the other side answers early): after a loss that tells a message start from a body that looks like one.
  */
 export class Turns {
-  /** The last acknowledgement; -1 when it is not known. */
-  last = -1;
+  /** The last acknowledgement noted; -1 when it is not known. */
+  #last = -1;
   #offsets: number[] | null = null;
   #next = 0;
 
-  /** Data came that acknowledged `ack` of the direction that this is about. */
+  /** The other side spoke (data, or the opening of the connection) and acknowledged `ack`; -1: not known how far. */
   note(ack: number): void {
-    if (ack === this.last) return;
-    this.last = ack;
+    if (ack === this.#last) return;
+    this.#last = ack;
     if (ack < 0) return;
     this.#offsets ??= [];
     this.#offsets[this.#next] = ack;
@@ -24,12 +24,16 @@ export class Turns {
 
   /** What was said at `ack` was no turn: the other side only interjected (100 Continue). */
   forget(ack: number): void {
-    const i = this.#offsets?.indexOf(ack) ?? -1;
+    const i = this.#offsets === null ? -1 : this.#offsets.indexOf(ack);
     if (i >= 0) this.#offsets![i] = -1;
   }
 
-  /** May a message start at `offset`? Without any knowledge: yes. */
-  allow(offset: number): boolean {
-    return this.last < 0 || this.#offsets!.includes(offset);
+  /** Is anything known? Then only `has` an offset when a turn was there. */
+  get known(): boolean {
+    return this.#last >= 0;
+  }
+
+  has(offset: number): boolean {
+    return this.#offsets?.includes(offset) === true;
   }
 }
