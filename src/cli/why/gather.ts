@@ -141,7 +141,7 @@ const onePerNamespace = (host: HostFiles, pids: readonly number[]): Map<string, 
 };
 
 const sharesAny = (some: ReadonlySet<number>, inodes: ReadonlySet<number>): boolean =>
-  some.values().some((inode) => inodes.has(inode));
+  [...some].some((inode) => inodes.has(inode));
 
 /** Everything that serves a TCP port or is connected to it, in every network namespace that can be seen. */
 const reportPort = (
