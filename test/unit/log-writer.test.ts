@@ -1,0 +1,398 @@
+import { execFileSync } from 'node:child_process';
+import {
+  closeSync,
+  constants,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { gunzipSync, zstdDecompressSync } from 'node:zlib';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { LogExporter } from '../../src/export/log/exporter.ts';
+import { InheritedOpener, type LogOpener, PathOpener } from '../../src/export/log/opener.ts';
+import { type RotationReport, rotatedName } from '../../src/export/log/rotated.ts';
+import { type LogEvent, LogWriter, type WriterOptions } from '../../src/export/log/writer.ts';
+import { LossLedger } from '../../src/model/loss.ts';
+import { redactor } from '../../src/redact/redacted.ts';
+import { exchangeOf, har, id, ndjson, policy } from './log-rig.ts';
+import { validLine } from './log-schema.ts';
+
+let folder: string;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'headwater-log-'));
+});
+afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+const rig = (opener: LogOpener, options: Partial<WriterOptions> = {}) => {
+  const losses = new LossLedger();
+  const events: LogEvent[] = [];
+  const writer = new LogWriter({
+    opener,
+    losses,
+    report: (e) => events.push(e),
+    queueBytes: 1 << 20,
+    rotateBytes: null,
+    rotateAgeMs: null,
+    ...options,
+  });
+  return { writer, losses, events };
+};
+const reports: RotationReport[] = [];
+const path = (name = 'calls.ndjson') => join(folder, name);
+const opener = (options: Partial<ConstructorParameters<typeof PathOpener>[1]> = {}) =>
+  new PathOpener(path(), { keep: 100, compression: 'none', report: (r) => reports.push(r), ...options });
+const line = (n: number, pad = 60): string => `${JSON.stringify({ n, pad: 'x'.repeat(pad) })}\n`;
+const numbers = (text: string): number[] => text.split('\n').flatMap((l) => (l === '' ? [] : [JSON.parse(l).n]));
+const upTo = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
+const until = (what: () => boolean): Promise<void> =>
+  vi.waitFor(() => expect(what()).toBe(true), { timeout: 20_000, interval: 5 });
+
+/** Texts of all files of the log, oldest first, decompressed. */
+function texts(): string[] {
+  return readdirSync(folder)
+    .filter((name) => name.startsWith('calls.'))
+    .map((name) => ({
+      name,
+      order:
+        name === 'calls.ndjson'
+          ? '~'
+          : name.replace(
+              /^calls\.(\d+T\d+)(?:\.(\d+))?\.ndjson.*$/,
+              (_, at, n) => `${at}.${String(n ?? 0).padStart(9, '0')}`,
+            ),
+    }))
+    .toSorted((a, b) => (a.order < b.order ? -1 : 1))
+    .map(({ name }) => {
+      const bytes = readFileSync(path(name));
+      return (
+        name.endsWith('.gz') ? gunzipSync(bytes) : name.endsWith('.zst') ? zstdDecompressSync(bytes) : bytes
+      ).toString('latin1');
+    });
+}
+
+describe('a file', () => {
+  test('gets every line once, in order, also lines larger than a batch', async () => {
+    const { writer, losses } = rig(opener(), { queueBytes: 8 << 20 });
+    expect(await writer.start()).toBeNull();
+    for (let n = 0; n < 5_000; n++) expect(writer.write(line(n, n === 100 ? 300_000 : 60))).toBe(true);
+    await writer.close(5_000);
+    expect(numbers(readFileSync(path(), 'latin1'))).toEqual(upTo(5_000));
+    expect(losses.totals()).toEqual([]);
+    expect(writer.queuedBytes).toBe(0);
+    expect(statSync(path()).mode & 0o777 & 0o007).toBe(0);
+  });
+
+  test('a few lines are written soon, without being asked', async () => {
+    const { writer } = rig(opener());
+    await writer.start();
+    writer.write(line(0));
+    await until(() => readFileSync(path(), 'latin1') === line(0));
+    await writer.close(1_000);
+  });
+
+  test('is appended to, and a line torn by a killed run is closed first', async () => {
+    writeFileSync(path(), `${line(0)}{"n":1,"pa`);
+    const { writer } = rig(opener());
+    await writer.start();
+    writer.write(line(2));
+    await writer.close(1_000);
+    expect(readFileSync(path(), 'latin1')).toBe(`${line(0)}{"n":1,"pa\n${line(2)}`);
+  });
+
+  test('that cannot be opened is said with what to do', async () => {
+    const missing = new PathOpener(join(folder, 'no', 'calls.ndjson'), {
+      keep: 1,
+      compression: 'none',
+      report: () => {},
+    });
+    expect(await rig(missing).writer.start()).toMatch(
+      /^Cannot open log .*calls\.ndjson: ENOENT\. Its folder does not exist: make it/,
+    );
+    expect(
+      await rig(new PathOpener(folder, { keep: 1, compression: 'none', report: () => {} })).writer.start(),
+    ).toMatch(/EISDIR\. It is a folder/);
+  });
+
+  test('that was moved is opened anew on demand, and nothing is lost', async () => {
+    const { writer, losses } = rig(opener());
+    await writer.start();
+    for (let n = 0; n < 10; n++) writer.write(line(n));
+    await writer.flushed();
+    renameSync(path(), path('moved'));
+    writer.reopen();
+    await until(() => readdirSync(folder).includes('calls.ndjson'));
+    for (let n = 10; n < 20; n++) writer.write(line(n));
+    await writer.close(1_000);
+    expect(numbers(readFileSync(path('moved'), 'latin1') + readFileSync(path(), 'latin1'))).toEqual(upTo(20));
+    expect(numbers(readFileSync(path(), 'latin1'))).not.toHaveLength(0);
+    expect(losses.totals()).toEqual([]);
+  });
+});
+
+describe('rotation', () => {
+  test.each(['none', 'gzip', 'zstd'] as const)(
+    'by size, compression %s: files stay within the size, no line is torn, lost or doubled',
+    async (compression) => {
+      const { writer, losses } = rig(opener({ compression }), { rotateBytes: 200_000 });
+      await writer.start();
+      for (let n = 0; n < 6_000; n++) {
+        writer.write(line(n, 100));
+        if (n % 500 === 0) await writer.flushed();
+      }
+      await writer.close(5_000);
+      const files = texts();
+      expect(files.length).toBeGreaterThan(2);
+      for (const text of files) {
+        expect(text.length).toBeLessThanOrEqual(200_000);
+        expect(text.endsWith('\n')).toBe(true);
+      }
+      expect(files.flatMap(numbers)).toEqual(upTo(6_000));
+      expect(losses.totals()).toEqual([]);
+      const suffix = { none: /\.ndjson$/, gzip: /\.ndjson\.gz$/, zstd: /\.ndjson\.zst$/ }[compression];
+      for (const name of readdirSync(folder)) if (name !== 'calls.ndjson') expect(name).toMatch(suffix);
+    },
+  );
+
+  test('by age: a file that is old enough is set aside before the next write', async () => {
+    const { writer } = rig(opener(), { rotateAgeMs: 0 });
+    await writer.start();
+    for (let n = 0; n < 3; n++) {
+      writer.write(line(n));
+      await writer.flushed();
+    }
+    await writer.close(1_000);
+    expect(texts().map(numbers)).toEqual([[0], [1], [2]]);
+  });
+
+  test('keeps the newest files, takes up what a killed run left, and leaves strangers alone', async () => {
+    const old = [
+      'calls.20250101T000000.ndjson',
+      'calls.20250102T000000.ndjson',
+      'calls.20250103T000000.ndjson.gz',
+      'calls.20250104T000000.ndjson',
+    ];
+    const strangers = ['calls.ndjson.bak', 'calls.2025.ndjson', 'other.20250101T000000.ndjson'];
+    for (const name of [...old, ...strangers, 'calls.20250104T000000.ndjson.zst.part'])
+      writeFileSync(path(name), line(0));
+    const { writer } = rig(opener({ keep: 2, compression: 'zstd' }));
+    await writer.start();
+    await writer.close(1_000);
+    expect(readdirSync(folder).toSorted()).toEqual(
+      ['calls.20250103T000000.ndjson.gz', 'calls.20250104T000000.ndjson.zst', 'calls.ndjson', ...strangers].toSorted(),
+    );
+    expect(zstdDecompressSync(readFileSync(path('calls.20250104T000000.ndjson.zst'))).toString()).toBe(line(0));
+  });
+
+  test('that fails leaves the file in use and says so once', async () => {
+    const inner = opener();
+    const failing: LogOpener = {
+      name: 'calls',
+      open: () => inner.open(),
+      rotate: () => Promise.reject(Object.assign(new Error(), { code: 'EACCES' })),
+      release: (fd) => inner.release(fd),
+      settled: () => inner.settled(),
+    };
+    const { writer, events } = rig(failing, { rotateBytes: 100 });
+    await writer.start();
+    for (let n = 0; n < 5; n++) {
+      writer.write(line(n));
+      await writer.flushed();
+    }
+    await writer.close(1_000);
+    expect(numbers(readFileSync(path(), 'latin1'))).toEqual(upTo(5));
+    expect(events).toEqual([{ type: 'rotate_failed', name: 'calls', code: 'EACCES' }]);
+  });
+
+  test('names sort by time', () => {
+    const at = new Date('2026-11-22T16:04:05.999Z');
+    expect(rotatedName('/x/calls.ndjson', at, 0)).toBe('/x/calls.20261122T160405.ndjson');
+    expect(rotatedName('/x/calls', at, 2)).toBe('/x/calls.20261122T160405.2');
+  });
+});
+
+/** First /dev/full, which refuses every write as a full disk does; after `mend` the file. */
+function fullThenFile(): LogOpener & { mend(): void } {
+  const inner = opener();
+  let full = true;
+  return {
+    name: 'calls',
+    open: async () => (full ? openSync('/dev/full', 'w') : inner.open()),
+    rotate: async () => null,
+    release: async (fd) => closeSync(fd),
+    settled: () => inner.settled(),
+    mend: () => {
+      full = false;
+    },
+  };
+}
+
+describe('a disk that refuses', () => {
+  test('is named, keeps what fits in the queue, counts the rest, and recovers without losing a queued line', async () => {
+    const disk = fullThenFile();
+    const { writer, losses, events } = rig(disk, { queueBytes: 50_000 });
+    await writer.start();
+    const accepted: number[] = [];
+    writer.write(line(0));
+    accepted.push(0);
+    await until(() => writer.failing === 'ENOSPC');
+    let bytes = 0;
+    for (let n = 1; n < 1_000; n++) {
+      if (writer.write(line(n))) accepted.push(n);
+      else bytes += line(n).length;
+    }
+    const lost = 1_000 - accepted.length;
+    expect(lost).toBeGreaterThan(0);
+    expect(losses.totals()).toEqual([{ reason: 'log_write_failed', count: lost, bytes }]);
+    disk.mend();
+    writer.reopen();
+    await until(() => writer.queuedBytes === 0);
+    expect(writer.write(line(1_000))).toBe(true);
+    await writer.close(1_000);
+    expect(numbers(readFileSync(path(), 'latin1'))).toEqual([...accepted, 1_000]);
+    expect(events).toEqual([
+      { type: 'write_failed', name: 'calls', code: 'ENOSPC' },
+      { type: 'recovered', name: 'calls', lines: lost },
+    ]);
+    expect(writer.lostLines).toBe(lost);
+  });
+
+  test('does not keep the agent from ending: what is left is counted', async () => {
+    const { writer, losses } = rig(fullThenFile());
+    await writer.start();
+    for (let n = 0; n < 100; n++) writer.write(line(n));
+    await writer.close(200);
+    const bytes = upTo(100).reduce((sum, n) => sum + line(n).length, 0);
+    expect(losses.totals()).toEqual([{ reason: 'log_write_failed', count: 100, bytes }]);
+  });
+
+  test('does not make a file source wait for ever', async () => {
+    const { writer } = rig(fullThenFile(), { queueBytes: 10_000 });
+    await writer.start();
+    while (writer.write(line(0)));
+    await writer.room();
+    expect(writer.failing).toBe('ENOSPC');
+    await writer.flushed();
+    await writer.close(0);
+  });
+});
+
+describe('a pipe', () => {
+  const pipe = (): string => {
+    execFileSync('mkfifo', [path('pipe')]);
+    return path('pipe');
+  };
+
+  test('that is read too slowly costs lines, counted, and never a torn one', async () => {
+    const fd = openSync(pipe(), constants.O_RDWR | constants.O_NONBLOCK);
+    const { writer, losses, events } = rig(new InheritedOpener(fd, 'stdout'), { queueBytes: 200_000 });
+    await writer.start();
+    const accepted: number[] = [];
+    for (let n = 0; n < 10_000; n++) if (writer.write(line(n))) accepted.push(n);
+    expect(accepted.length).toBeLessThan(10_000);
+    expect(losses.totals()).toMatchObject([{ reason: 'log_queue_full', count: 10_000 - accepted.length }]);
+    let text = '';
+    const chunk = Buffer.alloc(1 << 16);
+    const closed = writer.close(20_000);
+    await until(() => {
+      try {
+        for (;;) text += chunk.latin1Slice(0, readSync(fd, chunk));
+      } catch {
+        // Empty for the moment.
+      }
+      return numbers(text.slice(0, text.lastIndexOf('\n') + 1)).length === accepted.length;
+    });
+    await closed;
+    closeSync(fd);
+    expect(numbers(text)).toEqual(accepted);
+    expect(events).toEqual([]);
+  });
+
+  test('whose reader went away ends the log, once and for all', async () => {
+    const name = pipe();
+    const reader = openSync(name, constants.O_RDONLY | constants.O_NONBLOCK);
+    const fd = openSync(name, constants.O_WRONLY);
+    closeSync(reader);
+    const { writer, losses, events } = rig(new InheritedOpener(fd, 'stdout'));
+    await writer.start();
+    writer.write(line(0));
+    await until(() => events.length > 0);
+    await writer.room();
+    expect(writer.write(line(1))).toBe(false);
+    await writer.flushed();
+    await writer.close(1_000);
+    closeSync(fd);
+    expect(events).toEqual([{ type: 'reader_gone', name: 'stdout' }]);
+    expect(losses.totals()).toMatchObject([{ reason: 'log_write_failed', count: 2 }]);
+  });
+});
+
+describe('the exporter', () => {
+  const redact = redactor(policy());
+
+  test('writes what the rules keep, counts all, and ends with a summary that knows its own losses', async () => {
+    const { writer, losses } = rig(opener());
+    await writer.start();
+    const log = new LogExporter(ndjson(), writer, { errors: true, slowNs: 5_000_000, share: 0.25 }, id);
+    const specs = upTo(400).map((ordinal) =>
+      exchangeOf({
+        ordinal,
+        ...(ordinal % 100 === 0
+          ? { response: { status: 503 } }
+          : ordinal % 100 === 1
+            ? { response: { last: 9_000_000 } }
+            : ordinal % 100 === 2
+              ? { outcome: 'client_abort' as const }
+              : {}),
+      }),
+    );
+    for (const x of specs) log.exchange(redact(x));
+    losses.lose('gap', 1, 10);
+    await log.end(() => ({ segments: 1, bytes: 2, connections: 3, losses: losses.totals() }));
+    const records = readFileSync(path(), 'latin1')
+      .trimEnd()
+      .split('\n')
+      .map((l) => JSON.parse(l));
+    for (const record of records) expect(validLine(record), JSON.stringify(validLine.errors)).toBe(true);
+    const summary = records.pop();
+    expect(summary).toMatchObject({
+      type: 'summary',
+      exchanges: records.length,
+      exchanges_seen: 400,
+      losses: [{ reason: 'gap', count: 1, bytes: 10 }],
+    });
+    const kept = new Set(records.map((r) => r.id));
+    for (const ordinal of [0, 1, 2, 100, 101, 102, 300, 301, 302])
+      expect(kept).toContain(id(specs[0]!.connection, ordinal));
+    expect(kept.size).toBeGreaterThan(60);
+    expect(kept.size).toBeLessThan(170);
+  });
+
+  test('the same calls are kept each time', async () => {
+    const kept = async (name: string): Promise<string> => {
+      const { writer } = rig(new PathOpener(path(name), { keep: 1, compression: 'none', report: () => {} }));
+      await writer.start();
+      const log = new LogExporter(ndjson(), writer, { errors: false, slowNs: null, share: 0.5 }, id);
+      for (let ordinal = 0; ordinal < 50; ordinal++) log.exchange(redact(exchangeOf({ ordinal })));
+      await log.end(() => ({ segments: 0, bytes: 0, connections: 0, losses: [] }));
+      return readFileSync(path(name), 'latin1');
+    };
+    expect(await kept('a')).toBe(await kept('b'));
+  });
+
+  test.each([0, 1, 3])('a HAR file of %i calls is one JSON document', async (calls) => {
+    const { writer } = rig(opener());
+    await writer.start();
+    const log = new LogExporter(har(), writer, null, id);
+    for (let ordinal = 1; ordinal <= calls; ordinal++) log.exchange(redact(exchangeOf({ ordinal })));
+    await log.end(() => ({ segments: 0, bytes: 0, connections: 0, losses: [] }));
+    expect(JSON.parse(readFileSync(path(), 'latin1')).log.entries).toHaveLength(calls);
+  });
+});
