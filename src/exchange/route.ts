@@ -1,0 +1,302 @@
+/**
+ * Endpoint templates: "/v1/users/7?x=1" is "/v1/users/{id}". segment-shape.ts says which segments look like ids; here a
+ * tree for each service finds the ones that do not look it but are too many: when a segment would have more than
+ * CHILDREN_MAX different values, the ones that are not well established become {id}, and every new one is {id} from
+ * then on. Established ones (HITS_ESTABLISHED calls) stay, so that a scanner trying names does not take the real
+ * endpoints away.
+ *
+ * Everything is bounded: what does not fit is OTHER_ROUTE and counted.
+ */
+import { ID, segmentShape } from './segment-shape.ts';
+import { authorityEnd, authorityStart } from './target.ts';
+
+/** The template of what is over a bound, or is no path. */
+export const OTHER_ROUTE = 'other';
+/** Of CONNECT, whose target is a host and port. */
+export const CONNECT_ROUTE = '{authority}';
+/** Stands for the segments beyond DEPTH_MAX. */
+const REST = '{rest}';
+
+export interface RouteLimits {
+  /** Different values of one segment before it becomes {id}. */
+  readonly children: number;
+  /** Segments of a template. */
+  readonly depth: number;
+  /** Services with templates of their own; further ones share one tree. */
+  readonly services: number;
+  /** Templates of one service, and of all. */
+  readonly serviceTemplates: number;
+  readonly templates: number;
+  /** Tree nodes of one service, and of all. */
+  readonly serviceNodes: number;
+  readonly nodes: number;
+  /** Paths remembered with their template: twice as many at most (two generations). */
+  readonly paths: number;
+}
+
+export const ROUTE_LIMITS: RouteLimits = {
+  children: 50,
+  depth: 16,
+  services: 256,
+  serviceTemplates: 1_024,
+  templates: 4_096,
+  serviceNodes: 4_096,
+  nodes: 16_384,
+  paths: 8_192,
+};
+
+/** Calls after which a segment's value stays a part of the template, however many others come. */
+const HITS_ESTABLISHED = 100;
+/** Longer paths are worked out each time. */
+const PATH_LENGTH_MAX = 256;
+/** Paths seen once lately, by hash: only the second sight is remembered, or unique ids would evict everything. */
+const ONCE_SLOTS = 4_096;
+
+class Node {
+  /** Up to and with this node's segment. */
+  template: string;
+  children: Map<string, Node> | null = null;
+  /** Where ids go. */
+  any: Node | null = null;
+  /** No new children: they go to `any`. */
+  closed = false;
+  /** Calls that ended at this node. */
+  hits = 0;
+  /** It was given out as a template. */
+  given = false;
+
+  constructor(template: string) {
+    this.template = template;
+  }
+}
+
+/** What one service's tree holds. */
+class Tree {
+  readonly root = new Node('');
+  nodes = 1;
+  templates = 0;
+  young = new Map<string, Node>();
+  old = new Map<string, Node>();
+}
+
+/** The endpoint templates of all services. */
+export class RouteTable {
+  readonly #limits: RouteLimits;
+  readonly #trees = new Map<string, Tree>();
+  readonly #once = new Int32Array(ONCE_SLOTS);
+  #nodes = 0;
+  #templates = 0;
+  #remembered = 0;
+  #overflow = 0;
+
+  constructor(limits: RouteLimits = ROUTE_LIMITS) {
+    this.#limits = limits;
+  }
+
+  /** Templates given out and still in use, tree nodes, and calls that went to OTHER_ROUTE because of a bound. */
+  get stats(): { templates: number; nodes: number; overflow: number } {
+    return { templates: this.#templates, nodes: this.#nodes, overflow: this.#overflow };
+  }
+
+  /**
+   * The template of `target` (any form, RFC 9112 3.2) of `method` at `service`. The query is never part of it. Costs one
+   * map look-up for a path that comes again.
+   */
+  route(service: string, method: string, target: string): string {
+    if (method === 'CONNECT') return CONNECT_ROUTE;
+    const path = pathOf(target);
+    if (path === '*') return path;
+    if (path.charCodeAt(0) !== 47) return OTHER_ROUTE;
+    const tree = this.#trees.get(service) ?? this.#plant(service);
+    const known = tree.young.get(path) ?? this.#promote(tree, path);
+    if (known !== undefined) {
+      known.hits++;
+      return known.template;
+    }
+    const node = this.#find(tree, path);
+    if (node === null || !(node.given || this.#give(tree, node))) {
+      this.#overflow++;
+      return OTHER_ROUTE;
+    }
+    node.hits++;
+    if (path.length <= PATH_LENGTH_MAX && this.#secondSight(path)) this.#remember(tree, path, node);
+    return node.template;
+  }
+
+  #plant(service: string): Tree {
+    // All services beyond the bound share the tree of "", which is the one of connections without a known service.
+    const name = this.#trees.size < this.#limits.services ? service : '';
+    let tree = this.#trees.get(name);
+    if (tree === undefined) {
+      tree = new Tree();
+      this.#trees.set(name, tree);
+      this.#nodes++;
+    }
+    return tree;
+  }
+
+  #promote(tree: Tree, path: string): Node | undefined {
+    const node = tree.old.get(path);
+    if (node !== undefined) {
+      tree.old.delete(path);
+      this.#remember(tree, path, node);
+    }
+    return node;
+  }
+
+  #remember(tree: Tree, path: string, node: Node): void {
+    if (++this.#remembered > this.#limits.paths) {
+      this.#remembered = 1;
+      for (const t of this.#trees.values()) {
+        t.old = t.young;
+        t.young = new Map();
+      }
+    }
+    tree.young.set(owned(path), node);
+  }
+
+  #secondSight(path: string): boolean {
+    const hash = sample(path);
+    const slot = (hash >>> 20) & (ONCE_SLOTS - 1);
+    if (this.#once[slot] === hash) return true;
+    this.#once[slot] = hash;
+    return false;
+  }
+
+  /** The node of `path`, made where it is missing; null when a bound does not allow that. */
+  #find(tree: Tree, path: string): Node | null {
+    let node = tree.root;
+    let from = 1;
+    for (let depth = 0; ; depth++) {
+      const slash = path.indexOf('/', from);
+      const last = slash < 0 || depth === this.#limits.depth;
+      const text = depth === this.#limits.depth ? REST : segmentShape(path.slice(from, slash < 0 ? undefined : slash));
+      const next = this.#step(tree, node, text);
+      if (next === null || last) return next;
+      node = next;
+      from = slash + 1;
+    }
+  }
+
+  #step(tree: Tree, node: Node, text: string): Node | null {
+    if (text !== ID) {
+      const child = node.children?.get(text);
+      if (child !== undefined) return child;
+      if (!node.closed && (node.children?.size ?? 0) >= this.#limits.children) this.#close(tree, node);
+    }
+    if (text === ID || node.closed) {
+      if (node.any === null) {
+        if (!this.#mayGrow(tree)) return null;
+        node.any = this.#grow(tree, node, ID);
+      }
+      return node.any;
+    }
+    if (!this.#mayGrow(tree)) return null;
+    const child = this.#grow(tree, node, owned(text));
+    node.children ??= new Map();
+    node.children.set(owned(text), child);
+    return child;
+  }
+
+  #mayGrow(tree: Tree): boolean {
+    return tree.nodes < this.#limits.serviceNodes && this.#nodes < this.#limits.nodes;
+  }
+
+  #grow(tree: Tree, parent: Node, text: string): Node {
+    tree.nodes++;
+    this.#nodes++;
+    return new Node(`${parent.template}/${text}`);
+  }
+
+  #give(tree: Tree, node: Node): boolean {
+    if (tree.templates >= this.#limits.serviceTemplates || this.#templates >= this.#limits.templates) return false;
+    tree.templates++;
+    this.#templates++;
+    node.given = true;
+    return true;
+  }
+
+  /** Too many different children: those that are not established become one. */
+  #close(tree: Tree, node: Node): void {
+    node.closed = true;
+    node.any ??= this.#grow(tree, node, ID);
+    for (const [text, child] of node.children ?? []) {
+      if (hitsBelow(child) >= HITS_ESTABLISHED) continue;
+      node.children!.delete(text);
+      this.#merge(tree, child, node.any);
+    }
+    // Remembered paths may lead to nodes that are no more.
+    tree.young.clear();
+    tree.old.clear();
+  }
+
+  /** Moves everything below `from` to `to`, which takes its place. */
+  #merge(tree: Tree, from: Node, to: Node): void {
+    tree.nodes--;
+    this.#nodes--;
+    to.hits += from.hits;
+    if (from.given && to.given) {
+      tree.templates--;
+      this.#templates--;
+    }
+    to.given ||= from.given;
+    if (from.any !== null) {
+      if (to.any === null) to.any = reprefixed(from.any, to, ID);
+      else this.#merge(tree, from.any, to.any);
+    }
+    for (const [text, child] of from.children ?? []) {
+      const same = to.children?.get(text);
+      if (same !== undefined) this.#merge(tree, child, same);
+      else if (to.closed) this.#merge(tree, child, to.any!);
+      else {
+        to.children ??= new Map();
+        to.children.set(text, reprefixed(child, to, text));
+        if (to.children.size > this.#limits.children) this.#close(tree, to);
+      }
+    }
+  }
+}
+
+/** The path of any form of target; "" where there is none. */
+function pathOf(target: string): string {
+  let from = 0;
+  if (target.charCodeAt(0) !== 47) {
+    const authority = authorityStart(target);
+    if (authority >= 0) from = authorityEnd(target, authority);
+    if (from === target.length && from > 0) return '/';
+  }
+  const query = target.indexOf('?', from);
+  // Nobody sends a fragment; if one is there it is no part of the path (RFC 9110 7.1).
+  const fragment = target.indexOf('#', from);
+  const to = Math.min(query < 0 ? target.length : query, fragment < 0 ? target.length : fragment);
+  if (from === 0 && to === target.length) return target;
+  return from > 0 && from === to ? '/' : target.slice(from, to);
+}
+
+function reprefixed(node: Node, parent: Node, text: string): Node {
+  node.template = `${parent.template}/${text}`;
+  if (node.any !== null) reprefixed(node.any, node, ID);
+  for (const [below, child] of node.children ?? []) reprefixed(child, node, below);
+  return node;
+}
+
+function hitsBelow(node: Node): number {
+  let hits = node.hits;
+  if (node.any !== null) hits += hitsBelow(node.any);
+  for (const child of node.children?.values() ?? []) hits += hitsBelow(child);
+  return hits;
+}
+
+/** A hash of at most 32 characters, ids being at the end more often than at the beginning. */
+function sample(path: string): number {
+  const { length } = path;
+  let h = length;
+  for (let i = length > 32 ? length - 32 : 0; i < length; i++) h = Math.imul(h ^ path.charCodeAt(i), 0x01000193);
+  return h ^ (h >>> 15);
+}
+
+/** A copy that does not keep the head alive of which it is a slice. Targets are latin1. */
+const owned = (text: string): string => {
+  const copy = Buffer.from(text, 'latin1').latin1Slice();
+  return copy === text ? copy : text;
+};

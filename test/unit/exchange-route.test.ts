@@ -1,0 +1,164 @@
+import { describe, expect, test } from 'vitest';
+import { CONNECT_ROUTE, OTHER_ROUTE, ROUTE_LIMITS, RouteTable } from '../../src/exchange/route.ts';
+import { segmentShape } from '../../src/exchange/segment-shape.ts';
+
+const route = (target: string, method = 'GET'): string => new RouteTable().route('s', method, target);
+
+describe('segmentShape', () => {
+  test.each([
+    '7',
+    '0012345',
+    '550e8400-e29b-41d4-a716-446655440000',
+    'user_550e8400-e29b-41d4-a716-446655440000',
+    '507f1f77bcf86cd799439011',
+    'da39a3ee5e6b4b0d3255bfef95601890afd80709',
+    '3f9ac81b',
+    '01ARZ3NDEKTSV4RRFFQ69G5FAV',
+    'dQw4w9WgXcQ',
+    'chatcmpl-9a8B7c6D5e4F3g',
+    'msg_01XFDUDYJgAACzvnptvVoYEL',
+    'cus_NffrFeUfNV2Hib',
+    'order-123456789',
+    'ann@example.com',
+    'ann%40example.com@x',
+    'eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N',
+    'a'.repeat(65),
+    '{id}',
+  ])('an id: %s', (segment) => {
+    expect(segmentShape(segment)).toBe('{id}');
+  });
+
+  test.each([
+    'users',
+    'v1',
+    'v1beta',
+    '1.0',
+    '2015-03-31',
+    'completions',
+    'gpt-4o-mini-2024-07-18',
+    'claude-3-5-sonnet-20241022',
+    'gemini-1.5-pro:generateContent',
+    'text-embedding-3-large',
+    'Llama-3.1-70b-versatile',
+    'createPaymentIntent',
+    'getUsersByOrganizationIdV2',
+    'oauth2callback',
+    'sha256',
+    'x86_64',
+    'robots.txt',
+    'index.html',
+    'main.css',
+    'deadbeef',
+    'DescribeInstances',
+    '..',
+    '',
+  ])('not an id: %s', (segment) => {
+    expect(segmentShape(segment)).toBe(segment);
+  });
+
+  test.each([
+    ['app.3f9ac81b.js', 'app.{id}.js'],
+    ['550e8400-e29b-41d4-a716-446655440000.pdf', '{id}.pdf'],
+    ['12345.json', '{id}.json'],
+    ['users;jsessionid=1A2B3C', 'users'],
+    ['7;v=2', '{id}'],
+    ['us%65rs', 'users'],
+    ['%37', '{id}'],
+    ['a%2fb', 'a%2Fb'],
+    ['%zz', '%zz'],
+    ['caf%c3%a9', 'caf%C3%A9'],
+  ])('%s is %s', (segment, shape) => {
+    expect(segmentShape(segment)).toBe(shape);
+  });
+});
+
+describe('RouteTable', () => {
+  test.each([
+    ['/v1/users/7?x=1', '/v1/users/{id}'],
+    ['/v1/chat/completions', '/v1/chat/completions'],
+    ['/v1beta/models/gemini-1.5-pro:generateContent?key=k', '/v1beta/models/gemini-1.5-pro:generateContent'],
+    ['/', '/'],
+    ['/?q', '/'],
+    ['/users/', '/users/'],
+    ['//users', '//users'],
+    ['http://api.example/v1/users/7', '/v1/users/{id}'],
+    ['http://api.example', '/'],
+    ['http://api.example?x', '/'],
+    ['/a#b', '/a'],
+    ['*', '*'],
+    ['', OTHER_ROUTE],
+    ['nonsense', OTHER_ROUTE],
+    ['/a/b?/c/7', '/a/b'],
+  ])('%s is %s', (target, template) => {
+    expect(route(target)).toBe(template);
+  });
+
+  test('CONNECT has one template', () => {
+    expect(route('db.example:5432', 'CONNECT')).toBe(CONNECT_ROUTE);
+  });
+
+  test('a path of many segments ends in {rest}', () => {
+    expect(route(`/${'a/'.repeat(40)}`)).toBe(`/${'a/'.repeat(16)}{rest}`);
+  });
+
+  test('the same path has the same template, whether remembered or not', () => {
+    const table = new RouteTable();
+    for (let i = 0; i < 5; i++) expect(table.route('s', 'GET', '/v1/users/7?x=1')).toBe('/v1/users/{id}');
+    expect(table.stats).toMatchObject({ templates: 1, overflow: 0 });
+  });
+
+  test('a segment with more than 50 different values becomes {id}', () => {
+    const table = new RouteTable();
+    for (let i = 0; i < 50; i++) expect(table.route('s', 'GET', `/by/${name(i)}/cart`)).toBe(`/by/${name(i)}/cart`);
+    expect(table.route('s', 'GET', `/by/${name(50)}/cart`)).toBe('/by/{id}/cart');
+    expect(table.route('s', 'GET', `/by/${name(3)}/cart`)).toBe('/by/{id}/cart');
+    expect(table.stats.templates).toBe(1);
+  });
+
+  test('established endpoints survive a scanner; so does what was remembered', () => {
+    const table = new RouteTable();
+    const real = ['/v1/chat/completions', '/v1/models', '/health', '/metrics'];
+    for (let i = 0; i < 200; i++) for (const path of real) table.route('s', 'GET', path);
+    for (let i = 0; i < 100_000; i++) {
+      table.route('s', 'GET', `/${name(i)}/${name(i * 7)}.php`);
+      if (i % 100 === 0) for (const path of real) expect(table.route('s', 'GET', path)).toBe(path);
+    }
+    for (const path of real) expect(table.route('s', 'GET', path)).toBe(path);
+    expect(table.stats.templates).toBeLessThanOrEqual(ROUTE_LIMITS.serviceTemplates);
+    expect(table.stats.nodes).toBeLessThanOrEqual(ROUTE_LIMITS.serviceNodes);
+  });
+
+  test('bounds of templates, nodes and services hold, and what is over them is counted', () => {
+    const table = new RouteTable({
+      ...ROUTE_LIMITS,
+      templates: 10,
+      serviceTemplates: 6,
+      nodes: 40,
+      serviceNodes: 20,
+      services: 3,
+    });
+    let others = 0;
+    for (let i = 0; i < 2_000; i++) {
+      const got = table.route(`service ${i % 20}`, 'GET', `/${name(i % 17)}/${name(i % 13)}/x`);
+      if (got === OTHER_ROUTE) others++;
+      expect(table.stats.templates).toBeLessThanOrEqual(10);
+      expect(table.stats.nodes).toBeLessThanOrEqual(44);
+    }
+    expect(others).toBeGreaterThan(0);
+    expect(table.stats.overflow).toBe(others);
+  });
+
+  test('services do not share templates', () => {
+    const table = new RouteTable();
+    for (let i = 0; i < 60; i++) table.route('a', 'GET', `/${name(i)}`);
+    expect(table.route('a', 'GET', '/users')).toBe('/{id}');
+    expect(table.route('b', 'GET', '/users')).toBe('/users');
+  });
+});
+
+/** Different words that do not look like ids. */
+function name(i: number): string {
+  let text = '';
+  for (let n = i + 1; n > 0; n = Math.floor(n / 20)) text += 'bacedifogu'[n % 10]! + 'aeiou'[n % 20 > 9 ? 1 : 0]!;
+  return text;
+}
