@@ -295,7 +295,7 @@ describe('tail', () => {
     publish();
     await run.until(() => run.stdout.endsWith('\n'));
     expect(run.stdout).toBe(
-      '16:04:05.123 server  nginx.service            GET     /v1/users/7?x=1&y=2 200  1.9ms   100B/592B complete\n',
+      '16:04:05.123 server  nginx.service            GET     200  1.9ms   100B/592B /v1/users/7?x=1&y=2 complete\n',
     );
     run.child.kill('SIGINT');
     expect(await run.ended).toMatchObject({ code: 0, stderr: '' });
@@ -361,7 +361,7 @@ describe('status', () => {
   test('the ledger first: captured, lost, because', async () => {
     const { code, stdout, stderr } = await headwater(['status', '--socket', socket]);
     expect([code, stderr]).toEqual([0, '']);
-    expect(stdout).toContain('captured 1,204,331 of 1,204,543 calls (99.98 %), lost 212; missing, because:');
+    expect(stdout).toContain('captured 1,204,331 of 1,204,543 calls (99.98 %), lost 212, because:');
     expect(stdout).toMatch(/ring_full +212x +310\.5 KiB\n/);
     expect(stdout).toMatch(/packets_ingress +current_task +2,400,000 runs +412ns each\n/);
     expect(stdout).not.toContain('\u001b');

@@ -1,45 +1,57 @@
 /** One call in one line of text, and its header fields below it. Pure: record and terminal in, text out. */
+import type { Outcome } from '../../model/exchange.ts';
 import type { ExchangeRecord, FieldPair, RequestRecord } from '../../model/record.ts';
 import { duration, shortBytes } from './numbers.ts';
 import { type Colour, column, cut, type Look, paint, safe } from './terminal.ts';
 
 /** From this width on there is room for full columns. */
 const WIDE = 120;
-const TARGET_MIN = 8;
+/** What the target keeps however long the outcome is. */
+const TARGET_MIN = 12;
 
 const SIDES: Readonly<Record<string, string>> = { server: 'srv', client: 'cli' };
 
-/** `TIME SIDE SERVICE METHOD TARGET STATUS DURATION SIZES OUTCOME`, at most as wide as the terminal. */
+/**
+ * `TIME SIDE SERVICE METHOD STATUS DURATION SIZES TARGET OUTCOME`, at most as wide as the terminal. What has a fixed width
+ * comes first, so that columns stay columns; the target takes the rest. A narrow terminal does not say "complete".
+ */
 export function callLine(record: ExchangeRecord, look: Look): string {
   const wide = look.width >= WIDE;
   const { request, response } = record;
   const time = clock(record.ts, wide);
   const side = wide ? record.side.padEnd(7) : (SIDES[record.side] ?? '?').padEnd(3);
-  const service = column(safe(record.service || '-'), wide ? 24 : 12, look);
-  const method = column(safe(request?.method ?? '?'), wide ? 7 : 4, look);
+  const service = column(serviceText(record.service, wide), wide ? 24 : 14, look);
+  const method = column(safe(request?.method ?? '-'), 7, look);
   const status = String(response?.status ?? '-').padStart(3);
   const took = elapsed(record).padStart(6);
   const sizes = `${size(request)}/${size(response)}`.padStart(wide ? 11 : 9);
-  const fixed =
-    time.length + side.length + service.length + method.length + status.length + took.length + sizes.length + 8;
-  const room = look.width - fixed;
-  // A long outcome takes its room from the target, but leaves the target something.
-  const outcome = cut(outcomeText(record), Math.max(8, room - TARGET_MIN));
-  const targetWidth = look.width === Number.POSITIVE_INFINITY ? 0 : Math.max(TARGET_MIN, room - outcome.length);
-  const target = column(safe(request === null ? '(request not seen)' : targetText(record, request)), targetWidth, look);
-  const colour = statusColour(response?.status);
+  const plain = record.outcome === 'complete' && record.losses.length === 0;
+  const room = look.width - [time, side, service, method, status, took, sizes].join(' ').length - 1;
+  const outcome = wide ? cut(outcomeText(record), room - TARGET_MIN - 1) : plain ? '' : shortOutcome(record);
+  const target = safe(request === null ? '(request not seen)' : targetText(record, request));
+  // Wide enough for the longest usual outcome: then outcomes form a column too.
+  const targetWidth =
+    outcome === '' ? room : room - 1 - (wide ? Math.max(outcome.length, OUTCOME_WIDTH) : outcome.length);
+  const infinite = look.width === Number.POSITIVE_INFINITY;
   return [
     paint(time, 'dim', look),
     side,
     service,
     method,
-    target,
-    paint(status, colour, look),
+    paint(status, statusColour(response?.status), look),
     took,
     paint(sizes, 'dim', look),
-    record.outcome === 'complete' && record.losses.length === 0 ? outcome : paint(outcome, 'yellow', look),
+    infinite ? target : outcome === '' ? cut(target, targetWidth) : column(target, targetWidth, look),
+    ...(outcome === '' ? [] : [plain ? outcome : paint(outcome, 'yellow', look)]),
   ].join(' ');
 }
+
+/** "reset_before_headers" */
+const OUTCOME_WIDTH = 20;
+
+/** On a narrow terminal the unit's kind goes: most are services. */
+const serviceText = (service: string, wide: boolean): string =>
+  safe((wide ? service : service.replace(/\.service$/, '')) || '-');
 
 /** Header lines: `> ` of the request, `< ` of the response; long values wrap. Ends with a newline when there are any. */
 export function headerLines(record: ExchangeRecord, look: Look): string {
@@ -97,6 +109,20 @@ function elapsed(record: ExchangeRecord): string {
 function outcomeText(record: ExchangeRecord): string {
   const missing = record.losses.map((loss) => `${loss.reason} ${shortBytes(loss.bytes)}`);
   return missing.length === 0 ? record.outcome : `${record.outcome}, missing: ${missing.join(', ')}`;
+}
+
+/** Whether an answer had begun is in the status column. */
+const SHORT_OUTCOMES: Readonly<Partial<Record<Outcome, string>>> = {
+  reset_before_headers: 'reset',
+  reset_in_body: 'reset',
+  client_abort: 'aborted',
+  truncated: 'cut',
+  protocol_error: 'bad http',
+};
+
+function shortOutcome(record: ExchangeRecord): string {
+  if (record.outcome === 'complete') return 'missing bytes';
+  return SHORT_OUTCOMES[record.outcome] ?? record.outcome;
 }
 
 function statusColour(status: number | undefined): Colour {

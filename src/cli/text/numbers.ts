@@ -3,6 +3,9 @@
 /** "1,204,331". */
 export const count = (n: number): string => n.toLocaleString('en-US', { maximumFractionDigits: 0 });
 
+/** "1 viewer", "2 viewers". */
+export const some = (n: number, what: string): string => `${count(n)} ${what}${n === 1 ? '' : 's'}`;
+
 /** "99.98 %": as many decimals as it takes to tell it from 100 % when it is not (at most five), never rounded up to it. */
 export function percent(part: number, whole: number): string {
   if (whole === 0 || part >= whole) return '100 %';
@@ -48,6 +51,7 @@ export function uptime(seconds: number): string {
   if (first < 0) return '0 s';
   return parts
     .slice(first, first + 2)
+    .filter(([n]) => n > 0)
     .map(([n, unit]) => `${n} ${unit}`)
     .join(' ');
 }

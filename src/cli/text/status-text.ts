@@ -3,8 +3,8 @@
 import { formatSize } from '../../config/units.ts';
 import type { LossTotal } from '../../model/loss.ts';
 import type { AgentStatus, CaptureLedger, StatusLedger } from '../../model/status.ts';
-import { count, duration, percent, uptime } from './numbers.ts';
-import { cut, type Look, paint, safe } from './terminal.ts';
+import { count, duration, percent, some, uptime } from './numbers.ts';
+import { type Look, paint, safe, wrapWords } from './terminal.ts';
 
 const LABEL_WIDTH = 13;
 
@@ -28,7 +28,7 @@ export function statusText(status: AgentStatus, look: Look): string {
     [
       'tail',
       [
-        `${count(status.tail.viewers)} viewers, ${count(status.tail.sent)} lines sent, ${count(status.tail.lost)} lost to slow viewers`,
+        `${some(status.tail.viewers, 'viewer')}, ${some(status.tail.sent, 'line')} sent, ${count(status.tail.lost)} lost to slow viewers`,
       ],
     ],
     ['listening on', status.listeners.map(safe)],
@@ -39,10 +39,13 @@ export function statusText(status: AgentStatus, look: Look): string {
     .join('');
 }
 
+/** Nothing is cut: what is too long goes on in the next line. */
 function row(label: string, line: string, look: Look): string {
-  // Painted text is short by construction; only plain text is cut.
-  const shown = line.includes('\u001b') ? line : cut(line, look.width - LABEL_WIDTH);
-  return `${paint(label.padEnd(LABEL_WIDTH), 'bold', look)}${shown}\n`;
+  const [first, ...rest] = wrapWords(line, look.width - LABEL_WIDTH);
+  const indent = ' '.repeat(LABEL_WIDTH + 4);
+  return [`${paint(label.padEnd(LABEL_WIDTH), 'bold', look)}${first}`, ...rest.map((more) => indent + more), ''].join(
+    '\n',
+  );
 }
 
 /** "captured N of M, lost K, because ...". */
@@ -51,7 +54,7 @@ function ledgerLines(ledger: StatusLedger, look: Look): string[] {
   const offered = ledger.exchanges + lost;
   const head = `captured ${count(ledger.exchanges)} of ${count(offered)} calls (${percent(ledger.exchanges, offered)}), lost ${count(lost)}`;
   if (ledger.losses.length === 0) return [paint(`${head}; nothing is missing`, 'green', look)];
-  return [`${head}; missing, because:`, ...table(ledger.losses.map(lossRow))];
+  return [`${head}, because:`, ...table(ledger.losses.map(lossRow))];
 }
 
 const lossRow = (loss: LossTotal): string[] => [
@@ -127,7 +130,9 @@ const mapLines = ({ maps }: AgentStatus): string[] =>
       safe(name),
       safe(type),
       entries === null
-        ? `at most ${count(max)} entries`
+        ? max === 0
+          ? 'one for each socket'
+          : `at most ${count(max)} entries`
         : `${count(entries)} of ${count(max)} entries (${fill(entries, max)})`,
     ]),
   );

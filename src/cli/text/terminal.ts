@@ -34,9 +34,27 @@ export const safe = (text: string): string =>
 /** `text` in at most `width` characters, cut with "…". */
 export function cut(text: string, width: number): string {
   if (text.length <= width) return text;
-  return width < 1 ? '' : `${text.slice(0, width - 1)}…`;
+  if (width < 1) return '';
+  // Half of a surrogate pair is no character.
+  const end = /[\ud800-\udbff]/.test(text.charAt(width - 2)) ? width - 2 : width - 1;
+  return `${text.slice(0, end)}…`;
 }
 
 /** Exactly `width` characters (or all of it, when the width is infinite or the text longer and not to be cut). */
 export const column = (text: string, width: number, look: Look): string =>
   (look.width === Number.POSITIVE_INFINITY ? text : cut(text, width)).padEnd(width);
+
+/** `text` in lines of at most `width` characters where its words allow it; columns inside a line stay as they are. */
+export function wrapWords(text: string, width: number): string[] {
+  const lines: string[] = [];
+  let rest = text;
+  // Painted text is short by construction; its escapes have no width.
+  while (rest.length > width && !rest.includes('\u001b')) {
+    const space = rest.lastIndexOf(' ', width);
+    if (space <= 0 || rest.slice(0, space).trim() === '') break;
+    lines.push(rest.slice(0, space).trimEnd());
+    rest = rest.slice(space + 1).trimStart();
+  }
+  lines.push(rest);
+  return lines;
+}
