@@ -104,7 +104,7 @@ describe('a call in one line', () => {
   test('what went wrong is a word, never a colour alone', () => {
     for (const outcome of OUTCOMES.filter((o) => o !== 'complete')) {
       expect(
-        callLine(sampleRecord({ outcome, request: { ...sampleRecord().request!, target: '/' } }), plain(90)),
+        callLine(sampleRecord({ outcome, request: { ...sampleRecord().request!, target: '/' } }), plain(130)),
       ).toContain(outcome);
     }
     expect(callLine(sampleRecord({ losses: [{ reason: 'gap', bytes: 1_448 }] }), plain(200))).toContain(
