@@ -3,7 +3,7 @@
  * path. Rotation renames (nothing is copied) and, when closed files are to be compressed, hands over the closed file and
  * an empty archive: the bytes that came from the network go through the pipeline, not through here.
  */
-import { closeSync, constants, existsSync, openSync, readdirSync, renameSync, unlinkSync } from 'node:fs';
+import { closeSync, constants, openSync, readdirSync, renameSync, unlinkSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { Refusal } from './refusal.ts';
 
@@ -105,13 +105,33 @@ export class LogFiles {
     remove(ok ? pending.source : pending.target);
   }
 
+  /** Behind every closed file of the same second: a name that pruning has freed would make the new one the oldest. */
   #closedName(now: Date): string | null {
     const stamp = now.toISOString().slice(0, 19).replace(/[-:]/g, '');
-    for (let n = 0; n < SAME_SECOND_MAX; n++) {
-      const name = `${this.#options.path}.${stamp}Z${n === 0 ? '' : `-${n}`}`;
-      if (!existsSync(name) && !existsSync(name + EXTENSION.gzip) && !existsSync(name + EXTENSION.zstd)) return name;
+    const last = this.#closed().reduce((n, file) => (file.stamp === stamp ? Math.max(n, file.number) : n), -1);
+    if (last + 1 >= SAME_SECOND_MAX) return null;
+    return `${this.#options.path}.${stamp}Z${last < 0 ? '' : `-${last + 1}`}`;
+  }
+
+  /** Closed files and archives, oldest first. */
+  #closed(): ClosedFile[] {
+    const { path } = this.#options;
+    const folder = dirname(path);
+    const own = new RegExp(
+      `^${basename(path).replace(/[.*+?^${}()|[\]\\]/g, '\\$&')}\\.(\\d{8}T\\d{6})Z(?:-(\\d{1,6}))?(?:\\.gz|\\.zst)?$`,
+    );
+    let names: string[];
+    try {
+      names = readdirSync(folder);
+    } catch {
+      return [];
     }
-    return null;
+    return names
+      .flatMap((name) => {
+        const found = own.exec(name);
+        return found === null ? [] : [{ path: join(folder, name), stamp: found[1]!, number: Number(found[2] ?? '0') }];
+      })
+      .sort((a, b) => (a.stamp === b.stamp ? a.number - b.number : a.stamp < b.stamp ? -1 : 1));
   }
 
   /** null when the one before is not finished or the archive cannot be made: then the closed file stays as it is. */
@@ -134,27 +154,18 @@ export class LogFiles {
   }
 
   #prune(): void {
-    const { path, keep } = this.#options;
+    const { keep } = this.#options;
     if (keep === 0) return;
-    const folder = dirname(path);
-    const own = new RegExp(
-      `^${basename(path).replace(/[.*+?^${}()|[\]\\]/g, '\\$&')}\\.(\\d{8}T\\d{6})Z(?:-(\\d+))?(\\.gz|\\.zst)?$`,
-    );
-    // A file and its unfinished archive are one.
-    const closed = new Map<string, { order: string; names: string[] }>();
-    for (const name of readdirSync(folder)) {
-      const found = own.exec(name);
-      if (found === null) continue;
-      const order = `${found[1]}-${(found[2] ?? '0').padStart(4, '0')}`;
-      const entry = closed.get(order) ?? { order, names: [] };
-      entry.names.push(name);
-      closed.set(order, entry);
-    }
-    const oldestFirst = [...closed.values()].sort((a, b) => (a.order < b.order ? -1 : 1));
-    for (const { names } of oldestFirst.slice(0, Math.max(0, oldestFirst.length - keep))) {
-      for (const name of names) remove(join(folder, name));
-    }
+    // A closed file and its unfinished archive count once.
+    const rotations = Map.groupBy(this.#closed(), (file) => `${file.stamp}-${file.number}`);
+    for (const files of [...rotations.values()].slice(0, -keep)) for (const file of files) remove(file.path);
   }
+}
+
+interface ClosedFile {
+  readonly path: string;
+  readonly stamp: string;
+  readonly number: number;
 }
 
 const remove = (path: string): void => {

@@ -4,6 +4,7 @@
  */
 import { fstatSync, readFileSync, writeSync } from 'node:fs';
 import { createServer } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { RunPipeline } from '../../../src/attacher/child.ts';
 import { CONTROL_FD } from '../../../src/attacher/client.ts';
 import type { SocketTuple } from '../../../src/attacher/protocol.ts';
@@ -21,7 +22,6 @@ export interface Command {
     | 'programs'
     | 'usage'
     | 'raw'
-    | 'flood'
     | 'exit'
     | 'hang'
     | 'open';
@@ -31,6 +31,19 @@ export interface Command {
   readonly text?: string;
   readonly count?: number;
 }
+
+/** Past the client, however full the socket is. */
+const writeAll = async (text: string): Promise<void> => {
+  let rest = Buffer.from(text);
+  while (rest.length > 0) {
+    try {
+      rest = rest.subarray(writeSync(CONTROL_FD, rest));
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') throw error;
+      await sleep(5);
+    }
+  }
+};
 
 export const runPipeline: RunPipeline = ({ client, start, key }) =>
   new Promise((resolve) => {
@@ -71,12 +84,7 @@ export const runPipeline: RunPipeline = ({ client, start, key }) =>
         case 'usage':
           return client.usage();
         case 'raw':
-          return writeSync(CONTROL_FD, command.text ?? '');
-        case 'flood': {
-          const began = performance.now();
-          await Promise.all(Array.from({ length: command.count ?? 0 }, () => client.usage()));
-          return performance.now() - began;
-        }
+          return writeAll((command.text ?? '').repeat(command.count ?? 1));
         case 'open':
           try {
             return readFileSync(command.text ?? '', 'latin1').length;
