@@ -282,7 +282,8 @@ export class Pairer implements MessageSink, Unanswered {
   #settle(ts: number): void {
     this.#settleHeld(ts);
     if (this.#closing === null || !this.#closing.serverEnded) return;
-    for (let p = this.#waiting.first; p !== null && p.requestDone && !p.responseBegun; p = this.#waiting.first) {
+    for (let p = this.#waiting.first; p !== null; p = this.#waiting.first) {
+      if (!p.requestDone || p.responseBegun) break;
       this.#waiting.shift();
       this.#emit(p, ts);
     }

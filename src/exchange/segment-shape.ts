@@ -24,6 +24,9 @@ const RANDOM_LENGTH_MIN = 8;
 const CHANGES_MIN = 4;
 /** ... and for each character: base 62 has 0.45, camel case below 0.2. */
 const CHANGES_SHARE_MIN = 0.3;
+/** In long words less will do, with two digits or more. */
+const LONG_LENGTH_MIN = 20;
+const LONG_CHANGES_SHARE_MIN = 0.2;
 const CONSONANTS_LENGTH_MIN = 12;
 /** Longer than in words ("postgresql" has 4). */
 const CONSONANTS_MIN = 5;
@@ -38,7 +41,7 @@ const EXTENSION = /^[a-z][a-z0-9]{0,4}$/;
 export function segmentShape(segment: string): string {
   const text = normalized(segment);
   if (text === '') return text;
-  if (text.length > SEGMENT_LENGTH_MAX || text.includes('@') || text.includes(ID) || DIGITS.test(text)) return ID;
+  if (text.length > SEGMENT_LENGTH_MAX || text.includes('@') || text === ID || DIGITS.test(text)) return ID;
   const dot = text.lastIndexOf('.');
   if (dot > 0 && EXTENSION.test(text.slice(dot + 1))) return fileShape(text.slice(0, dot), text.slice(dot + 1));
   return isId(text) ? ID : text;
@@ -74,7 +77,8 @@ function isRandomWord(word: string): boolean {
   }
   if (digits === length) return length >= DIGITS_IN_NAME_MIN;
   if (HEX.test(word)) return digits > 0 ? length >= HEX_LENGTH_MIN : length >= HEX_LETTERS_LENGTH_MIN;
-  if (changes >= CHANGES_MIN && changes >= length * CHANGES_SHARE_MIN) return true;
+  const share = length >= LONG_LENGTH_MIN && digits >= 2 ? LONG_CHANGES_SHARE_MIN : CHANGES_SHARE_MIN;
+  if (changes >= CHANGES_MIN && changes >= length * share) return true;
   return length >= CONSONANTS_LENGTH_MIN && consonants >= CONSONANTS_MIN && (digits > 0 || changes > 0);
 }
 

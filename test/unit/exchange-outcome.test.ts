@@ -60,7 +60,7 @@ const rows: [name: string, outcome: Outcome, play: (s: Script) => unknown][] = [
   [
     'server resets in the response head',
     'reset_in_body',
-    (s) => (s.ask(), s.end(s.response(), 'rst'), s.closed('server', 'rst'), s.closed('client', 'rst')),
+    (s) => [s.ask(), s.end(s.response(), 'rst'), s.closed('server', 'rst'), s.closed('client', 'rst')],
   ],
   [
     'server resets while the request is sent',
