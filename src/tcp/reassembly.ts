@@ -199,12 +199,17 @@ export class Reassembler {
       // The bytes that this one acknowledges are the ones that miss.
       const peer = this.peer;
       if (peer.#joining) peer.#settleFirst();
-      // One byte too much may be the number of a FIN that was not seen.
-      while (peer.position + 1 < first.ack && peer.#forceTo(first.ack, why, first.ts));
+      while (peer.#misses(first.ack) && peer.#forceTo(first.ack, why, first.ts));
       peer.#refresh();
       this.#shift();
     }
     return true;
+  }
+
+  /** Whether there are bytes before `ack` to deliver or to give up. One may be the number of a FIN that was not seen. */
+  #misses(ack: number): boolean {
+    const waits = this.#pending?.first()?.position === this.position;
+    return this.position < ack && (waits || this.position + 1 < ack);
   }
 
   #forceTo(position: number, why: LossReason, now: number): boolean {
