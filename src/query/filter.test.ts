@@ -179,6 +179,19 @@ describe('bounds', () => {
     const request = { ...evil.request!, headers: [['x-evil', `${'a'.repeat(60_000)}b`]] as const };
     // A backtracking engine needs 2^60000 steps: this test would not end.
     expect(filter.matches(new RecordSubject({ ...evil, request }))).toBe(false);
+    expect(filter.errors).toBe(0);
+  });
+
+  test('a pattern and a text that are both long are an error: even linear time would be seconds', () => {
+    const filter = filterOf(`request.path.matches("(a|aa|aaa)*${'(a|b)?'.repeat(200)}$")`);
+    const record = sampleRecord();
+    expect(filter.matches(new RecordSubject({ ...record, request: { ...record.request!, target: 'aab' } }))).toBe(true);
+    expect(
+      filter.matches(new RecordSubject({ ...record, request: { ...record.request!, target: 'a'.repeat(60_000) } })),
+    ).toBe(false);
+    expect(filter.errors).toBe(1);
+    // The next call has its own bound.
+    expect(filter.matches(new RecordSubject({ ...record, request: { ...record.request!, target: 'aab' } }))).toBe(true);
   });
 
   test('so is one that the filter computes', () => {

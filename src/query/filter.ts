@@ -4,7 +4,7 @@
  */
 import { Environment } from '@marcbachmann/cel-js/evaluator';
 import { ATTRIBUTES, AttributeContext, declareAttributes } from './attributes.ts';
-import { compileLinear } from './linear-regexp.ts';
+import { LinearMatcher } from './linear-regexp.ts';
 import { type CelNode, prepare } from './prepare.ts';
 import type { FilterSubject } from './subject.ts';
 import { suggestAttribute } from './suggest.ts';
@@ -13,8 +13,6 @@ export const FILTER_LENGTH_MAX = 4_096;
 const AST_NODES_MAX = 2_000;
 const DEPTH_MAX = 100;
 const LIST_MAX = 1_000;
-/** Compiled patterns kept for patterns that a filter computes; literal ones are few. */
-const PATTERNS_MAX = 64;
 
 /** A filter that does not compile: where and why. */
 export interface FilterError {
@@ -44,9 +42,13 @@ export class Filter {
     this.#evaluate = evaluate;
   }
 
-  /** Never throws. Time is bounded by the filter's cost bound and the size of the call's header blocks. */
+  /**
+   * Never throws. Time is bounded by the filter's cost bound and the size of the call's header blocks; a pattern that
+   * would take too long on a huge value is an error, so no match.
+   */
   matches(subject: FilterSubject): boolean {
     this.#context.look(subject);
+    matcher.begin();
     try {
       return this.#evaluate(this.#context) === true;
     } catch {
@@ -58,6 +60,8 @@ export class Filter {
   }
 }
 
+/** Evaluation is synchronous: one matcher, and one bound, at a time. */
+const matcher = new LinearMatcher();
 let shared: Environment | null = null;
 
 function environment(): Environment {
@@ -66,20 +70,9 @@ function environment(): Environment {
     limits: { maxAstNodes: AST_NODES_MAX, maxDepth: DEPTH_MAX, maxListElements: LIST_MAX, maxMapEntries: LIST_MAX },
   });
   declareAttributes(env);
-  const patterns = new Map<string, RegExp>();
   env.registerFunction('string.matchesLinear(string): bool', {
     async: false,
-    handler: (text: string, pattern: string): boolean => {
-      let compiled = patterns.get(pattern);
-      if (compiled === undefined) {
-        const made = compileLinear(pattern);
-        if (made === null) throw new Error('not a pattern');
-        if (patterns.size >= PATTERNS_MAX) patterns.clear();
-        patterns.set(pattern, made);
-        compiled = made;
-      }
-      return compiled.test(text);
-    },
+    handler: (text: string, pattern: string) => matcher.test(text, pattern),
   });
   shared = env;
   return env;

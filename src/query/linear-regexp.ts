@@ -47,3 +47,40 @@ function expandCounts(pattern: string): string | null {
   });
   return tooLong ? null : text;
 }
+
+/** Compiled patterns kept; those of a filter are few, but a filter may also compute one for each call. */
+const PATTERNS_MAX = 64;
+/** Pattern length times text length that one evaluation may cost: some 50 ms for the worst pattern. */
+const WORK_MAX = 1_000_000;
+/** What a call of the engine costs at least. */
+const WORK_OF_A_CALL = 64;
+
+/** Matches within a bound: linear is still long when both the pattern and the text are. */
+export class LinearMatcher {
+  readonly #patterns = new Map<string, RegExp | null>();
+  #work = 0;
+
+  /** An evaluation begins. */
+  begin(): void {
+    this.#work = 0;
+  }
+
+  /** Throws when `pattern` is none, or when this evaluation has cost too much. */
+  test(text: string, pattern: string): boolean {
+    const compiled = this.#compiled(pattern);
+    if (compiled === null) throw new Error('not a pattern');
+    this.#work += WORK_OF_A_CALL + text.length * compiled.source.length;
+    if (this.#work > WORK_MAX) throw new Error('too much text for the pattern');
+    return compiled.test(text);
+  }
+
+  #compiled(pattern: string): RegExp | null {
+    let compiled = this.#patterns.get(pattern);
+    if (compiled === undefined) {
+      compiled = compileLinear(pattern);
+      if (this.#patterns.size >= PATTERNS_MAX) this.#patterns.clear();
+      this.#patterns.set(pattern, compiled);
+    }
+    return compiled;
+  }
+}
