@@ -53,6 +53,11 @@ const PREDICTED_MAX = 64;
 /** How many predicted lines a block may leave out in a row and still be recognised. */
 const LOOKAHEAD = 4;
 
+/** One section in four. */
+const CURIOUS_MASK = 3;
+/** Unknown start lines in a row after which the next ones are looked up now and then only. */
+const START_MISSES_MAX = 8;
+
 const SP = 32;
 const HTAB = 9;
 const CR = 13;
@@ -85,6 +90,9 @@ export class Head implements Lengths {
   readonly predicted: number[] = [];
   predictedStart = -1;
   cursor = 0;
+  /** Sections begun; misses in a row of the start line. */
+  #sections = 0;
+  startMisses = 0;
 
   begin(trailers: boolean): void {
     this.at = 0;
@@ -100,6 +108,12 @@ export class Head implements Lengths {
     this.scan.begin(0);
     this.lastEntry = null;
     this.cursor = 0;
+    this.#sections++;
+  }
+
+  /** What was not in the table last time is looked up now and then only: it is likely to be unique. */
+  get curious(): boolean {
+    return (this.#sections & CURIOUS_MASK) === 0;
   }
 }
 
@@ -181,10 +195,11 @@ export class HeadReader {
         return 'done';
       }
     }
-    const next = find(scan, view, base, end);
+    const next = scan.find(view, base, end);
     if (next < 0) return 'need_more';
     const length = next - at;
-    const cacheable = scan.flags === 0 && length <= LINE_BYTES_MAX && length >= 4;
+    const likely = head.startMisses < START_MISSES_MAX || head.curious;
+    const cacheable = likely && scan.flags === 0 && length <= LINE_BYTES_MAX && length >= 4;
     let hash = 0;
     if (cacheable) {
       hash = hashBytes(view, at, length, KIND_START);
@@ -192,10 +207,12 @@ export class HeadReader {
       // A request line never reads as a status line nor the other way round, but the kind is checked all the same.
       if (entry !== null && entry.start!.status > 0 === (message.kind === 'response')) {
         head.predictedStart = entry.slot;
+        head.startMisses = 0;
         this.#started(head, message, entry.start!, length);
         return 'done';
       }
     }
+    head.startMisses++;
     const start = this.#start;
     if (!readStartLine(message.kind, memory, at, base + scan.contentEnd, scan.flags, start)) {
       head.anomalies |= start.anomalies;
@@ -233,28 +250,30 @@ export class HeadReader {
   ): HeadOutcome {
     const view = memory.view;
     const scan = head.scan;
-    if (scan.searched < at - base) scan.begin(at - base);
-    const next = find(scan, view, base, end);
+    let name = head.trailers ? null : this.#predictName(head, view, at, end);
+    // Else the search goes on where it stopped.
+    if (scan.searched <= at - base) scan.begin(at - base + (name === null ? 0 : name.nameEnd));
+    const next = scan.find(view, base, end);
     if (next < 0) return 'need_more';
     const contentEnd = base + scan.contentEnd;
     const flags = scan.flags;
-    const first = view.getUint8(at);
-    if (first === SP || first === HTAB) {
-      if (!own) {
-        scan.begin(at - base);
-        return 'fold';
+    if (name === null) {
+      const first = view.getUint8(at);
+      if (first === SP || first === HTAB) {
+        if (!own) {
+          scan.begin(at - base);
+          return 'fold';
+        }
+        head.at = next - base;
+        if (badFlags(head, flags)) return 'bad';
+        return this.#unfold(head, block, memory, base, at, contentEnd) ? 'done' : 'bad';
       }
-      head.at = next - base;
-      if (badFlags(head, flags)) return 'bad';
-      return this.#unfold(head, block, memory, base, at, contentEnd) ? 'done' : 'bad';
     }
     head.at = next - base;
     if (badFlags(head, flags)) return 'bad';
     if (block.count >= LINES_MAX) return 'too_many';
     const length = next - at;
     const table = this.#table;
-
-    let name = head.trailers ? null : this.#predictName(head, view, at, contentEnd);
     const foreseen = name !== null;
     // A line may outlive the entry of its name in the table.
     if (name !== null && table.entries[name.slot] !== name) name = table.name(memory, at, name.nameEnd - 1);
@@ -265,7 +284,9 @@ export class HeadReader {
     const valueLength = trimBlank(view, valueAt, contentEnd) - valueAt;
 
     let entry = named;
-    if ((flags & ~SAW_CONTROL) === 0 && length <= LINE_BYTES_MAX && length >= 4) {
+    // A name alone was predicted: its value was not known last time.
+    const likely = !foreseen || table.entries[head.predicted[head.cursor]!]!.kind === KIND_LINE || head.curious;
+    if (likely && (flags & ~SAW_CONTROL) === 0 && length <= LINE_BYTES_MAX && length >= 4) {
       const hash = hashBytes(view, colon, next - colon, named.hash);
       const known = table.find(view, at, length, hash, KIND_LINE);
       if (known !== null) entry = known;
@@ -369,13 +390,38 @@ export class HeadReader {
   }
 }
 
-/** `scan` counts from the section's start, because the section may move to memory of its own between two looks. */
-function find(scan: LineScan, view: DataView, base: number, end: number): number {
-  scan.searched += base;
-  const next = scan.find(view, end);
-  scan.searched -= base;
-  scan.contentEnd -= base;
-  return next;
+/**
+ * Moves the values of `block` that lie in `memory` behind `base` into memory of its own, which must be reserved
+ * (see `varyingBytes`).
+ */
+export function keepValues(block: FieldBlock, memory: Memory, base: number): void {
+  const to = block.memory;
+  let at = 0;
+  for (let i = 0; i < block.count; i++) {
+    if (block.lines[i]!.value !== null) continue;
+    const from = base + block.valueOffset[i]!;
+    const length = block.valueLength[i]!;
+    block.valueOffset[i] = at;
+    if (length > SHORT_COPY) memory.buf.copy(to.buf, at, from, from + length);
+    else copyShort(memory.view, from, to.view, at, length);
+    at += length;
+  }
+}
+
+/** Bytes of all values that `keepValues` moves. */
+export function varyingBytes(block: FieldBlock): number {
+  let total = 0;
+  for (let i = 0; i < block.count; i++) if (block.lines[i]!.value === null) total += block.valueLength[i]!;
+  return total;
+}
+
+/** Below it a loop over words is faster than a call. */
+const SHORT_COPY = 80;
+
+function copyShort(from: DataView, at: number, to: DataView, where: number, length: number): void {
+  const words = length & ~3;
+  for (let i = 0; i < words; i += 4) to.setInt32(where + i, from.getInt32(at + i, true), true);
+  for (let i = words; i < length; i++) to.setUint8(where + i, from.getUint8(at + i));
 }
 
 /** Notes what a line held; true when that cannot be trusted (RFC 9112 2.2, RFC 9110 5.5). */

@@ -19,23 +19,23 @@ for (const c of "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKL
 export class LineScan {
   /** SAW_* of the line so far. */
   flags = 0;
-  /** Where the next look begins. */
+  /** Where the next look begins. Offsets count from a base, because the line may move to other memory between two looks. */
   searched = 0;
   /** Found: end of the line without its terminator. */
   contentEnd = 0;
 
-  /** A new line begins at `at`, or the search goes on behind bytes that are known to be text. */
+  /** A new line begins at `at`, or behind bytes that are known to be text. */
   begin(at: number): void {
     this.flags = 0;
     this.searched = at;
   }
 
   /**
-   * Offset just after the line's LF, or -1 when it is not within [searched, end). A CR that ends the data stays
+   * Position in `view` just after the line's LF, or -1 when it is not before `end`. A CR that ends the data stays
    * unsearched. A word is looked at whole: text has no byte below 0x20.
    */
-  find(view: DataView, end: number): number {
-    let o = this.searched;
+  find(view: DataView, base: number, end: number): number {
+    let o = base + this.searched;
     let flags = this.flags;
     for (;;) {
       while (o + 4 <= end) {
@@ -50,18 +50,18 @@ export class LineScan {
         if (c === CR) {
           if (o + 1 >= end) {
             this.flags = flags;
-            this.searched = o;
+            this.searched = o - base;
             return -1;
           }
           if (view.getUint8(o + 1) === LF) {
             this.flags = flags;
-            this.contentEnd = o;
+            this.contentEnd = o - base;
             return o + 2;
           }
           flags |= SAW_BARE_CR;
         } else if (c === LF) {
           this.flags = flags | SAW_BARE_LF;
-          this.contentEnd = o;
+          this.contentEnd = o - base;
           return o + 1;
         } else if (c === 0) flags |= SAW_NUL;
         else if (c === 9) flags |= SAW_TAB;
@@ -69,7 +69,7 @@ export class LineScan {
       }
       if (o >= end) {
         this.flags = flags;
-        this.searched = o;
+        this.searched = o - base;
         return -1;
       }
     }

@@ -10,7 +10,7 @@ import { ANOMALY_BIT, type Message, type MessageEnd, type MessageKind } from '..
 import type { MessageSink, StreamEnd, StreamSink } from '../../model/stages.ts';
 import { Chunks } from './chunked.ts';
 import { type Framing, requestFraming, responseFraming } from './framing.ts';
-import { Head, type HeadOutcome } from './head.ts';
+import { Head, type HeadOutcome, keepValues, varyingBytes } from './head.ts';
 import { Peek } from './peek.ts';
 import { LineScan } from './scan.ts';
 import type { H1Shared } from './shared.ts';
@@ -294,14 +294,16 @@ export class H1Stream implements StreamSink {
     const block = this.#block!;
     const limit = Math.min(end, at + limits.headBytes);
     const outcome = reader.read(head, message, block, memory, at, limit, false);
-    // A complete section leaves its bytes behind only where values lie in them; else all of what is known is needed.
-    const kept = outcome === 'need_more' ? limit - at : outcome === 'done' && !head.varying ? 0 : head.at;
+    // Of a complete section only the values are kept that are not shared; else all that is there is needed.
+    const done = outcome === 'done';
+    const kept = done ? (head.varying ? varyingBytes(block) : 0) : outcome === 'need_more' ? limit - at : head.at;
     if (kept > 0) {
       if (!pool.reserve(block, 0, kept)) {
         this.#giveUp(message, 'reassembly_limit', head.at, at + head.at + origin);
         return at + head.at;
       }
-      memory.buf.copy(block.memory.buf, 0, at, at + kept);
+      if (done) keepValues(block, memory, at);
+      else memory.buf.copy(block.memory.buf, 0, at, at + kept);
     }
     this.#gathered = kept;
     const next = at + (outcome === 'need_more' ? kept : head.at);
@@ -589,11 +591,10 @@ export class H1Stream implements StreamSink {
     const turn = this.#turns.has(position) || (this.#skippedAck >= 0 && ack > this.#skippedAck);
     const unknowable = !this.#turns.known && (ack < 0 || this.#seekReason === 'joined_midstream');
     if (!turn && !unknowable && this.#peer !== null) return false;
-    strictScan.begin(at);
-    if (strictScan.find(memory.view, end) < 0) return false;
-    return (
-      readStartLine(this.kind, memory, at, strictScan.contentEnd, strictScan.flags, strict) && strict.anomalies === 0
-    );
+    strictScan.begin(0);
+    if (strictScan.find(memory.view, at, end) < 0) return false;
+    const contentEnd = at + strictScan.contentEnd;
+    return readStartLine(this.kind, memory, at, contentEnd, strictScan.flags, strict) && strict.anomalies === 0;
   }
 
   /** The final response to the request at `startOffset` (-1: not seen) has begun. */
