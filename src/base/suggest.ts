@@ -1,5 +1,5 @@
 /** Edit distance (insertions, deletions, replacements, swaps of neighbours) between two short words. O(a * b). */
-export function editDistance(a: string, b: string): number {
+function editDistance(a: string, b: string): number {
   let beforePrevious: number[] = [];
   let previous = Array.from({ length: b.length + 1 }, (_, j) => j);
   for (let i = 1; i <= a.length; i++) {

@@ -215,8 +215,5 @@ export const configSchema = z
 
 /** Sizes in bytes, durations in nanoseconds, header names in lower case. */
 export type Config = z.infer<typeof configSchema>;
-/** What a file may hold: the same keys, as people write them. */
-export type ConfigInput = z.input<typeof configSchema>;
-
 /** The configuration of an empty file. */
 export const defaultConfig = (): Config => configSchema.parse({});

@@ -4,7 +4,7 @@ import type { LossMark, LossTotal } from './loss.ts';
 
 export type FieldPair = readonly [name: string, value: string];
 
-export interface EndpointRecord {
+interface EndpointRecord {
   readonly address: string;
   readonly port: number;
 }
@@ -23,7 +23,7 @@ export interface RequestRecord extends MessageRecord {
   readonly authority: string;
 }
 
-export interface ResponseRecord extends MessageRecord {
+interface ResponseRecord extends MessageRecord {
   readonly status: number;
   readonly reason: string;
 }

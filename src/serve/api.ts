@@ -6,7 +6,7 @@ import { readOnlyServer, sendError, sendJson } from './http.ts';
 import type { TailHub } from './tail.ts';
 
 /** Live state for `why`; its shape is a matter between the agent and `cli/why`. */
-export type WhySource = () => Promise<object>;
+type WhySource = () => Promise<object>;
 
 export interface ApiOptions {
   readonly status: StatusSource;

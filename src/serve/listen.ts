@@ -1,7 +1,7 @@
 /** Listening on TCP, and on a unix socket that the privileged parent opened (src/attacher/runtime.ts) and handed down. */
 import type { Server } from 'node:http';
 
-export interface ListenFailure {
+interface ListenFailure {
   readonly ok: false;
   readonly reason: 'in_use' | 'denied' | 'bad_address' | 'failed';
   /** One line. */

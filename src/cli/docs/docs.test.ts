@@ -8,6 +8,8 @@ import { describeCommand, flatten } from './model.ts';
 import { attributeReference, commandReference } from './reference.ts';
 
 const commands = flatten(describeCommand(buildProgram()));
+const feed = (program: string, args: readonly string[], input: string) =>
+  spawnSync(program, args, { input, encoding: 'utf8' });
 const has = (program: string): boolean => spawnSync('sh', ['-c', `command -v ${program}`]).status === 0;
 
 describe('published files are what the definitions say (vitest -u writes them)', () => {
@@ -71,10 +73,10 @@ describe('completions cover every command and option', () => {
   });
 
   test.skipIf(!has('zsh'))('zsh can parse its script', () => {
-    expect(spawnSync('zsh', ['-n'], { input: completionScript(buildProgram(), 'zsh') }).status).toBe(0);
+    expect(feed('zsh', ['-n'], completionScript(buildProgram(), 'zsh'))).toMatchObject({ status: 0, stderr: '' });
   });
   test.skipIf(!has('fish'))('fish can parse its script', () => {
-    expect(spawnSync('fish', ['-n'], { input: completionScript(buildProgram(), 'fish') }).status).toBe(0);
+    expect(feed('fish', ['-n'], completionScript(buildProgram(), 'fish'))).toMatchObject({ status: 0, stderr: '' });
   });
 });
 
@@ -88,10 +90,7 @@ describe('the manual page', () => {
   });
 
   test.skipIf(!has('groff'))('is clean for groff', () => {
-    const run = spawnSync('groff', ['-man', '-ww', '-Tutf8', '-z'], {
-      input: manPage(buildProgram()),
-      encoding: 'utf8',
-    });
+    const run = feed('groff', ['-man', '-ww', '-Tutf8', '-z'], manPage(buildProgram()));
     expect(run.stderr).toBe('');
     expect(run.status).toBe(0);
   });

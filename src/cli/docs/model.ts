@@ -2,7 +2,7 @@
 import type { Command, Option } from 'commander';
 
 /** What the shell offers for a value. */
-export type ValueKind = 'file' | 'folder' | 'choices' | 'text';
+type ValueKind = 'file' | 'folder' | 'choices' | 'text';
 
 export interface OptionDoc {
   /** "-h" or "". */
