@@ -169,9 +169,11 @@ export class RouteTable {
     let from = 1;
     for (let depth = 0; ; depth++) {
       const slash = path.indexOf('/', from);
-      const last = slash < 0 || depth === this.#limits.depth;
-      const text = depth === this.#limits.depth ? REST : segmentShape(path.slice(from, slash < 0 ? undefined : slash));
-      const next = this.#step(tree, node, text);
+      const deep = depth === this.#limits.depth;
+      const text = deep ? REST : path.slice(from, slash < 0 ? undefined : slash);
+      // What is a child is its own shape, so most segments need not be looked at.
+      const next: Node | null = node.children?.get(text) ?? this.#step(tree, node, deep ? REST : segmentShape(text));
+      const last = deep || slash < 0;
       if (next === null || last) return next;
       node = next;
       from = slash + 1;

@@ -3,7 +3,8 @@
  * alone; route.ts judges by how many different ones there are.
  *
  * Ids: numbers; UUIDs; hex with digits from 8 characters on; words that mix digits and letters, or cases, as random
- * tokens do; addresses with "@"; everything longer than 64 characters.
+ * tokens do; addresses with "@"; everything longer than 64 characters; what looks like a credential, because a template
+ * is a label that people publish.
  * Not ids: version prefixes (v1, 1.0), dates, words in any case, model names (gpt-4o-mini-2024-07-18,
  * gemini-1.5-pro:generateContent).
  * A file name keeps what is not random about it, so that a deployment does not make new endpoints: app.3f9ac81b.js is
@@ -31,24 +32,35 @@ const CONSONANTS_LENGTH_MIN = 12;
 /** Longer than in words ("postgresql" has 4). */
 const CONSONANTS_MIN = 5;
 
-const DIGITS = /^[0-9]+$/;
+/** Upper case and digits alone (base 32, access key ids). */
+const UPPER_LENGTH_MIN = 16;
+const CREDENTIAL_LENGTH_MIN = 16;
+
+const CREDENTIAL = /^(?:[spr]k[-_]|gh[oprsu]_|github_pat_|glpat-|xox[a-z]-|A[KS]IA|AIza|eyJ|Bearer)/;
 const UUID = /[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/i;
 const HEX = /^[0-9a-f]+$/i;
 const WORDS = /[-_.~:,=+!$()*']/;
 const EXTENSION = /^[a-z][a-z0-9]{0,4}$/;
 
+function isNumber(text: string): boolean {
+  for (let i = 0; i < text.length; i++) if (kindOf(text.charCodeAt(i)) !== DIGIT) return false;
+  return text !== '';
+}
+
 /** The segment, or with ID in place of it or of its random parts. Percent-encoding is undone where it changes nothing. */
 export function segmentShape(segment: string): string {
+  if (isNumber(segment)) return ID;
   const text = normalized(segment);
   if (text === '') return text;
-  if (text.length > SEGMENT_LENGTH_MAX || text.includes('@') || text === ID || DIGITS.test(text)) return ID;
+  if (text.length > SEGMENT_LENGTH_MAX || text.includes('@') || text === ID || isNumber(text)) return ID;
+  if (text.length >= CREDENTIAL_LENGTH_MIN && CREDENTIAL.test(text)) return ID;
   const dot = text.lastIndexOf('.');
   if (dot > 0 && EXTENSION.test(text.slice(dot + 1))) return fileShape(text.slice(0, dot), text.slice(dot + 1));
   return isId(text) ? ID : text;
 }
 
 function fileShape(stem: string, extension: string): string {
-  if (DIGITS.test(stem)) return `${ID}.${extension}`;
+  if (isNumber(stem)) return `${ID}.${extension}`;
   if (!isId(stem)) return `${stem}.${extension}`;
   const parts = stem.split('.').map((part) => (isId(part) ? ID : part));
   return `${parts.join('.')}.${extension}`;
@@ -62,6 +74,7 @@ function isRandomWord(word: string): boolean {
   const { length } = word;
   if (length < RANDOM_LENGTH_MIN) return false;
   let digits = 0;
+  let lowers = 0;
   let changes = 0;
   let consonants = 0;
   let run = 0;
@@ -69,6 +82,7 @@ function isRandomWord(word: string): boolean {
   for (let i = 0; i < length; i++) {
     const kind = kindOf(word.charCodeAt(i));
     if (kind === DIGIT) digits++;
+    else if (kind === LOWER) lowers++;
     const digitEdge = i > 0 && (kind === DIGIT) !== (before === DIGIT);
     if (digitEdge || (before === LOWER && kind === UPPER)) changes++;
     run = isConsonant(word.charCodeAt(i)) ? run + 1 : 0;
@@ -77,6 +91,7 @@ function isRandomWord(word: string): boolean {
   }
   if (digits === length) return length >= DIGITS_IN_NAME_MIN;
   if (HEX.test(word)) return digits > 0 ? length >= HEX_LENGTH_MIN : length >= HEX_LETTERS_LENGTH_MIN;
+  if (lowers === 0 && digits > 0 && length >= UPPER_LENGTH_MIN) return true;
   const share = length >= LONG_LENGTH_MIN && digits >= 2 ? LONG_CHANGES_SHARE_MIN : CHANGES_SHARE_MIN;
   if (changes >= CHANGES_MIN && changes >= length * share) return true;
   return length >= CONSONANTS_LENGTH_MIN && consonants >= CONSONANTS_MIN && (digits > 0 || changes > 0);

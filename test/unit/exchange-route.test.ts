@@ -22,6 +22,9 @@ describe('segmentShape', () => {
     'ann@example.com',
     'ann%40example.com@x',
     'eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N',
+    'AKIAIOSFODNN7EXAMPLE',
+    'MFRGGZDFMZTWQ2LK',
+    'sk-ant-made-up-for-tests',
     'a'.repeat(65),
     '{id}',
   ])('an id: %s', (segment) => {
