@@ -73,25 +73,31 @@ export class Owners {
     const local = keyOfAddress(tuple.localAddress);
     const remote = keyOfAddress(tuple.remoteAddress);
     if (local === null || remote === null) return null;
-    const inCgroup = (pid: number): boolean => tuple.cgroupId === 0 || this.#cgroupId(pid) === tuple.cgroupId;
-
     const key = rowKey(local, tuple.localPort, remote, tuple.remotePort);
-    const exact = look.namespaces.flatMap((namespace) => look.holders.get(namespace.rows.get(key)?.inode ?? -1) ?? []);
-    const narrowed = exact.some(inCgroup) ? exact.filter(inCgroup) : exact;
-    if (narrowed.length === 1) return this.#describe(narrowed[0]!, 'socket');
-
-    const groups = look.namespaces.flatMap((namespace) => {
-      const listener = findListener(namespace.listeners, local, tuple.localPort);
-      const pids = listener === null ? [] : (look.holders.get(listener.inode) ?? []);
-      return pids.length === 0 ? [] : [pids];
-    });
-    const candidates = groups.filter((pids) =>
-      narrowed.length > 0 ? pids.some((pid) => narrowed.includes(pid)) : pids.some(inCgroup),
+    const holders = this.#one(tuple, look, (namespace) => namespace.rows.get(key)?.inode ?? -1);
+    if (holders === 'ambiguous') return null;
+    if (holders !== null) return this.#describe(this.#oldest(holders), holders.length === 1 ? 'socket' : 'listener');
+    const group = this.#one(
+      tuple,
+      look,
+      (namespace) => findListener(namespace.listeners, local, tuple.localPort)?.inode ?? -1,
     );
-    // Two namespaces with the same addresses and nothing to tell them apart: no guess.
-    const group =
-      candidates.length === 1 ? candidates[0]! : candidates.length === 0 && narrowed.length > 0 ? narrowed : null;
-    return group === null ? null : this.#describe(this.#oldest(group), 'listener');
+    return group === null || group === 'ambiguous' ? null : this.#describe(this.#oldest(group), 'listener');
+  }
+
+  /** Who holds the socket that `inodeIn` names. Several namespaces may have the same addresses: then the cgroup decides, or nobody. */
+  #one(
+    tuple: SocketTuple,
+    look: Look,
+    inodeIn: (namespace: Namespace) => number,
+  ): readonly number[] | 'ambiguous' | null {
+    const found = look.namespaces.flatMap((namespace) => {
+      const pids = look.holders.get(inodeIn(namespace));
+      return pids === undefined ? [] : [pids];
+    });
+    const inCgroup = tuple.cgroupId === 0 ? [] : found.filter((pids) => pids.some((pid) => this.#cgroupId(pid) === tuple.cgroupId));
+    const candidates = inCgroup.length > 0 ? inCgroup : found;
+    return candidates.length > 1 ? 'ambiguous' : (candidates[0] ?? null);
   }
 
   #oldest(pids: readonly number[]): number {

@@ -37,22 +37,21 @@ const unescapeMount = (text: string): string =>
 
 /** Finds the mount in the text of /proc/self/mountinfo; null when cgroup v2 is not mounted. */
 export const findCgroupMount = (mountinfo: string): CgroupMount | null => {
-  const found: string[] = [];
+  const found: { readonly mount: string; readonly whole: boolean }[] = [];
   let hybrid = false;
   for (const line of mountinfo.split('\n')) {
     const [before, after] = line.split(' - ');
     const type = after?.split(' ')[0];
     if (type === 'cgroup') hybrid = true;
     if (type !== 'cgroup2') continue;
-    const fields = before!.split(' ');
-    // A bind mount of a part of the hierarchy (another root than "/") is not the hierarchy.
-    if (fields[3] === '/' && fields[4] !== undefined) found.push(unescapeMount(fields[4]));
+    const [, , , root, mount] = before!.split(' ');
+    if (mount !== undefined) found.push({ mount: unescapeMount(mount), whole: root === '/' });
   }
-  found.sort(
-    (a, b) => Number(b.startsWith('/sys/fs/cgroup')) - Number(a.startsWith('/sys/fs/cgroup')) || a.length - b.length,
-  );
-  const mount = found[0];
-  return mount === undefined ? null : { mount, hybrid };
+  // The whole hierarchy before a part of it (a bind mount, a container), the usual place before others.
+  const rank = ({ mount, whole }: (typeof found)[number]): number =>
+    (whole ? 0 : 1e6) + (mount.startsWith('/sys/fs/cgroup') ? 0 : 1e5) + mount.length;
+  const best = found.sort((a, b) => rank(a) - rank(b))[0];
+  return best === undefined ? null : { mount: best.mount, hybrid };
 };
 
 const isInside = (folder: string, other: string): boolean =>
