@@ -5,6 +5,8 @@ import { OUTCOMES } from '../../src/model/exchange.ts';
 import { ANOMALIES, type Message, type MessageEnd } from '../../src/model/message.ts';
 import { Script } from '../unit/exchange-script.ts';
 
+const RUNS = Number(process.env['HEADWATER_FUZZ'] ?? 200_000) / 100;
+
 const ENDS: readonly MessageEnd[] = ['framed', 'fin', 'short', 'rst', 'switched', 'error', 'lost', 'open'];
 const offset = fc.integer({ min: -1, max: 2_000 });
 const time = fc.oneof(
@@ -108,6 +110,6 @@ test('any order of events', () => {
         for (const mark of x.losses) expect(mark.bytes).toBeGreaterThanOrEqual(0);
       }
     }),
-    { numRuns: 3_000 },
+    { numRuns: RUNS },
   );
 });

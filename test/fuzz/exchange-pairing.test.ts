@@ -1,11 +1,13 @@
 /**
  * Captures with holes: whatever is missing, a response is never shown with another call's request. Ids are planted in
- * every message, a simulated client and server produce true acknowledgements, any subset of messages is dropped.
+ * every message, a simulated client and server produce true acknowledgements, any subset of messages is dropped. HEADWATER_FUZZ sets the number of runs, in hundreds.
  */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { Message } from '../../src/model/message.ts';
 import { Script } from '../unit/exchange-script.ts';
+
+const RUNS = Number(process.env['HEADWATER_FUZZ'] ?? 200_000) / 100;
 
 interface Sent {
   readonly kind: 'request' | 'response';
@@ -149,7 +151,7 @@ describe.each(styles)('a client that %s', (style) => {
         expect([...script.pairs].sort()).toEqual(Array.from({ length: calls }, (_, i) => `${i}>${i}`).sort());
         for (const x of script.emitted) expect(x.losses).toEqual([]);
       }),
-      { numRuns: 300 },
+      { numRuns: RUNS },
     );
   });
 
@@ -180,7 +182,7 @@ describe.each(styles)('a client that %s', (style) => {
         expect(script.connection.load.inFlight).toBe(0);
         expect(script.pool.taken).toBe(0);
       }),
-      { numRuns: 2_000 },
+      { numRuns: RUNS },
     );
   });
 });
@@ -196,7 +198,7 @@ test('a client that waits gets every pair of which both messages are seen', () =
         if (seen.has(`request ${i}`) && seen.has(`response ${i}`)) expect(script.pairs).toContain(`${i}>${i}`);
       }
     }),
-    { numRuns: 1_000 },
+    { numRuns: RUNS },
   );
 });
 
