@@ -87,6 +87,17 @@ test('101 stops both directions, and bytes that came too early are handed on', (
   expect(pair.log).toHaveLength(2);
 });
 
+test('bytes that came too early are kept as they are, however they came', () => {
+  const early = '\x81\x05hel\nlo\r\n\r\nGET / HTTP/1.1\r\n\r\n';
+  for (let size = 1; size <= early.length; size++) {
+    const pair = new Pair().client('GET /ws HTTP/1.1$Host: x$Upgrade: websocket$$');
+    for (let at = 0; at < early.length; at += size) pair.client(early.slice(at, at + size));
+    pair.server('HTTP/1.1 101 Switching Protocols$$');
+    expect(Buffer.from(pair.request.held!).toString('latin1'), `in pieces of ${size}`).toBe(early);
+    expect(pair.log).toEqual(['> GET /ws framed', '< 101 switched 0']);
+  }
+});
+
 test('2xx to CONNECT stops both directions; a refusal stops none', () => {
   const connect = 'CONNECT h:443 HTTP/1.1$Host: h:443$$';
   const open = new Pair()
@@ -267,6 +278,33 @@ test('joined midstream: from the next message on, and the bytes before are count
   const pair = new Pair('joined').server('rest of a body').client(GET).server(OK);
   expect(pair.log).toEqual(['> GET /1 framed', '< 200 framed 2']);
   expect(pair.losses.totals()).toEqual([{ reason: 'joined_midstream', count: 1, bytes: 14 }]);
+});
+
+test('joined in a body: what it quotes is no request until the other side has spoken', () => {
+  const pair = new Pair('joined').client('of a body').client(GET).client(GET).server(OK).client(GET).server(OK);
+  expect(pair.log).toEqual(['< 200 framed 2', '> GET /1 framed', '< 200 framed 2']);
+});
+
+test('one direction alone: acknowledgements tell where the other side spoke', () => {
+  const get = crlf(GET);
+  for (const [acks, seen] of [
+    // One more is passed over, because it may be the second of its burst.
+    [[0, 38, 76, 114], 2],
+    [[-1, -1, -1, -1], 3],
+    [[0, 0, 0, 0], 1],
+  ] as const) {
+    const shared = new H1Shared();
+    const sink = new LogSink(shared);
+    const stream = new H1Stream('request', sink, shared, new LossLedger(), 'opened');
+    H1Stream.pair(stream, new H1Stream('response', sink, shared, new LossLedger(), 'opened'));
+    let position = 0;
+    acks.forEach((ack, i) => {
+      if (i === 1) stream.gap(position, get.length, 'gap', i);
+      else stream.data(Memory.from(get), 0, get.length, position, i, ack);
+      position += get.length;
+    });
+    expect(sink.log.filter((line) => line.startsWith('head'))).toHaveLength(seen);
+  }
 });
 
 test('a head of 64 KiB is read, one over the limit is lost; the next message is found', () => {

@@ -4,18 +4,15 @@
  */
 import type { Memory } from '../../base/memory.ts';
 import type { ConnectionStart } from '../../model/connection.ts';
-import type { FieldBlock } from '../../model/fields.ts';
 import type { LossReason, LossSink } from '../../model/loss.ts';
 import { ANOMALY_BIT, type Message, type MessageEnd, type MessageKind } from '../../model/message.ts';
 import type { MessageSink, StreamEnd, StreamSink } from '../../model/stages.ts';
 import { Chunks } from './chunked.ts';
 import { type Framing, requestFraming, responseFraming } from './framing.ts';
-import { Head, type HeadOutcome, keepValues, varyingBytes } from './head.ts';
 import { Peek } from './peek.ts';
-import { LineScan } from './scan.ts';
+import { Resync } from './resync.ts';
+import { Section, type SectionOutcome } from './section.ts';
 import type { H1Shared } from './shared.ts';
-import { emptyStartLine, readStartLine } from './start.ts';
-import { Turns } from './turns.ts';
 
 export type H1State =
   /** Between messages. */
@@ -40,13 +37,8 @@ export type H1State =
   | 'switched'
   | 'ended';
 
-/** Bytes that join a piecewise head at a time: enough for the rest of most, little to copy of what follows it. */
-const PIECE_BYTES = 2_048;
 const CR = 13;
 const LF = 10;
-
-const strict = emptyStartLine();
-const strictScan = new LineScan();
 
 export class H1Stream implements StreamSink {
   readonly kind: MessageKind;
@@ -57,20 +49,13 @@ export class H1Stream implements StreamSink {
   readonly #sink: MessageSink;
   readonly #shared: H1Shared;
   readonly #losses: LossSink;
-  readonly #head = new Head();
-  readonly #turns = new Turns();
+  readonly #section: Section;
+  readonly #resync = new Resync();
   #chunks: Chunks | null = null;
   #peek: Peek | null = null;
   #peer: H1Stream | null = null;
   #state: H1State;
-  /** What bytes that are passed over while seeking are called. */
-  #seekReason: LossReason;
-  /** What the first segment that was passed over acknowledged, -1: none since the last gap. */
-  #skippedAck = -1;
   #message: Message | null = null;
-  /** Where head or trailers that came in part are put together, and how many bytes of them are there. */
-  #block: FieldBlock | null = null;
-  #gathered = 0;
   #remaining = 0;
   /** Offset of the next byte that will come. */
   #position = 0;
@@ -91,7 +76,7 @@ export class H1Stream implements StreamSink {
     this.#shared = shared;
     this.#losses = losses;
     this.#state = start === 'opened' ? 'start' : 'seeking';
-    this.#seekReason = 'joined_midstream';
+    this.#section = new Section(shared);
   }
 
   get state(): H1State {
@@ -107,11 +92,12 @@ export class H1Stream implements StreamSink {
   data(memory: Memory, offset: number, length: number, position: number, ts: number, ack: number): void {
     if (length === 0) return;
     const peer = this.#peer;
-    if (peer !== null) peer.#turns.note(ack);
+    if (peer !== null) peer.#resync.spoke(ack);
     if (this.#state === 'seeking') {
-      if (!this.#startsHere(memory, offset, offset + length, position, ack)) {
-        if (this.#skippedAck < 0) this.#skippedAck = ack;
-        this.#losses.lose(this.#seekReason, 1, length);
+      const resync = this.#resync;
+      if (!resync.startsHere(this.kind, memory, offset, offset + length, position, ack)) {
+        resync.skip(ack);
+        this.#losses.lose(resync.reason, 1, length);
         this.#position = position + length;
         return;
       }
@@ -164,8 +150,8 @@ export class H1Stream implements StreamSink {
         this.#seek('desync');
         return;
       case 'seeking':
-        this.#skippedAck = -1;
-        if (why === 'left_out') this.#losses.lose(this.#seekReason, 1, length);
+        this.#resync.gap();
+        if (why === 'left_out') this.#losses.lose(this.#resync.reason, 1, length);
         return;
       case 'failed':
         if (why === 'left_out') this.#losses.lose('desync', 1, length);
@@ -181,7 +167,7 @@ export class H1Stream implements StreamSink {
     const before = this.#state;
     if (before === 'switched' || before === 'ended') return;
     if (message !== null) {
-      if (before === 'held' || (before === 'head' && !this.#head.started)) this.#dropGathered();
+      if (before === 'held' || (before === 'head' && !this.#section.head.started)) this.#dropGathered();
       else {
         if (before === 'head' || before === 'trailers') this.#keepPart(message);
         if (how === 'evicted') message.lose('connection_limit', 0);
@@ -212,7 +198,7 @@ export class H1Stream implements StreamSink {
           else if (first === CR) {
             this.#state = 'start_lf';
             at++;
-          } else at = this.#begin(memory, at, end, origin);
+          } else at = this.#readSection(this.#take(at + origin), memory, at, end, origin);
           break;
         }
         case 'start_lf':
@@ -220,13 +206,13 @@ export class H1Stream implements StreamSink {
           if (view.getUint8(at) === LF) at++;
           else {
             this.#take(at - 1 + origin);
-            this.#head.anomalies = ANOMALY_BIT.bare_cr | ANOMALY_BIT.bad_start_line;
+            this.#section.head.anomalies = ANOMALY_BIT.bare_cr | ANOMALY_BIT.bad_start_line;
             this.#reject(at + origin);
           }
           break;
         case 'head':
         case 'trailers':
-          at = this.#gather(memory, at, end, origin);
+          at = this.#readSection(this.#message!, memory, at, end, origin);
           break;
         case 'body_length': {
           const taken = Math.min(end - at, this.#remaining);
@@ -262,7 +248,7 @@ export class H1Stream implements StreamSink {
           return;
         case 'seeking':
         case 'failed':
-          this.#losses.lose(this.#state === 'failed' ? 'desync' : this.#seekReason, 1, end - at);
+          this.#losses.lose(this.#state === 'failed' ? 'desync' : this.#resync.reason, 1, end - at);
           return;
       }
     }
@@ -275,63 +261,23 @@ export class H1Stream implements StreamSink {
     message.startOffset = position;
     message.ackOffset = this.#ack;
     this.#message = message;
-    this.#block = message.fields;
-    this.#gathered = 0;
     this.#answered = false;
-    this.#head.begin(false);
+    this.#section.begin(message.fields, false);
     return message;
   }
 
-  /** A head starts at `at`: reads it in place when it is all there. */
-  #begin(memory: Memory, at: number, end: number, origin: number): number {
-    return this.#inPlace(this.#take(at + origin), memory, at, end, origin);
-  }
-
-  /** Reads the section (head or trailers) that starts at `at`; what is not complete is gathered. */
-  #inPlace(message: Message, memory: Memory, at: number, end: number, origin: number): number {
-    const { pool, reader, limits } = this.#shared;
-    const head = this.#head;
-    const block = this.#block!;
-    const limit = Math.min(end, at + limits.headBytes);
-    const outcome = reader.read(head, message, block, memory, at, limit, false);
-    // Of a complete section only the values are kept that are not shared; else all that is there is needed.
-    const done = outcome === 'done';
-    const kept = done ? (head.varying ? varyingBytes(block) : 0) : outcome === 'need_more' ? limit - at : head.at;
-    if (kept > 0) {
-      if (!pool.reserve(block, 0, kept)) {
-        this.#giveUp(message, 'reassembly_limit', head.at, at + head.at + origin);
-        return at + head.at;
-      }
-      if (done) keepValues(block, memory, at);
-      else memory.buf.copy(block.memory.buf, 0, at, at + kept);
-    }
-    this.#gathered = kept;
-    const next = at + (outcome === 'need_more' ? kept : head.at);
+  /** Reads on in the head or trailer section; returns where the next byte is. */
+  #readSection(message: Message, memory: Memory, at: number, end: number, origin: number): number {
+    const section = this.#section;
+    const outcome = section.read(message, memory, at, end);
+    // What follows may begin another section.
+    const { next } = section;
     this.#outcome(message, outcome, next + origin);
     return next;
   }
 
-  /** Adds bytes to the section that came in part, and reads on. */
-  #gather(memory: Memory, at: number, end: number, origin: number): number {
-    const { pool, reader, limits } = this.#shared;
-    const message = this.#message!;
-    const block = this.#block!;
-    const before = this.#gathered;
-    const piece = Math.min(end - at, PIECE_BYTES, limits.headBytes - before);
-    if (!pool.reserve(block, before, before + piece)) {
-      this.#giveUp(message, 'reassembly_limit', before, at + origin);
-      return at;
-    }
-    memory.buf.copy(block.memory.buf, before, at, at + piece);
-    this.#gathered = before + piece;
-    const outcome = reader.read(this.#head, message, block, block.memory, 0, this.#gathered, true);
-    const next = outcome === 'need_more' ? at + piece : at + this.#head.at - before;
-    this.#outcome(message, outcome, next + origin);
-    return next;
-  }
-
-  #outcome(message: Message, outcome: HeadOutcome, position: number): void {
-    const inTrailers = this.#head.trailers;
+  #outcome(message: Message, outcome: SectionOutcome, position: number): void {
+    const inTrailers = this.#section.head.trailers;
     switch (outcome) {
       case 'done':
         if (inTrailers) this.#trailersDone(message, position);
@@ -339,26 +285,27 @@ export class H1Stream implements StreamSink {
         return;
       case 'bad':
         if (inTrailers) {
-          message.anomalies |= this.#head.anomalies;
+          message.anomalies |= this.#section.head.anomalies;
           this.#finish('error', position);
-        } else if (!this.#head.started && this.#asked >= 0) this.#state = 'held';
+        } else if (!this.#section.head.started && this.#asked >= 0) this.#state = 'held';
         else this.#reject(position);
         return;
       case 'too_many':
-        this.#giveUp(message, 'head_too_large', this.#head.at, position);
+      case 'too_large':
+        this.#giveUp(message, 'head_too_large', position);
+        return;
+      case 'no_room':
+        this.#giveUp(message, 'reassembly_limit', position);
         return;
       case 'need_more':
       case 'fold':
         this.#state = inTrailers ? 'trailers' : 'head';
-        if (this.#gathered >= this.#shared.limits.headBytes) {
-          this.#giveUp(message, 'head_too_large', this.#gathered, position);
-        }
         return;
     }
   }
 
   #headDone(message: Message, position: number): void {
-    const head = this.#head;
+    const head = this.#section.head;
     message.anomalies |= head.anomalies;
     message.headBytes = position - message.startOffset;
     message.lastByteAt = this.#ts;
@@ -375,7 +322,7 @@ export class H1Stream implements StreamSink {
       message.endOffset = position;
       this.#message = null;
       this.#state = 'start';
-      if (this.#peer !== null) this.#peer.#turns.forget(message.ackOffset);
+      if (this.#peer !== null) this.#peer.#resync.interjected(message.ackOffset);
       this.#sink.interim(message);
       this.#shared.pool.give(message);
       return;
@@ -402,7 +349,7 @@ export class H1Stream implements StreamSink {
         this.#finish('error', position);
         return;
       case 'length':
-        this.#remaining = this.#head.contentLength;
+        this.#remaining = this.#section.head.contentLength;
         if (this.#remaining === 0) {
           this.#finish('framed', position);
           return;
@@ -431,18 +378,15 @@ export class H1Stream implements StreamSink {
       message.anomalies |= chunks.anomalies;
       this.#finish('error', next + origin);
     } else if (chunks.outcome === 'last') {
-      this.#head.begin(true);
-      this.#gathered = 0;
-      this.#block = this.#shared.pool.takeBlock();
-      message.trailers = this.#block;
+      message.trailers = this.#shared.pool.takeBlock();
+      this.#section.begin(message.trailers, true);
       this.#state = 'trailers';
-      if (next < end) return this.#inPlace(message, memory, next, end, origin);
     }
     return next;
   }
 
   #trailersDone(message: Message, position: number): void {
-    message.anomalies |= this.#head.anomalies;
+    message.anomalies |= this.#section.head.anomalies;
     this.#dropEmptyTrailers(message);
     this.#finish('framed', position);
   }
@@ -466,7 +410,7 @@ export class H1Stream implements StreamSink {
    */
   #commitNoBody(): void {
     const peek = this.#peek!;
-    if (!this.#turns.known || this.#turns.has(peek.position)) {
+    if (this.#resync.mayTurn(peek.position)) {
       this.#finishAt('framed', peek.position, this.#headAt);
       this.#replay(peek);
       return;
@@ -496,7 +440,6 @@ export class H1Stream implements StreamSink {
   #finishAt(end: MessageEnd, position: number, at: number): void {
     const message = this.#message!;
     this.#message = null;
-    this.#block = null;
     message.end = end;
     message.endOffset = position;
     message.lastByteAt = at;
@@ -506,7 +449,7 @@ export class H1Stream implements StreamSink {
       this.switchedAt = position;
     } else this.#state = 'start';
     if (this.kind === 'request' && this.#peer !== null) {
-      const asks = (this.#head.upgrade || message.method === 'CONNECT') && !this.#answered;
+      const asks = (this.#section.head.upgrade || message.method === 'CONNECT') && !this.#answered;
       this.#asked = asks ? message.startOffset : -1;
     }
     this.#sink.end(message);
@@ -515,7 +458,7 @@ export class H1Stream implements StreamSink {
   /** A head that cannot be read: an error from its first line on, with the lines that could. */
   #reject(position: number): void {
     const message = this.#message!;
-    message.anomalies |= this.#head.anomalies;
+    message.anomalies |= this.#section.head.anomalies;
     message.headBytes = position - message.startOffset;
     this.#announce(message);
     this.#finish('error', position);
@@ -529,10 +472,10 @@ export class H1Stream implements StreamSink {
 
   /** Keeps the lines that were read of a section that will not be complete. */
   #keepPart(message: Message): void {
-    message.anomalies |= this.#head.anomalies;
-    if (this.#head.trailers) this.#dropEmptyTrailers(message);
+    message.anomalies |= this.#section.head.anomalies;
+    if (this.#section.head.trailers) this.#dropEmptyTrailers(message);
     else {
-      message.headBytes = this.#gathered;
+      message.headBytes = this.#section.gathered;
       this.#announce(message);
     }
   }
@@ -541,7 +484,7 @@ export class H1Stream implements StreamSink {
   #loseMessage(message: Message, why: LossReason | 'left_out', bytes: number, position: number): void {
     const reason = why === 'left_out' ? 'window' : why;
     if (why === 'left_out') this.#losses.lose('window', 1, bytes);
-    if (this.#state === 'head' && (!this.#head.started || isInterim(message))) this.#dropGathered();
+    if (this.#state === 'head' && (!this.#section.head.started || isInterim(message))) this.#dropGathered();
     else {
       if (this.#state === 'head' || this.#state === 'trailers') this.#keepPart(message);
       message.lose(reason, bytes);
@@ -550,14 +493,14 @@ export class H1Stream implements StreamSink {
     this.#seek('desync');
   }
 
-  /** A bound was reached: `bytes` of the section are given up. */
-  #giveUp(message: Message, reason: LossReason, bytes: number, position: number): void {
+  /** A bound was reached: the section's bytes are given up. */
+  #giveUp(message: Message, reason: LossReason, position: number): void {
+    const bytes = this.#section.gathered;
     this.#losses.lose(reason, 1, bytes);
-    if (!this.#head.trailers && (!this.#head.started || isInterim(message))) {
+    if (!this.#section.head.trailers && (!this.#section.head.started || isInterim(message))) {
       this.#message = null;
       this.#shared.pool.give(message);
     } else {
-      if (reason === 'reassembly_limit') this.#block!.clear();
       this.#keepPart(message);
       message.lose(reason, bytes);
       this.#finish('lost', position);
@@ -569,32 +512,15 @@ export class H1Stream implements StreamSink {
   #dropGathered(): void {
     const message = this.#message!;
     this.#message = null;
-    this.#block = null;
-    if (this.#gathered > 0) this.#losses.lose('desync', 1, this.#gathered);
+    if (this.#section.gathered > 0) this.#losses.lose('desync', 1, this.#section.gathered);
     this.#shared.pool.give(message);
   }
 
   #seek(reason: LossReason): void {
     this.#state = 'seeking';
-    this.#seekReason = reason;
-    this.#skippedAck = -1;
+    this.#resync.begin(reason);
     this.#asked = -1;
     if (this.kind === 'response' && this.#peer !== null) this.#peer.#answerLost();
-  }
-
-  /**
-   * Does a message start at this segment's first byte? Its whole start line must be there and without fault, and the
-   * other side must have spoken just before, as far as that can be known: it acknowledged exactly this offset, or this
-   * segment acknowledges more than one that was skipped.
-   */
-  #startsHere(memory: Memory, at: number, end: number, position: number, ack: number): boolean {
-    const turn = this.#turns.has(position) || (this.#skippedAck >= 0 && ack > this.#skippedAck);
-    const unknowable = !this.#turns.known && (ack < 0 || this.#seekReason === 'joined_midstream');
-    if (!turn && !unknowable && this.#peer !== null) return false;
-    strictScan.begin(0);
-    if (strictScan.find(memory.view, at, end) < 0) return false;
-    const contentEnd = at + strictScan.contentEnd;
-    return readStartLine(this.kind, memory, at, contentEnd, strictScan.flags, strict) && strict.anomalies === 0;
   }
 
   /** The final response to the request at `startOffset` (-1: not seen) has begun. */
@@ -616,7 +542,7 @@ export class H1Stream implements StreamSink {
 
   /** The other direction said that the connection is another protocol's now. */
   #switchOver(): void {
-    const unread = this.#state === 'held' || (this.#state === 'head' && !this.#head.started);
+    const unread = this.#state === 'held' || (this.#state === 'head' && !this.#section.head.started);
     if (this.#message !== null && !unread) {
       this.#switchNext = true;
       return;
@@ -624,26 +550,21 @@ export class H1Stream implements StreamSink {
     this.switchedAt = this.#position;
     if (unread) {
       const message = this.#message!;
-      this.held = Uint8Array.prototype.slice.call(message.fields.memory.buf, 0, this.#gathered);
+      this.held = Uint8Array.prototype.slice.call(message.fields.memory.buf, 0, this.#section.gathered);
       this.switchedAt = message.startOffset;
       this.#message = null;
-      this.#block = null;
       this.#shared.pool.give(message);
     }
     this.#state = 'switched';
   }
 
   #hold(memory: Memory, at: number, end: number): number {
-    const block = this.#block!;
-    const before = this.#gathered;
-    const piece = Math.max(0, Math.min(end - at, this.#shared.limits.heldBytes - before));
-    if (piece === 0 || !this.#shared.pool.reserve(block, before, before + piece)) {
+    const kept = this.#section.keep(memory, at, end, this.#shared.limits.heldBytes);
+    if (kept === 0) {
       this.#losses.lose('reassembly_limit', 1, end - at);
       return end;
     }
-    memory.buf.copy(block.memory.buf, before, at, at + piece);
-    this.#gathered = before + piece;
-    return at + piece;
+    return at + kept;
   }
 }
 
