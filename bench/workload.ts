@@ -2,11 +2,11 @@
  * The work that every measurement shares: HTTP/1.1 keep-alive through nginx with one worker, wrk with 32 connections,
  * heads of 12 and 15 fields (about 500 bytes), a request id never seen before on each call, bodies of 0 to 2 KB.
  */
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import type { Cgroup } from '../test/rig/cgroup.ts';
 import { Folder } from '../test/rig/folder.ts';
-import { answers, freePort } from '../test/rig/ports.ts';
-import { Program, must } from '../test/rig/program.ts';
+import { freePort } from '../test/rig/ports.ts';
+import { must, Program } from '../test/rig/program.ts';
 
 const BODIES = [0, 150, 700, 2_000];
 
@@ -37,7 +37,8 @@ const nginxConf = (port: number, folder: Folder, shape: WorkloadShape): string =
     ...Array.from({ length: 64 }, (_, i) => `X-Extra-Field-${i} "a constant value of field ${i}"`),
   ].slice(0, shape.responseFields ?? 10);
   const locations = bodies.map((size, i) => {
-    if (size <= 3_000) return `location /v1/items/${i} { default_type application/json; return 200 "${'x'.repeat(size)}"; }`;
+    if (size <= 3_000)
+      return `location /v1/items/${i} { default_type application/json; return 200 "${'x'.repeat(size)}"; }`;
     writeFileSync(folder.file(`body-${i}`), 'x'.repeat(size));
     return `location /v1/items/${i} { default_type application/json; try_files /body-${i} =500; }`;
   });
@@ -105,6 +106,12 @@ export interface Load {
   readonly p99_us: number;
 }
 
+/** Whether somebody listens on `port` of 127.0.0.1; opens no connection. */
+function listens(port: number): boolean {
+  const local = `0100007F:${port.toString(16).toUpperCase().padStart(4, '0')} 00000000:0000 0A`;
+  return readFileSync('/proc/net/tcp', 'utf8').includes(local);
+}
+
 /** nginx in `cgroup`, ready to be loaded. */
 export class Workload implements AsyncDisposable {
   readonly port: number;
@@ -124,14 +131,22 @@ export class Workload implements AsyncDisposable {
     writeFileSync(folder.file('nginx.conf'), nginxConf(port, folder, shape));
     writeFileSync(folder.file('load.lua'), wrkScript(shape));
     const nginx = new Program(['nginx', '-c', folder.file('nginx.conf')], { cgroup });
-    await nginx.until('listening', () => answers(port));
+    await nginx.until('listening', () => listens(port));
     return new Workload(port, folder, nginx);
   }
 
   /** Saturates it for `seconds`; wrk runs outside the cgroup, so that each call is seen once. */
   async load(seconds: number, connections = 32, options: { cgroup?: Cgroup } = {}): Promise<Load> {
     const out = await must(
-      ['wrk', '-t1', `-c${connections}`, `-d${seconds}s`, '-s', this.folder.file('load.lua'), `http://127.0.0.1:${this.port}/`],
+      [
+        'wrk',
+        '-t1',
+        `-c${connections}`,
+        `-d${seconds}s`,
+        '-s',
+        this.folder.file('load.lua'),
+        `http://127.0.0.1:${this.port}/`,
+      ],
       { ...options, timeoutMs: (seconds + 30) * 1000 },
     );
     const line = out.trim().split('\n').at(-1)!;

@@ -28,6 +28,24 @@ export interface DecoderShared {
   readonly notHttp: NotHttpCounters;
   /** Connections by guess; open ones only. */
   readonly open: Record<Guess, number>;
+  /** Connections that have not ended. */
+  readonly live: Set<LiveConnection>;
+  /** A capture file: which end is local says nothing. */
+  readonly offline: boolean;
+  /** Told when a connection begins, when it is known which end is the server, and when both directions ended. */
+  readonly life: ConnectionLife | null;
+}
+
+/** What can be told of an open connection. */
+export interface LiveConnection {
+  readonly connection: Connection;
+  readonly guess: Guess;
+}
+
+export interface ConnectionLife {
+  met(connection: Connection): void;
+  named(connection: Connection): void;
+  ended(connection: Connection): void;
 }
 
 export interface NotHttpCounters {
@@ -38,7 +56,7 @@ export interface NotHttpCounters {
   undecided: number;
 }
 
-class HttpDecoder implements ConnectionDecoder {
+class HttpDecoder implements ConnectionDecoder, LiveConnection {
   readonly streams: readonly [DirectionStream, DirectionStream];
   readonly connection: Connection;
   readonly shared: DecoderShared;
@@ -51,6 +69,8 @@ class HttpDecoder implements ConnectionDecoder {
     this.shared = shared;
     this.streams = [new DirectionStream(this, INGRESS), new DirectionStream(this, EGRESS)];
     shared.open.unknown++;
+    shared.live.add(this);
+    shared.life?.met(connection);
   }
 
   tick(now: number): void {
@@ -78,6 +98,8 @@ class HttpDecoder implements ConnectionDecoder {
     const client: Direction = kind === 'h1_request' ? direction : direction === INGRESS ? EGRESS : INGRESS;
     const { connection, shared } = this;
     connection.clientDirection = client;
+    if (!shared.offline) connection.side = client === INGRESS ? 'server' : 'client';
+    shared.life?.named(connection);
     const pairer = new Pairer(connection, shared.pairing);
     this.#pairer = pairer;
     const server: Direction = client === INGRESS ? EGRESS : INGRESS;
@@ -93,7 +115,10 @@ class HttpDecoder implements ConnectionDecoder {
   ended(direction: Direction, how: StreamEnd, ts: number): void {
     const { clientDirection } = this.connection;
     this.#pairer?.closed(direction === clientDirection ? 'client' : 'server', how, ts);
-    if (++this.#ended === 2) this.shared.open[this.guess]--;
+    if (++this.#ended < 2) return;
+    this.shared.open[this.guess]--;
+    this.shared.live.delete(this);
+    this.shared.life?.ended(this.connection);
   }
 
   /** HTTP/1 ended here by Upgrade or CONNECT; `bytes` of this direction are the other protocol's. */
@@ -226,9 +251,7 @@ class DirectionStream implements StreamSink {
     }
     if (this.#undecided !== null) this.#passOver(this.#undecided.length, 'desync');
     this.start = 'joined';
-    if (this.#decoder.guess === 'unknown') {
-      this.#decoder.shared.losses.lose(why === 'left_out' ? 'joined_midstream' : why, 1, length);
-    } else this.#decoder.count(length);
+    // Bytes that never came are counted where they were missed: in the kernel, or by reassembly.
   }
 
   end(how: StreamEnd, ts: number): void {

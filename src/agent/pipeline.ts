@@ -1,7 +1,7 @@
 /** From a source's segments to redacted exchanges: the stages in their order, one instance of what they share. */
 import type { ClockAnchor } from '../base/clock.ts';
-import { PairerShared, type PairerLimits, PAIRER_LIMITS } from '../exchange/pairer.ts';
-//ROUTE import { RouteTable } from '../exchange/route.ts';
+import { PAIRER_LIMITS, type PairerLimits, PairerShared } from '../exchange/pairer.ts';
+import { RouteTable } from '../exchange/route.ts';
 import { H1Shared } from '../http/h1/shared.ts';
 import type { Connection } from '../model/connection.ts';
 import type { Exchange } from '../model/exchange.ts';
@@ -14,7 +14,7 @@ import type { RedactionPolicy } from '../redact/policy.ts';
 import { type Redacted, redactor } from '../redact/redacted.ts';
 import { LIVE_LIMITS } from '../tcp/context.ts';
 import { ConnectionTracker } from '../tcp/tracker.ts';
-import { type DecoderShared, decoderFactory, type Guess } from './decoder.ts';
+import { type ConnectionLife, type DecoderShared, decoderFactory, type Guess } from './decoder.ts';
 
 /** Takes exchanges that passed the filter; valid during the call only. */
 export type RedactedSink = (exchange: Redacted<Exchange>) => void;
@@ -24,9 +24,10 @@ export interface PipelineOptions {
   readonly offline: boolean;
   readonly policy: RedactionPolicy;
   readonly filter: Filter | null;
-  /** Where exchanges go; empty: they are only counted, and nobody redacts or formats them. */
-  readonly sinks: readonly RedactedSink[];
-  readonly owner?: (connection: Connection, event: SocketEvent) => void;
+  /** Where the exchange goes; empty: it is only counted, and nobody redacts or formats it. */
+  readonly sinks: () => readonly RedactedSink[];
+  /** Who is behind the connections; null offline. */
+  readonly owners: (ConnectionLife & { told(connection: Connection, event: SocketEvent): void }) | null;
   readonly connectionsMax?: number;
   readonly idleNs?: number;
   /** Bytes that may wait for missing ones, over all connections. */
@@ -48,7 +49,7 @@ export class Pipeline implements ExchangeSink {
   readonly counters: PipelineCounters = { exchanges: 0, requests: 0, responses: 0, matched: 0 };
   readonly decoding: DecoderShared;
   readonly tracker: ConnectionTracker;
-  //ROUTE readonly #routes = new RouteTable();
+  readonly #routes = new RouteTable();
   readonly #redact: (exchange: Exchange) => Redacted<Exchange>;
   readonly #options: PipelineOptions;
   #subject: ExchangeSubject | null = null;
@@ -65,13 +66,16 @@ export class Pipeline implements ExchangeSink {
       pairing: new PairerShared(this, h1.pool, this.losses, limits),
       losses: this.losses,
       notHttp: { tls: 0, h2: 0, other: 0, switched: 0, undecided: 0 },
+      live: new Set(),
+      offline: options.offline,
+      life: options.owners,
       open: { unknown: 0, http: 0, tls: 0, h2: 0, other: 0, switched: 0 } satisfies Record<Guess, number>,
     };
     this.tracker = new ConnectionTracker({
       decoder: decoderFactory(this.decoding),
       losses: this.losses,
       offline: options.offline,
-      ...(options.owner === undefined ? {} : { owner: options.owner }),
+      ...(options.owners === null ? {} : { owner: options.owners.told.bind(options.owners) }),
       ...(options.connectionsMax === undefined ? {} : { connectionsMax: options.connectionsMax }),
       ...(options.idleNs === undefined ? {} : { idleNs: options.idleNs }),
       ...(options.memoryMax === undefined || options.offline
@@ -94,13 +98,29 @@ export class Pipeline implements ExchangeSink {
     counters.exchanges++;
     if (exchange.request !== null) counters.requests++;
     if (exchange.response !== null) counters.responses++;
-    const { sinks, filter } = this.#options;
+    if (exchange.losses.length > 0) loseAll(exchange);
+    const { filter } = this.#options;
+    const sinks = this.#options.sinks();
     if (sinks.length === 0) return;
-    //ROUTE const { request } = exchange;
-    //ROUTE if (request !== null) exchange.route = this.#routes.route(exchange.connection.service, request.method, request.target);
+    const { request } = exchange;
+    if (request !== null)
+      exchange.route = this.#routes.route(exchange.connection.service, request.method, request.target);
     const redacted = this.#redact(exchange);
     if (filter !== null && !filter.matches(this.#subject!.bind(redacted))) return;
     counters.matched++;
     for (const sink of sinks) sink(redacted);
+  }
+}
+
+/** Adds an exchange's losses to its connection's, for `why`. */
+function loseAll({ connection, losses }: Exchange): void {
+  connection.lost ??= [];
+  for (const { reason, bytes } of losses) {
+    const total = connection.lost.find((known) => known.reason === reason);
+    if (total === undefined) connection.lost.push({ reason, count: 1, bytes });
+    else {
+      total.count++;
+      total.bytes += bytes;
+    }
   }
 }

@@ -5,8 +5,8 @@ import { dirname } from 'node:path';
 import { type ClockAnchor, TimeFormatter } from '../base/clock.ts';
 import { EXIT, fail } from '../base/failure.ts';
 import { packageVersion } from '../base/version.ts';
-import type { Config } from '../config/schema.ts';
 import { defaultKeyPath } from '../config/paths.ts';
+import type { Config } from '../config/schema.ts';
 import { exchangeId } from '../exchange/id.ts';
 import type { ExchangeExporter, RunTotals } from '../export/exporter.ts';
 import { LogExporter } from '../export/log/exporter.ts';
@@ -23,7 +23,7 @@ import { Fingerprinter } from '../redact/fingerprint.ts';
 import { loadInstallationKey } from '../redact/key.ts';
 import { CredentialPolicy, KeepEverything, type RedactionPolicy } from '../redact/policy.ts';
 import { filterOf } from './filter.ts';
-import { Pipeline } from './pipeline.ts';
+import { Pipeline, type RedactedSink } from './pipeline.ts';
 
 export interface ReplayOptions {
   readonly config: Config;
@@ -43,12 +43,14 @@ export async function replayCommand(files: readonly string[], options: ReplayOpt
   const policy = options.redact ? credentialPolicy(config) : new KeepEverything();
   const output = new ReplayOutput(options, losses);
   await output.start();
+  const sinks: readonly RedactedSink[] = [(exchange) => output.exporter!.exchange(exchange)];
   const pipeline = new Pipeline({
     losses,
     offline: true,
+    owners: null,
     policy,
     filter,
-    sinks: [(exchange) => output.exporter!.exchange(exchange)],
+    sinks: () => sinks,
     responseTimeoutNs: config.timeouts.response,
     idleNs: config.timeouts.idle,
     connectionsMax: config.limits.connections,

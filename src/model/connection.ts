@@ -1,4 +1,5 @@
 import { UNSEEN } from '../base/clock.ts';
+import type { LossTotal } from './loss.ts';
 import { type Direction, INGRESS } from './segment.ts';
 
 export interface Endpoint {
@@ -53,6 +54,8 @@ export class Connection {
   load: LoadCounter = { inFlight: 0 };
   /** Exchanges begun on it: makes exchange ids unique. */
   exchanges = 0;
+  /** What is missing from its exchanges so far; null: nothing. */
+  lost: LossTotal[] | null = null;
 
   constructor(id: number, local: Endpoint, remote: Endpoint) {
     this.id = id;

@@ -1,0 +1,222 @@
+/** The pipeline's process: reads the ring, parses what is in it, writes the log, answers local commands. Holds no capability. */
+import { randomBytes } from 'node:crypto';
+import type { Server } from 'node:http';
+import { CgroupPaths } from '../attacher/cgroups.ts';
+import type { Handover } from '../attacher/child.ts';
+import { HostFiles } from '../attacher/host.ts';
+import { ProcessCache } from '../attacher/processes.ts';
+import { TimeFormatter } from '../base/clock.ts';
+import { EXIT } from '../base/failure.ts';
+import { parseListen } from '../config/units.ts';
+import { exchangeId } from '../exchange/id.ts';
+import type { RunTotals } from '../export/exporter.ts';
+import { LogExporter } from '../export/log/exporter.ts';
+import { NdjsonFormat } from '../export/log/ndjson.ts';
+import { HeaderSelection } from '../export/log/selection.ts';
+import { type LogEvent, LogWriter } from '../export/log/writer.ts';
+import { sinceAnchor, takeAnchor } from '../kernel/clock.ts';
+import { KernelCounters } from '../kernel/counters.ts';
+import { RingReader } from '../kernel/reader.ts';
+import { Ring } from '../kernel/ring.ts';
+import type { Connection } from '../model/connection.ts';
+import { LossLedger } from '../model/loss.ts';
+import { ExchangeSubject } from '../query/exchange-subject.ts';
+import { Fingerprinter } from '../redact/fingerprint.ts';
+import { CredentialPolicy } from '../redact/policy.ts';
+import { apiServer } from '../serve/api.ts';
+import { type ListenResult, listenFd, listenTcp } from '../serve/listen.ts';
+import { publicServer } from '../serve/public.ts';
+import { TailHub } from '../serve/tail.ts';
+import { filterOf } from './filter.ts';
+import { AttacherOpener } from './log-source.ts';
+import { Owners } from './owners.ts';
+import { Pipeline, type RedactedSink } from './pipeline.ts';
+import type { KernelDescription, PipelineSettings } from './settings.ts';
+import { StatusKeeper } from './status.ts';
+
+const TICK_MS = 1_000;
+/** Plain credentials leave the fingerprint cache after at most two of these. */
+const FORGET_MS = 60_000;
+/** In this time the log writes what is left at the end. */
+const STDOUT = 1;
+
+const say = (line: string): void => {
+  process.stderr.write(`headwater: ${line}\n`);
+};
+
+/** Called by attacher/child.ts once the cage is closed. Resolves to the exit code when everything captured is written. */
+export async function runPipeline({ client, start, key }: Handover): Promise<number> {
+  const { config, version, token } = start.config as PipelineSettings;
+  const { layout, variant } = start.kernel as KernelDescription;
+  const fd = (name: string): number => start.maps.find((map) => map.name === name)!.fd;
+  const anchor = takeAnchor();
+  const ring = Ring.open({ ring: fd('ring'), counters: fd('counters'), control: fd('control') }, layout, anchor);
+  if (!ring.ok) return refuse(ring.error.message);
+  const counters = KernelCounters.open(fd('counters'), layout);
+  if (!counters.ok) return refuse(counters.error.message);
+
+  const losses = new LossLedger();
+  const prints = new Fingerprinter(key);
+  key.fill(0);
+  const run = randomBytes(4).toString('hex');
+  const id = (connection: Connection, ordinal: number): string => exchangeId(run, connection, ordinal);
+  const time = new TimeFormatter(anchor);
+
+  const { include, exclude } = config.log.headers;
+  const format = new NdjsonFormat({
+    id,
+    time,
+    headers: include.length + exclude.length === 0 ? undefined : new HeaderSelection(include, exclude),
+  });
+  let exporter: LogExporter | null = null;
+  let writer: LogWriter | null = null;
+  const opener =
+    start.logFd < 0
+      ? null
+      : new AttacherOpener(
+          client,
+          start.logFd,
+          { name: start.logFd === STDOUT ? 'standard output' : config.log.file!, compress: config.log.compress },
+          say,
+        );
+  if (opener !== null) {
+    const { rotate, queue, keep } = config.log;
+    const rotates = start.logFd !== STDOUT;
+    writer = new LogWriter({
+      opener,
+      losses,
+      report: (event) => say(logEventText(event)),
+      queueBytes: queue,
+      rotateBytes: rotates && rotate.size > 0 ? rotate.size : null,
+      rotateAgeMs: rotates && rotate.age > 0 ? rotate.age / 1e6 : null,
+    });
+    const problem = await writer.start();
+    if (problem !== null) return refuse(problem);
+    exporter = new LogExporter(
+      format,
+      writer,
+      { errors: keep.errors, slowNs: keep.slow ?? null, share: keep.share },
+      id,
+    );
+  }
+
+  const tail = config.stats_only ? null : new TailHub(losses);
+  const tailSubject = new ExchangeSubject(anchor);
+  const tailFormat = new NdjsonFormat({ id, time });
+  const sinks: RedactedSink[] = [];
+  if (exporter !== null) sinks.push(exporter.exchange.bind(exporter));
+  if (tail !== null)
+    sinks.push((x) => {
+      if (tail.watched) tail.publish(tailSubject.bind(x), () => tailFormat.exchange(x).trimEnd());
+    });
+  const host = new HostFiles();
+  const owners = new Owners({
+    client,
+    processes: new ProcessCache(host),
+    cgroups: new CgroupPaths(host, start.mount),
+    rules: config.services,
+  });
+  const pipeline = new Pipeline({
+    offline: false,
+    losses,
+    policy: new CredentialPolicy(prints, config.redact),
+    filter: filterOf(config.filter),
+    sinks: () => (exporter !== null || tail?.watched === true ? sinks : []),
+    owners,
+    connectionsMax: config.limits.connections,
+    idleNs: config.timeouts.idle,
+    memoryMax: config.limits.memory,
+    responseTimeoutNs: config.timeouts.response,
+  });
+  pipeline.anchored(anchor);
+
+  const reader = new RingReader(ring.value, fd('ring'), pipeline.capture);
+  const status = new StatusKeeper({
+    version,
+    variant,
+    pipeline,
+    ring: ring.value,
+    counters: counters.value,
+    client,
+    tail,
+    start,
+    windowNs: config.window,
+    anchor,
+  });
+
+  const servers: Server[] = [];
+  const serve = async (server: Server, listening: Promise<ListenResult>): Promise<string | null> => {
+    const result = await listening;
+    if (!result.ok) return `${result.message}\n  ${result.hint}`;
+    servers.push(server);
+    return null;
+  };
+  const api = apiServer({ status, tail, why: () => status.why() });
+  const failed = await serve(api, listenFd(api, start.socketFd));
+  if (failed !== null) return refuse(failed);
+  status.listeners.push(start.socketPath);
+  if (config.listen !== undefined) {
+    const { host: address, port } = parseListen(config.listen)!;
+    const server = publicServer(status, token);
+    const listening = listenTcp(server, address, port);
+    const problem = await serve(server, listening);
+    if (problem !== null) return refuse(problem);
+    const bound = await listening;
+    if (bound.ok) status.listeners.push(bound.address);
+  }
+
+  reader.start();
+  status.started();
+  say(`capturing ${start.cgroups.map(({ path }) => path).join(', ')}; status, tail: ${start.socketPath}`);
+
+  let ticks = 0;
+  const timer = setInterval(() => {
+    pipeline.tracker.tick(sinceAnchor(anchor));
+    owners.tick();
+    status.tick();
+    if (++ticks % (FORGET_MS / TICK_MS) === 0) prints.forget();
+  }, TICK_MS);
+
+  const reason = await new Promise<string>((resolve) => {
+    client.listen({
+      reopened: (log) => {
+        opener?.reopened(log);
+        writer?.reopen();
+      },
+      drain: resolve,
+      end: () => resolve('the attacher is gone'),
+    });
+  });
+  clearInterval(timer);
+  reader.stop();
+  reader.drainAll();
+  pipeline.tracker.finish();
+  status.finish();
+  tail?.close();
+  const totals = (): RunTotals => status.totals();
+  if (exporter === null) await writer?.close(0);
+  else await exporter.end(totals);
+  for (const server of servers) server.close();
+  process.stderr.write(`${status.ledgerText(reason)}\n`);
+  client.close();
+  return EXIT.DONE;
+}
+
+function refuse(problem: string): number {
+  say(problem);
+  return EXIT.MACHINE;
+}
+
+function logEventText(event: LogEvent): string {
+  switch (event.type) {
+    case 'write_failed':
+      return `cannot write to ${event.name}: ${event.code}; calls go on being counted, lines wait or are lost (log_write_failed)`;
+    case 'recovered':
+      return `writing to ${event.name} works again; ${event.lines} lines were lost meanwhile`;
+    case 'reader_gone':
+      return `nobody reads ${event.name} any more: no further call is logged`;
+    case 'reopen_failed':
+    case 'rotate_failed':
+      return `${event.name} stays in use, a new file could not be opened: ${event.code}`;
+  }
+}

@@ -1,0 +1,52 @@
+/** `headwater run`: starts the attacher in this process, which starts the pipeline (main.ts) in a cage of its own. */
+import { isAbsolute, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { loadKernel } from '../attacher/kernel-side.ts';
+import { Refusal } from '../attacher/refusal.ts';
+import { startAttacher } from '../attacher/start.ts';
+import { EXIT, fail } from '../base/failure.ts';
+import { packageVersion } from '../base/version.ts';
+import { defaultKeyPath } from '../config/paths.ts';
+import type { Config } from '../config/schema.ts';
+import type { PipelineSettings } from './settings.ts';
+
+export interface RunOptions {
+  readonly config: Config;
+  readonly socketPath: string;
+  /** Token that clients of `listen` must send; null: none. */
+  readonly token: string | null;
+}
+
+const say = (line: string): void => {
+  process.stderr.write(`${line}\n`);
+};
+
+/** Captures until SIGINT or SIGTERM. Resolves to the exit code; fails (exit code 3) when the machine does not allow it. */
+export async function runCommand(options: RunOptions): Promise<number> {
+  const { config } = options;
+  const { file, compress, rotate } = config.log;
+  const settings: PipelineSettings = { config, version: packageVersion(), token: options.token };
+  const running = startAttacher({
+    cgroups: config.cgroups,
+    user: config.user,
+    socketPath: options.socketPath,
+    log:
+      file === undefined || config.stats_only
+        ? null
+        : file === '-'
+          ? 'stdout'
+          : { path: isAbsolute(file) ? file : resolve(file), compress, keep: rotate.keep },
+    keyPath: defaultKeyPath(),
+    pipelineEntry: fileURLToPath(import.meta.resolve('./main.ts')),
+    pipelineConfig: settings,
+    loadKernel: loadKernel(
+      { ringBytes: config.capture.ring, windowBytes: config.capture.window, streamBytes: config.capture.stream_window },
+      async () => [],
+    ),
+    say,
+  });
+  if (running instanceof Refusal) fail(EXIT.MACHINE, running.message, running.fix);
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => running.stop(signal));
+  process.on('SIGHUP', () => running.reopen());
+  return await running.done;
+}

@@ -1,0 +1,17 @@
+/** What the attacher hands to the pipeline as its configuration: plain JSON. */
+
+import type { Config } from '../config/schema.ts';
+import type { OwnerVariant, RingLayout } from '../kernel/load.ts';
+
+export interface PipelineSettings {
+  readonly config: Config;
+  readonly version: string;
+  /** Token that clients of `listen` must send; null: none. */
+  readonly token: string | null;
+}
+
+/** `StartMessage.kernel`. */
+export interface KernelDescription {
+  readonly variant: OwnerVariant;
+  readonly layout: RingLayout;
+}

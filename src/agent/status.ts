@@ -1,0 +1,244 @@
+/** What the agent says of itself: the ledger in the kernel's and the pipeline's own numbers, rates, cost, and who is connected. */
+import type { AttacherClient } from '../attacher/client.ts';
+import type { StartMessage } from '../attacher/protocol.ts';
+import { TimeFormatter } from '../base/clock.ts';
+import type { RunTotals } from '../export/exporter.ts';
+import type { KernelAnchor } from '../kernel/clock.ts';
+import type { CounterSnapshot, KernelCounters } from '../kernel/counters.ts';
+import type { OwnerVariant } from '../kernel/load.ts';
+import type { Ring } from '../kernel/ring.ts';
+import { LOSS_REASONS, type LossReason, type LossTotal } from '../model/loss.ts';
+import type {
+  AgentStatus,
+  ProcessStatus,
+  StatusLedger,
+  StatusRates,
+  StatusSource,
+  TailStatus,
+  Traffic,
+} from '../model/status.ts';
+import type { WhyState } from '../model/why.ts';
+import type { TailHub } from '../serve/tail.ts';
+import type { Pipeline } from './pipeline.ts';
+import { whyGroups } from './why.ts';
+
+export interface StatusParts {
+  readonly version: string;
+  readonly variant: OwnerVariant;
+  readonly pipeline: Pipeline;
+  readonly ring: Ring;
+  readonly counters: KernelCounters;
+  readonly client: AttacherClient;
+  readonly tail: TailHub | null;
+  readonly start: Omit<StartMessage, 'key'>;
+  /** Rates are averages over this long, nanoseconds. */
+  readonly windowNs: number;
+  readonly anchor: KernelAnchor;
+}
+
+/** Totals at one moment, for rates. */
+interface Mark {
+  readonly at: number;
+  readonly exchanges: number;
+  readonly segments: number;
+  readonly bytes: number;
+  readonly losses: number;
+}
+
+const NO_TAIL: TailStatus = { viewers: 0, sent: 0, lost: 0 };
+/** Marks kept for the rates: one a second, thinned out when the window is long. */
+const MARKS_MAX = 600;
+
+export class StatusKeeper implements StatusSource {
+  readonly listeners: string[] = [];
+  readonly #parts: StatusParts;
+  readonly #startedAt = performance.now();
+  readonly #started: string;
+  readonly #marks: Mark[] = [];
+  #ready = false;
+  #peak = 0;
+  /** Counters as they were when capture ended. */
+  #final: CounterSnapshot | null = null;
+
+  constructor(parts: StatusParts) {
+    this.#parts = parts;
+    this.#started = new TimeFormatter(parts.anchor).format(0);
+  }
+
+  started(): void {
+    this.#ready = true;
+    this.#marks.push(this.#mark());
+  }
+
+  /** Once a second. */
+  tick(): void {
+    this.#look();
+    this.#marks.push(this.#mark());
+    const oldest = performance.now() - this.#parts.windowNs / 1e6;
+    while (this.#marks.length > 2 && (this.#marks[1]!.at < oldest || this.#marks.length > MARKS_MAX))
+      this.#marks.shift();
+  }
+
+  finish(): void {
+    this.#ready = false;
+    this.#final = this.#parts.counters.read();
+  }
+
+  ready(): boolean {
+    return this.#ready;
+  }
+
+  async status(ask: { readonly programs: boolean }): Promise<AgentStatus> {
+    const { pipeline, ring, client, tail, start, version } = this.#parts;
+    this.#look();
+    const [programs, processes] = await Promise.all([ask.programs ? client.programStats() : null, this.#processes()]);
+    const { open } = pipeline.decoding;
+    return {
+      version,
+      started: this.#started,
+      uptime_s: (performance.now() - this.#startedAt) / 1000,
+      ready: this.#ready,
+      ledger: this.#ledger(),
+      rates: this.#rates(),
+      processes,
+      programs: programs?.ok === true ? programs.value : [],
+      maps: [],
+      ring: { size_bytes: ring.size, used_bytes: Math.max(0, ring.used), peak_bytes: this.#peak },
+      cgroups: start.cgroups.map(({ path }) => ({ path, attached: true })),
+      connections: {
+        open: pipeline.tracker.active,
+        total: pipeline.tracker.counters.connections,
+        by_guess: { ...open },
+      },
+      tail: tail?.status() ?? NO_TAIL,
+      listeners: this.listeners,
+    };
+  }
+
+  async why(): Promise<WhyState> {
+    const { pipeline, start } = this.#parts;
+    const { groups, more } = whyGroups(pipeline.decoding.live);
+    return {
+      started: this.#started,
+      ready: this.#ready,
+      mount: start.mount,
+      cgroups: start.cgroups.map(({ path }) => ({ path, attached: true })),
+      groups,
+      more_groups: more,
+    };
+  }
+
+  /** For the log's last line. `segments` and `bytes` are what the kernel saw, whatever became of it. */
+  totals(): RunTotals {
+    const counters = this.#counters();
+    return {
+      segments: counters.seen.segments,
+      bytes: counters.seen.bytes,
+      connections: this.#parts.pipeline.tracker.counters.connections,
+      losses: this.#losses(counters),
+    };
+  }
+
+  /** The ledger as the last words of a run. */
+  ledgerText(reason: string): string {
+    const { exchanges, requests, responses, captured, losses } = this.#ledger();
+    const lines = [
+      `headwater: ended (${reason}) after ${((performance.now() - this.#startedAt) / 1000).toFixed(1)} s`,
+      `captured ${exchanges} exchanges; requests ${requests.seen} seen, ${requests.lost} lost; responses ${responses.seen} seen, ${responses.lost} lost`,
+      `segments ${captured.seen.segments} (${captured.seen.bytes} B): copied ${captured.copied.bytes} B, beyond the window ${captured.window.bytes} B, not HTTP ${captured.not_http.bytes} B, shed ${captured.shed.bytes} B, ring full ${captured.lost.bytes} B`,
+      losses.length === 0
+        ? 'nothing was lost'
+        : `lost, because: ${losses.map(({ reason: why, count, bytes }) => `${why} ${count} (${bytes} B)`).join(', ')}`,
+    ];
+    return lines.join('\n  ');
+  }
+
+  #counters(): CounterSnapshot {
+    return this.#final ?? this.#parts.counters.read();
+  }
+
+  #look(): void {
+    this.#peak = Math.max(this.#peak, this.#parts.ring.used);
+  }
+
+  #ledger(): StatusLedger {
+    const { pipeline } = this.#parts;
+    const c = this.#counters();
+    const sum = (...parts: readonly Traffic[]): Traffic => ({
+      segments: parts.reduce((n, part) => n + part.segments, 0),
+      bytes: parts.reduce((n, part) => n + part.bytes, 0),
+    });
+    const { classes } = c;
+    return {
+      exchanges: pipeline.counters.exchanges,
+      requests: { seen: pipeline.counters.requests, lost: c.requests.lost },
+      responses: { seen: pipeline.counters.responses, lost: c.responses.lost },
+      captured: {
+        seen: c.seen,
+        copied: classes.copied,
+        window: classes.window,
+        not_http: sum(classes.tls, classes.h2, classes.other, classes.unknown, classes.no_socket, classes.fragment),
+        shed: sum(classes.shed_body, classes.shed_head),
+        lost: classes.ring_full,
+      },
+      losses: this.#losses(c),
+    };
+  }
+
+  /** What the pipeline gave up, and what the kernel never handed over: each thing is counted in one of the two places. */
+  #losses(c: CounterSnapshot): LossTotal[] {
+    const kernel: Partial<Record<LossReason, Traffic>> = {
+      ring_full: c.classes.ring_full,
+      shed_body: c.classes.shed_body,
+      shed_head: c.classes.shed_head,
+      tls_no_secret: c.classes.tls,
+      h2_undecoded: c.classes.h2,
+      ip_fragment: c.classes.fragment,
+    };
+    const own = new Map(this.#parts.pipeline.losses.totals().map((total) => [total.reason, total]));
+    return LOSS_REASONS.flatMap((reason) => {
+      const here = own.get(reason) ?? { count: 0, bytes: 0 };
+      const there = kernel[reason] ?? { segments: 0, bytes: 0 };
+      const total = { reason, count: here.count + there.segments, bytes: here.bytes + there.bytes };
+      return total.count === 0 && total.bytes === 0 ? [] : [total];
+    });
+  }
+
+  #mark(): Mark {
+    const c = this.#counters();
+    return {
+      at: performance.now(),
+      exchanges: this.#parts.pipeline.counters.exchanges,
+      segments: c.seen.segments,
+      bytes: c.seen.bytes,
+      losses: this.#losses(c).reduce((n, { count }) => n + count, 0),
+    };
+  }
+
+  #rates(): StatusRates {
+    const first = this.#marks[0];
+    const now = this.#mark();
+    const seconds = first === undefined ? 0 : (now.at - first.at) / 1000;
+    const rate = (key: 'exchanges' | 'segments' | 'bytes' | 'losses'): number =>
+      first === undefined || seconds <= 0 ? 0 : (now[key] - first[key]) / seconds;
+    return {
+      window_s: seconds,
+      exchanges_per_s: rate('exchanges'),
+      segments_per_s: rate('segments'),
+      bytes_per_s: rate('bytes'),
+      losses_per_s: rate('losses'),
+    };
+  }
+
+  async #processes(): Promise<ProcessStatus[]> {
+    const { user, system } = process.cpuUsage();
+    const own: ProcessStatus = {
+      role: 'pipeline',
+      pid: process.pid,
+      cpu_s: (user + system) / 1e6,
+      rss_bytes: process.memoryUsage.rss(),
+    };
+    const attacher = await this.#parts.client.usage();
+    return attacher.ok ? [{ role: 'attacher', ...attacher.value }, own] : [own];
+  }
+}

@@ -1,0 +1,105 @@
+/**
+ * The programs' exact counters: one struct for each possible CPU in an mmapable array, summed when asked. Works by the
+ * inherited descriptor in a process without capabilities (bpf() itself is closed to those).
+ */
+import type { CaptureLedger, MessageCount, Traffic } from '../model/status.ts';
+import * as abi from './abi.ts';
+import { fail, type Mapping, mapShared, type Outcome, PAGE, succeed } from './libbpf.ts';
+import type { RingDescriptors, RingLayout } from './load.ts';
+import { errnoName } from './posix.ts';
+
+export interface KernelCounters {
+  readonly ledger: CaptureLedger;
+  /** The parts of `ledger.not_http` and `ledger.shed`, and what has no ledger line of its own. */
+  readonly classes: Readonly<Record<CounterClass, Traffic>>;
+  readonly requests: MessageCount;
+  readonly responses: MessageCount;
+  /** Ring records of every kind that found no room. */
+  readonly recordsLost: number;
+}
+
+/** Every segment and every byte seen is in exactly one of these. */
+export const COUNTER_CLASSES = {
+  copied: abi.CLASS_COPIED,
+  window: abi.CLASS_WINDOW,
+  shed_body: abi.CLASS_SHED_BODY,
+  shed_head: abi.CLASS_SHED_HEAD,
+  tls: abi.CLASS_TLS,
+  h2: abi.CLASS_H2,
+  other: abi.CLASS_OTHER,
+  unknown: abi.CLASS_UNKNOWN,
+  ring_full: abi.CLASS_RING_FULL,
+  no_socket: abi.CLASS_NO_SOCKET,
+  fragment: abi.CLASS_FRAGMENT,
+} as const;
+export type CounterClass = keyof typeof COUNTER_CLASSES;
+const CLASS_NAMES = Object.keys(COUNTER_CLASSES) as CounterClass[];
+
+export class Counters {
+  readonly #mapping: Mapping;
+  readonly #view: DataView;
+  readonly #cpus: number;
+
+  private constructor(mapping: Mapping, cpus: number) {
+    this.#mapping = mapping;
+    this.#view = new DataView(mapping.buffer);
+    this.#cpus = cpus;
+  }
+
+  static open(descriptors: RingDescriptors, layout: RingLayout): Outcome<Counters> {
+    const length = Math.ceil((layout.cpus * abi.COUNTERS_SIZE) / PAGE) * PAGE;
+    const mapping = mapShared(descriptors.counters, 0, length, false);
+    if (typeof mapping === 'number')
+      return fail('map_failed', `Cannot map the counters (${errnoName(mapping)}): were they handed over by the attacher?`);
+    return succeed(new Counters(mapping, layout.cpus));
+  }
+
+  /** Totals since loading. While traffic flows, a segment may already be in `seen` and not yet in its class. */
+  read(): KernelCounters {
+    const classes = Object.fromEntries(
+      CLASS_NAMES.map((name) => {
+        const index = COUNTER_CLASSES[name];
+        return [name, this.#traffic(abi.COUNTERS_SEGMENTS + 8 * index, abi.COUNTERS_BYTES + 8 * index)];
+      }),
+    ) as Record<CounterClass, Traffic>;
+    const messages = (seen: number, lost: number): MessageCount => ({ seen: this.#sum(seen), lost: this.#sum(lost) });
+    return {
+      ledger: {
+        seen: this.#traffic(abi.COUNTERS_SEEN_SEGMENTS, abi.COUNTERS_SEEN_BYTES),
+        copied: classes.copied,
+        window: classes.window,
+        not_http: total([classes.tls, classes.h2, classes.other, classes.unknown, classes.no_socket, classes.fragment]),
+        shed: total([classes.shed_body, classes.shed_head]),
+        lost: classes.ring_full,
+      },
+      classes,
+      requests: messages(abi.COUNTERS_REQUESTS_SEEN, abi.COUNTERS_REQUESTS_LOST),
+      responses: messages(abi.COUNTERS_RESPONSES_SEEN, abi.COUNTERS_RESPONSES_LOST),
+      recordsLost: this.#sum(abi.COUNTERS_RECORDS_LOST),
+    };
+  }
+
+  close(): void {
+    this.#mapping.release();
+  }
+
+  #traffic(segmentsAt: number, bytesAt: number): Traffic {
+    return { segments: this.#sum(segmentsAt), bytes: this.#sum(bytesAt) };
+  }
+
+  #sum(at: number): number {
+    let sum = 0;
+    for (let cpu = 0; cpu < this.#cpus; cpu++) {
+      const offset = cpu * abi.COUNTERS_SIZE + at;
+      sum += this.#view.getUint32(offset + 4, true) * 4294967296 + this.#view.getUint32(offset, true);
+    }
+    return sum;
+  }
+}
+
+function total(parts: readonly Traffic[]): Traffic {
+  return parts.reduce((sum, t) => ({ segments: sum.segments + t.segments, bytes: sum.bytes + t.bytes }), {
+    segments: 0,
+    bytes: 0,
+  });
+}
