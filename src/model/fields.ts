@@ -20,12 +20,17 @@ export class HeaderName {
   }
 }
 
+/** Field lines made so far. */
+let lines = 0;
+
 /**
  * A field line that was seen before and is shared by all blocks that repeat it, or (value === null) a name whose value
  * differs from block to block and lies in the block's memory. The caches belong to the stages named; they are what
  * makes a repeated line cost nothing to redact and to print.
  */
 export class FieldLine {
+  /** Unique in the process: stands for this line where sequences of lines are compared. */
+  readonly serial = ++lines;
   readonly name: HeaderName;
   /** The name in the case that was sent. */
   readonly raw: string;

@@ -42,8 +42,8 @@ function plainKey(key: string): string {
 const squeeze = (text: string): string => text.toLowerCase().replace(/[^a-z0-9*]+/g, '');
 
 export interface KeyJudge {
-  /** False when no sensitive key ends with this character: the cheap first question. */
-  mayEndWith(code: number): boolean;
+  /** 1 at the characters that sensitive keys end with: the cheap first question. */
+  readonly ends: Uint8Array;
   /** Whether `key` (any case, perhaps encoded) is sensitive. `weakToo`: also words that only count before = or in quotes. */
   test(key: string, weakToo: boolean): boolean;
 }
@@ -71,7 +71,7 @@ export function keyJudge(added: readonly string[]): KeyJudge {
   };
   const remembered = [new Map<string, boolean>(), new Map<string, boolean>()] as const;
   return {
-    mayEndWith: (code) => last[code & 0xff] === 1,
+    ends: last,
     test: (key, weakToo) => {
       const memory = remembered[weakToo ? 1 : 0];
       let verdict = memory.get(key);

@@ -28,6 +28,11 @@ export interface RedactionPolicy {
   /** A header name as sent. */
   name(name: HeaderName, raw: string): string;
   value(name: HeaderName, value: string): string;
+  /**
+   * Copies a value's bytes to `out[at]` when they need neither redaction nor escaping in JSON; returns where they end, or
+   * -1: ask value(). `out` has room.
+   */
+  plain(name: HeaderName, bytes: Uint8Array, from: number, length: number, out: Uint8Array, at: number): number;
   method(method: string): string;
   target(target: string): string;
   /** Any other text that a peer chose: reason phrases, upgrade tokens. */
@@ -83,6 +88,17 @@ export class CredentialPolicy implements RedactionPolicy {
     }
   }
 
+  plain(name: HeaderName, bytes: Uint8Array, from: number, length: number, out: Uint8Array, at: number): number {
+    switch (this.#verdict(name) & names.VERDICT_MASK) {
+      case names.PLAIN:
+        return this.#text.plain(bytes, from, length, 'ignore', out, at);
+      case names.UNKNOWN:
+        return this.#text.plain(bytes, from, length, 'redact', out, at);
+      default:
+        return -1;
+    }
+  }
+
   method(method: string): string {
     return METHODS.has(method) ? method : this.#text.redact(method, 'redact');
   }
@@ -114,6 +130,9 @@ export class KeepEverything implements RedactionPolicy {
   }
   value(_: HeaderName, value: string): string {
     return value;
+  }
+  plain(): number {
+    return -1;
   }
   method(method: string): string {
     return method;

@@ -58,6 +58,27 @@ class FieldsView {
     return line.redacted;
   }
 
+  /**
+   * Copies the value of line i, which is not shared, to `out[at]` when it needs neither redaction nor escaping in JSON;
+   * returns where it ends, or -1: ask value(). `out` has room for `length(i)` bytes.
+   */
+  plain(i: number, out: Uint8Array, at: number): number {
+    const block = this.#block;
+    return this.#policy.plain(
+      block.lines[i]!.name,
+      block.memory.buf,
+      block.valueOffset[i]!,
+      block.valueLength[i]!,
+      out,
+      at,
+    );
+  }
+
+  /** Bytes on the wire of line i's value, which is not shared. */
+  length(i: number): number {
+    return this.#block.valueLength[i]!;
+  }
+
   /** Index of the first line named `lower` at or after `from`, or -1. */
   find(lower: string, from = 0): number {
     return this.#block.find(lower, from);
@@ -67,6 +88,16 @@ class FieldsView {
   get(lower: string): string | null {
     const i = this.find(lower);
     return i < 0 ? null : this.value(i);
+  }
+
+  /** Which policy redacts: texts made under one are not for another. */
+  get policy(): number {
+    return this.#policy.id;
+  }
+
+  /** Stands for line i's name, and for its value when that is shared: equal serials are equal lines. */
+  serial(i: number): number {
+    return this.#block.lines[i]!.serial;
   }
 
   /** Whether line i's value is shared by all blocks that repeat it, so that work on it can be kept. */

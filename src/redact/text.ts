@@ -8,6 +8,20 @@
 import type { Fingerprinter } from './fingerprint.ts';
 import { DECODE_DEPTH_MAX, KEY_LENGTH_MAX, type KeyJudge, percentDecode, percentDecodeAll } from './keys.ts';
 import { looksRandom } from './random.ts';
+import {
+  AT,
+  BREAK,
+  CLASS,
+  isAlnum,
+  LONG_RUN,
+  PAIR,
+  PERCENT,
+  PREFIX,
+  plainBytes,
+  quickScan,
+  RUN_LENGTH,
+  SCHEME,
+} from './scan.ts';
 import { knownShapeEnd, PREFIX_PAIRS, prefixAt, publicClass } from './shapes.ts';
 
 /** How random looks are treated. */
@@ -17,58 +31,6 @@ export type RandomRule = 'ignore' | 'allow_ids' | 'redact';
 const SPANS_MAX = 64;
 /** User information that is longer is no user information. */
 const USERINFO_MAX = 512;
-
-const BREAK = 1;
-const EQUALS = 2;
-const COLON = 4;
-const AT = 8;
-const PERCENT = 16;
-const ALNUM = 32;
-const QUOTE = 64;
-const PREFIX = 256;
-const SCHEME = 512;
-const LONG_RUN = 1024;
-const RUN_LENGTH = 16;
-
-const CLASS = new Uint8Array(256);
-for (let c = 0; c < 256; c++) {
-  const ch = String.fromCharCode(c);
-  if (c <= 0x20 || c === 0x7f || ',;"\'<>(){}[]`|\\'.includes(ch)) CLASS[c] = BREAK;
-  if (ch === '=') CLASS[c] = EQUALS;
-  if (ch === ':') CLASS[c] = COLON;
-  if (ch === '@') CLASS[c] = AT;
-  if (ch === '%') CLASS[c] = PERCENT;
-  if (ch === '"') CLASS[c] = BREAK | QUOTE;
-  if (/[0-9A-Za-z]/.test(ch) || c >= 0x80) CLASS[c] = ALNUM;
-}
-/** Last letters of the scheme words looked for in free text: bearer, basic, digest, negotiate, ntlm, token, apikey. */
-const SCHEME_LAST = new Uint8Array(256);
-for (const ch of 'rctemnyRCTEMNY') SCHEME_LAST[ch.charCodeAt(0)] = 1;
-
-/** Which detectors `text` needs: the union of its character classes and of what only their order tells. */
-function quickScan(text: string): number {
-  let mask = 0;
-  let run = 0;
-  let before = 0;
-  let beforeClass = 0;
-  for (let i = 0; i < text.length; i++) {
-    const c = text.charCodeAt(i) & 0xff;
-    const k = CLASS[c]!;
-    mask |= k;
-    if ((k & BREAK) !== 0) {
-      if (run >= RUN_LENGTH) mask |= LONG_RUN;
-      run = 0;
-      if (c <= 0x20 && SCHEME_LAST[before] === 1) mask |= SCHEME;
-    } else run++;
-    // A prefix counts where no letter or digit stands before it: at its own first character or after punctuation.
-    if (beforeClass !== ALNUM || before === 0) {
-      if (PREFIX_PAIRS[c * 256 + (text.charCodeAt(i + 1) & 0xff)] === 1) mask |= PREFIX;
-    }
-    before = c;
-    beforeClass = k;
-  }
-  return run >= RUN_LENGTH ? mask | LONG_RUN : mask;
-}
 
 interface Span {
   from: number;
@@ -142,14 +104,14 @@ function keyStart(text: string, to: number): number {
   return from;
 }
 
-function findPairs(text: string, mask: number, sensitive: KeyJudge, spans: Span[]): void {
-  const colons = (mask & COLON) !== 0;
+function findPairs(text: string, sensitive: KeyJudge, spans: Span[]): void {
   for (let at = 0; at < text.length && spans.length <= SPANS_MAX; at++) {
     const c = text.charCodeAt(at);
-    if (c !== 0x3d && !(colons && c === 0x3a)) continue;
+    if (c !== 0x3d && c !== 0x3a) continue;
     if (c === 0x3a && text.charCodeAt(at + 1) === 0x2f && text.charCodeAt(at + 2) === 0x2f) continue;
     const to = keyEnd(text, at);
-    if (to === 0 || (!sensitive.mayEndWith(text.charCodeAt(to - 1)) && !(to > 2 && text[to - 3] === '%'))) continue;
+    if (to === 0 || (sensitive.ends[text.charCodeAt(to - 1) & 0xff] !== 1 && !(to > 2 && text[to - 3] === '%')))
+      continue;
     const from = keyStart(text, to);
     if (to - from < 2) continue;
     const quoted = to < at && (text[to] === '"' || text[to] === "'" || text[to] === '\\');
@@ -215,7 +177,7 @@ function findSchemes(text: string, spans: Span[]): void {
 function findShapes(text: string, ids: boolean, spans: Span[]): void {
   for (let at = 0; at < text.length && spans.length <= SPANS_MAX; at++) {
     if (PREFIX_PAIRS[(text.charCodeAt(at) & 0xff) * 256 + (text.charCodeAt(at + 1) & 0xff)] !== 1) continue;
-    if (at > 0 && CLASS[text.charCodeAt(at - 1) & 0xff] === ALNUM) continue;
+    if (at > 0 && isAlnum(text.charCodeAt(at - 1))) continue;
     if (prefixAt(text, at) === '') continue;
     const to = knownShapeEnd(text, at, ids ? segmentEnd(text, at) : runEnd(text, at));
     if (to < 0) continue;
@@ -295,10 +257,13 @@ const encodeAgain = (text: string): string =>
 export class TextRedactor {
   readonly #prints: Fingerprinter;
   readonly #sensitiveKey: KeyJudge;
+  readonly #ends: Uint8Array;
 
   constructor(prints: Fingerprinter, sensitiveKey: KeyJudge) {
     this.#prints = prints;
     this.#sensitiveKey = sensitiveKey;
+    // Between a key and its sign there may be quotes and spaces.
+    this.#ends = sensitiveKey.ends.map((may, c) => may | (CLASS[c] === BREAK ? 1 : 0));
   }
 
   /** `[fp:16 hex]`, behind the public class of a credential with a known shape; "" stays "". */
@@ -311,15 +276,21 @@ export class TextRedactor {
 
   /** `text` without its credentials; the same string when there are none. O(length). Latin1 in, latin1 out. */
   redact(text: string, random: RandomRule): string {
-    const mask = quickScan(text);
-    const wanted = EQUALS | COLON | AT | PERCENT | PREFIX | SCHEME | (random === 'ignore' ? 0 : LONG_RUN);
+    const mask = quickScan(text, this.#ends);
+    const wanted = PAIR | AT | PERCENT | PREFIX | SCHEME | (random === 'ignore' ? 0 : LONG_RUN);
     return (mask & wanted) === 0 ? text : this.#redact(text, mask, random, 0);
+  }
+
+  /** As redact() for bytes that need neither redaction nor escaping in JSON; see plainBytes. */
+  plain(bytes: Uint8Array, from: number, length: number, random: RandomRule, out: Uint8Array, at: number): number {
+    return plainBytes(bytes, from, length, random, this.#ends, out, at);
   }
 
   #redact(text: string, mask: number, random: RandomRule, depth: number): string {
     const spans: Span[] = [];
     if ((mask & AT) !== 0) findUserInfo(text, spans);
-    if ((mask & (EQUALS | COLON)) !== 0) findPairs(text, mask, this.#sensitiveKey, spans);
+    // A key that ends in a percent escape ends in any character.
+    if ((mask & (PAIR | PERCENT)) !== 0) findPairs(text, this.#sensitiveKey, spans);
     if ((mask & SCHEME) !== 0) findSchemes(text, spans);
     if ((mask & PREFIX) !== 0) findShapes(text, random === 'allow_ids', spans);
     if (random !== 'ignore' && (mask & LONG_RUN) !== 0) findRandom(text, random, depth, spans);
@@ -337,7 +308,7 @@ export class TextRedactor {
       const encoded = text.slice(from, to);
       const plain = percentDecode(encoded);
       if (plain !== encoded) {
-        const shown = this.#redact(plain, quickScan(plain), random, depth + 1);
+        const shown = this.#redact(plain, quickScan(plain, this.#ends), random, depth + 1);
         if (shown !== plain) spans.push({ from, to, text: encodeAgain(shown) });
       }
       percent = text.indexOf('%', to);

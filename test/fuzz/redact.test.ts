@@ -9,7 +9,7 @@ import { redactor } from '../../src/redact/redacted.ts';
 import { type ExchangeSpec, exchangeOf, har, ndjson, policy } from '../unit/log-rig.ts';
 import { validLine } from '../unit/log-schema.ts';
 
-const RUNS = Number(process.env['FUZZ_RUNS'] ?? 2_000);
+const RUNS = Number(process.env['HEADWATER_FUZZ'] ?? 200_000) / 100;
 
 /** Signs that rules look at, so that random text meets them. */
 const SIGNS = [

@@ -8,6 +8,7 @@ import { anomalyNames, type Message } from '../../model/message.ts';
 import type { Redacted, RedactedInterim } from '../../redact/redacted.ts';
 import type { RunTotals } from '../exporter.ts';
 import { schemeAndAuthority } from '../target.ts';
+import { type BlockText, BlockTexts, flat } from './blocks.ts';
 import type { LogFormat, LogFormatOptions } from './format.ts';
 import { asciiJson, isOpaque, wireJson } from './json.ts';
 import type { HeaderSelection } from './selection.ts';
@@ -46,6 +47,7 @@ export class NdjsonFormat implements LogFormat {
   readonly #time: TimeFormatter;
   readonly #headers: HeaderSelection | null;
   readonly #connections: (ConnectionText | undefined)[] = new Array(CONNECTIONS_KEPT);
+  readonly #blocks = new BlockTexts();
   /** Opaque fields of the message being written; emptied by #opaqueJson. */
   #opaque: string[] = [];
 
@@ -155,6 +157,19 @@ export class NdjsonFormat implements LogFormat {
 
   /** `[` and the pairs, without the closing bracket. */
   #fields(fields: Redacted<FieldBlock>): string {
+    const text = this.#blocks.find(fields);
+    if (text === null) return this.#eachField(fields);
+    if (text.parts === null) return this.#learn(fields, text);
+    const { parts, varying } = text;
+    let out = parts[0]!;
+    for (let v = 0; v < varying.length; v++) {
+      const i = varying[v]!;
+      out += this.#value(fields, i) + parts[v + 1]!;
+    }
+    return out;
+  }
+
+  #eachField(fields: Redacted<FieldBlock>): string {
     let out = '[';
     for (let i = 0; i < fields.count; i++) {
       if (this.#headers !== null && !this.#headers.includes(fields.lower(i))) continue;
@@ -162,6 +177,44 @@ export class NdjsonFormat implements LogFormat {
       out += out.length === 1 ? pair : `,${pair}`;
     }
     return out;
+  }
+
+  /** As #eachField, and keeps what of it is the same for all blocks with these lines. */
+  #learn(fields: Redacted<FieldBlock>, text: BlockText): string {
+    const opaque = this.#opaque.length;
+    const parts: string[] = [];
+    const varying: number[] = [];
+    let part = '[';
+    let out = '';
+    let first = true;
+    for (let i = 0; i < fields.count; i++) {
+      if (this.#headers !== null && !this.#headers.includes(fields.lower(i))) continue;
+      if (!first) part += ',';
+      first = false;
+      if (fields.shared(i)) part += this.#pair(fields, i);
+      else {
+        part += fields.kept(i) ?? this.#keepBeginning(fields, i);
+        // What is opaque so far belongs to a name or a shared value: it has to be listed each time.
+        if (this.#opaque.length === opaque) {
+          parts.push(flat(part));
+          varying.push(i);
+        }
+        out += part + this.#value(fields, i);
+        part = '"]';
+      }
+    }
+    if (this.#opaque.length === opaque) {
+      parts.push(flat(part));
+      text.keep(parts, varying);
+    }
+    return out + part;
+  }
+
+  #value(fields: Redacted<FieldBlock>, i: number): string {
+    const value = fields.value(i);
+    const json = wireJson(value);
+    if (json !== value && isOpaque(value)) this.#opaque.push(fields.lower(i));
+    return json;
   }
 
   #pair(fields: Redacted<FieldBlock>, i: number): string {
@@ -174,9 +227,8 @@ export class NdjsonFormat implements LogFormat {
       if (this.#opaque.length === opaque) fields.keep(i, pair);
       return pair;
     }
-    const value = fields.value(i);
     const beginning = kept ?? this.#keepBeginning(fields, i);
-    return `${beginning}${this.#text(value, fields.lower(i))}"]`;
+    return `${beginning}${this.#value(fields, i)}"]`;
   }
 
   #beginning(fields: Redacted<FieldBlock>, i: number): string {
