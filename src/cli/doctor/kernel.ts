@@ -15,7 +15,9 @@ export const atLeast = (release: string, major: number, minor: number): boolean 
 };
 
 const NEW_KERNEL = {
-  debian: 'apt-get install -y linux-image-amd64   # Debian; Ubuntu: linux-image-generic; then reboot',
+  // Debian's name, else Ubuntu's.
+  debian:
+    'apt-get install -y linux-image-$(dpkg --print-architecture) || apt-get install -y linux-image-generic   # then reboot',
   fedora: 'dnf upgrade -y kernel   # then reboot',
   alpine: 'apk add --upgrade linux-lts   # then reboot',
 };

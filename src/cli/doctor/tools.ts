@@ -43,7 +43,11 @@ const programs = ({ object }: Machine): Finding =>
 const BUILD_PROGRAMS: readonly (readonly [name: string, what: string, fix: ReturnType<typeof packages>])[] = [
   ['clang', 'builds the kernel programs', packages('clang', 'clang', 'clang')],
   ['llvm-objdump', 'LLVM: shows what was built', packages('llvm', 'llvm', 'llvm')],
-  ['bpftool', 'shows what is loaded and attached', packages('bpftool', 'bpftool', 'bpftool')],
+  [
+    'bpftool',
+    'shows what is loaded and attached',
+    packages('bpftool || apt-get install -y linux-tools-generic', 'bpftool', 'bpftool'),
+  ],
   ['bpftrace', 'asks the kernel questions in one line', packages('bpftrace', 'bpftrace', 'bpftrace')],
 ];
 

@@ -1,0 +1,276 @@
+import { describe, expect, it } from 'vitest';
+import type { WhyGroup, WhyState } from '../../model/why.ts';
+import { explain, type Verdict } from './explain.ts';
+import type { AgentFacts, Facts, ProcessReport, SocketFacts, Subject } from './facts.ts';
+import { renderAnswer } from './render.ts';
+import { parseTarget } from './target.ts';
+
+const NO_SOCKETS: SocketFacts = { listening: [], connections: [], unixListening: [], unixConnected: 0, udpPorts: [] };
+const connection = (localPort: number, remotePort: number) => ({
+  localAddress: '127.0.0.1',
+  localPort,
+  remoteAddress: '127.0.0.1',
+  remotePort,
+});
+const SERVER: SocketFacts = { ...NO_SOCKETS, listening: [8080], connections: [connection(8080, 50_000)] };
+
+const process = (changes: Partial<ProcessReport> = {}): ProcessReport => ({
+  pid: 7,
+  name: 'api',
+  cgroup: '/a/b',
+  sockets: SERVER,
+  tls: [],
+  ...changes,
+});
+const group = (changes: Partial<WhyGroup> = {}): WhyGroup => ({
+  pid: 7,
+  name: 'api',
+  service: 'api.service',
+  side: 'server',
+  server_port: 8080,
+  server_addresses: ['127.0.0.1'],
+  guess: 'http',
+  open: 1,
+  joined: 0,
+  exchanges: 12,
+  losses: [],
+  ...changes,
+});
+const running = (groups: readonly WhyGroup[] = [group()], state: Partial<WhyState> = {}): AgentFacts => ({
+  state: 'running',
+  live: {
+    started: '2026-11-22T10:00:00Z',
+    ready: true,
+    mount: '/sys/fs/cgroup',
+    cgroups: [{ path: '/a', attached: true }],
+    groups,
+    more_groups: 0,
+    ...state,
+  },
+});
+const pid = (report: ProcessReport | null): Subject => ({ kind: 'pid', pid: 7, process: report });
+const port = (changes: Partial<Extract<Subject, { kind: 'port' }>> = {}): Subject => ({
+  kind: 'port',
+  port: 8080,
+  servers: [],
+  clients: [],
+  hiddenListener: false,
+  udp: false,
+  url: null,
+  ...changes,
+});
+const url = (scheme: 'http' | 'https', addresses: readonly string[], local: boolean) => ({
+  scheme,
+  host: 'api.example',
+  addresses,
+  local,
+});
+
+const answer = (agent: AgentFacts, subject: Subject, root = true) => explain({ agent, subject, root } satisfies Facts);
+
+describe('explain', () => {
+  it.each<[what: string, agent: AgentFacts, subject: Subject, expected: readonly (readonly [id: string, Verdict])[]]>([
+    ['calls are seen', running(), pid(process()), [['http', 'seen']]],
+    [
+      'no agent',
+      { state: 'absent', socket: '/s' },
+      pid(process()),
+      [
+        ['no_agent', 'unseen'],
+        ['not_asked', 'unknown'],
+      ],
+    ],
+    [
+      'no rights on the socket',
+      { state: 'denied', socket: '/s' },
+      pid(process({ sockets: NO_SOCKETS })),
+      [
+        ['agent_denied', 'unknown'],
+        ['no_sockets', 'unseen'],
+      ],
+    ],
+    [
+      'an agent that hangs',
+      { state: 'broken', message: 'no answer for 10 s' },
+      pid(null),
+      [
+        ['agent_broken', 'unknown'],
+        ['no_process', 'unseen'],
+      ],
+    ],
+    [
+      'an agent that starts',
+      running([group()], { ready: false }),
+      pid(process()),
+      [
+        ['agent_starting', 'unknown'],
+        ['http', 'seen'],
+      ],
+    ],
+    ['no such process', running(), pid(null), [['no_process', 'unseen']]],
+    ['another cgroup', running([]), pid(process({ cgroup: '/ab' })), [['out_of_scope', 'unseen']]],
+    [
+      'a cgroup that is not attached',
+      running([], { cgroups: [{ path: '/a', attached: false }] }),
+      pid(process()),
+      [['out_of_scope', 'unseen']],
+    ],
+    [
+      'the whole hierarchy',
+      running([group()], { cgroups: [{ path: '/', attached: true }] }),
+      pid(process({ cgroup: '/x' })),
+      [['http', 'seen']],
+    ],
+    ['a cgroup that is not known', running(), pid(process({ cgroup: '' })), [['cgroup_unknown', 'unknown']]],
+    ['TLS', running([group({ guess: 'tls', exchanges: 0 })]), pid(process()), [['tls', 'unseen']]],
+    ['HTTP/2', running([group({ guess: 'h2', exchanges: 0 })]), pid(process()), [['h2', 'unseen']]],
+    ['not HTTP', running([group({ guess: 'other', exchanges: 0 })]), pid(process()), [['other', 'unseen']]],
+    ['not decided', running([group({ guess: 'unknown', exchanges: 0 })]), pid(process()), [['undecided', 'unknown']]],
+    [
+      'older than the agent',
+      running([group({ joined: 1 })]),
+      pid(process()),
+      [
+        ['http', 'seen'],
+        ['joined', 'partly'],
+      ],
+    ],
+    [
+      'losses',
+      running([group({ losses: [{ reason: 'ring_full', count: 3, bytes: 99 }] })]),
+      pid(process()),
+      [
+        ['http', 'seen'],
+        ['losses', 'partly'],
+      ],
+    ],
+    ['a silent connection', running([]), pid(process()), [['idle', 'unknown']]],
+    [
+      'only listening',
+      running([]),
+      pid(process({ sockets: { ...NO_SOCKETS, listening: [8080] } })),
+      [['no_connection', 'unknown']],
+    ],
+    [
+      'UNIX sockets only',
+      running([]),
+      pid(process({ sockets: { ...NO_SOCKETS, unixListening: ['/run/api.sock'] } })),
+      [['unix_only', 'unseen']],
+    ],
+    ['UDP only', running([]), pid(process({ sockets: { ...NO_SOCKETS, udpPorts: [443] } })), [['udp_only', 'unseen']]],
+    [
+      'HTTP/3 beside TCP',
+      running(),
+      pid(process({ sockets: { ...SERVER, udpPorts: [443] } })),
+      [
+        ['http', 'seen'],
+        ['quic', 'partly'],
+      ],
+    ],
+    ['sockets that may not be read', running([]), pid(process({ sockets: null })), [['sockets_hidden', 'unknown']]],
+    ['a port nobody serves', running([]), port(), [['no_listener', 'unseen']]],
+    ['a port of UDP only', running([]), port({ udp: true }), [['udp_only', 'unseen']]],
+    ['a listener out of sight', running([]), port({ hiddenListener: true }), [['hidden_listener', 'unknown']]],
+    ['a port and its server', running(), port({ servers: [process()] }), [['http', 'seen']]],
+    [
+      'both legs of a port',
+      running([group(), group({ pid: 8, side: 'client' })]),
+      port({
+        servers: [process()],
+        clients: [process({ pid: 8, sockets: { ...NO_SOCKETS, connections: [connection(50_000, 8080)] } })],
+      }),
+      [
+        ['http', 'seen'],
+        ['http', 'seen'],
+      ],
+    ],
+    [
+      "another port's calls are not this port's",
+      running([group({ server_port: 9 })]),
+      port({ servers: [process()] }),
+      [['idle', 'unknown']],
+    ],
+    [
+      'a port that only the agent knows of',
+      running([group({ side: 'client', pid: 0, name: '' })]),
+      port({ hiddenListener: true }),
+      [
+        ['hidden_listener', 'unknown'],
+        ['http', 'seen'],
+      ],
+    ],
+    ['a host that cannot be resolved', running([]), port({ url: url('http', [], false) }), [['unresolved', 'unknown']]],
+    [
+      'a server elsewhere, nobody connected',
+      running([]),
+      port({ url: url('http', ['192.0.2.1'], false) }),
+      [['no_client', 'unknown']],
+    ],
+    [
+      'https elsewhere',
+      running([]),
+      port({ url: url('https', ['192.0.2.1'], false) }),
+      [
+        ['no_client', 'unknown'],
+        ['tls', 'unseen'],
+      ],
+    ],
+  ])('%s', (_, agent, subject, expected) => {
+    expect(answer(agent, subject).map(({ id, verdict }) => [id, verdict])).toEqual(expected);
+  });
+
+  it('says what to do wherever something is not seen, but for what is no HTTP', () => {
+    const findings = [
+      ...answer({ state: 'absent', socket: '/s' }, pid(process())),
+      ...answer(running([]), pid(process({ cgroup: '/z' }))),
+      ...answer(running([group({ guess: 'tls' })]), pid(process({ tls: [{ name: 'OpenSSL 3', path: '/x' }] }))),
+    ];
+    for (const { verdict, todo } of findings) if (verdict === 'unseen') expect(todo).not.toBe('');
+    expect(findings.map(({ text }) => text).join('\n')).toContain('by OpenSSL 3');
+    expect(findings.map(({ todo }) => todo).join('\n')).toContain('--cgroup /sys/fs/cgroup/z');
+  });
+
+  it('does not name a TLS library that it did not see', () => {
+    const text = (tls: ProcessReport['tls']): string =>
+      answer(running([group({ guess: 'tls' })]), pid(process({ tls })))[0]!.text;
+    expect(text(null)).toContain('not known');
+    expect(text([])).toContain('linked in');
+  });
+});
+
+describe('parseTarget', () => {
+  it.each([
+    ['4711', { kind: 'number', number: 4711 }],
+    ['pid:4711', { kind: 'pid', pid: 4711 }],
+    [':8080', { kind: 'port', port: 8080 }],
+    ['port:8080', { kind: 'port', port: 8080 }],
+    ['http://localhost/x', { kind: 'url', scheme: 'http', host: 'localhost', port: 80 }],
+    ['https://api.example', { kind: 'url', scheme: 'https', host: 'api.example', port: 443 }],
+    ['https://[::1]:8443/x?y', { kind: 'url', scheme: 'https', host: '::1', port: 8443 }],
+    ['127.0.0.1:9000', { kind: 'url', scheme: 'http', host: '127.0.0.1', port: 9000 }],
+    ['api.example/v1', { kind: 'url', scheme: 'http', host: 'api.example', port: 80 }],
+    ['localhost', { kind: 'url', scheme: 'http', host: 'localhost', port: 80 }],
+    ['nginx', null],
+    ['', null],
+    ['0', null],
+    [':0', null],
+    [':65536', null],
+    ['port:99999', null],
+    ['99999999', null],
+    ['-1', null],
+    ['ftp://x/', null],
+    ['http://', null],
+    ['http://a b/', null],
+  ])('%j', (text, target) => expect(parseTarget(text)).toEqual(target));
+});
+
+describe('renderAnswer', () => {
+  it('fits 80 columns, and no name steers the terminal', () => {
+    const subject = pid(process({ name: 'a\u001b[2J', cgroup: `/a/${'long '.repeat(30)}` }));
+    const findings = answer(running([]), pid(process({ name: 'evil\u001b[2J', cgroup: '/other' })));
+    const text = renderAnswer(subject, findings, { width: 80, colour: false });
+    expect(text).not.toContain('\u001b');
+    for (const line of text.split('\n').slice(1)) expect(line.length).toBeLessThanOrEqual(80);
+    expect(text).toMatch(/^not seen {5}/m);
+  });
+});
