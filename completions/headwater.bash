@@ -16,6 +16,7 @@ _headwater() {
       'config check') command=config_check ;;
       ' completion') command=completion ;;
       ' man') command=man ;;
+      ' help') command=help ;;
     esac
   done
   case "$command $previous" in
@@ -35,7 +36,7 @@ _headwater() {
     'why --socket') compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
   esac
   case $command in
-    '') mapfile -t COMPREPLY < <(compgen -W 'run replay tail status why doctor demo config completion man -V --version -h --help' -- "$current") ;;
+    '') mapfile -t COMPREPLY < <(compgen -W 'run replay tail status why doctor demo config completion man help -V --version -h --help' -- "$current") ;;
     'run') mapfile -t COMPREPLY < <(compgen -W '--config --cgroup --log --filter --listen --stats-only --window --socket -h --help' -- "$current") ;;
     'replay') if [[ $current == -* ]]; then mapfile -t COMPREPLY < <(compgen -W '--config --format --no-redact --filter -h --help' -- "$current"); else compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$current"); fi ;;
     'tail') mapfile -t COMPREPLY < <(compgen -W '--json --headers --filter --socket -h --help' -- "$current") ;;
@@ -47,6 +48,7 @@ _headwater() {
     'config_check') if [[ $current == -* ]]; then mapfile -t COMPREPLY < <(compgen -W '-h --help' -- "$current"); else compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$current"); fi ;;
     'completion') if [[ $current == -* ]]; then mapfile -t COMPREPLY < <(compgen -W '-h --help' -- "$current"); else mapfile -t COMPREPLY < <(compgen -W 'bash zsh fish' -- "$current"); fi ;;
     'man') mapfile -t COMPREPLY < <(compgen -W '-h --help' -- "$current") ;;
+    'help') mapfile -t COMPREPLY < <(compgen -W '' -- "$current") ;;
   esac
 }
 complete -F _headwater headwater

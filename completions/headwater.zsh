@@ -14,6 +14,7 @@ _headwater() {
     'config:work with configuration files'
     'completion:print a completion script for a shell'
     'man:print the manual page (roff)\: headwater man | man -l -'
+    'help:display help for command'
   )
   _arguments -C -s -S \
     '-V[print the version]' \
@@ -35,6 +36,7 @@ _headwater() {
       config) _headwater_config ;;
       completion) _headwater_completion ;;
       man) _headwater_man ;;
+      help) _headwater_help ;;
     esac ;;
   esac
 }
@@ -141,6 +143,11 @@ _headwater_man() {
   _arguments -s -S \
     '-h[display help for command]' \
     '--help[display help for command]'
+}
+
+_headwater_help() {
+  _arguments -s -S \
+    ':: '
 }
 
 if [ "$funcstack[1] " = '_headwater ' ]; then _headwater "$@"; else compdef _headwater headwater; fi

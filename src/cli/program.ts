@@ -40,12 +40,19 @@ export type Shell = (typeof SHELLS)[number];
 
 const SUMMARY = 'Logs the headers of every HTTP call on this host, and says exactly what it saw and what it missed.';
 
+/** An empty path is a mistake in a script (an unset variable), never a wish. */
+function pathArgument(text: string): string {
+  if (text === '') throw new InvalidArgumentError('expected a path.');
+  return text;
+}
+
+const pathOption = (flags: string, description: string) => new Option(flags, description).argParser(pathArgument);
 const socketOption = () =>
-  new Option('--socket <path>', 'unix socket of the agent (default: headwater.sock in the runtime directory)');
+  pathOption('--socket <path>', 'unix socket of the agent (default: headwater.sock in the runtime directory)');
 const filterOption = () => new Option('--filter <cel>', 'only calls that match, for example: response.code >= 500');
 const jsonOption = (what: string) => new Option('--json', what);
 
-const collect = (value: string, before: readonly string[] = []): string[] => [...before, value];
+const collect = (value: string, before: readonly string[] = []): string[] => [...before, pathArgument(value)];
 
 function durationArgument(text: string): number {
   const ns = parseDuration(text);
@@ -72,20 +79,19 @@ export function buildProgram(): Command {
     .description(SUMMARY)
     .exitOverride()
     .configureOutput({ outputError: (text, write) => write(`headwater: ${usageLine(text)}\n`) })
-    .helpCommand(false)
     .version(packageVersion(), '-V, --version', 'print the version');
 
   program
     .command('run')
     .description('capture in the foreground until SIGINT or SIGTERM, then write the ledger to stderr')
-    .addOption(new Option('--config <file>', 'configuration (YAML; flags win over it)'))
+    .addOption(pathOption('--config <file>', 'configuration (YAML; flags win over it)'))
     .addOption(
       new Option(
         '--cgroup <dir>',
         'observe this cgroup only; repeatable (default: the whole unified hierarchy)',
       ).argParser(collect),
     )
-    .addOption(new Option('--log <file>', "write the header log here ('-': standard output)"))
+    .addOption(pathOption('--log <file>', "write the header log here ('-': standard output)"))
     .addOption(filterOption())
     .addOption(
       new Option('--listen <addr:port>', 'serve /healthz, /readyz and /metrics here').argParser(listenArgument),
@@ -106,7 +112,7 @@ export function buildProgram(): Command {
     .command('replay')
     .description("read capture files (pcap, pcapng, also compressed; '-' is stdin) through the same pipeline")
     .argument('<file...>', 'capture files')
-    .addOption(new Option('--config <file>', 'configuration (YAML; flags win over it)'))
+    .addOption(pathOption('--config <file>', 'configuration (YAML; flags win over it)'))
     .addOption(new Option('--format <format>', 'how calls are printed').choices(['ndjson', 'har']).default('ndjson'))
     .addOption(new Option('--no-redact', 'show credentials'))
     .addOption(filterOption())

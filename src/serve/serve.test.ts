@@ -375,7 +375,10 @@ describe('the TCP listener', () => {
 
   test('token files', () => {
     const file = join(folder, 'token');
-    const write = (text: string) => (writeFileSync(file, text), readToken(file));
+    const write = (text: string) => {
+      writeFileSync(file, text);
+      return readToken(file);
+    };
     expect(write('fake-token-0123456789\n')).toEqual({ ok: true, token: 'fake-token-0123456789' });
     expect(write('short')).toMatchObject({ ok: false });
     expect(write('')).toMatchObject({ ok: false });

@@ -46,6 +46,8 @@ interface Ended {
 
 interface Options {
   cwd?: string;
+  uid?: number;
+  gid?: number;
   env?: NodeJS.ProcessEnv;
 }
 
@@ -112,6 +114,8 @@ describe('wrong usage: one line that names it, exit code 2', () => {
       ['completion', 'tcsh'],
       "command-argument value 'tcsh' is invalid for argument 'shell'. Allowed choices are bash, zsh, fish.",
     ],
+    [['tail', '--socket', ''], "option '--socket <path>' argument '' is invalid. expected a path."],
+    [['run', '--cgroup', ''], "option '--cgroup <dir>' argument '' is invalid. expected a path."],
     [['config', 'check'], "missing required argument 'file'"],
     [['config', 'chek', 'x'], "unknown command 'chek' (Did you mean check?)"],
     [['run', '--config', '/nowhere.yaml'], '/nowhere.yaml: no such file'],
@@ -171,6 +175,11 @@ describe('help, version, documents', () => {
     const { code, stdout, stderr } = await headwater([...command, '--help']);
     expect([code, stderr]).toEqual([0, '']);
     expect(stdout).toContain(`Usage: ${['headwater', ...command].join(' ')}`);
+  });
+
+  test('help COMMAND', async () => {
+    const { code, stdout } = await headwater(['help', 'tail']);
+    expect([code, stdout]).toEqual([0, (await headwater(['tail', '--help'])).stdout]);
   });
 
   test('--version', async () => {
@@ -278,6 +287,34 @@ describe('no agent', () => {
       code: 3,
       stdout: '',
       stderr: `headwater: no agent is running at ${path}\n  start one: headwater run (another socket: --socket PATH)\n`,
+    });
+  });
+});
+
+describe('permissions', () => {
+  const NOBODY = 65_534;
+  const asNobody = { uid: NOBODY, gid: NOBODY };
+
+  test.skipIf(process.getuid?.() !== 0)('a socket of another user', async () => {
+    chmodSync(folder, 0o755);
+    chmodSync(socket, 0o600);
+    for (const command of ['tail', 'status']) {
+      expect(await headwater([command, '--socket', socket], asNobody)).toEqual({
+        code: 3,
+        stdout: '',
+        stderr: `headwater: no permission to use the agent's socket ${socket}\n  run this command as the user who runs the agent: sudo headwater ...\n`,
+      });
+    }
+  });
+
+  test.skipIf(process.getuid?.() !== 0)('a configuration that may not be read', async () => {
+    const file = join(folder, 'closed.yaml');
+    writeFileSync(file, '');
+    chmodSync(file, 0o600);
+    expect(await headwater(['config', 'check', file], asNobody)).toEqual({
+      code: 2,
+      stdout: '',
+      stderr: `headwater: ${file}: permission denied\n`,
     });
   });
 });

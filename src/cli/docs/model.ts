@@ -1,5 +1,5 @@
 /** The commander definitions as plain data: what completions, the man page and docs/cli.md are made from. */
-import type { Command, Option } from 'commander';
+import type { Argument, Command, Option } from 'commander';
 
 /** What the shell offers for a value. */
 type ValueKind = 'file' | 'folder' | 'choices' | 'text';
@@ -17,7 +17,7 @@ export interface OptionDoc {
 }
 
 export interface ArgumentDoc {
-  /** "<file...>". */
+  /** "<file...>", "[command]". */
   readonly text: string;
   readonly kind: ValueKind;
   readonly choices: readonly string[];
@@ -40,13 +40,18 @@ export function describeCommand(command: Command, path: readonly string[] = []):
     description: command.description(),
     options: help.visibleOptions(command).map(describeOption),
     arguments: command.registeredArguments.map((argument) => ({
-      text: `<${argument.name()}${argument.variadic ? '...' : ''}>`,
+      text: argumentText(argument),
       kind: kindOf(argument.name(), argument.argChoices),
       choices: argument.argChoices ?? [],
       description: argument.description,
     })),
     commands: help.visibleCommands(command).map((child) => describeCommand(child, [...path, child.name()])),
   };
+}
+
+function argumentText(argument: Argument): string {
+  const name = `${argument.name()}${argument.variadic ? '...' : ''}`;
+  return argument.required ? `<${name}>` : `[${name}]`;
 }
 
 /** Every command that does something, in the order of definition; the program itself first. */
