@@ -21,6 +21,8 @@ export interface ReassemblyLimits {
   readonly causal: boolean;
   /** All directions together: bytes of memory that wait for holes. */
   readonly totalBytes: number;
+  /** All directions together: delivered bytes that are kept to compare retransmissions with (see history.ts). */
+  readonly historyBytes: number;
 }
 
 export const LIVE_LIMITS: ReassemblyLimits = {
@@ -30,6 +32,7 @@ export const LIVE_LIMITS: ReassemblyLimits = {
   ackedHoleNs: 0,
   causal: false,
   totalBytes: 64 * 1024 * 1024,
+  historyBytes: 4 * 1024 * 1024,
 };
 
 export const FILE_LIMITS: ReassemblyLimits = { ...LIVE_LIMITS, ackedHoleNs: 1e8, causal: true };
@@ -61,7 +64,7 @@ export class ReassemblyContext {
   readonly losses: LossSink;
   /** Why a captured segment is shorter than it was on the wire. */
   readonly cutReason: LossReason | 'left_out';
-  readonly history = new History();
+  readonly history: History;
   readonly counters: ReassemblyCounters = {
     delivered: 0,
     cut: 0,
@@ -77,6 +80,7 @@ export class ReassemblyContext {
 
   constructor(limits: ReassemblyLimits, losses: LossSink, cutReason: LossReason | 'left_out') {
     this.limits = limits;
+    this.history = new History(limits.historyBytes);
     this.losses = losses;
     this.cutReason = cutReason;
   }

@@ -1,7 +1,5 @@
 import { Memory } from '../base/memory.ts';
 
-/** All connections share it: at 500 bytes a segment it reaches back about 7,000 segments. */
-const HISTORY_BYTES = 4 * 1024 * 1024;
 /** Of each segment only the beginning is kept (heads are there), so that bulk data costs no copying. */
 const KEPT_PER_SEGMENT = 2048;
 const HEADER_BYTES = 24;
@@ -25,19 +23,25 @@ export function differing(a: Memory, at: number, b: Memory, bt: number, length: 
  * retransmissions go unchecked (their bytes are duplicates either way, the first copy stays).
  *
  * A record: previous record's address (f64), stream position (f64), length (i32), bytes. Addresses only grow; a record
- * is intact while its address is at most HISTORY_BYTES behind.
+ * is intact while its address is at most the ring's size behind. At 500 bytes a segment 4 MiB reach back 8,000 segments.
  */
 export class History {
-  readonly #memory = Memory.alloc(HISTORY_BYTES);
+  readonly #memory: Memory;
+  readonly #size: number;
   #end = 0;
+
+  constructor(size: number) {
+    this.#memory = Memory.alloc(size);
+    this.#size = size;
+  }
 
   /** Keeps the beginning of a segment at stream offset `position`; gives the record's address for the next call. */
   append(previous: number, position: number, memory: Memory, offset: number, length: number): number {
     const kept = Math.min(length, KEPT_PER_SEGMENT);
     let address = this.#end;
-    let at = address % HISTORY_BYTES;
-    if (at + HEADER_BYTES + kept > HISTORY_BYTES) {
-      address += HISTORY_BYTES - at;
+    let at = address % this.#size;
+    if (at + HEADER_BYTES + kept > this.#size) {
+      address += this.#size - at;
       at = 0;
     }
     const { view, buf } = this.#memory;
@@ -53,8 +57,8 @@ export class History {
   conflicts(address: number, position: number, memory: Memory, offset: number, length: number): number {
     const { view } = this.#memory;
     let count = 0;
-    for (let i = 0; i < CHAIN_MAX && address >= 0 && address >= this.#end - HISTORY_BYTES; i++) {
-      const at = address % HISTORY_BYTES;
+    for (let i = 0; i < CHAIN_MAX && address >= 0 && address >= this.#end - this.#size; i++) {
+      const at = address % this.#size;
       const start = view.getFloat64(at + 8, true);
       const from = Math.max(start, position);
       const to = Math.min(start + view.getInt32(at + 16, true), position + length);

@@ -382,7 +382,7 @@ export class Reassembler {
         if (next && n > 0 && !(this.#causal && this.#blocked(ack))) {
           this.#deliver(memory, offset, Math.min(n, captured), n, ts, ack);
           this.#drain();
-        } else if (this.#context.held + captured + CHUNK_OVERHEAD > this.#context.limits.totalBytes) {
+        } else if (!this.#hasRoom(captured)) {
           at -= this.#makeWay(at, ts);
           const chunk = this.#pending?.first();
           n = this.position === at ? Math.min(left, chunk === undefined ? left : chunk.position - at) : 0;
@@ -399,6 +399,12 @@ export class Reassembler {
       captured = Math.max(0, captured - n);
     }
   }
+  /** Whether so many bytes may be held; chunks that lie in between cut them into more pieces. */
+  #hasRoom(captured: number): boolean {
+    const pieces = 1 + (this.#pending?.count ?? 0);
+    return this.#context.held + captured + pieces * CHUNK_OVERHEAD <= this.#context.limits.totalBytes;
+  }
+
   /** No memory for more: delivers what is held before `at`, holes given up. Returns by how much positions moved. */
   #makeWay(at: number, ts: number): number {
     let by = 0;

@@ -100,7 +100,10 @@ export class ConnectionTracker implements CaptureSink {
     if (s.leftOut + s.lostBytes + s.lostSegments > 0) this.#account(s.leftOut, s.lostBytes, s.lostSegments);
     if (s.ts > this.#now + TICK_NS) this.tick(s.ts);
     const flow = this.#flowOf(s);
-    if (flow === null) return;
+    if (flow === null) {
+      this.#context.counters.unusable += s.length;
+      return;
+    }
     flow.lastSeen = Math.max(s.ts, this.#now);
     const own = s.direction === INGRESS ? flow.ingress : flow.egress;
     const other = own.peer;
@@ -190,7 +193,6 @@ export class ConnectionTracker implements CaptureSink {
       const stream = s.direction === INGRESS ? flow.ingress : flow.egress;
       // Late segments continue the old numbers; anything else on a reused port is a connection whose SYN was not seen.
       if (s.length > 0 && !stream.near(s.seq)) return this.#create(s);
-      if (s.length > 0) this.#context.counters.unusable += s.length;
       return null;
     }
     this.#last = flow;

@@ -4,6 +4,7 @@ import type { Connection } from '../../../src/model/connection.ts';
 import { LossLedger, type LossReason } from '../../../src/model/loss.ts';
 import { type Direction, EGRESS, INGRESS, Segment, SocketEvent, TCP_ACK } from '../../../src/model/segment.ts';
 import type { StreamEnd, StreamSink } from '../../../src/model/stages.ts';
+import { FILE_LIMITS, LIVE_LIMITS } from '../../../src/tcp/context.ts';
 import { ConnectionTracker, type TrackerOptions } from '../../../src/tcp/tracker.ts';
 
 /** Where a gap was: its length in the text. */
@@ -93,6 +94,8 @@ export class Rig {
     this.tracker = new ConnectionTracker({
       losses: this.losses,
       offline: false,
+      // A small history: thousands of these are made.
+      limits: { ...(options.offline === true ? FILE_LIMITS : LIVE_LIMITS), historyBytes: 65_536 },
       decoder: (connection) => {
         const order: string[] = [];
         const recorded: Recorded = {
