@@ -1,9 +1,10 @@
 /**
  * Envoy's attribute names over a FilterSubject, as the types that the CEL engine checks and reads. The objects are made
  * once for each filter and look at whatever subject is set: evaluating a filter on a call makes nothing but what its
- * attributes need (the header map only when a filter reads a header).
+ * attributes need (a header's value only when a filter reads it).
  */
 import { Duration, type Environment } from '@marcbachmann/cel-js/evaluator';
+import { HeaderMap } from './header-map.ts';
 import { type FilterSubject, pathOf, type SubjectMessage } from './subject.ts';
 
 const NS_PER_S = 1e9;
@@ -16,22 +17,14 @@ function durationOf(ns: number | undefined): Duration | undefined {
   return new Duration(BigInt(seconds), ns - seconds * NS_PER_S);
 }
 
-/** Lower-case names; the values of a repeated field are joined by ", " (RFC 9110 5.3). */
-function headerMap(message: SubjectMessage | null | undefined): Map<string, string> | undefined {
-  if (message === null || message === undefined) return undefined;
-  const map = new Map<string, string>();
-  message.eachHeader((name, value) => {
-    const before = map.get(name);
-    map.set(name, before === undefined ? value : `${before}, ${value}`);
-  });
-  return map;
-}
+const headerMap = (message: SubjectMessage | null | undefined): HeaderMap | undefined =>
+  message === null || message === undefined ? undefined : new HeaderMap(message);
 
 /** The subject under evaluation, and the header maps made for it. */
 class Current {
   subject: FilterSubject | null = null;
-  requestHeaders: Map<string, string> | undefined;
-  responseHeaders: Map<string, string> | undefined;
+  requestHeaders: HeaderMap | undefined;
+  responseHeaders: HeaderMap | undefined;
 
   set(subject: FilterSubject | null): void {
     this.subject = subject;

@@ -38,9 +38,14 @@ class MessageSubject implements SubjectRequest, SubjectResponse {
   get bodyBytes() {
     return this.message.bodyBytes;
   }
-  eachHeader(visit: (name: string, value: string) => void): void {
-    const { fields } = this.message;
-    for (let i = 0; i < fields.count; i++) visit(shown(fields.lower(i)), shown(fields.value(i)));
+  get headerCount() {
+    return this.message.fields.count;
+  }
+  headerName(i: number): string {
+    return shown(this.message.fields.lower(i));
+  }
+  headerValue(i: number): string {
+    return shown(this.message.fields.value(i));
   }
 }
 

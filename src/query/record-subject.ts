@@ -1,9 +1,11 @@
 import type { ExchangeRecord, FieldPair } from '../model/record.ts';
 import type { FilterSubject, SubjectRequest, SubjectResponse } from './subject.ts';
 
-function eachPair(pairs: readonly FieldPair[], visit: (name: string, value: string) => void): void {
-  for (const [name, value] of pairs) visit(name.toLowerCase(), value);
-}
+const headersOf = (pairs: readonly FieldPair[]) => ({
+  headerCount: pairs.length,
+  headerName: (i: number): string => pairs[i]![0].toLowerCase(),
+  headerValue: (i: number): string => pairs[i]![1],
+});
 
 /** A parsed line of the header log, as a filter sees it. */
 export class RecordSubject implements FilterSubject {
@@ -21,13 +23,13 @@ export class RecordSubject implements FilterSubject {
       authority: request.authority,
       headBytes: request.head_bytes,
       bodyBytes: request.body_bytes,
-      eachHeader: (visit) => eachPair(request.headers, visit),
+      ...headersOf(request.headers),
     };
     this.response = response && {
       status: response.status,
       headBytes: response.head_bytes,
       bodyBytes: response.body_bytes,
-      eachHeader: (visit) => eachPair(response.headers, visit),
+      ...headersOf(response.headers),
     };
   }
 

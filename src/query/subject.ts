@@ -29,8 +29,10 @@ export interface FilterSubject {
 export interface SubjectMessage {
   readonly headBytes: number;
   readonly bodyBytes: number;
-  /** Calls back for each header field in wire order; `name` in lower case. */
-  eachHeader(visit: (name: string, value: string) => void): void;
+  readonly headerCount: number;
+  /** Header field i in wire order; its name in lower case. */
+  headerName(i: number): string;
+  headerValue(i: number): string;
 }
 
 export interface SubjectRequest extends SubjectMessage {

@@ -108,7 +108,13 @@ describe('the unix socket', () => {
   test('asks for program statistics only when told to', async () => {
     const asked: boolean[] = [];
     const server = apiServer({
-      status: { ready: () => true, status: async ({ programs }) => (asked.push(programs), sampleStatus()) },
+      status: {
+        ready: () => true,
+        status: async ({ programs }) => {
+          asked.push(programs);
+          return sampleStatus();
+        },
+      },
       tail: null,
       why: async () => ({}),
     });
