@@ -9,7 +9,7 @@ export interface KernelSide {
   readonly description: unknown;
   /** Maps whose descriptors the pipeline inherits. */
   readonly maps: readonly { readonly name: string; readonly fd: number }[];
-  /** Run counts and times, measured for a moment. */
+  /** Run counts and times, measured for a moment. What needs CAP_SYS_ADMIN happens before it first waits. */
   measure(): Promise<readonly ProgramStatus[]>;
   /** Nothing is attached any more; the maps stay readable. */
   detach(): void;

@@ -95,7 +95,8 @@ export class Owners {
       const pids = look.holders.get(inodeIn(namespace));
       return pids === undefined ? [] : [pids];
     });
-    const inCgroup = tuple.cgroupId === 0 ? [] : found.filter((pids) => pids.some((pid) => this.#cgroupId(pid) === tuple.cgroupId));
+    const inCgroup =
+      tuple.cgroupId === 0 ? [] : found.filter((pids) => pids.some((pid) => this.#cgroupId(pid) === tuple.cgroupId));
     const candidates = inCgroup.length > 0 ? inCgroup : found;
     return candidates.length > 1 ? 'ambiguous' : (candidates[0] ?? null);
   }

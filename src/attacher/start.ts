@@ -10,6 +10,7 @@ import { closeSync, mkdirSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import { dirname, extname, join } from 'node:path';
 import { descriptorPair, errnoName } from '../kernel/posix.ts';
+import type { ProgramStatus } from '../model/status.ts';
 import { loadInstallationKey } from '../redact/key.ts';
 import { type Answer, Channel } from './channel.ts';
 import { type Confinement, confinementProblems, readThreads } from './confinement.ts';
@@ -210,6 +211,7 @@ class Attacher implements RunningAttacher {
   #startMessage: StartMessage | null;
   #deadline: NodeJS.Timeout;
   #stopping = false;
+  #measuring: Promise<readonly ProgramStatus[]> | null = null;
   /** Why the pipeline was killed here; null: it was not. */
   #killed: string | null = null;
 
@@ -279,7 +281,7 @@ class Attacher implements RunningAttacher {
   }
 
   #request(request: Request): Answer | Refusal | Promise<Answer | Refusal> {
-    const { files, host, kernel } = this.#parts;
+    const { files, host } = this.#parts;
     switch (request.op) {
       case 'reopen':
       case 'rotate': {
@@ -300,12 +302,20 @@ class Attacher implements RunningAttacher {
       case 'processes':
         return { result: request.pids.map((pid) => this.#observedProcess(host, pid)) };
       case 'programs':
-        return kernel.measure().then((result) => ({ result }));
+        return this.#measure().then((result) => ({ result }));
       case 'usage': {
         const { user, system } = process.cpuUsage();
         return { result: { pid: process.pid, cpu_s: (user + system) / 1e6, rss_bytes: process.memoryUsage.rss() } };
       }
     }
+  }
+
+  /** One measurement at a time, however often it is asked for. The capability is needed only to switch the statistics on. */
+  #measure(): Promise<readonly ProgramStatus[]> {
+    this.#measuring ??= withCapability('SYS_ADMIN', () => this.#parts.kernel.measure()).finally(() => {
+      this.#measuring = null;
+    });
+    return this.#measuring;
   }
 
   /** Only processes inside the observed cgroups: the pipeline learns nothing about others. */

@@ -516,6 +516,26 @@ next();`;
     expect(await attached(cgroup)).toBe('');
   });
 
+  it('measures the programs for whoever asks, with a capability raised for a moment only', async () => {
+    using folder = new Folder();
+    await using cgroup = new Cgroup('att');
+    await using serving = new Program([process.execPath, folder.write('server.mjs', server)], { cgroup });
+    await serving.until('port', () => serving.stdout.includes('port '));
+    const port = /port (\d+)/.exec(serving.stdout)![1]!;
+    await using calling = new Program([process.execPath, folder.write('client.mjs', client), port], { cgroup });
+    await calling.until('calls', () => calling.stdout.includes('50'));
+    await using attacher = await TestAttacher.start(folder, [cgroup], { attach: true });
+    const answer = await attacher.ask<{ ok: boolean; value: { name: string; run_count: number; avg_ns: number }[] }>({
+      do: 'programs',
+    });
+    const incoming = answer.value.find((program) => program.name === 'headwater_in')!;
+    expect(incoming.run_count).toBeGreaterThan(0);
+    expect(incoming.avg_ns).toBeGreaterThan(0);
+    expect(/^CapEff:\s*(.*)$/m.exec(readFileSync(`/proc/${attacher.pid}/status`, 'latin1'))![1]).toBe(
+      mask(2, 5, 19, 39),
+    );
+  });
+
   it('observes a cgroup named twice, or inside another, once', async () => {
     using folder = new Folder();
     await using cgroup = new Cgroup('att');

@@ -16,11 +16,17 @@ const standIn: LoadKernel = () => ({
   measure: async () => [],
   detach: () => undefined,
 });
+/** Loaded only here: the other tests run where no programs are built. */
+const realKernel = async (): Promise<LoadKernel> => {
+  const [{ loadKernel }, { measurePrograms }] = await Promise.all([
+    import('../../../src/attacher/kernel-side.ts'),
+    import('../../../src/agent/programs.ts'),
+  ]);
+  return loadKernel({ ringBytes: 65536 }, measurePrograms);
+};
 const attacher = startAttacher({
   ...options,
-  loadKernel: attach
-    ? (await import('../../../src/attacher/kernel-side.ts')).loadKernel({ ringBytes: 65536 }, async () => [])
-    : standIn,
+  loadKernel: attach ? await realKernel() : standIn,
   say: (line) => process.stderr.write(`${line}\n`),
 });
 if (attacher instanceof Refusal) {
