@@ -8,7 +8,7 @@ export interface Traffic {
 }
 
 /** Messages of one kind whose head was parsed, and those that are known to have passed without being read. */
-interface MessageCount {
+export interface MessageCount {
   readonly seen: number;
   readonly lost: number;
 }
@@ -64,7 +64,7 @@ export interface ProgramStatus {
   readonly avg_ns: number | null;
 }
 
-interface MapStatus {
+export interface MapStatus {
   readonly name: string;
   readonly type: string;
   /** null where the kernel cannot tell (per-socket storage). */
@@ -72,7 +72,7 @@ interface MapStatus {
   readonly max_entries: number;
 }
 
-interface RingStatus {
+export interface RingStatus {
   readonly size_bytes: number;
   readonly used_bytes: number;
   /** Highest fill seen since the start. */
@@ -85,7 +85,7 @@ export interface CgroupStatus {
   readonly attached: boolean;
 }
 
-interface ConnectionStatus {
+export interface ConnectionStatus {
   readonly open: number;
   readonly total: number;
   /** Open connections by what their bytes look like: "http", "tls", "h2", "other", "unknown". */
