@@ -15,7 +15,7 @@
 import { UNSEEN } from '../base/clock.ts';
 import type { Connection } from '../model/connection.ts';
 import type { Interim } from '../model/exchange.ts';
-import type { LossSink } from '../model/loss.ts';
+import type { LossReason, LossSink } from '../model/loss.ts';
 import { ANOMALY_BIT, type Message } from '../model/message.ts';
 import type { MessagePool } from '../model/pool.ts';
 import type { ExchangeSink, MessageSink, StreamEnd } from '../model/stages.ts';
@@ -138,6 +138,14 @@ export class Pairer implements MessageSink, Unanswered {
     else this.#settle(ts);
   }
 
+  /**
+   * `length` bytes of the direction of `by` will never come. Those inside a message are the parser's to mark; here they
+   * tell that a call without a response may well have had one, and the reason that its record then names.
+   */
+  gap(by: 'client' | 'server', position: number, length: number, why: LossReason | 'left_out'): void {
+    this.#waiting.gap(by === 'client' ? 'request' : 'response', position, length, why === 'left_out' ? 'window' : why);
+  }
+
   /** Time passes: call it about once a second with the time of the source. */
   tick(now: number): void {
     const { timeoutNs, lateNs } = this.#shared.limits;
@@ -146,12 +154,13 @@ export class Pairer implements MessageSink, Unanswered {
     for (let p = this.#waiting.first; p !== null; p = p.next) {
       if (!p.requestDone || p.responseBegun || p.ghost) continue;
       if (waited(p, p.request, now) <= lateNs) break;
+      this.#doubt(p);
       this.#publish(p, now, true);
       p.haunt(++this.#connection.exchanges);
     }
   }
 
-  unanswered(p: Pending, bytes: number): void {
+  unanswered(p: Pending, why: LossReason, bytes: number): void {
     if (p === this.#answering) {
       this.#answering = null;
       this.#matched = null;
@@ -161,7 +170,7 @@ export class Pairer implements MessageSink, Unanswered {
       return;
     }
     p.unanswered = true;
-    p.lose('gap', bytes);
+    p.lose(why, bytes);
     p.leave();
     if (p.requestDone) this.#emit(p, UNSEEN);
   }
@@ -284,6 +293,7 @@ export class Pairer implements MessageSink, Unanswered {
     if (this.#closing === null || !this.#closing.serverEnded) return;
     for (let p = this.#waiting.first; p !== null; p = this.#waiting.first) {
       if (!p.requestDone || p.responseBegun) break;
+      this.#doubt(p);
       this.#waiting.shift();
       this.#emit(p, ts);
     }
@@ -313,10 +323,19 @@ export class Pairer implements MessageSink, Unanswered {
     const answering = this.#answering;
     if (answering !== null && answering !== this.#waiting.first) this.#emit(answering, ts);
     for (let p = this.#waiting.first; p !== null; p = this.#waiting.first) {
+      if (!p.responseBegun) this.#doubt(p);
       this.#waiting.shift();
       this.#emit(p, ts);
     }
     if (this.#receiving !== null) this.#emit(this.#receiving, ts);
+  }
+
+  /** Its response may be among the bytes that were not captured. */
+  #doubt(p: Pending): void {
+    const missing = this.#waiting.missingResponse;
+    if (missing === null || p.ghost) return;
+    p.unanswered = true;
+    p.lose(missing.why, missing.bytes);
   }
 
   #emit(p: Pending, now: number): void {
@@ -336,7 +355,7 @@ export class Pairer implements MessageSink, Unanswered {
     p.leave();
     if (response === null && p.doubted) {
       p.unanswered = true;
-      p.lose('gap', 0);
+      if (p.losses.length === 0) p.lose('gap', 0);
     }
     if (request !== null) {
       p.anomalies |= request.anomalies;

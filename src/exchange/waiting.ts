@@ -17,6 +17,7 @@
  * Evidence of pipelining is counted only where bytes prove it: two requests sent on the same acknowledgement, or sent
  * below the end of the older one's response.
  */
+import type { LossReason } from '../model/loss.ts';
 import { ANOMALY_BIT, type Message } from '../model/message.ts';
 import type { Pending } from './pending.ts';
 
@@ -28,7 +29,7 @@ const UNKNOWN = -1;
 /** Takes the requests that will not be paired any more, because their responses were not captured. */
 export interface Unanswered {
   /** `bytes` of the response are missing; 0 when they cannot be told from those of other responses. */
-  unanswered(p: Pending, bytes: number): void;
+  unanswered(p: Pending, why: LossReason, bytes: number): void;
 }
 
 const excluded = (p: Pending, response: Message): boolean =>
@@ -56,6 +57,13 @@ export class Waiting {
   #slack = false;
   /** The server had received request bytes up to here when it sent a response that nobody could be given; or UNKNOWN. */
   #owed = UNKNOWN;
+  /** Request bytes up to here are marked as missing on some exchange. */
+  #accounted = UNKNOWN;
+  /** Why bytes of each direction are missing, as far as somebody said. */
+  #requestLoss: LossReason = 'gap';
+  #responseLoss: LossReason = 'gap';
+  /** Just after the last response bytes that are missing. */
+  #responseLossEnd = UNKNOWN;
   #pipelines = false;
   #slides = false;
 
@@ -85,16 +93,31 @@ export class Waiting {
       request.ackOffset <= response.startOffset;
     if (adopted) {
       this.#owed = UNKNOWN;
+      this.#accounted = UNKNOWN;
       this.#requestAck = request.ackOffset;
       this.#requestsUnseen = false;
     }
     return adopted;
   }
 
-  /** What was owed was not paid: the bytes belong to a request that is missing, and has been answered. */
-  #writeOff(): void {
-    if (this.#owed > this.#requestCursor) this.#requestCursor = this.#owed;
-    this.#owed = UNKNOWN;
+  /** `length` bytes from `position` will never come. */
+  gap(of: 'request' | 'response', position: number, length: number, why: LossReason): void {
+    if (of === 'request') this.#requestLoss = why;
+    else {
+      this.#responseLoss = why;
+      this.#responseLossEnd = position + length;
+    }
+  }
+
+  /**
+   * What is known to be missing after the last response seen, so that who waits may have been answered: bytes, 0 when
+   * they cannot be told from other responses'. Null: nothing.
+   */
+  get missingResponse(): { why: LossReason; bytes: number } | null {
+    if (this.#responsesUnseen && this.#responseCursor >= 0) return { why: this.#responseLoss, bytes: 0 };
+    const bytes = this.#responseLossEnd - this.#responseCursor;
+    if (this.#responseLossEnd < 0 || bytes < MESSAGE_BYTES_MIN) return null;
+    return { why: this.#responseLoss, bytes: this.count === 1 && this.#responseCursor >= 0 ? bytes : 0 };
   }
 
   /** A request that is not queued follows: for the pairing it was not seen. */
@@ -107,7 +130,7 @@ export class Waiting {
   /** `p`'s request begins. `answering`: a response is under way. */
   push(p: Pending, request: Message, answering: boolean): void {
     const { startOffset, ackOffset } = request;
-    this.#writeOff();
+    this.#owed = UNKNOWN;
     p.startOffset = startOffset;
     p.ackOffset = ackOffset;
     const hole = this.#requestCursor < 0 ? 0 : startOffset - this.#requestCursor;
@@ -140,7 +163,7 @@ export class Waiting {
     if (certain && ack <= this.#responseCursor) {
       this.#pipelines = true;
       this.#slides = true;
-    } else if (this.#pipelines && !this.#slides && ack >= this.#responseCursor) {
+    } else if ((this.#pipelines || first === null) && !this.#slides && ack >= this.#responseCursor) {
       while (this.first !== null) this.#drop(0);
       this.#slack = false;
       // A request in a hole just before may be of this burst, unless the server had it before it sent an older answer.
@@ -180,7 +203,7 @@ export class Waiting {
   #drop(bytes: number): void {
     const p = this.first!;
     this.shift();
-    this.#owner.unanswered(p, bytes);
+    this.#owner.unanswered(p, this.#responseLoss, bytes);
   }
 
   /**
@@ -273,14 +296,17 @@ export class Waiting {
       p.lose('joined_midstream', 0);
       return;
     }
-    this.#writeOff();
+    this.#owed = UNKNOWN;
     const uncertain = ackOffset < 0 || this.#requestsUnseen || this.#slack || first?.unseenBefore === true;
-    const bytes = ackOffset - this.#requestCursor;
-    if (!uncertain && (first === null ? bytes < MESSAGE_BYTES_MIN : first.startOffset >= ackOffset)) {
+    const bytes = ackOffset - Math.max(this.#requestCursor, this.#accounted);
+    const none = first === null ? bytes < MESSAGE_BYTES_MIN : first.startOffset >= ackOffset;
+    if (!uncertain && none && this.#accounted <= this.#requestCursor) {
       p.anomalies |= ANOMALY_BIT.response_without_request;
-    } else if (uncertain || first !== null) p.lose('gap', 0);
+    } else if (uncertain || none || first !== null) p.lose(this.#requestLoss, 0);
     else {
-      p.lose('gap', bytes);
+      // Of a client that pipelines they may be several requests'.
+      p.lose(this.#requestLoss, this.#pipelines ? 0 : bytes);
+      this.#accounted = ackOffset;
       if (!this.#pipelines) this.#owed = ackOffset;
     }
   }

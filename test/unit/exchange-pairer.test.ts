@@ -240,3 +240,60 @@ test('ids are short and differ by run, connection and ordinal', () => {
   const ids = [1, 36].flatMap((c) => [1, 36].map((o) => exchangeId('k3', new Connection(c, at, at), o)));
   expect(ids).toEqual(['k3-1-1', 'k3-1-10', 'k3-10-1', 'k3-10-10']);
 });
+
+describe('missing bytes', () => {
+  test('a call is no reset when its response may be among bytes that were not captured', () => {
+    const s = new Script();
+    s.ask({ id: 'a' });
+    s.answer({ id: 'a' });
+    s.ask({ id: 'b' });
+    s.pairer.gap('server', 100, 250, 'ring_full');
+    s.closed('server', 'fin');
+    expect(s.emitted.at(-1)).toMatchObject({
+      request: 'b',
+      response: null,
+      outcome: 'truncated',
+      losses: [{ reason: 'ring_full', bytes: 250 }],
+    });
+  });
+
+  test('bytes missing inside a response that ended say nothing about the next call', () => {
+    const s = new Script();
+    s.ask({ id: 'a' });
+    const r = s.response({ id: 'a' });
+    s.pairer.gap('server', 50, 20, 'gap');
+    s.end(r);
+    s.ask({ id: 'b' });
+    s.closed('server', 'fin');
+    expect(s.outcomes).toEqual(['complete', 'reset_before_headers']);
+  });
+
+  test('the reason of missing requests and responses is the one that was told', () => {
+    const s = new Script();
+    s.pairer.gap('client', 0, 100, 'ring_full');
+    s.answer({ id: 'a', ack: 100 });
+    s.ask({ id: 'b', offset: 100 });
+    s.pairer.gap('server', 100, 80, 'shed_head');
+    s.responseOffset += 80;
+    s.ask({ id: 'c' });
+    s.answer({ id: 'c' });
+    expect(s.pairs).toEqual(['->a', 'b>-', 'c>c']);
+    expect(s.emitted.map((x) => x.losses)).toEqual([
+      [{ reason: 'ring_full', bytes: 100 }],
+      [{ reason: 'shed_head', bytes: 80 }],
+      [],
+    ]);
+  });
+
+  test('responses to several requests missing in one hole are nobody else’s, and nobody’s fault', () => {
+    const s = new Script();
+    s.ask({ id: 'a', ack: 0 });
+    for (const id of ['a', 'b', 'c']) s.answer({ id, ack: 300 });
+    s.requestOffset = 300;
+    s.ask({ id: 'd' });
+    s.answer({ id: 'd' });
+    expect(s.pairs).toEqual(['a>a', '->b', '->c', 'd>d']);
+    expect(s.outcomes).toEqual(['complete', 'truncated', 'truncated', 'complete']);
+    expect(s.emitted.flatMap((x) => x.anomalies)).toEqual([]);
+  });
+});
