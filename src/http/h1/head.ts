@@ -147,20 +147,29 @@ export class HeadReader {
     const entries = this.#table.entries;
     const predicted = head.predicted;
     const scan = head.scan;
+    const curious = head.curious;
     let at = base + head.at;
     for (;;) {
       if (at >= end) break;
       // A line that is being searched does not repeat an earlier one byte by byte: see #otherLine.
       if (head.trailers === false && head.cursor < predicted.length && scan.searched <= at - base) {
         const entry = entries[predicted[head.cursor]!]!;
-        if (entry.kind === KIND_LINE && at + entry.length <= end && equalBytes(view, at, entry)) {
-          if (block.count >= LINES_MAX) return 'too_many';
-          entry.used = 1;
-          head.cursor++;
-          this.#take(head, block, entry, memory, at - base, base);
-          at += entry.length;
-          head.at = at - base;
-          continue;
+        if (at + entry.length <= end && equalBytes(view, at, entry) && block.count < LINES_MAX) {
+          if (entry.kind === KIND_LINE) {
+            entry.used = 1;
+            head.cursor++;
+            this.#take(head, block, entry, memory, at - base, base);
+            at += entry.length;
+            head.at = at - base;
+            continue;
+          }
+          if (entry.kind === KIND_NAME && !curious) {
+            const next = this.#otherValue(head, block, entry, memory, base, at, end);
+            if (next > 0) {
+              at = next;
+              continue;
+            }
+          }
         }
       }
       const first = view.getUint8(at);
@@ -314,11 +323,55 @@ export class HeadReader {
     if (entry.role !== ROLE_NONE) meaning(head, entry.role, memory, base + valueAt, entry.valueLength);
   }
 
+  /**
+   * The line at `at` has the predicted name, and its value was not known last time either: takes it without a look at the
+   * table. Returns where the next line begins; 0: the line is not there whole, or not plain.
+   */
+  #otherValue(
+    head: Head,
+    block: FieldBlock,
+    name: Entry,
+    memory: Memory,
+    base: number,
+    at: number,
+    end: number,
+  ): number {
+    const view = memory.view;
+    let from = at + name.nameEnd;
+    if (from + 3 > end) return 0;
+    if (view.getUint8(from) === SP) from++;
+    let o = from;
+    for (;;) {
+      if (o + 4 > end) return 0;
+      const w = view.getInt32(o, true);
+      const low = (w - 0x20202020) & ~w & 0x80808080;
+      if (low !== 0) {
+        // The lowest byte below 0x20 is the lowest bit that is set.
+        o += (31 - Math.clz32(low & -low)) >> 3;
+        break;
+      }
+      o += 4;
+    }
+    if (o + 2 > end || view.getUint8(o) !== CR || view.getUint8(o + 1) !== LF) return 0;
+    if (o > from && (isBlank(view.getUint8(from)) || isBlank(view.getUint8(o - 1)))) return 0;
+    name.used = 1;
+    head.cursor++;
+    head.lastEntry = name;
+    head.lastValueAt = from - base;
+    head.lastValueLength = o - from;
+    head.varying = true;
+    head.at = o + 2 - base;
+    block.push(name.line!, from - base, o - from);
+    if (name.role !== ROLE_NONE) meaning(head, name.role, memory, from, o - from);
+    return o + 2;
+  }
+
   /** The name of the line at `at`, if it is one of the next predicted; moves the cursor there. */
   #predictName(head: Head, view: DataView, at: number, end: number): Entry | null {
     const predicted = head.predicted;
     const entries = this.#table.entries;
-    const last = Math.min(predicted.length, head.cursor + LOOKAHEAD);
+    let last = head.cursor + LOOKAHEAD;
+    if (last > predicted.length) last = predicted.length;
     for (let i = head.cursor; i < last; i++) {
       const entry = entries[predicted[i]!]!;
       if (entry.kind !== KIND_LINE && entry.kind !== KIND_NAME) continue;
@@ -423,6 +476,8 @@ function copyShort(from: DataView, at: number, to: DataView, where: number, leng
   for (let i = 0; i < words; i += 4) to.setInt32(where + i, from.getInt32(at + i, true), true);
   for (let i = words; i < length; i++) to.setUint8(where + i, from.getUint8(at + i));
 }
+
+const isBlank = (c: number): boolean => c === SP || c === HTAB;
 
 /** Notes what a line held; true when that cannot be trusted (RFC 9112 2.2, RFC 9110 5.5). */
 function badFlags(head: Head, flags: number): boolean {

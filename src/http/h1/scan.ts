@@ -43,7 +43,9 @@ export class LineScan {
         if (((w - 0x20202020) & ~w & 0x80808080) !== 0) break;
         o += 4;
       }
-      const stop = Math.min(o + 4, end);
+      // No Math.min here and in the callers: it would make doubles of these numbers.
+      let stop = o + 4;
+      if (stop > end) stop = end;
       for (; o < stop; o++) {
         const c = view.getUint8(o);
         if (c >= 0x20) continue;

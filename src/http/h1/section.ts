@@ -56,7 +56,8 @@ export class Section {
     const { pool, reader, limits } = this.#shared;
     const head = this.head;
     const block = this.#block!;
-    const limit = Math.min(end, at + limits.headBytes);
+    let limit = at + limits.headBytes;
+    if (limit > end) limit = end;
     const outcome = reader.read(head, message, block, memory, at, limit, false);
     // Of a complete section only the values are kept that are not shared; else all that was there is needed.
     const done = outcome === 'done';
