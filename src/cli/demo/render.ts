@@ -81,7 +81,7 @@ function responseLine(record: ExchangeRecord): string {
   const missing = record.losses.map((loss) => `, missing: ${loss.reason} ${count(loss.bytes)} bytes`).join('');
   const outcome = record.outcome === 'complete' ? '' : `, ${record.outcome}`;
   return safe(
-    `${response.status} ${response.reason}${total}${first}, ${count(response.body_bytes)} bytes${outcome}${missing}`,
+    `${response.status} ${response.reason}${outcome}${missing}${total}${first}, ${count(response.body_bytes)} bytes`,
   );
 }
 
@@ -90,33 +90,47 @@ function statusColour(record: ExchangeRecord): Colour {
   return status >= 200 && status < 300 ? 'green' : status >= 400 && status < 500 ? 'yellow' : 'red';
 }
 
-/** `name: value` in lines of at most `width`; what does not fit goes on below, indented. */
-function wrapped([name, value]: FieldPair, width: number): string[] {
-  let rest = safe(`${name}: ${value}`);
+/** In lines of at most `width`, broken at a space where one is near the end; what goes on below is indented. */
+function wrap(text: string, width: number): string[] {
+  let rest = text;
   const lines: string[] = [];
   while (rest.length > width) {
-    lines.push(rest.slice(0, width));
-    rest = INDENT + INDENT + rest.slice(width);
+    const space = rest.lastIndexOf(' ', width);
+    const end = space > width * 0.6 ? space : width;
+    lines.push(rest.slice(0, end));
+    rest = INDENT + INDENT + rest.slice(end).trimStart();
   }
   return [...lines, rest];
 }
+
+const fieldText = ([name, value]: FieldPair): string => safe(`${name}: ${value}`).trimEnd();
 
 // Side by side.
 
 const half = (page: Page): number => Math.floor((page.width - 1 - INDENT.length - GUTTER) / 2);
 
-function pair(left: string, right: string, page: Page, colours: readonly [Colour, Colour] = ['bold', 'bold']): string {
+function pair(
+  left: string,
+  right: string,
+  page: Page,
+  colours: readonly [Colour, Colour] = ['bold', 'bold'],
+): string[] {
   const width = half(page);
-  const a = paint(cut(left, width), colours[0], page.look) + ' '.repeat(width - cut(left, width).length);
-  return `${INDENT}${a}${' '.repeat(GUTTER)}${paint(cut(right, width), colours[1], page.look)}`.trimEnd();
+  const a = wrap(left, width);
+  const b = wrap(right, width);
+  return Array.from({ length: Math.max(a.length, b.length) }, (_, i) => {
+    const padding = ' '.repeat(width - (a[i] ?? '').length + GUTTER);
+    const right = paint(b[i] ?? '', colours[1], page.look);
+    return `${INDENT}${paint(a[i] ?? '', colours[0], page.look)}${right === '' ? '' : padding + right}`;
+  });
 }
 
 /** One row of fields; `flip`: what came to the gateway stands at the right (responses). */
 function fieldRow(row: FieldRow, flip: boolean, page: Page): string[] {
   const width = half(page);
   const [left, right] = flip ? [row.to, row.from] : [row.from, row.to];
-  const a = left === null ? [] : wrapped(left, width);
-  const b = right === null ? [] : wrapped(right, width);
+  const a = left === null ? [] : wrap(fieldText(left), width);
+  const b = right === null ? [] : wrap(fieldText(right), width);
   const colour = COLOUR[row.passage];
   return Array.from({ length: Math.max(a.length, b.length) }, (_, i) => {
     const mark = i === 0 ? ` ${MARK[row.passage]} ` : '   ';
@@ -127,16 +141,16 @@ function fieldRow(row: FieldRow, flip: boolean, page: Page): string[] {
 
 function beside(inbound: ExchangeRecord, upstream: ExchangeRecord | null, page: Page): string[] {
   return [
-    pair(
+    ...pair(
       legTitle('client → gateway', inbound),
       upstream === null ? '(nothing went upstream)' : legTitle('gateway → provider', upstream),
       page,
       ['cyan', 'cyan'],
     ),
-    pair(requestLine(inbound), upstream === null ? '' : requestLine(upstream), page),
+    ...pair(requestLine(inbound), upstream === null ? '' : requestLine(upstream), page),
     ...requestRows(inbound, upstream).flatMap((row) => fieldRow(row, false, page)),
     '',
-    pair(responseLine(inbound), upstream === null ? '' : responseLine(upstream), page, [
+    ...pair(responseLine(inbound), upstream === null ? '' : responseLine(upstream), page, [
       statusColour(inbound),
       upstream === null ? 'dim' : statusColour(upstream),
     ]),
@@ -146,13 +160,13 @@ function beside(inbound: ExchangeRecord, upstream: ExchangeRecord | null, page: 
 
 function besideAgain(attempt: ExchangeRecord, inbound: ExchangeRecord, number: number, page: Page): string[] {
   return [
-    pair('', legTitle(`gateway → provider, attempt ${number}`, attempt), page, ['cyan', 'cyan']),
-    pair('', requestLine(attempt), page),
+    ...pair('', legTitle(`gateway → provider, attempt ${number}`, attempt), page, ['cyan', 'cyan']),
+    ...pair('', requestLine(attempt), page),
     ...requestRows(inbound, attempt)
       .filter((row) => row.to !== null)
       .flatMap((row) => fieldRow({ ...row, from: null }, false, page)),
     '',
-    pair('', responseLine(attempt), page, ['dim', statusColour(attempt)]),
+    ...pair('', responseLine(attempt), page, ['dim', statusColour(attempt)]),
     ...responseRows(inbound, attempt)
       .filter((row) => row.from !== null)
       .flatMap((row) => fieldRow({ ...row, to: null }, true, page)),
@@ -165,7 +179,7 @@ function fields(message: readonly FieldPair[], passageOf: (field: FieldPair) => 
   const width = page.width - 1 - INDENT.length - 2;
   return message.flatMap((field) => {
     const passage = passageOf(field);
-    return wrapped(field, width).map((text, i) => {
+    return wrap(fieldText(field), width).map((text, i) => {
       const mark = i === 0 && passage !== null ? MARK[passage] : ' ';
       return paint(`${INDENT}${mark} ${text}`, passage === null ? 'dim' : COLOUR[passage], page.look).trimEnd();
     });
@@ -183,9 +197,9 @@ function leg(
     list.find((row) => row.from === field || row.to === field)?.passage ?? null;
   return [
     paint(cut(INDENT + legTitle(title, record), page.width - 1), 'cyan', look),
-    paint(cut(INDENT + requestLine(record), page.width - 1), 'bold', look),
+    ...wrap(INDENT + requestLine(record), page.width - 1).map((line) => paint(line, 'bold', look)),
     ...fields(record.request?.headers ?? [], (field) => at(rows.request, field), page),
-    paint(cut(INDENT + responseLine(record), page.width - 1), statusColour(record), look),
+    ...wrap(INDENT + responseLine(record), page.width - 1).map((line) => paint(line, statusColour(record), look)),
     ...fields(record.response?.headers ?? [], (field) => at(rows.response, field), page),
   ];
 }
