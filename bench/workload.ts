@@ -46,10 +46,10 @@ const nginxConf = (port: number, folder: Folder, shape: WorkloadShape): string =
 daemon off; worker_processes 1; pid ${folder.file('nginx.pid')}; error_log ${folder.file('error.log')} warn;
 events { worker_connections 4096; }
 http {
-  access_log ${shape.accessLog ?? 'off'};
   client_body_temp_path ${folder.file('body')}; proxy_temp_path ${folder.file('proxy')}; fastcgi_temp_path ${folder.file('f')};
   uwsgi_temp_path ${folder.file('u')}; scgi_temp_path ${folder.file('s')};
   log_format headers escape=json '{"ts":"$msec","method":"$request_method","uri":"$request_uri","status":$status,"bytes":$body_bytes_sent,"time":$request_time,"host":"$http_host","ua":"$http_user_agent","id":"$http_x_request_id","auth":"$http_authorization","accept":"$http_accept","client":"$remote_addr","port":"$remote_port"}';
+  access_log ${shape.accessLog ?? 'off'};
   keepalive_requests 1000000000; keepalive_timeout 600s; sendfile on; tcp_nopush off;
   root ${folder.path};
   server {

@@ -5,6 +5,7 @@
  */
 import { TimeFormatter } from '../../src/base/clock.ts';
 import { Memory } from '../../src/base/memory.ts';
+import { LineBuffer } from '../../src/export/log/line.ts';
 import { NdjsonFormat } from '../../src/export/log/ndjson.ts';
 import { Connection } from '../../src/model/connection.ts';
 import { Exchange } from '../../src/model/exchange.ts';
@@ -104,6 +105,7 @@ const format = new NdjsonFormat({
   id: (c, ordinal) => `bench-${c.id.toString(36)}-${ordinal.toString(36)}`,
   time: new TimeFormatter({ wallNs: 1_795_363_445_000_000_000n }),
 });
+const line = new LineBuffer();
 const batch = Buffer.alloc(128 << 10);
 
 const rounds = Number(process.argv[2] ?? 40);
@@ -114,9 +116,10 @@ for (let round = 0; round < rounds; round++) {
   let at = 0;
   bytes = 0;
   for (const x of exchanges) {
-    const line = format.exchange(redact(x));
+    line.clear();
+    format.encode(redact(x), line);
     if (at + line.length > batch.length) at = 0;
-    at += batch.latin1Write(line, at);
+    at += line.bytes.copy(batch, at, 0, line.length);
     bytes += line.length;
   }
   const used = process.threadCpuUsage(start);
