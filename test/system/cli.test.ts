@@ -133,7 +133,7 @@ describe('wrong usage: one line that names it, exit code 2', () => {
     const args = [
       command,
       ...(command === 'replay' ? ['x.pcap'] : []),
-      ...(command === 'tail' ? ['--socket', socket] : []),
+      ...(command === 'tail' ? ['--socket', join(folder, 'none.sock')] : []),
       '--filter',
       'response.status >= 500',
     ];

@@ -13,7 +13,7 @@ export function settings(file: string | undefined, flags: ConfigFlags): Config {
 }
 
 /** Ends the command (exit code 2) when `text` is no filter. */
-function checkFilterFlag(text: string): void {
+export function checkFilterFlag(text: string): void {
   const compiled = compileFilter(text);
   if (!compiled.ok) failFilter(compiled.error);
 }

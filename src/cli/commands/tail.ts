@@ -5,11 +5,13 @@ import { callLine, headerLines } from '../text/call-line.ts';
 import { count } from '../text/numbers.ts';
 import { lookOf } from '../text/terminal.ts';
 import { answered, connect } from './agent.ts';
+import { checkFilterFlag } from './settings.ts';
 
 type TailRecord = ExchangeRecord | SummaryRecord | TailLostRecord;
 
 /** `headwater tail`: until SIGINT, or until the agent ends. */
 export async function tail(flags: TailFlags): Promise<number> {
+  if (flags.filter !== undefined) checkFilterFlag(flags.filter);
   const client = connect(flags.socket);
   const stream = answered(client, await client.tail(flags.filter ?? null));
   let interrupted = false;

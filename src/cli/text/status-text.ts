@@ -119,7 +119,7 @@ const programLines = ({ programs }: AgentStatus): string[] =>
     programs.map(({ name, variant, run_count: runs, avg_ns: ns }) => [
       safe(name),
       safe(variant),
-      runs === null ? 'runs not measured' : `${count(runs)} runs`,
+      runs === null ? 'not measured' : runs === 0 ? 'no runs while measured' : `${count(runs)} runs`,
       ns === null || runs === 0 ? '' : `${duration(ns)} each`,
     ]),
   );

@@ -146,7 +146,7 @@ describe('status', () => {
       'captured 1,204,331 of 1,204,543 calls (99.98 %), lost 212, because: ring_full 212x 310.5 KiB gap 3x 4.2 KiB',
     );
     expect(text).toContain('packets_egress');
-    expect(text).toContain('runs not measured');
+    expect(text).toContain('not measured');
   });
 
   test('nothing missing is said so; not ready and not attached too', () => {
