@@ -43,31 +43,18 @@ export function legend({ look, width }: Page): string {
   return `${lead}${parts.join('   ')}`;
 }
 
-/** All of one call: both legs, request and response. */
+/** All of one call: both legs, requests and responses, each attempt in its turn. */
 export function callText(number: number, title: string, call: Call, page: Page): string {
-  const lines = [rule(`${number}  ${safe(title)}`, page)];
-  const { inbound, upstream } = call;
-  const first = upstream[0] ?? null;
-  lines.push(...(page.width >= WIDE ? beside(inbound, first, page) : stacked(inbound, first, page)));
-  for (const [i, attempt] of upstream.slice(1).entries()) {
-    lines.push(
-      '',
-      ...(page.width >= WIDE
-        ? besideAgain(attempt, inbound, i + 2, page)
-        : stackedAgain(attempt, inbound, i + 2, page)),
-    );
-  }
-  return `${lines.join('\n')}\n`;
+  const legs = page.width >= WIDE ? beside(call, page) : stacked(call, page);
+  return `${[rule(`${number}  ${safe(title)}`, page), ...legs].join('\n')}\n`;
 }
 
 // Both legs as tables of rows.
 
-const requestRows = (from: ExchangeRecord, to: ExchangeRecord | null): FieldRow[] =>
-  passages(from.request?.headers ?? [], to?.request?.headers ?? []);
-/** A response goes the other way: it comes from upstream and leaves inbound. */
-const responseRows = (inbound: ExchangeRecord, upstream: ExchangeRecord | null): FieldRow[] =>
-  passages(upstream?.response?.headers ?? [], inbound.response?.headers ?? []);
+const requestFields = (record: ExchangeRecord | undefined): readonly FieldPair[] => record?.request?.headers ?? [];
+const responseFields = (record: ExchangeRecord | undefined): readonly FieldPair[] => record?.response?.headers ?? [];
 
+const attemptName = (i: number): string => (i === 0 ? 'gateway → provider' : `gateway → provider, attempt ${i + 1}`);
 const legTitle = (name: string, record: ExchangeRecord): string =>
   `${name}  ${record.client.address}:${record.client.port} → ${record.server.port}`;
 const requestLine = ({ request }: ExchangeRecord): string =>
@@ -125,99 +112,89 @@ function pair(
   });
 }
 
-/** One row of fields; `flip`: what came to the gateway stands at the right (responses). */
-function fieldRow(row: FieldRow, flip: boolean, page: Page): string[] {
+/** One row of two fields, either of which may be absent; without `passage` they are not compared. */
+function fieldRow(left: FieldPair | null, right: FieldPair | null, passage: Passage | null, page: Page): string[] {
   const width = half(page);
-  const [left, right] = flip ? [row.to, row.from] : [row.from, row.to];
   const a = left === null ? [] : wrap(fieldText(left), width);
   const b = right === null ? [] : wrap(fieldText(right), width);
-  const colour = COLOUR[row.passage];
   return Array.from({ length: Math.max(a.length, b.length) }, (_, i) => {
-    const mark = i === 0 ? ` ${MARK[row.passage]} ` : '   ';
+    const mark = i === 0 && passage !== null ? ` ${MARK[passage]} ` : ' '.repeat(GUTTER);
     const text = `${INDENT}${(a[i] ?? '').padEnd(width)}${mark}${b[i] ?? ''}`.trimEnd();
-    return paint(text, colour, page.look);
+    return paint(text, passage === null ? 'dim' : COLOUR[passage], page.look);
   });
 }
 
-function beside(inbound: ExchangeRecord, upstream: ExchangeRecord | null, page: Page): string[] {
-  return [
+/** In the order of events: the first attempt beside the request, the last one's response beside the answer. */
+function beside({ inbound, upstream }: Call, page: Page): string[] {
+  const first = upstream[0];
+  const last = upstream.at(-1);
+  const alone = (fields: readonly FieldPair[]): string[] =>
+    fields.flatMap((field) => fieldRow(null, field, null, page));
+  const lines = [
     ...pair(
       legTitle('client → gateway', inbound),
-      upstream === null ? '(nothing went upstream)' : legTitle('gateway → provider', upstream),
+      first === undefined ? '(nothing went upstream)' : legTitle(attemptName(0), first),
       page,
       ['cyan', 'cyan'],
     ),
-    ...pair(requestLine(inbound), upstream === null ? '' : requestLine(upstream), page),
-    ...requestRows(inbound, upstream).flatMap((row) => fieldRow(row, false, page)),
+    ...pair(requestLine(inbound), first === undefined ? '' : requestLine(first), page),
+    ...passages(requestFields(inbound), requestFields(first)).flatMap(({ from, to, passage }) =>
+      fieldRow(from, to, passage, page),
+    ),
     '',
-    ...pair(responseLine(inbound), upstream === null ? '' : responseLine(upstream), page, [
-      statusColour(inbound),
-      upstream === null ? 'dim' : statusColour(upstream),
-    ]),
-    ...responseRows(inbound, upstream).flatMap((row) => fieldRow(row, true, page)),
   ];
-}
-
-function besideAgain(attempt: ExchangeRecord, inbound: ExchangeRecord, number: number, page: Page): string[] {
+  for (const [i, attempt] of upstream.entries()) {
+    if (i > 0) {
+      lines.push(...pair('', legTitle(attemptName(i), attempt), page, ['dim', 'cyan']));
+      lines.push(...pair('', requestLine(attempt), page), ...alone(requestFields(attempt)), '');
+    }
+    if (attempt === last) break;
+    lines.push(...pair('', responseLine(attempt), page, ['dim', statusColour(attempt)]));
+    lines.push(...alone(responseFields(attempt)), '');
+  }
   return [
-    ...pair('', legTitle(`gateway → provider, attempt ${number}`, attempt), page, ['cyan', 'cyan']),
-    ...pair('', requestLine(attempt), page),
-    ...requestRows(inbound, attempt)
-      .filter((row) => row.to !== null)
-      .flatMap((row) => fieldRow({ ...row, from: null }, false, page)),
-    '',
-    ...pair('', responseLine(attempt), page, ['dim', statusColour(attempt)]),
-    ...responseRows(inbound, attempt)
-      .filter((row) => row.from !== null)
-      .flatMap((row) => fieldRow({ ...row, to: null }, true, page)),
+    ...lines,
+    ...pair(responseLine(inbound), last === undefined ? '' : responseLine(last), page, [
+      statusColour(inbound),
+      last === undefined ? 'dim' : statusColour(last),
+    ]),
+    // A response goes the other way: it comes from upstream, at the right.
+    ...passages(responseFields(last), responseFields(inbound)).flatMap(({ from, to, passage }) =>
+      fieldRow(to, from, passage, page),
+    ),
   ];
 }
 
 // One below the other.
 
-function fields(message: readonly FieldPair[], passageOf: (field: FieldPair) => Passage | null, page: Page): string[] {
+/** The fields of one message, marked by the rows they are part of. */
+function fieldLines(fields: readonly FieldPair[], rows: readonly FieldRow[], page: Page): string[] {
   const width = page.width - 1 - INDENT.length - 2;
-  return message.flatMap((field) => {
-    const passage = passageOf(field);
+  return fields.flatMap((field) => {
+    const passage = rows.find((row) => row.from === field || row.to === field)?.passage;
     return wrap(fieldText(field), width).map((text, i) => {
-      const mark = i === 0 && passage !== null ? MARK[passage] : ' ';
-      return paint(`${INDENT}${mark} ${text}`, passage === null ? 'dim' : COLOUR[passage], page.look).trimEnd();
+      const mark = i === 0 && passage !== undefined ? MARK[passage] : ' ';
+      return paint(`${INDENT}${mark} ${text}`, passage === undefined ? 'dim' : COLOUR[passage], page.look);
     });
   });
 }
 
-function leg(
-  title: string,
-  record: ExchangeRecord,
-  rows: { request: FieldRow[]; response: FieldRow[] },
-  page: Page,
-): string[] {
-  const { look } = page;
-  const at = (list: FieldRow[], field: FieldPair): Passage | null =>
-    list.find((row) => row.from === field || row.to === field)?.passage ?? null;
-  return [
-    paint(cut(INDENT + legTitle(title, record), page.width - 1), 'cyan', look),
-    ...wrap(INDENT + requestLine(record), page.width - 1).map((line) => paint(line, 'bold', look)),
-    ...fields(record.request?.headers ?? [], (field) => at(rows.request, field), page),
-    ...wrap(INDENT + responseLine(record), page.width - 1).map((line) => paint(line, statusColour(record), look)),
-    ...fields(record.response?.headers ?? [], (field) => at(rows.response, field), page),
+function stacked({ inbound, upstream }: Call, page: Page): string[] {
+  const requests = passages(requestFields(inbound), requestFields(upstream[0]));
+  const responses = passages(responseFields(upstream.at(-1)), responseFields(inbound));
+  const line = (text: string, colour: Colour): string[] =>
+    wrap(INDENT + text, page.width - 1).map((part) => paint(part, colour, page.look));
+  const leg = (title: string, record: ExchangeRecord): string[] => [
+    ...line(legTitle(title, record), 'cyan'),
+    ...line(requestLine(record), 'bold'),
+    ...fieldLines(requestFields(record), requests, page),
+    ...line(responseLine(record), statusColour(record)),
+    ...fieldLines(responseFields(record), responses, page),
   ];
+  const attempts = upstream.flatMap((attempt, i) => ['', ...leg(attemptName(i), attempt)]);
+  const none = upstream.length === 0 ? ['', `${INDENT}(nothing went upstream)`] : [];
+  return [...leg('client → gateway', inbound), ...attempts, ...none];
 }
-
-function stacked(inbound: ExchangeRecord, upstream: ExchangeRecord | null, page: Page): string[] {
-  const rows = { request: requestRows(inbound, upstream), response: responseRows(inbound, upstream) };
-  const below =
-    upstream === null ? [`${INDENT}(nothing went upstream)`] : leg('gateway → provider', upstream, rows, page);
-  return [...leg('client → gateway', inbound, rows, page), '', ...below];
-}
-
-const stackedAgain = (attempt: ExchangeRecord, inbound: ExchangeRecord, number: number, page: Page): string[] =>
-  leg(
-    `gateway → provider, attempt ${number}`,
-    attempt,
-    { request: requestRows(inbound, attempt), response: responseRows(inbound, attempt) },
-    page,
-  );
 
 // The ledger.
 
