@@ -152,3 +152,25 @@ function gaveUp(request: Message | null, closing: Readonly<Closing>): boolean {
   if (closing.clientFinAt === UNSEEN || request.lastByteAt === UNSEEN) return true;
   return closing.clientFinAt - request.lastByteAt > HALF_CLOSE_NS_MAX;
 }
+
+/** How long `p` has been waiting since `message` ended; since the first tick that saw it when there is no time. */
+export const waited = (p: Pending, message: Message | null, now: number): number => {
+  const since = message === null ? UNSEEN : message.lastByteAt;
+  if (since !== UNSEEN) return now - since;
+  if (p.waitingSince === UNSEEN) p.waitingSince = now;
+  return now - p.waitingSince;
+};
+
+/** Its final response began, or is still missing at `now`, later than the limit. */
+export const isLate = (p: Pending, now: number, timeoutNs: number): boolean => {
+  const sent = p.request === null ? UNSEEN : p.request.lastByteAt;
+  const answered = p.response === null ? now : p.response.firstByteAt;
+  return sent !== UNSEEN && answered !== UNSEEN && answered - sent > timeoutNs;
+};
+
+/** What the connection became: the protocol that the 101 names (RFC 9110 7.8), or the tunnel of CONNECT. */
+export const upgradeOf = (p: Pending): string => {
+  if (p.request?.method === 'CONNECT') return 'connect';
+  const value = p.response?.fields.get('upgrade') ?? p.request?.fields.get('upgrade') ?? '';
+  return value.split(',', 1)[0]!.trim().toLowerCase();
+};

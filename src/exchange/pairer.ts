@@ -19,7 +19,7 @@ import type { LossReason, LossSink } from '../model/loss.ts';
 import { ANOMALY_BIT, type Message } from '../model/message.ts';
 import type { MessagePool } from '../model/pool.ts';
 import type { ExchangeSink, MessageSink, StreamEnd } from '../model/stages.ts';
-import { type Closing, outcomeOf, STILL_OPEN } from './outcome.ts';
+import { type Closing, isLate, outcomeOf, STILL_OPEN, upgradeOf, waited } from './outcome.ts';
 import { type Pending, PendingPool } from './pending.ts';
 import { type Unanswered, Waiting } from './waiting.ts';
 
@@ -389,26 +389,4 @@ const copyInterim = (message: Message): Interim => {
   const copy: [string, string][] = [];
   for (let i = 0; i < fields.count; i++) copy.push([fields.lines[i]!.raw, fields.value(i)]);
   return { status: message.status, at: message.firstByteAt, fields: copy };
-};
-
-/** How long `p` has been waiting since `message` ended; since the first tick that saw it when there is no time. */
-const waited = (p: Pending, message: Message | null, now: number): number => {
-  const since = message === null ? UNSEEN : message.lastByteAt;
-  if (since !== UNSEEN) return now - since;
-  if (p.waitingSince === UNSEEN) p.waitingSince = now;
-  return now - p.waitingSince;
-};
-
-/** Its final response began, or is still missing at `now`, later than the limit. */
-const isLate = (p: Pending, now: number, timeoutNs: number): boolean => {
-  const sent = p.request === null ? UNSEEN : p.request.lastByteAt;
-  const answered = p.response === null ? now : p.response.firstByteAt;
-  return sent !== UNSEEN && answered !== UNSEEN && answered - sent > timeoutNs;
-};
-
-/** What the connection became: the protocol that the 101 names (RFC 9110 7.8), or the tunnel of CONNECT. */
-const upgradeOf = (p: Pending): string => {
-  if (p.request?.method === 'CONNECT') return 'connect';
-  const value = p.response?.fields.get('upgrade') ?? p.request?.fields.get('upgrade') ?? '';
-  return value.split(',', 1)[0]!.trim().toLowerCase();
 };

@@ -225,7 +225,7 @@ export class Waiting {
       }
       return first;
     }
-    const bytes = this.#responsesUnseen ? 0 : hole;
+    const bytes = this.#responsesUnseen ? 0 : Math.max(0, hole);
     if (response.ackOffset >= 0 && !this.#pipelines) return this.#matchWaitingClient(response, bytes);
     return this.#matchCertain(response, responsesUnseen, bytes);
   }
