@@ -25,8 +25,8 @@ let lines = 0;
 
 /**
  * A field line that was seen before and is shared by all blocks that repeat it, or (value === null) a name whose value
- * differs from block to block and lies in the block's memory. The caches belong to the stages named; they are what
- * makes a repeated line cost nothing to redact and to print.
+ * differs from block to block and lies in the block's memory. The cache makes a repeated line
+ * cost nothing to redact; the header log keeps the text of whole sequences of lines.
  */
 export class FieldLine {
   /** Unique in the process: stands for this line where sequences of lines are compared. */
@@ -36,16 +36,10 @@ export class FieldLine {
   readonly raw: string;
   /** latin1, whitespace trimmed, folding replaced by one space; null: look in the block. */
   readonly value: string | null;
-  /** Which redaction policy filled the caches below; 0: none. Owned by redact/, which empties them when it is another's. */
+  /** Which redaction policy filled the cache below; 0: none. Owned by redact/, which empties it when it is another's. */
   policy = 0;
   /** Redacted value; owned by redact/. Only used when `value` is not null. */
   redacted: string | null = null;
-  /**
-   * JSON text of the redacted [name, value] pair, or (value === null) of its beginning up to the value; owned by
-   * export/log, reached through redact/.
-   */
-  json: string | null = null;
-
   constructor(name: HeaderName, raw: string, value: string | null) {
     this.name = name;
     this.raw = raw;

@@ -105,23 +105,12 @@ class FieldsView {
     return this.#block.lines[i]!.value !== null;
   }
 
-  /** What `keep` stored for line i under this policy, or null. */
-  kept(i: number): string | null {
-    return this.#own(i).json;
-  }
-
-  /** Stores text made from line i's redacted name (and value, when it is shared) for all blocks that repeat the line. */
-  keep(i: number, text: string): void {
-    this.#own(i).json = text;
-  }
-
-  /** Line i, with its caches emptied when another policy filled them. */
+  /** Line i, with its cache emptied when another policy filled it. */
   #own(i: number): FieldLine {
     const line = this.#block.lines[i]!;
     if (line.policy !== this.#policy.id) {
       line.policy = this.#policy.id;
       line.redacted = null;
-      line.json = null;
     }
     return line;
   }

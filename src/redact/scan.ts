@@ -63,13 +63,23 @@ export function quickScan(text: string, ends: Uint8Array): number {
   return run >= RUN_LENGTH ? mask | LONG_RUN : mask;
 }
 
-/** Printable ASCII that JSON takes as it is. */
-const JSON_PLAIN = new Uint8Array(256);
-for (let c = 0x20; c < 0x7f; c++) JSON_PLAIN[c] = c === 0x22 || c === 0x5c ? 0 : 1;
+/** What plainBytes does at a byte. Letters and digits are 0: most bytes are, and need no more than one look. */
+const COPY = 0;
+const PUNCTUATION = 1;
+const GAP = 2;
+const ASSIGN = 3;
+const STOP = 4;
+const STEP = new Uint8Array(256).fill(STOP);
+for (let c = 0x20; c < 0x7f; c++) {
+  const k = CLASS[c]!;
+  if (c === 0x22 || c === 0x5c || (k & (AT | PERCENT)) !== 0) STEP[c] = STOP;
+  else STEP[c] = k === ALNUM ? COPY : k === BREAK ? GAP : k === SIGN ? ASSIGN : PUNCTUATION;
+}
 
 /**
- * Copies `length` bytes at `from` to `out[at]` when they need neither redaction nor escaping, by the rules of quickScan;
- * returns where they end, or -1 when somebody has to look closer. `out` has room. What lies behind a -1 is undefined.
+ * Copies `length` bytes at `from` to `out[at]` when they are ASCII and need neither redaction nor escaping in JSON, by the
+ * rules of quickScan; returns where they end, or -1 when somebody has to look closer. `out` has room. What lies behind a
+ * -1 is undefined.
  */
 export function plainBytes(
   bytes: Uint8Array,
@@ -81,27 +91,26 @@ export function plainBytes(
   at: number,
 ): number {
   const end = from + length;
-  let run = 0;
-  let before = 0;
-  let to = at;
+  const shift = at - from;
+  const runMax = random === 'ignore' ? length : RUN_LENGTH - 1;
+  let runStart = from;
+  let inWord = false;
   for (let i = from; i < end; i++) {
     const c = bytes[i]!;
-    if (JSON_PLAIN[c] !== 1) return -1;
-    const k = CLASS[c]!;
-    run++;
-    if (k !== ALNUM) {
-      if ((k & (AT | PERCENT)) !== 0) return -1;
-      if (k === SIGN) {
-        if (ends[before] === 1) return -1;
-      } else if (k === BREAK) {
-        if (run > RUN_LENGTH && random !== 'ignore') return -1;
-        run = 0;
-        if (c === 0x20 && SCHEME_LAST[before] === 1) return -1;
-      }
+    out[i + shift] = c;
+    const step = STEP[c]!;
+    if (step === COPY) {
+      if (inWord) continue;
+      inWord = true;
+      if (i + 1 < end && PREFIX_PAIRS[c * 256 + bytes[i + 1]!] === 1) return -1;
+      continue;
     }
-    if (CLASS[before] !== ALNUM && i + 1 < end && PREFIX_PAIRS[c * 256 + bytes[i + 1]!] === 1) return -1;
-    out[to++] = c;
-    before = c;
+    inWord = false;
+    if (step === STOP || (step === ASSIGN && ends[i === from ? 0 : bytes[i - 1]!] === 1)) return -1;
+    if (step === GAP) {
+      if (i - runStart > runMax || (c === 0x20 && i > from && SCHEME_LAST[bytes[i - 1]!] === 1)) return -1;
+      runStart = i + 1;
+    } else if (i + 1 < end && PREFIX_PAIRS[c * 256 + bytes[i + 1]!] === 1) return -1;
   }
-  return run >= RUN_LENGTH && random !== 'ignore' ? -1 : to;
+  return end - runStart > runMax ? -1 : end + shift;
 }

@@ -195,6 +195,20 @@ function segmentEnd(text: string, at: number): number {
 
 const ESCAPE = /%[0-9a-fA-F]{2}/;
 
+/** A URL of short segments, as most are, has no part that is long enough. */
+function mayHoldRandom(text: string, from: number, to: number): boolean {
+  let start = from;
+  for (let i = from; i < to; i++) {
+    const c = text.charCodeAt(i);
+    if (c !== 0x2f && c !== 0x3f && c !== 0x26 && c !== 0x3d) continue;
+    if (i - start >= RUN_LENGTH) return true;
+    // Behind the ? slashes may belong to a value.
+    if (c === 0x3f && to - i > RUN_LENGTH) return true;
+    start = i + 1;
+  }
+  return to - start >= RUN_LENGTH;
+}
+
 /** base64 text may hold slashes; in decoded text they are no sign of a path. */
 const BASE64 = /^[0-9A-Za-z+/]{24,}={0,2}$/;
 
@@ -210,7 +224,7 @@ function findRandom(text: string, rule: RandomRule, depth: number, spans: Span[]
       continue;
     }
     const end = runEnd(text, at);
-    if (end - at >= RUN_LENGTH) {
+    if (end - at >= RUN_LENGTH && (!ids || depth > 0 || mayHoldRandom(text, at, end))) {
       const run = text.slice(at, end);
       const url = ids ? depth === 0 || !BASE64.test(run) : run.includes('://');
       const nested = run.includes('://');

@@ -82,8 +82,8 @@ const exchanges: fc.Arbitrary<ExchangeSpec> = fc.record({
   route: text,
   anomalies: fc.integer({ min: 0, max: 0xfffff }),
   losses: fc.array(fc.record({ reason: fc.constantFrom(...LOSS_REASONS), bytes: fc.nat() }), { maxLength: 2 }),
-  request: fc.option(message),
-  response: fc.option(message),
+  request: fc.option(message, { nil: null }),
+  response: fc.option(message, { nil: null }),
   interim: fc.array(fc.record({ status: fc.constantFrom(100, 103), at, fields: pairs }), { maxLength: 2 }),
 });
 
@@ -158,6 +158,33 @@ describe('arbitrary bytes in every field', () => {
       { numRuns: RUNS },
     );
   });
+});
+
+test('bytes that are taken as they are need neither redaction nor escaping', () => {
+  const rules = policy();
+  const out = Buffer.alloc(1 << 12);
+  const short = fc
+    .array(fc.oneof(fc.constantFrom(...SIGNS), fc.stringMatching(/^[0-9A-Za-z :=-]{1,20}$/)), { maxLength: 4 })
+    .map((parts) => parts.join(''));
+  let taken = 0;
+  fc.assert(
+    fc.property(
+      fc.constantFrom('x-unknown', 'user-agent', 'date', 'x-request-id', 'authorization', 'referer'),
+      fc.oneof(text, short),
+      (name, content) => {
+        const bytes = Buffer.from(`--${content}--`, 'latin1');
+        const header = new HeaderName(1, name);
+        const end = rules.plain(header, bytes, 2, content.length, out, 5);
+        if (end < 0) return;
+        taken++;
+        expect(out.latin1Slice(5, end)).toBe(content);
+        expect(rules.value(header, content)).toBe(content);
+        expect(JSON.parse(`"${content}"`)).toBe(content);
+      },
+    ),
+    { numRuns: RUNS * 5 },
+  );
+  expect(taken).toBeGreaterThan(RUNS / 20);
 });
 
 describe('a planted credential never shows', () => {

@@ -4,6 +4,7 @@ import type { Redacted } from '../../redact/redacted.ts';
 import type { ExchangeExporter, RunTotals } from '../exporter.ts';
 import type { LogFormat } from './format.ts';
 import { type KeepOptions, keeps } from './keep.ts';
+import { LineBuffer } from './line.ts';
 import type { LogWriter } from './writer.ts';
 
 /** What is left to write at the end gets this long: a full disk must not keep the agent from ending. */
@@ -15,6 +16,7 @@ export class LogExporter implements ExchangeExporter {
   readonly #writer: LogWriter;
   readonly #keep: KeepOptions | null;
   readonly #id: (connection: Connection, ordinal: number) => string;
+  readonly #line = new LineBuffer();
   /** Exchanges offered, whatever became of them. */
   seen = 0;
   /** Lines accepted by the writer. */
@@ -37,7 +39,9 @@ export class LogExporter implements ExchangeExporter {
   exchange(x: Redacted<Exchange>): void {
     this.seen++;
     if (this.#keep !== null && !keeps(this.#keep, x, () => this.#id(x.connection, x.ordinal))) return;
-    if (this.#writer.write(this.#format.exchange(x))) this.accepted++;
+    this.#line.clear();
+    this.#format.encode(x, this.#line);
+    if (this.#writer.writeBytes(this.#line.bytes, this.#line.length)) this.accepted++;
   }
 
   async end(totals: () => RunTotals): Promise<void> {

@@ -3,6 +3,7 @@ import type { Connection } from '../../model/connection.ts';
 import type { Exchange } from '../../model/exchange.ts';
 import type { Redacted } from '../../redact/redacted.ts';
 import type { RunTotals } from '../exporter.ts';
+import type { LineBuffer } from './line.ts';
 import type { HeaderSelection } from './selection.ts';
 
 export interface LogFormatOptions {
@@ -17,6 +18,8 @@ export interface LogFormatOptions {
 export interface LogFormat {
   begin(): string;
   exchange(exchange: Redacted<Exchange>): string;
+  /** As `exchange`, appended to `out`: for whoever writes bytes anyway. */
+  encode(exchange: Redacted<Exchange>, out: LineBuffer): void;
   /** `exchanges`: pieces that were written; `seen`: exchanges that took place. */
   end(totals: RunTotals, exchanges: number, seen: number): string;
 }

@@ -7,6 +7,7 @@ import type { Redacted } from '../../redact/redacted.ts';
 import { schemeAndAuthority } from '../target.ts';
 import type { LogFormat, LogFormatOptions } from './format.ts';
 import { asciiJson, wireText } from './json.ts';
+import type { LineBuffer } from './line.ts';
 import type { HeaderSelection } from './selection.ts';
 
 interface Pair {
@@ -99,6 +100,10 @@ export class HarFormat implements LogFormat {
       })),
     };
     return `${this.#entries++ === 0 ? '' : ','}${JSON.stringify(entry).replace(/[\x7f-\uffff]/g, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`)}\n`;
+  }
+
+  encode(x: Redacted<Exchange>, out: LineBuffer): void {
+    out.text(this.exchange(x));
   }
 
   end(): string {

@@ -8,10 +8,13 @@ import { anomalyNames, type Message } from '../../model/message.ts';
 import type { Redacted, RedactedInterim } from '../../redact/redacted.ts';
 import type { RunTotals } from '../exporter.ts';
 import { schemeAndAuthority } from '../target.ts';
-import { type BlockText, BlockTexts, flat } from './blocks.ts';
+import { type BlockText, BlockTexts } from './blocks.ts';
 import type { LogFormat, LogFormatOptions } from './format.ts';
 import { asciiJson, isOpaque, wireJson } from './json.ts';
+import { LineBuffer } from './line.ts';
 import type { HeaderSelection } from './selection.ts';
+
+const bytesOf = (ascii: string): Uint8Array => Buffer.from(ascii, 'latin1');
 
 /** The part of a line that is the same for all exchanges of a connection, and what it was made from. */
 interface ConnectionText {
@@ -20,7 +23,7 @@ interface ConnectionText {
   readonly service: string;
   readonly side: Side;
   readonly clientDirection: number;
-  readonly text: string;
+  readonly bytes: Buffer;
 }
 
 /** Connections whose text is kept: a direct-mapped table, so a busy host replaces entries instead of growing. */
@@ -36,11 +39,38 @@ function processJson(info: ProcessInfo | null): string {
 }
 
 const lossesJson = (losses: readonly Readonly<LossMark>[]): string =>
-  losses.length === 0
-    ? '[]'
-    : `[${losses.map(({ reason, bytes }) => `{"reason":"${reason}","bytes":${bytes}}`).join(',')}]`;
+  losses.map(({ reason, bytes }) => `{"reason":"${reason}","bytes":${bytes}}`).join(',');
 
-const since = (at: number, from: number): string => (at === UNSEEN || from === UNSEEN ? 'null' : `${at - from}`);
+/** The parts of a line that never change, as bytes. */
+const PART = {
+  begin: bytesOf('{"type":"exchange","id":"'),
+  noTime: bytesOf('","ts":null,"protocol":"'),
+  time: bytesOf('","ts":"'),
+  protocol: bytesOf('","protocol":"'),
+  route: bytesOf(',"route":"'),
+  request: bytesOf('","request":'),
+  nothing: bytesOf('null'),
+  response: bytesOf(',"response":'),
+  outcome: bytesOf(',"outcome":"'),
+  t0: bytesOf('","timing_ns":{"first_request_byte":'),
+  t1: bytesOf(',"last_request_byte":'),
+  t2: bytesOf(',"first_response_byte":'),
+  t3: bytesOf(',"last_response_byte":'),
+  inFlight: bytesOf('},"in_flight":'),
+  losses: bytesOf(',"losses":['),
+  end: bytesOf(']}\n'),
+  method: bytesOf('{"method":"'),
+  target: bytesOf('","target":"'),
+  scheme: bytesOf('","scheme":"'),
+  authority: bytesOf('","authority":"'),
+  headers: bytesOf('","headers":['),
+  status: bytesOf('{"status":'),
+  reason: bytesOf(',"reason":"'),
+  interim: bytesOf(',"interim":['),
+  trailers: bytesOf('],"trailers":['),
+  headBytes: bytesOf('],"head_bytes":'),
+  bodyBytes: bytesOf(',"body_bytes":'),
+} as const;
 
 export class NdjsonFormat implements LogFormat {
   readonly #id: LogFormatOptions['id'];
@@ -48,7 +78,8 @@ export class NdjsonFormat implements LogFormat {
   readonly #headers: HeaderSelection | null;
   readonly #connections: (ConnectionText | undefined)[] = new Array(CONNECTIONS_KEPT);
   readonly #blocks = new BlockTexts();
-  /** Opaque fields of the message being written; emptied by #opaqueJson. */
+  readonly #line = new LineBuffer();
+  /** Opaque fields of the message being written; emptied with it. */
   #opaque: string[] = [];
 
   constructor(options: LogFormatOptions) {
@@ -61,33 +92,59 @@ export class NdjsonFormat implements LogFormat {
     return '';
   }
 
-  /** One line, with its newline, pure ASCII. */
+  /** One line, with its newline. */
   exchange(x: Redacted<Exchange>): string {
-    const request = x.request;
-    const response = x.response;
+    this.#line.clear();
+    this.encode(x, this.#line);
+    return this.#line.toString();
+  }
+
+  encode(x: Redacted<Exchange>, out: LineBuffer): void {
+    const { connection, request, response, upgrade, anomalies, losses } = x;
     const t0 = request === null ? UNSEEN : request.firstByteAt;
     const t1 = request === null ? UNSEEN : request.lastByteAt;
     const t2 = response === null ? UNSEEN : response.firstByteAt;
     const t3 = response === null ? UNSEEN : response.lastByteAt;
     const from = t0 !== UNSEEN ? t0 : t1 !== UNSEEN ? t1 : t2 !== UNSEEN ? t2 : t3;
-    const id = this.#id(x.connection, x.ordinal);
-    const upgrade = x.upgrade;
-    const anomalies = x.anomalies;
-    const h2 = x.protocol === 'h2' || x.protocol === 'h2c';
-    const losses = x.losses;
-    return (
-      `{"type":"exchange","id":"${id}","ts":${from === UNSEEN ? 'null' : `"${this.#time.format(from)}"`},"protocol":"${x.protocol}"` +
-      (upgrade === '' ? '' : `,"upgrade":"${wireJson(upgrade)}"`) +
-      (h2 ? `,"stream_id":${request?.streamId || response?.streamId || 0}` : '') +
-      this.#connection(x.connection, id) +
-      `,"route":"${wireJson(x.route)}","request":` +
-      (request === null ? 'null' : this.#request(request)) +
-      ',"response":' +
-      (response === null ? 'null' : this.#response(response, x.interim, from)) +
-      `,"outcome":"${x.outcome}","timing_ns":{"first_request_byte":${since(t0, from)},"last_request_byte":${since(t1, from)},"first_response_byte":${since(t2, from)},"last_response_byte":${since(t3, from)}},"in_flight":${x.inFlight}` +
-      (anomalies === 0 ? '' : `,"anomalies":${JSON.stringify(anomalyNames(anomalies))}`) +
-      (losses.length === 0 ? ',"losses":[]}\n' : `,"losses":${lossesJson(losses)}}\n`)
-    );
+    const id = this.#id(connection, x.ordinal);
+    out.append(PART.begin);
+    out.text(id);
+    if (from === UNSEEN) out.append(PART.noTime);
+    else {
+      out.append(PART.time);
+      out.text(this.#time.format(from));
+      out.append(PART.protocol);
+    }
+    out.text(x.protocol);
+    out.text('"');
+    if (upgrade !== '') out.text(`,"upgrade":"${wireJson(upgrade)}"`);
+    if (x.protocol === 'h2' || x.protocol === 'h2c')
+      out.text(`,"stream_id":${request?.streamId || response?.streamId || 0}`);
+    out.append(this.#connection(connection, id));
+    out.append(PART.route);
+    out.text(wireJson(x.route));
+    out.append(PART.request);
+    if (request === null) out.append(PART.nothing);
+    else this.#request(request, out);
+    out.append(PART.response);
+    if (response === null) out.append(PART.nothing);
+    else this.#response(response, x.interim, from, out);
+    out.append(PART.outcome);
+    out.text(x.outcome);
+    out.append(PART.t0);
+    since(t0, from, out);
+    out.append(PART.t1);
+    since(t1, from, out);
+    out.append(PART.t2);
+    since(t2, from, out);
+    out.append(PART.t3);
+    since(t3, from, out);
+    out.append(PART.inFlight);
+    out.integer(x.inFlight);
+    if (anomalies !== 0) out.text(`,"anomalies":${JSON.stringify(anomalyNames(anomalies))}`);
+    out.append(PART.losses);
+    if (losses.length > 0) out.text(lossesJson(losses));
+    out.append(PART.end);
   }
 
   /** The last line of a run. `exchanges`: lines printed before it; `seen`: exchanges that took place. */
@@ -98,154 +155,164 @@ export class NdjsonFormat implements LogFormat {
     return `{"type":"summary","segments":${totals.segments},"bytes":${totals.bytes},"connections":${totals.connections},"exchanges":${exchanges},"exchanges_seen":${seen},"losses":[${losses.join(',')}]}\n`;
   }
 
-  #connection(connection: Connection, id: string): string {
+  #connection(connection: Connection, id: string): Buffer {
     const slot = connection.id & (CONNECTIONS_KEPT - 1);
     const kept = this.#connections[slot];
     const { process, service, side, clientDirection } = connection;
-    if (
+    const same =
       kept !== undefined &&
       kept.connection === connection &&
       kept.process === process &&
       kept.service === service &&
       kept.side === side &&
-      kept.clientDirection === clientDirection
-    )
-      return kept.text;
+      kept.clientDirection === clientDirection;
+    if (same) return kept.bytes;
     const text =
       `,"side":"${side}","service":"${asciiJson(service)}","connection":"${id.slice(0, id.lastIndexOf('-'))}","process":${processJson(process)}` +
       endpoint('client', connection.client) +
       endpoint('server', connection.server);
-    this.#connections[slot] = { connection, process, service, side, clientDirection, text };
-    return text;
+    const bytes = Buffer.from(text, 'latin1');
+    this.#connections[slot] = { connection, process, service, side, clientDirection, bytes };
+    return bytes;
   }
 
-  #request(m: Redacted<Message>): string {
-    const target = m.target;
+  #request(m: Redacted<Message>, out: LineBuffer): void {
     const { scheme, authority } = schemeAndAuthority(m);
-    const method = m.method;
-    return (
-      `{"method":"${this.#text(method, ':method')}","target":"${this.#text(target, ':target')}","scheme":"${wireJson(scheme)}","authority":"${this.#text(authority, ':authority')}","headers":` +
-      this.#message(m, '')
-    );
+    out.append(PART.method);
+    this.#text(m.method, ':method', out);
+    out.append(PART.target);
+    this.#text(m.target, ':target', out);
+    out.append(PART.scheme);
+    out.text(wireJson(scheme));
+    out.append(PART.authority);
+    this.#text(authority, ':authority', out);
+    out.append(PART.headers);
+    this.#message(m, out);
+    this.#endMessage(out);
   }
 
-  #response(m: Redacted<Message>, interim: readonly RedactedInterim[], from: number): string {
-    const between = `,"interim":[${interim.length === 0 ? '' : interim.map((i) => this.#interim(i, from)).join(',')}]`;
-    return `{"status":${m.status},"reason":"${this.#text(m.reason, ':reason')}","headers":${this.#message(m, between)}`;
+  #response(m: Redacted<Message>, interim: readonly RedactedInterim[], from: number, out: LineBuffer): void {
+    out.append(PART.status);
+    out.integer(m.status);
+    out.append(PART.reason);
+    this.#text(m.reason, ':reason', out);
+    out.append(PART.headers);
+    this.#message(m, out);
+    out.append(PART.interim);
+    for (let i = 0; i < interim.length; i++) {
+      if (i > 0) out.text(',');
+      this.#interim(interim[i]!, from, out);
+    }
+    out.text(']');
+    this.#endMessage(out);
   }
 
-  /** From the list of headers to the closing brace; `more`: members that only one kind of message has. */
-  #message(m: Redacted<Message>, more: string): string {
-    const headers = this.#fields(m.fields);
+  /** The pairs of the headers, and what both kinds of messages have behind them. */
+  #message(m: Redacted<Message>, out: LineBuffer): void {
+    this.#fields(m.fields, out);
+    out.append(PART.trailers);
     const trailers = m.trailers;
-    const text = `${headers}],"trailers":[${trailers === null ? '' : this.#fields(trailers).slice(1)}],"head_bytes":${m.headBytes},"body_bytes":${m.bodyBytes}`;
-    return this.#opaque.length === 0 ? `${text}${more}}` : `${text}${more}${this.#opaqueJson()}}`;
+    if (trailers !== null) this.#fields(trailers, out);
+    out.append(PART.headBytes);
+    out.integer(m.headBytes);
+    out.append(PART.bodyBytes);
+    out.integer(m.bodyBytes);
   }
 
-  #opaqueJson(): string {
-    const names = [...new Set(this.#opaque)].map((name) => `"${wireJson(name)}"`);
-    this.#opaque = [];
-    return `,"opaque":[${names.join(',')}]`;
+  #endMessage(out: LineBuffer): void {
+    if (this.#opaque.length > 0) {
+      const names = [...new Set(this.#opaque)].map((name) => `"${wireJson(name)}"`);
+      this.#opaque = [];
+      out.text(`,"opaque":[${names.join(',')}]`);
+    }
+    out.text('}');
   }
 
-  /** `latin1` as the inside of a JSON string; what is not UTF-8 is put down under `label`. */
-  #text(latin1: string, label: string): string {
+  /** Appends `latin1` as the inside of a JSON string; what is not UTF-8 is put down under `label`. */
+  #text(latin1: string, label: string, out: LineBuffer): void {
     const json = wireJson(latin1);
     if (json !== latin1 && isOpaque(latin1)) this.#opaque.push(label);
-    return json;
+    out.text(json);
   }
 
-  /** `[` and the pairs, without the closing bracket. */
-  #fields(fields: Redacted<FieldBlock>): string {
-    const text = this.#blocks.find(fields);
-    if (text === null) return this.#eachField(fields);
-    if (text.parts === null) return this.#learn(fields, text);
-    const { parts, varying } = text;
-    let out = parts[0]!;
-    for (let v = 0; v < varying.length; v++) {
-      const i = varying[v]!;
-      out += this.#value(fields, i) + parts[v + 1]!;
-    }
-    return out;
-  }
-
-  #eachField(fields: Redacted<FieldBlock>): string {
-    let out = '[';
-    for (let i = 0; i < fields.count; i++) {
-      if (this.#headers !== null && !this.#headers.includes(fields.lower(i))) continue;
-      const pair = this.#pair(fields, i);
-      out += out.length === 1 ? pair : `,${pair}`;
-    }
-    return out;
-  }
-
-  /** As #eachField, and keeps what of it is the same for all blocks with these lines. */
-  #learn(fields: Redacted<FieldBlock>, text: BlockText): string {
-    const opaque = this.#opaque.length;
-    const parts: string[] = [];
-    const varying: number[] = [];
-    let part = '[';
-    let out = '';
-    let first = true;
-    for (let i = 0; i < fields.count; i++) {
-      if (this.#headers !== null && !this.#headers.includes(fields.lower(i))) continue;
-      if (!first) part += ',';
-      first = false;
-      if (fields.shared(i)) part += this.#pair(fields, i);
-      else {
-        part += fields.kept(i) ?? this.#keepBeginning(fields, i);
-        // What is opaque so far belongs to a name or a shared value: it has to be listed each time.
-        if (this.#opaque.length === opaque) {
-          parts.push(flat(part));
-          varying.push(i);
-        }
-        out += part + this.#value(fields, i);
-        part = '"]';
+  /** The pairs, with commas between them. */
+  #fields(fields: Redacted<FieldBlock>, out: LineBuffer): void {
+    const known = this.#blocks.find(fields);
+    if (known?.parts) {
+      const { parts, varying } = known;
+      out.append(parts[0]!);
+      for (let v = 0; v < varying.length; v++) {
+        this.#value(fields, varying[v]!, out);
+        out.append(parts[v + 1]!);
       }
-    }
-    if (this.#opaque.length === opaque) {
-      parts.push(flat(part));
-      text.keep(parts, varying);
-    }
-    return out + part;
+    } else this.#eachField(fields, known, out);
   }
 
-  #value(fields: Redacted<FieldBlock>, i: number): string {
-    const value = fields.value(i);
-    const json = wireJson(value);
-    if (json !== value && isOpaque(value)) this.#opaque.push(fields.lower(i));
-    return json;
-  }
-
-  #pair(fields: Redacted<FieldBlock>, i: number): string {
-    const kept = fields.kept(i);
-    if (fields.shared(i)) {
-      if (kept !== null) return kept;
-      const opaque = this.#opaque.length;
-      const pair = `${this.#beginning(fields, i)}${this.#text(fields.value(i), fields.lower(i))}"]`;
-      // What is opaque has to be listed each time, so it is made each time.
-      if (this.#opaque.length === opaque) fields.keep(i, pair);
-      return pair;
-    }
-    const beginning = kept ?? this.#keepBeginning(fields, i);
-    return `${beginning}${this.#value(fields, i)}"]`;
-  }
-
-  #beginning(fields: Redacted<FieldBlock>, i: number): string {
-    return `["${this.#text(fields.raw(i), fields.lower(i))}","`;
-  }
-
-  #keepBeginning(fields: Redacted<FieldBlock>, i: number): string {
+  /** Field by field; keeps in `block`, if there is one, what is the same for all blocks with these lines. */
+  #eachField(fields: Redacted<FieldBlock>, block: BlockText | null, out: LineBuffer): void {
+    const parts: Buffer[] = [];
+    const varying: number[] = [];
     const opaque = this.#opaque.length;
-    const beginning = this.#beginning(fields, i);
-    if (this.#opaque.length === opaque) fields.keep(i, beginning);
-    return beginning;
+    let opaqueValues = 0;
+    let part = '';
+    for (let i = 0; i < fields.count; i++) {
+      if (this.#headers !== null && !this.#headers.includes(fields.lower(i))) continue;
+      const start = out.length;
+      if (out.bytes[start - 1] !== OPENING) out.text(',');
+      out.text('["');
+      this.#text(fields.raw(i), fields.lower(i), out);
+      out.text('","');
+      const value = out.length;
+      if (fields.shared(i)) {
+        this.#text(fields.value(i), fields.lower(i), out);
+        out.text('"]');
+        if (block !== null) part += out.bytes.latin1Slice(start, out.length);
+        continue;
+      }
+      const before = this.#opaque.length;
+      this.#value(fields, i, out);
+      opaqueValues += this.#opaque.length - before;
+      out.text('"]');
+      if (block === null) continue;
+      parts.push(Buffer.from(part + out.bytes.latin1Slice(start, value), 'latin1'));
+      varying.push(i);
+      part = '"]';
+    }
+    // An opaque name or shared value has to be listed each time, so it is looked at each time.
+    if (block === null || this.#opaque.length - opaque > opaqueValues) return;
+    parts.push(Buffer.from(part, 'latin1'));
+    block.keep(parts, varying);
   }
 
-  #interim(interim: RedactedInterim, from: number): string {
-    const fields = interim.fields
-      .filter(([name]) => this.#headers === null || this.#headers.includes(name.toLowerCase()))
-      .map(([name, value]) => `["${this.#text(name, name.toLowerCase())}","${this.#text(value, name.toLowerCase())}"]`);
-    return `{"status":${interim.status},"at_ns":${since(interim.at, from)},"headers":[${fields.join(',')}]}`;
+  /** Appends the value of line i, which is not shared. */
+  #value(fields: Redacted<FieldBlock>, i: number, out: LineBuffer): void {
+    out.reserve(fields.length(i));
+    const end = fields.plain(i, out.bytes, out.length);
+    if (end >= 0) out.length = end;
+    else this.#text(fields.value(i), fields.lower(i), out);
   }
+
+  #interim(interim: RedactedInterim, from: number, out: LineBuffer): void {
+    out.text(`{"status":${interim.status},"at_ns":`);
+    since(interim.at, from, out);
+    out.text(',"headers":[');
+    for (const [name, value] of interim.fields) {
+      const lower = name.toLowerCase();
+      if (this.#headers !== null && !this.#headers.includes(lower)) continue;
+      out.text(out.bytes[out.length - 1] === OPENING ? '["' : ',["');
+      this.#text(name, lower, out);
+      out.text('","');
+      this.#text(value, lower, out);
+      out.text('"]');
+    }
+    out.text(']}');
+  }
+}
+
+/** `[`: nothing stands in the list yet. A pair always ends in `]`. */
+const OPENING = 0x5b;
+
+function since(at: number, from: number, out: LineBuffer): void {
+  if (at === UNSEEN || from === UNSEEN) out.append(PART.nothing);
+  else out.integer(at - from);
 }

@@ -140,20 +140,38 @@ export class LogWriter {
 
   /** Takes one line (pure ASCII, newline included) or text of several; false: dropped and counted. Never waits. */
   write(line: string): boolean {
+    if (line.length === 0) return true;
+    const batch = this.#accept(line.length);
+    if (batch === null) return false;
+    batch.buf.latin1Write(line, batch.length);
+    this.#accepted(batch, line.length);
+    return true;
+  }
+
+  /** As `write`, for the first `length` of `bytes`, which are copied. */
+  writeBytes(bytes: Buffer, length: number): boolean {
+    const batch = this.#accept(length);
+    if (batch === null) return false;
+    bytes.copy(batch.buf, batch.length, 0, length);
+    this.#accepted(batch, length);
+    return true;
+  }
+
+  /** The batch with room for `size` bytes; null: there is none, and the line is counted. */
+  #accept(size: number): Batch | null {
     assert(this.#fd >= 0, 'a log is started before its first line');
-    const size = line.length;
-    if (size === 0) return true;
     if (this.#gone || this.#queued + size > this.#o.queueBytes) {
       this.#drop(1, size);
-      return false;
+      return null;
     }
     if (this.#open.length + size > this.#open.buf.length) this.#seal(size);
-    const written = this.#open.buf.latin1Write(line, this.#open.length);
-    assert(written === size, 'a line is ASCII and fits its batch');
-    this.#open.length += size;
+    return this.#open;
+  }
+
+  #accepted(batch: Batch, size: number): void {
+    batch.length += size;
     this.#queued += size;
     if (this.#timer === null && this.#pump === null) this.#timer = setTimeout(() => this.#flush(), FLUSH_MS);
-    return true;
   }
 
   /** Resolves when a source that can wait (a file) may go on: at most half of the queue is used, or writes are refused. */
