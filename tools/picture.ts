@@ -40,14 +40,14 @@ const lines = (await text(process.stdin)).replaceAll('\r', '').trimEnd().split('
 const columns = Math.max(...lines.map((line) => line.replace(/\u001b\[[\d;]*m/g, '').length));
 const width = Math.ceil(columns * CHAR_PX + 2 * MARGIN_PX);
 const height = lines.length * LINE_PX + 2 * MARGIN_PX;
-const rows = lines.map(
-  (line, i) => `<text x="${MARGIN_PX}" y="${MARGIN_PX + (i + 1) * LINE_PX - 5}">${spans(line)}</text>`,
+const rows = lines.flatMap((line, i) =>
+  line === '' ? [] : [`<text x="${MARGIN_PX}" y="${MARGIN_PX + (i + 1) * LINE_PX - 5}">${spans(line)}</text>`],
 );
 console.log(`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}" role="img">
 <title>What headwater demo prints</title>
 <rect width="100%" height="100%" rx="8" fill="${PAPER}"/>
 <g font-family="ui-monospace, 'DejaVu Sans Mono', Menlo, Consolas, monospace" font-size="${FONT_PX}" fill="${INK}" xml:space="preserve">
-${rows.filter((row) => !row.endsWith('></text>')).join('\n')}
+${rows.join('\n')}
 </g>
 </svg>`);
 // script -qec 'stty cols 150 rows 50; bin/headwater demo' /dev/null > /tmp/demo.txt, then the calls worth showing: sed -n 'FROM,TOp'
