@@ -1,5 +1,4 @@
 import type { Exchange } from '../model/exchange.ts';
-import type { Message } from '../model/message.ts';
 
 /** What a request is aimed at, in the parts that people and filters ask for. Nothing is decoded or redacted. */
 export interface RequestTarget {
@@ -47,9 +46,11 @@ const isLetter = (c: number): boolean => (c >= 97 && c <= 122) || (c >= 65 && c 
 
 /**
  * The parts of a request target as contract.md wants them: an absolute-form target wins over Host, for CONNECT the
- * authority is the target. Total: any string gives some parts.
+ * authority is the target. Total: any string gives some parts; null only when the request was not seen.
  */
-export function targetOf(request: Message): RequestTarget {
+export function requestTarget(exchange: Pick<Exchange, 'request'>): RequestTarget | null {
+  const { request } = exchange;
+  if (request === null) return null;
   const { target, method } = request;
   if (method === 'CONNECT') return { scheme: 'http', authority: target, target, path: '', query: '' };
   const from = authorityStart(target);
@@ -70,7 +71,3 @@ function parts(scheme: string, authority: string, target: string, from: number):
     query: mark < 0 ? '' : target.slice(mark + 1),
   };
 }
-
-/** targetOf() of an exchange's request; null when its request was not seen. */
-export const requestTarget = (exchange: Exchange): RequestTarget | null =>
-  exchange.request === null ? null : targetOf(exchange.request);

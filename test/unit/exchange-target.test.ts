@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { Memory } from '../../src/base/memory.ts';
-import { targetOf } from '../../src/exchange/target.ts';
+import { requestTarget } from '../../src/exchange/target.ts';
 import { FieldLine, HeaderName } from '../../src/model/fields.ts';
 import { Message } from '../../src/model/message.ts';
 
@@ -13,7 +13,7 @@ function request(method: string, target: string, host: string | null): Message {
   return m;
 }
 
-describe('targetOf', () => {
+describe('requestTarget', () => {
   test.each([
     ['GET', '/a/b?c=d?e', 'api.example', { scheme: 'http', authority: 'api.example', path: '/a/b', query: 'c=d?e' }],
     ['GET', '/', null, { scheme: 'http', authority: '', path: '/', query: '' }],
@@ -33,6 +33,10 @@ describe('targetOf', () => {
     ['CONNECT', 'x.example:443', 'y', { scheme: 'http', authority: 'x.example:443', path: '', query: '' }],
     ['GET', '', 'y', { scheme: 'http', authority: 'y', path: '', query: '' }],
   ] as const)('%s %s with Host %s', (method, target, host, parts) => {
-    expect(targetOf(request(method, target, host))).toEqual({ target, ...parts });
+    expect(requestTarget({ request: request(method, target, host) })).toEqual({ target, ...parts });
+  });
+
+  test('is null when the request was not seen', () => {
+    expect(requestTarget({ request: null })).toBeNull();
   });
 });
