@@ -22,7 +22,10 @@ export interface StreamSink {
    * `ts` when they were first seen, `ack` how far this segment acknowledges the other direction's stream (-1: unknown).
    */
   data(memory: Memory, offset: number, length: number, position: number, ts: number, ack: number): void;
-  /** Bytes [position, position + length) will never come. `left_out`: the kernel kept them back on purpose. */
+  /**
+   * Bytes [position, position + length) will never come. `left_out`: the kernel kept them back on purpose. Whoever calls
+   * it has counted other reasons in the ledger; `left_out` is counted by the sink, if it needed the bytes.
+   */
   gap(position: number, length: number, why: LossReason | 'left_out', ts: number): void;
   end(how: StreamEnd, ts: number): void;
 }
@@ -38,7 +41,10 @@ export type DecoderFactory = (connection: Connection) => ConnectionDecoder;
 
 /** Takes messages from an HTTP parser. One for each connection. */
 export interface MessageSink {
-  /** The head is complete. For a request: it is now in flight. For a response (status >= 200): it has begun. */
+  /**
+   * The head is complete. For a request: it is now in flight. For a response (status >= 200): it has begun. Comes before
+   * `end` for every message, also for one whose head is broken or cut: then it has the lines that could be read.
+   */
   head(message: Message): void;
   /** An interim response (1xx but 101): complete as it stands. The message is given back after the call. */
   interim(message: Message): void;

@@ -123,6 +123,31 @@ test('bytes held for an upgrade that is declined are what they are: an error', (
   expect(pair.request.state).toBe('failed');
 });
 
+test('an upgrade asked for with a chunked body is one too', () => {
+  const pair = new Pair()
+    .client('POST / HTTP/1.1$Host: x$Upgrade: h2c$Transfer-Encoding: chunked$$1$a$0$X: y$$')
+    .client('PRI * HTTP/2.0$$SM$$')
+    .server('HTTP/1.1 101 Switching Protocols$$');
+  expect(pair.log).toEqual(['> POST / framed', '< 101 switched 0']);
+  expect(Buffer.from(pair.request.held!).toString('latin1')).toBe('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n');
+});
+
+test('an answer that cannot be read does not hold the client for ever', () => {
+  const pair = new Pair().client('GET /0 HTTP/1.1$Host: x$Upgrade: h2c$$').client('\x00\n').server('HTTP/1.1 x$$');
+  expect(pair.request.state).toBe('seeking');
+  expect(pair.response.state).toBe('failed');
+});
+
+test('where a message start was only guessed, what is none is passed over and the search goes on', () => {
+  const pair = new Pair('joined')
+    .client(GET)
+    .server('HTTP/1.1 200 OK$Content-Length: 2$$okjunk$')
+    .client(GET)
+    .server(OK);
+  expect(pair.log).toEqual(['> GET /1 framed', '< 200 framed 2', '> GET /1 framed', '< 200 framed 2']);
+  expect(pair.losses.totals()).toEqual([{ reason: 'desync', count: 1, bytes: 6 }]);
+});
+
 test('what is held is bounded', () => {
   const pair = new Pair().client('CONNECT h:1 HTTP/1.1$Host: h$$').client('\x00\n');
   for (let i = 0; i < 100; i++) pair.client('x'.repeat(1_000));

@@ -1,6 +1,6 @@
 /**
- * One direction of an HTTP/1 connection: bytes in order become messages (RFC 9112). See the README of this folder for the
- * states, and for what happens when bytes are missing or contradict themselves.
+ * One direction of an HTTP/1 connection: bytes in order become messages (RFC 9112). See README.md beside this
+ * file for the states, and for what happens when bytes are missing or contradict themselves.
  */
 import type { Memory } from '../../base/memory.ts';
 import type { ConnectionStart } from '../../model/connection.ts';
@@ -69,6 +69,10 @@ export class H1Stream implements StreamSink {
   /** The request in the making may ask for another protocol; it was answered already. */
   #answered = false;
   #switchNext = false;
+  /** The request in the making asks for another protocol. */
+  #upgrade = false;
+  /** Message starts were looked for, so what stands where one is due may be anything. */
+  #guessed: boolean;
 
   constructor(kind: MessageKind, sink: MessageSink, shared: H1Shared, losses: LossSink, start: ConnectionStart) {
     this.kind = kind;
@@ -76,6 +80,7 @@ export class H1Stream implements StreamSink {
     this.#shared = shared;
     this.#losses = losses;
     this.#state = start === 'opened' ? 'start' : 'seeking';
+    this.#guessed = start === 'joined';
     this.#section = new Section(shared);
   }
 
@@ -141,8 +146,7 @@ export class H1Stream implements StreamSink {
         this.#loseMessage(message!, why, length, position);
         return;
       case 'held':
-        this.#dropGathered();
-        this.#seek('desync');
+        this.#noStart();
         return;
       case 'start':
       case 'start_lf':
@@ -207,7 +211,8 @@ export class H1Stream implements StreamSink {
           else {
             this.#take(at - 1 + origin);
             this.#section.head.anomalies = ANOMALY_BIT.bare_cr | ANOMALY_BIT.bad_start_line;
-            this.#reject(at + origin);
+            if (this.#guessed) this.#noStart();
+            else this.#reject(at + origin);
           }
           break;
         case 'head':
@@ -262,6 +267,7 @@ export class H1Stream implements StreamSink {
     message.ackOffset = this.#ack;
     this.#message = message;
     this.#answered = false;
+    this.#upgrade = false;
     this.#section.begin(message.fields, false);
     return message;
   }
@@ -285,9 +291,10 @@ export class H1Stream implements StreamSink {
         return;
       case 'bad':
         if (inTrailers) {
-          message.anomalies |= this.#section.head.anomalies;
+          this.#keepPart(message);
           this.#finish('error', position);
         } else if (!this.#section.head.started && this.#asked >= 0) this.#state = 'held';
+        else if (!this.#section.head.started && this.#guessed) this.#noStart();
         else this.#reject(position);
         return;
       case 'too_many':
@@ -312,6 +319,7 @@ export class H1Stream implements StreamSink {
     this.#headAt = this.#ts;
     if (this.kind === 'request') {
       this.#framing = requestFraming(message, head);
+      this.#upgrade = head.upgrade || message.method === 'CONNECT';
       this.#sink.head(message);
       this.#startBody(position, false);
       return;
@@ -443,16 +451,23 @@ export class H1Stream implements StreamSink {
     message.end = end;
     message.endOffset = position;
     message.lastByteAt = at;
-    if (end === 'error') this.#state = 'failed';
-    else if (this.#switchNext) {
+    if (end === 'error') {
+      this.#state = 'failed';
+      if (this.kind === 'response' && this.#peer !== null) this.#peer.#answerLost();
+    } else if (this.#switchNext) {
       this.#state = 'switched';
       this.switchedAt = position;
     } else this.#state = 'start';
     if (this.kind === 'request' && this.#peer !== null) {
-      const asks = (this.#section.head.upgrade || message.method === 'CONNECT') && !this.#answered;
-      this.#asked = asks ? message.startOffset : -1;
+      this.#asked = this.#upgrade && !this.#answered ? message.startOffset : -1;
     }
     this.#sink.end(message);
+  }
+
+  /** What was taken for a message start is none. */
+  #noStart(): void {
+    this.#dropGathered();
+    this.#seek('desync');
   }
 
   /** A head that cannot be read: an error from its first line on, with the lines that could. */
@@ -518,6 +533,7 @@ export class H1Stream implements StreamSink {
 
   #seek(reason: LossReason): void {
     this.#state = 'seeking';
+    this.#guessed = true;
     this.#resync.begin(reason);
     this.#asked = -1;
     if (this.kind === 'response' && this.#peer !== null) this.#peer.#answerLost();
@@ -533,10 +549,7 @@ export class H1Stream implements StreamSink {
   }
 
   #answerLost(): void {
-    if (this.#state === 'held') {
-      this.#dropGathered();
-      this.#seek('desync');
-    }
+    if (this.#state === 'held') this.#noStart();
     this.#asked = -1;
   }
 
