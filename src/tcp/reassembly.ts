@@ -13,7 +13,7 @@ import type { LossReason } from '../model/loss.ts';
 import { type Segment, TCP_FIN, TCP_RST, TCP_SYN } from '../model/segment.ts';
 import type { StreamEnd, StreamSink } from '../model/stages.ts';
 import type { ReassemblyContext } from './context.ts';
-import { NO_HISTORY } from './history.ts';
+import { Delivery } from './delivery.ts';
 import { CHUNK_OVERHEAD, Pending } from './pending.ts';
 
 /** Unexplained distance from the next expected byte beyond which a segment is not believed. */
@@ -41,20 +41,14 @@ export type Verdict = typeof TAKEN | typeof RESET | typeof FOREIGN;
 export class Reassembler {
   /** The other direction; set once by `pair`. */
   peer!: Reassembler;
-  /** Stream offset of the next byte to deliver. */
-  position = 0;
-  /** The sink has got its end; what comes now is counted and not used. */
-  ended = false;
   /** Something waits (bytes beyond a hole, a FIN, an unknown start): `expire` has to be called as time passes. */
   waiting = false;
   /** The first byte of the stream is known from a SYN (or a SYN's acknowledgement). */
   fromSyn = false;
 
   readonly #context: ReassemblyContext;
-  readonly #sink: StreamSink;
+  readonly #out: Delivery;
   readonly #causal: boolean;
-  /** Sequence number of `position`, as a signed 32-bit number. */
-  #nextSeq = 0;
   #known = false;
   /** Files: bytes have come, but the first one is not settled; positions are provisional. */
   #joining = false;
@@ -64,19 +58,12 @@ export class Reassembler {
   #pending: Pending | null = null;
   /** When the present hole was noticed. */
   #since: number = UNSEEN;
-  #leftOut = 0;
-  #lost = 0;
-  /** Highest position that the peer acknowledged. */
-  #ackedTo = 0;
-  #gapUnacked = 0;
-  #gapEnd = 0;
-  #history = NO_HISTORY;
   #strayNext = 0;
   #strays = 0;
 
   constructor(context: ReassemblyContext, sink: StreamSink) {
     this.#context = context;
-    this.#sink = sink;
+    this.#out = new Delivery(context, sink);
     this.#causal = context.limits.causal;
   }
 
@@ -89,14 +76,9 @@ export class Reassembler {
     return [a, b];
   }
 
-  /** Memory held beyond holes, in bytes. */
-  get held(): number {
-    return this.#pending?.bytes ?? 0;
-  }
-
-  /** Bytes of the stream that wait beyond holes. */
-  get pendingLength(): number {
-    return this.#pending?.length ?? 0;
+  /** The sink has got its end; what comes now is counted and not used. */
+  get ended(): boolean {
+    return this.#out.ended;
   }
 
   /**
@@ -105,10 +87,10 @@ export class Reassembler {
    */
   segment(s: Segment, ack: number): Verdict {
     if (
-      (s.seq | 0) === this.#nextSeq &&
+      (s.seq | 0) === this.#out.nextSeq &&
       this.#known &&
       !this.waiting &&
-      !this.ended &&
+      !this.#out.ended &&
       (s.flags & (TCP_SYN | TCP_FIN | TCP_RST)) === 0 &&
       s.captured === s.length &&
       s.leftOut === 0 &&
@@ -116,7 +98,7 @@ export class Reassembler {
       !(this.#causal && this.#blocked(ack))
     ) {
       const length = s.length;
-      if (length > 0) this.#deliver(s.memory, s.offset, length, length, s.ts, ack);
+      if (length > 0) this.#out.deliver(s.memory, s.offset, length, length, s.ts, ack);
       return TAKEN;
     }
     return this.#slow(s, ack);
@@ -125,25 +107,25 @@ export class Reassembler {
   /** Whether a SYN with this sequence number can be the one that began this direction. */
   sameStart(synSeq: number): boolean {
     if (!this.#known) return true;
-    const first = this.position + ((synSeq + 1 - this.#nextSeq) | 0);
+    const first = this.#out.position + ((synSeq + 1 - this.#out.nextSeq) | 0);
     if (this.#joining) return first <= (this.#pending?.first()?.position ?? 0) && first > -DISTANCE_MAX;
-    return first === 0 || (!this.fromSyn && first < 0 && first > -DISTANCE_MAX && this.position < DISTANCE_MAX);
+    return first === 0 || (!this.fromSyn && first < 0 && first > -DISTANCE_MAX && this.#out.position < DISTANCE_MAX);
   }
 
   /** Whether a segment can still belong to this direction. */
   near(seq: number): boolean {
-    const distance = (seq - this.#nextSeq) | 0;
+    const distance = (seq - this.#out.nextSeq) | 0;
     return this.#known && distance >= -RESET_AHEAD_MAX && distance <= RESET_AHEAD_MAX;
   }
 
   /** The first byte has this sequence number: a SYN was seen, or the SYN+ACK that acknowledges it. */
   startsAt(seq: number): void {
-    if (this.ended || this.fromSyn || (this.#known && !this.#joining)) return;
+    if (this.#out.ended || this.fromSyn || (this.#known && !this.#joining)) return;
     this.fromSyn = true;
-    if (this.#joining) this.#settleStart(this.position + ((seq - this.#nextSeq) | 0));
+    if (this.#joining) this.#settleStart(this.#out.position + ((seq - this.#out.nextSeq) | 0));
     else {
       this.#known = true;
-      this.#nextSeq = seq | 0;
+      this.#out.nextSeq = seq | 0;
     }
   }
 
@@ -151,28 +133,22 @@ export class Reassembler {
   acknowledged(seq: number): number {
     if (!this.#known) {
       // A frame to put positions in; which byte is the first one is settled by what comes.
-      if (this.#causal && !this.ended) this.#join(seq);
+      if (this.#causal && !this.#out.ended) this.#join(seq);
       return this.#known ? 0 : NO_ACK;
     }
-    const from = Math.max(this.#ackedTo, this.position);
-    const ahead = (seq - (this.#nextSeq + (from - this.position))) | 0;
+    const from = Math.max(this.#out.ackedTo, this.#out.position);
+    const ahead = (seq - (this.#out.nextSeq + (from - this.#out.position))) | 0;
     let at = from + ahead;
     if (this.#finSeen && at > this.#finAt) at = this.#finAt;
     if (ahead > DISTANCE_MAX || (at < 0 && !this.#joining)) return NO_ACK;
-    if (at > this.#ackedTo) {
-      this.#ackedTo = at;
-      if (this.#gapUnacked > 0 && at >= this.#gapEnd) {
-        this.#context.counters.ackedUnseen += this.#gapUnacked;
-        this.#gapUnacked = 0;
-      }
-    }
+    if (at > this.#out.ackedTo) this.#out.acknowledge(at);
     return at;
   }
 
   /** The kernel's word on bytes that no segment here will carry (with the socket's end). */
   account(leftOut: number, lostBytes: number): void {
-    this.#leftOut += leftOut;
-    this.#lost += lostBytes;
+    this.#out.leftOut += leftOut;
+    this.#out.lost += lostBytes;
   }
 
   /** Gives up what has waited too long; `now` in nanoseconds since the anchor, UNSEEN when there is no time. */
@@ -189,11 +165,11 @@ export class Reassembler {
   #force(why: LossReason, now: number): boolean {
     const first = this.#pending?.first();
     if (first === undefined) {
-      if (!this.#finSeen || this.#finAt <= this.position) return false;
+      if (!this.#finSeen || this.#finAt <= this.#out.position) return false;
       this.#giveUp(this.#finAt, why, now);
       return true;
     }
-    if (first.position > this.position) this.#giveUp(first.position, why, first.ts);
+    if (first.position > this.#out.position) this.#giveUp(first.position, why, first.ts);
     else if (!this.#causal || !this.#blocked(first.ack)) this.#shift();
     else {
       // The bytes that this one acknowledges are the ones that miss.
@@ -208,16 +184,16 @@ export class Reassembler {
 
   /** Whether there are bytes before `ack` to deliver or to give up. One may be the number of a FIN that was not seen. */
   #misses(ack: number): boolean {
-    const waits = this.#pending?.first()?.position === this.position;
-    return this.position < ack && (waits || this.position + 1 < ack);
+    const waits = this.#pending?.first()?.position === this.#out.position;
+    return this.#out.position < ack && (waits || this.#out.position + 1 < ack);
   }
 
   #forceTo(position: number, why: LossReason, now: number): boolean {
     const first = this.#pending?.first();
-    if (first !== undefined && first.position <= this.position) this.#shift();
+    if (first !== undefined && first.position <= this.#out.position) this.#shift();
     else {
       const edge = Math.min(position, first?.position ?? position);
-      if (edge <= this.position) return false;
+      if (edge <= this.#out.position) return false;
       this.#giveUp(edge, why, now);
     }
     return true;
@@ -248,19 +224,19 @@ export class Reassembler {
   /** Bytes after the last one seen that are known to have been sent. */
   #tail(ts: number): void {
     if (!this.#known) return;
-    let edge = this.position + this.#leftOut + this.#lost;
+    let edge = this.#out.position + this.#out.leftOut + this.#out.lost;
     // One byte more than was seen may be the FIN's own number.
-    if (this.#ackedTo > this.position + 1 && this.#ackedTo > edge) edge = this.#ackedTo;
+    if (this.#out.ackedTo > this.#out.position + 1 && this.#out.ackedTo > edge) edge = this.#out.ackedTo;
     if (this.#finSeen) edge = this.#finAt;
-    if (edge > this.position) this.#giveUp(edge, 'gap', ts);
+    if (edge > this.#out.position) this.#giveUp(edge, 'gap', ts);
   }
 
   #slow(s: Segment, ack: number): Verdict {
     const { counters, losses } = this.#context;
-    this.#leftOut += s.leftOut;
-    this.#lost += s.lostBytes;
-    if (this.ended) {
-      if (s.length > 0) this.#unusable(s.length);
+    this.#out.leftOut += s.leftOut;
+    this.#out.lost += s.lostBytes;
+    if (this.#out.ended) {
+      if (s.length > 0) this.#out.unusable(s.length);
       return (s.flags & TCP_RST) !== 0 && this.#resets(s) ? RESET : TAKEN;
     }
     if ((s.flags & TCP_RST) !== 0) {
@@ -276,16 +252,16 @@ export class Reassembler {
       if (this.#causal) this.#join(firstSeq);
       else {
         this.#known = true;
-        this.#nextSeq = (firstSeq - this.#leftOut - this.#lost) | 0;
+        this.#out.nextSeq = (firstSeq - this.#out.leftOut - this.#out.lost) | 0;
       }
     }
     // The kernel's counts tell how many times 2^32 bytes lie between.
-    const explained = this.#leftOut + this.#lost;
-    const unexplained = (firstSeq - this.#nextSeq - explained) | 0;
+    const explained = this.#out.leftOut + this.#out.lost;
+    const unexplained = (firstSeq - this.#out.nextSeq - explained) | 0;
     if (unexplained > DISTANCE_MAX || unexplained < -DISTANCE_MAX) return this.#stray(s, firstSeq);
     this.#strays = 0;
-    const position = this.position + explained + unexplained;
-    if ((s.flags & TCP_FIN) !== 0 && !this.#finSeen && position + s.length >= this.position) {
+    const position = this.#out.position + explained + unexplained;
+    if ((s.flags & TCP_FIN) !== 0 && !this.#finSeen && position + s.length >= this.#out.position) {
       this.#finSeen = true;
       this.#finAt = position + s.length;
     }
@@ -302,10 +278,10 @@ export class Reassembler {
 
   #resets(s: Segment): boolean {
     if (!this.#known || this.#joining) return true;
-    const distance = (s.seq - this.#nextSeq - this.#leftOut - this.#lost) | 0;
-    const near = (s.seq - this.#nextSeq) | 0;
-    const believable = (d: number): boolean => d >= -RESET_BEHIND_MAX && d <= RESET_AHEAD_MAX;
-    return believable(distance) || believable(near);
+    const distance = (s.seq - this.#out.nextSeq - this.#out.leftOut - this.#out.lost) | 0;
+    const near = (s.seq - this.#out.nextSeq) | 0;
+    const acked = near - (this.#out.ackedTo - this.#out.position);
+    return [distance, near, acked].some((d) => d >= -RESET_BEHIND_MAX && d <= RESET_AHEAD_MAX);
   }
 
   #stray(s: Segment, firstSeq: number): Verdict {
@@ -313,7 +289,7 @@ export class Reassembler {
     this.#strays = (firstSeq | 0) === this.#strayNext ? this.#strays + 1 : 1;
     this.#strayNext = (firstSeq + s.length) | 0;
     if (this.#strays >= STRAYS_MAX) return FOREIGN;
-    this.#unusable(s.length);
+    this.#out.unusable(s.length);
     this.#context.losses.lose('out_of_window', 1, s.length);
     return TAKEN;
   }
@@ -322,24 +298,22 @@ export class Reassembler {
   #join(seq: number): void {
     this.#known = true;
     this.#joining = true;
-    this.#nextSeq = (seq - JOIN_SLACK) | 0;
-    this.position = -JOIN_SLACK;
-    this.#ackedTo = -JOIN_SLACK;
+    this.#out.nextSeq = (seq - JOIN_SLACK) | 0;
+    this.#out.position = -JOIN_SLACK;
+    this.#out.ackedTo = -JOIN_SLACK;
     this.waiting = true;
   }
 
   /** The stream begins at what was position `first`. */
   #settleStart(first: number): void {
     this.#joining = false;
-    this.#nextSeq = (this.#nextSeq + (first - this.position)) | 0;
-    this.position = 0;
-    this.#ackedTo = Math.max(0, this.#ackedTo - first);
+    this.#out.startAt(first);
     if (this.#finSeen) this.#finAt = Math.max(0, this.#finAt - first);
     const pending = this.#pending;
     pending?.rebase(first);
     this.peer.#pending?.rebaseAcks(first);
     for (let chunk = pending?.first(); chunk !== undefined && chunk.position < 0; chunk = pending?.first()) {
-      this.#unusable(chunk.length);
+      this.#out.unusable(chunk.length);
       this.#drop();
     }
     this.#refresh();
@@ -347,14 +321,14 @@ export class Reassembler {
 
   /** The stream begins at the first byte that is there. */
   #settleFirst(): number {
-    const first = this.#pending?.first()?.position ?? (this.#finSeen ? this.#finAt : 0);
+    const first = this.#pending?.first()?.position ?? (this.#finSeen ? Math.min(0, this.#finAt) : 0);
     this.#settleStart(first);
     return first;
   }
 
   /** Whether data that acknowledges `ack` has to wait for the other direction. */
   #blocked(ack: number): boolean {
-    return ack > this.peer.position && !this.peer.ended;
+    return ack > this.peer.#out.position && !this.peer.ended;
   }
 
   /** Puts a segment's payload, which begins at `position`, where it belongs. */
@@ -366,28 +340,28 @@ export class Reassembler {
     let left = s.length;
     if (this.#finSeen && at + left > this.#finAt) {
       const kept = Math.max(0, this.#finAt - at);
-      this.#unusable(left - kept);
+      this.#out.unusable(left - kept);
       left = kept;
       captured = Math.min(captured, kept);
     }
     while (left > 0) {
       let n = left;
-      if (at < this.position && !this.#joining) {
-        n = Math.min(left, this.position - at);
-        this.#repeated(memory, offset, Math.min(n, captured), at, n);
+      if (at < this.#out.position && !this.#joining) {
+        n = Math.min(left, this.#out.position - at);
+        this.#out.repeated(memory, offset, Math.min(n, captured), at, n, this.fromSyn);
       } else {
         const first = this.#pending?.first();
-        const next = at === this.position && !this.#joining;
+        const next = at === this.#out.position && !this.#joining;
         if (next && first !== undefined) n = Math.min(left, first.position - at);
         if (next && n > 0 && !(this.#causal && this.#blocked(ack))) {
-          this.#deliver(memory, offset, Math.min(n, captured), n, ts, ack);
+          this.#out.deliver(memory, offset, Math.min(n, captured), n, ts, ack);
           this.#drain();
         } else if (!this.#hasRoom(captured)) {
           at -= this.#makeWay(at, ts);
           const chunk = this.#pending?.first();
-          n = this.position === at ? Math.min(left, chunk === undefined ? left : chunk.position - at) : 0;
-          if (n > 0) this.#deliver(memory, offset, Math.min(n, captured), n, ts, ack);
-          else if (this.position === at) this.#shift();
+          n = this.#out.position === at ? Math.min(left, chunk === undefined ? left : chunk.position - at) : 0;
+          if (n > 0) this.#out.deliver(memory, offset, Math.min(n, captured), n, ts, ack);
+          else if (this.#out.position === at) this.#shift();
         } else {
           this.#hold(memory, offset, captured, at, left, ts, ack);
           n = left;
@@ -412,43 +386,8 @@ export class Reassembler {
       by = Math.min(at, this.#pending?.first()?.position ?? at);
       this.#settleStart(by);
     }
-    while (this.position < at - by) this.#forceTo(at - by, 'reassembly_limit', ts);
+    while (this.#out.position < at - by) this.#forceTo(at - by, 'reassembly_limit', ts);
     return by;
-  }
-
-  #deliver(memory: Memory, offset: number, captured: number, length: number, ts: number, ack: number): void {
-    const { counters, history } = this.#context;
-    const position = this.position;
-    this.position = position + length;
-    this.#nextSeq = (this.#nextSeq + length) | 0;
-    if (captured > 0) {
-      this.#history = history.append(this.#history, position, memory, offset, captured);
-      counters.delivered += captured;
-      this.#sink.data(memory, offset, captured, position, ts, ack < 0 ? -1 : ack);
-    }
-    if (captured < length) this.#cut(position + captured, length - captured, ts);
-  }
-
-  #cut(position: number, length: number, ts: number): void {
-    const { counters, cutReason, losses } = this.#context;
-    counters.cut += length;
-    if (cutReason !== 'left_out') losses.lose(cutReason, 1, length);
-    this.#sink.gap(position, length, cutReason, ts);
-  }
-
-  /** Bytes at a position that is behind: nothing to deliver, but they should be what they were. */
-  #repeated(memory: Memory, offset: number, captured: number, at: number, length: number): void {
-    const { counters, losses, history } = this.#context;
-    const before = Math.min(length, Math.max(0, -at));
-    if (before > 0) {
-      counters.unusable += before;
-      if (!this.fromSyn) losses.lose('joined_midstream', 1, before);
-    }
-    counters.duplicate += length - before;
-    // A keep-alive probe carries one byte of garbage that was acknowledged before (RFC 9293 3.8.4).
-    if (captured <= before || (length === 1 && at === this.position - 1)) return;
-    const differ = history.conflicts(this.#history, at + before, memory, offset + before, captured - before);
-    if (differ > 0) losses.lose('overlap_conflict', 1, differ);
   }
 
   #hold(memory: Memory, offset: number, captured: number, at: number, length: number, ts: number, ack: number): void {
@@ -468,7 +407,7 @@ export class Reassembler {
     const chunk = this.#pending?.first();
     if (chunk === undefined) return;
     this.#drop();
-    this.#deliver(chunk.memory, chunk.offset, chunk.captured, chunk.length, chunk.ts, chunk.ack);
+    this.#out.deliver(chunk.memory, chunk.offset, chunk.captured, chunk.length, chunk.ts, chunk.ack);
     this.#since = this.#pending?.first()?.ts ?? this.#since;
   }
 
@@ -487,7 +426,8 @@ export class Reassembler {
     let progress = false;
     for (;;) {
       const first = pending.first();
-      if (first === undefined || first.position > this.position || (this.#causal && this.#blocked(first.ack))) break;
+      if (first === undefined || first.position > this.#out.position || (this.#causal && this.#blocked(first.ack)))
+        break;
       this.#shift();
       progress = true;
     }
@@ -509,13 +449,13 @@ export class Reassembler {
   }
 
   #endByFin(ts: number): void {
-    if (!this.ended && !this.#joining && this.position >= this.#finAt) this.#end('fin', ts);
+    if (!this.#out.ended && !this.#joining && this.#out.position >= this.#finAt) this.#end('fin', ts);
   }
 
   #refresh(): void {
     const pending = this.#pending;
     if (pending !== null && pending.count === 0) this.#pending = null;
-    this.waiting = !this.ended && (this.#joining || this.#pending !== null || this.#finSeen);
+    this.waiting = !this.#out.ended && (this.#joining || this.#pending !== null || this.#finSeen);
     if (!this.waiting) this.#since = UNSEEN;
   }
 
@@ -524,73 +464,44 @@ export class Reassembler {
     const { limits } = this.#context;
     const pending = this.#pending;
     const first = pending?.first();
-    if (this.#joining && first === undefined) return false;
+    if (this.#joining && first === undefined && !this.#finSeen) return false;
     if (pending !== null) {
       const segments = this.#joining ? JOIN_SEGMENTS_MAX : limits.holeSegments;
       if (pending.bytes > limits.holeBytes || pending.count > segments) return true;
     }
     if (now < this.#since) this.#since = now;
     const age = now === UNSEEN || this.#since === UNSEEN ? 0 : now - this.#since;
-    const hole = first === undefined || first.position > this.position;
-    const seen = this.#joining || !hole || this.#ackedTo >= (first?.position ?? this.#finAt);
+    const hole = first === undefined || first.position > this.#out.position;
+    const seen = this.#joining || !hole || this.#out.ackedTo >= (first?.position ?? this.#finAt);
     const bound = seen ? limits.ackedHoleNs : limits.holeNs;
     return age >= bound;
   }
 
-  /** Gives up the bytes up to `edge`: the kernel's share by its own reasons, the rest by `why`. */
   #giveUp(edge: number, why: LossReason, ts: number): void {
-    const hole = edge - this.position;
-    const leftOut = Math.min(this.#leftOut, hole);
-    const ringFull = Math.min(this.#lost, hole - leftOut);
-    const rest = hole - leftOut - ringFull;
-    this.#leftOut -= leftOut;
-    this.#lost -= ringFull;
-    if (this.#ackedTo >= edge) this.#context.counters.ackedUnseen += hole;
-    else {
-      this.#gapUnacked += hole;
-      this.#gapEnd = edge;
-    }
-    if (rest > 0) this.#context.losses.lose(why, 1, rest);
-    this.#skip(leftOut, 'left_out', ts);
-    this.#skip(ringFull, 'ring_full', ts);
-    this.#skip(rest, why, ts);
-    // What the counts say beyond the hole were repetitions.
-    if (this.#pending === null || this.#pending.count === 0) {
-      this.#leftOut = 0;
-      this.#lost = 0;
-    }
-  }
-
-  #skip(length: number, why: LossReason | 'left_out', ts: number): void {
-    if (length <= 0) return;
-    const position = this.position;
-    this.position = position + length;
-    this.#nextSeq = (this.#nextSeq + length) | 0;
-    this.#sink.gap(position, length, why, ts);
+    this.#out.giveUp(edge, why, ts);
+    // What the kernel's counts say beyond the last hole were repetitions.
+    if (this.#pending === null || this.#pending.count === 0) this.#out.forget();
   }
 
   /** Gives up the hole at once when the kernel's counts, which came with a segment at `position`, cover it. */
   #explain(position: number, ts: number): void {
     for (;;) {
       const edge = this.#pending?.first()?.position ?? (this.#finSeen ? Math.max(position, this.#finAt) : position);
-      const hole = edge - this.position;
-      if (hole <= 0 || hole > this.#leftOut + this.#lost) return;
+      const hole = edge - this.#out.position;
+      if (hole <= 0 || hole > this.#out.leftOut + this.#out.lost) return;
       this.#giveUp(edge, 'gap', ts);
       this.#drain();
     }
   }
 
-  #unusable(length: number): void {
-    this.#context.counters.unusable += length;
-  }
-
   #end(how: StreamEnd, ts: number): void {
-    this.ended = true;
+    const out = this.#out;
+    out.ended = true;
     while (this.#pending !== null && this.#pending.count > 0) {
-      this.#unusable(this.#pending.first()!.length);
+      out.unusable(this.#pending.first()!.length);
       this.#drop();
     }
     this.#refresh();
-    this.#sink.end(how, ts);
+    out.end(how, ts);
   }
 }

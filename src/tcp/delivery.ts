@@ -1,0 +1,126 @@
+import type { Memory } from '../base/memory.ts';
+import type { LossReason } from '../model/loss.ts';
+import type { StreamEnd, StreamSink } from '../model/stages.ts';
+import type { ReassemblyContext } from './context.ts';
+import { NO_HISTORY } from './history.ts';
+
+/**
+ * The end of one direction's way: where its stream is, what goes to its sink, and the accounts of what misses. Knows
+ * nothing of order; the reassembler calls it with the next bytes or with a hole.
+ */
+export class Delivery {
+  /** Stream offset of the next byte. */
+  position = 0;
+  /** Sequence number of `position`, as a signed 32-bit number. */
+  nextSeq = 0;
+  ended = false;
+  /** Highest position that the peer acknowledged. */
+  ackedTo = 0;
+  /** Bytes that the kernel left out, or lost, and that no hole has used up yet. */
+  leftOut = 0;
+  lost = 0;
+
+  readonly #context: ReassemblyContext;
+  readonly #sink: StreamSink;
+  #history = NO_HISTORY;
+  #gapUnacked = 0;
+  #gapEnd = 0;
+
+  constructor(context: ReassemblyContext, sink: StreamSink) {
+    this.#context = context;
+    this.#sink = sink;
+  }
+
+  /** The stream begins at what was position `first` so far. */
+  startAt(first: number): void {
+    this.nextSeq = (this.nextSeq + (first - this.position)) | 0;
+    this.position = 0;
+    this.ackedTo = Math.max(0, this.ackedTo - first);
+  }
+
+  /** The peer has everything before `at`, which is more than before. */
+  acknowledge(at: number): void {
+    this.ackedTo = at;
+    if (this.#gapUnacked > 0 && at >= this.#gapEnd) {
+      this.#context.counters.ackedUnseen += this.#gapUnacked;
+      this.#gapUnacked = 0;
+    }
+  }
+
+  /** The next `length` bytes, of which the first `captured` are there. */
+  deliver(memory: Memory, offset: number, captured: number, length: number, ts: number, ack: number): void {
+    const { counters, history } = this.#context;
+    const position = this.position;
+    this.position = position + length;
+    this.nextSeq = (this.nextSeq + length) | 0;
+    if (captured > 0) {
+      this.#history = history.append(this.#history, position, memory, offset, captured);
+      counters.delivered += captured;
+      this.#sink.data(memory, offset, captured, position, ts, ack < 0 ? -1 : ack);
+    }
+    if (captured < length) this.#cut(position + captured, length - captured, ts);
+  }
+
+  #cut(position: number, length: number, ts: number): void {
+    const { counters, cutReason, losses } = this.#context;
+    counters.cut += length;
+    if (cutReason !== 'left_out') losses.lose(cutReason, 1, length);
+    this.#sink.gap(position, length, cutReason, ts);
+  }
+
+  /** Bytes at a position that is behind: nothing to deliver, but they should be what they were. */
+  repeated(memory: Memory, offset: number, captured: number, at: number, length: number, fromSyn: boolean): void {
+    const { counters, losses, history } = this.#context;
+    const before = Math.min(length, Math.max(0, -at));
+    if (before > 0) {
+      counters.unusable += before;
+      if (!fromSyn) losses.lose('joined_midstream', 1, before);
+    }
+    counters.duplicate += length - before;
+    // A keep-alive probe carries one byte of garbage that was acknowledged before (RFC 9293 3.8.4).
+    if (captured <= before || (length === 1 && at === this.position - 1)) return;
+    const differ = history.conflicts(this.#history, at + before, memory, offset + before, captured - before);
+    if (differ > 0) losses.lose('overlap_conflict', 1, differ);
+  }
+
+  /** Gives up the bytes up to `edge`: the kernel's share by its own reasons, the rest by `why`. */
+  giveUp(edge: number, why: LossReason, ts: number): void {
+    const hole = edge - this.position;
+    const leftOut = Math.min(this.leftOut, hole);
+    const ringFull = Math.min(this.lost, hole - leftOut);
+    const rest = hole - leftOut - ringFull;
+    this.leftOut -= leftOut;
+    this.lost -= ringFull;
+    if (this.ackedTo >= edge) this.#context.counters.ackedUnseen += hole;
+    else {
+      this.#gapUnacked += hole;
+      this.#gapEnd = edge;
+    }
+    if (rest > 0) this.#context.losses.lose(why, 1, rest);
+    this.#skip(leftOut, 'left_out', ts);
+    this.#skip(ringFull, 'ring_full', ts);
+    this.#skip(rest, why, ts);
+  }
+
+  #skip(length: number, why: LossReason | 'left_out', ts: number): void {
+    if (length <= 0) return;
+    const position = this.position;
+    this.position = position + length;
+    this.nextSeq = (this.nextSeq + length) | 0;
+    this.#sink.gap(position, length, why, ts);
+  }
+
+  /** Nothing is missing any more that the kernel's counts could explain. */
+  forget(): void {
+    this.leftOut = 0;
+    this.lost = 0;
+  }
+
+  unusable(length: number): void {
+    this.#context.counters.unusable += length;
+  }
+
+  end(how: StreamEnd, ts: number): void {
+    this.#sink.end(how, ts);
+  }
+}
