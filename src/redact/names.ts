@@ -19,6 +19,8 @@ export const SET_COOKIE = 7;
 export const CHALLENGE = 8;
 /** Bit on top of the above: the name itself is a credential. */
 export const SECRET_NAME = 16;
+/** Bit on top of the above: the name holds characters that no name has (RFC 9110 5.1), so it is read like a value. */
+export const ODD_NAME = 32;
 export const VERDICT_MASK = 15;
 
 const list = (text: string): string[] => text.trim().split(/\s+/);
@@ -72,6 +74,8 @@ const NAME_LENGTH_MAX = 100;
  */
 const canonical = (lower: string): string => lower.replace(/[^a-z0-9]+/g, '-').replace(/^-|-$/g, '');
 
+const TOKEN = /^[0-9a-z!#$%&'*+.^_`|~-]*$/;
+
 export type NameJudge = (lower: string) => number;
 
 /** A judge of header names. `sensitive`, `allow`: names or globs from the configuration. */
@@ -98,6 +102,6 @@ export function nameJudge(sensitive: readonly string[], allow: readonly string[]
     const name = canonical(lower);
     const isSecret =
       lower.length > NAME_LENGTH_MAX || nameHasKnownShape(lower) || looksRandom(lower, 0, lower.length, false);
-    return ofValue(lower, name) | (isSecret && !allowed(lower) ? SECRET_NAME : 0);
+    return ofValue(lower, name) | (isSecret && !allowed(lower) ? SECRET_NAME : 0) | (TOKEN.test(lower) ? 0 : ODD_NAME);
   };
 }

@@ -63,7 +63,9 @@ export class CredentialPolicy implements RedactionPolicy {
   }
 
   name(name: HeaderName, raw: string): string {
-    return (this.#verdict(name) & names.SECRET_NAME) === 0 ? raw : this.#text.mark(raw);
+    const verdict = this.#verdict(name) & (names.SECRET_NAME | names.ODD_NAME);
+    if (verdict === 0) return raw;
+    return verdict === names.ODD_NAME ? this.#text.redact(raw, 'redact') : this.#text.mark(raw);
   }
 
   value(name: HeaderName, value: string): string {

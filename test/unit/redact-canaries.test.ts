@@ -172,6 +172,7 @@ const SENSITIVE: Readonly<Record<string, (c: string) => ExchangeSpec>> = {
   jsonList: (c) => headers('X-Json', `{"tokens":1,"token":["${c}"]}`),
   bearerElsewhere: (c) => headers('X-Note', `auth: Bearer ${c}`),
   bearerKnownName: (c) => headers('User-Agent', `x/1 Bearer ${c}`),
+  pairAsName: (c) => headers(`x token=${c}`, '1'),
   folded: (c) => headers('X-Note', `token =  ${c}`),
 };
 /** Places where only its shape gives a credential away. */
