@@ -111,6 +111,12 @@ class HttpDecoder implements ConnectionDecoder, LiveConnection {
     this.streams[server].parse(response);
   }
 
+  /** Bytes that will never come: a message that was in them alone is missing, and its pair must not shift. */
+  gap(direction: Direction, position: number, length: number, why: LossReason | 'left_out'): void {
+    const by = direction === this.connection.clientDirection ? 'client' : 'server';
+    this.#pairer?.gap(by, position, length, why);
+  }
+
   /** A direction ended; the parser was told already. */
   ended(direction: Direction, how: StreamEnd, ts: number): void {
     const { clientDirection } = this.connection;
@@ -246,6 +252,7 @@ class DirectionStream implements StreamSink {
 
   gap(position: number, length: number, why: LossReason | 'left_out', ts: number): void {
     if (this.#h1 !== null) {
+      this.#decoder.gap(this.#direction, position, length, why);
       this.#h1.gap(position, length, why, ts);
       return;
     }

@@ -15,7 +15,7 @@ import { NdjsonFormat } from '../export/log/ndjson.ts';
 import { HeaderSelection } from '../export/log/selection.ts';
 import { type LogEvent, LogWriter } from '../export/log/writer.ts';
 import { sinceAnchor, takeAnchor } from '../kernel/clock.ts';
-import { KernelCounters } from '../kernel/counters.ts';
+import { Counters } from '../kernel/counters.ts';
 import { RingReader } from '../kernel/reader.ts';
 import { Ring } from '../kernel/ring.ts';
 import type { Connection } from '../model/connection.ts';
@@ -37,7 +37,6 @@ import { StatusKeeper } from './status.ts';
 const TICK_MS = 1_000;
 /** Plain credentials leave the fingerprint cache after at most two of these. */
 const FORGET_MS = 60_000;
-/** In this time the log writes what is left at the end. */
 const STDOUT = 1;
 
 const say = (line: string): void => {
@@ -47,12 +46,13 @@ const say = (line: string): void => {
 /** Called by attacher/child.ts once the cage is closed. Resolves to the exit code when everything captured is written. */
 export async function runPipeline({ client, start, key }: Handover): Promise<number> {
   const { config, version, token } = start.config as PipelineSettings;
-  const { layout, variant } = start.kernel as KernelDescription;
+  const { layout } = start.kernel as KernelDescription;
   const fd = (name: string): number => start.maps.find((map) => map.name === name)!.fd;
   const anchor = takeAnchor();
-  const ring = Ring.open({ ring: fd('ring'), counters: fd('counters'), control: fd('control') }, layout, anchor);
+  const descriptors = { ring: fd('ring'), counters: fd('counters'), control: fd('control') };
+  const ring = Ring.open(descriptors, layout, anchor);
   if (!ring.ok) return refuse(ring.error.message);
-  const counters = KernelCounters.open(fd('counters'), layout);
+  const counters = Counters.open(descriptors, layout);
   if (!counters.ok) return refuse(counters.error.message);
 
   const losses = new LossLedger();
@@ -130,10 +130,9 @@ export async function runPipeline({ client, start, key }: Handover): Promise<num
   });
   pipeline.anchored(anchor);
 
-  const reader = new RingReader(ring.value, fd('ring'), pipeline.capture);
+  const reader = new RingReader(ring.value, descriptors.ring, pipeline.capture);
   const status = new StatusKeeper({
     version,
-    variant,
     pipeline,
     ring: ring.value,
     counters: counters.value,

@@ -16,6 +16,9 @@ import { LIVE_LIMITS } from '../tcp/context.ts';
 import { ConnectionTracker } from '../tcp/tracker.ts';
 import { type ConnectionLife, type DecoderShared, decoderFactory, type Guess } from './decoder.ts';
 
+/** A call past its time-out is still one whole record if its answer comes within this many time-outs. */
+const LATE_TIMES = 2;
+
 /** Takes exchanges that passed the filter; valid during the call only. */
 export type RedactedSink = (exchange: Redacted<Exchange>) => void;
 
@@ -60,7 +63,7 @@ export class Pipeline implements ExchangeSink {
     this.#redact = redactor(options.policy);
     const h1 = new H1Shared();
     const timeoutNs = options.responseTimeoutNs ?? PAIRER_LIMITS.timeoutNs;
-    const limits: PairerLimits = { ...PAIRER_LIMITS, timeoutNs, lateNs: Math.max(timeoutNs, PAIRER_LIMITS.lateNs) };
+    const limits: PairerLimits = { ...PAIRER_LIMITS, timeoutNs, lateNs: timeoutNs * LATE_TIMES };
     this.decoding = {
       h1,
       pairing: new PairerShared(this, h1.pool, this.losses, limits),

@@ -8,6 +8,7 @@ import { EXIT, fail } from '../base/failure.ts';
 import { packageVersion } from '../base/version.ts';
 import { defaultKeyPath } from '../config/paths.ts';
 import type { Config } from '../config/schema.ts';
+import { measurePrograms } from './programs.ts';
 import type { PipelineSettings } from './settings.ts';
 
 export interface RunOptions {
@@ -41,7 +42,7 @@ export async function runCommand(options: RunOptions): Promise<number> {
     pipelineConfig: settings,
     loadKernel: loadKernel(
       { ringBytes: config.capture.ring, windowBytes: config.capture.window, streamBytes: config.capture.stream_window },
-      async () => [],
+      measurePrograms,
     ),
     say,
   });

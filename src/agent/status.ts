@@ -4,8 +4,7 @@ import type { StartMessage } from '../attacher/protocol.ts';
 import { TimeFormatter } from '../base/clock.ts';
 import type { RunTotals } from '../export/exporter.ts';
 import type { KernelAnchor } from '../kernel/clock.ts';
-import type { CounterSnapshot, KernelCounters } from '../kernel/counters.ts';
-import type { OwnerVariant } from '../kernel/load.ts';
+import type { Counters, KernelCounters } from '../kernel/counters.ts';
 import type { Ring } from '../kernel/ring.ts';
 import { LOSS_REASONS, type LossReason, type LossTotal } from '../model/loss.ts';
 import type {
@@ -24,10 +23,9 @@ import { whyGroups } from './why.ts';
 
 export interface StatusParts {
   readonly version: string;
-  readonly variant: OwnerVariant;
   readonly pipeline: Pipeline;
   readonly ring: Ring;
-  readonly counters: KernelCounters;
+  readonly counters: Counters;
   readonly client: AttacherClient;
   readonly tail: TailHub | null;
   readonly start: Omit<StartMessage, 'key'>;
@@ -58,7 +56,7 @@ export class StatusKeeper implements StatusSource {
   #ready = false;
   #peak = 0;
   /** Counters as they were when capture ended. */
-  #final: CounterSnapshot | null = null;
+  #final: KernelCounters | null = null;
 
   constructor(parts: StatusParts) {
     this.#parts = parts;
@@ -132,8 +130,8 @@ export class StatusKeeper implements StatusSource {
   totals(): RunTotals {
     const counters = this.#counters();
     return {
-      segments: counters.seen.segments,
-      bytes: counters.seen.bytes,
+      segments: counters.ledger.seen.segments,
+      bytes: counters.ledger.seen.bytes,
       connections: this.#parts.pipeline.tracker.counters.connections,
       losses: this.#losses(counters),
     };
@@ -153,7 +151,7 @@ export class StatusKeeper implements StatusSource {
     return lines.join('\n  ');
   }
 
-  #counters(): CounterSnapshot {
+  #counters(): KernelCounters {
     return this.#final ?? this.#parts.counters.read();
   }
 
@@ -164,29 +162,17 @@ export class StatusKeeper implements StatusSource {
   #ledger(): StatusLedger {
     const { pipeline } = this.#parts;
     const c = this.#counters();
-    const sum = (...parts: readonly Traffic[]): Traffic => ({
-      segments: parts.reduce((n, part) => n + part.segments, 0),
-      bytes: parts.reduce((n, part) => n + part.bytes, 0),
-    });
-    const { classes } = c;
     return {
       exchanges: pipeline.counters.exchanges,
       requests: { seen: pipeline.counters.requests, lost: c.requests.lost },
       responses: { seen: pipeline.counters.responses, lost: c.responses.lost },
-      captured: {
-        seen: c.seen,
-        copied: classes.copied,
-        window: classes.window,
-        not_http: sum(classes.tls, classes.h2, classes.other, classes.unknown, classes.no_socket, classes.fragment),
-        shed: sum(classes.shed_body, classes.shed_head),
-        lost: classes.ring_full,
-      },
+      captured: c.ledger,
       losses: this.#losses(c),
     };
   }
 
   /** What the pipeline gave up, and what the kernel never handed over: each thing is counted in one of the two places. */
-  #losses(c: CounterSnapshot): LossTotal[] {
+  #losses(c: KernelCounters): LossTotal[] {
     const kernel: Partial<Record<LossReason, Traffic>> = {
       ring_full: c.classes.ring_full,
       shed_body: c.classes.shed_body,
@@ -209,8 +195,8 @@ export class StatusKeeper implements StatusSource {
     return {
       at: performance.now(),
       exchanges: this.#parts.pipeline.counters.exchanges,
-      segments: c.seen.segments,
-      bytes: c.seen.bytes,
+      segments: c.ledger.seen.segments,
+      bytes: c.ledger.seen.bytes,
       losses: this.#losses(c).reduce((n, { count }) => n + count, 0),
     };
   }

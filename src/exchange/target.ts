@@ -1,19 +1,3 @@
-import type { Exchange } from '../model/exchange.ts';
-
-/** What a request is aimed at, in the parts that people and filters ask for. Nothing is decoded or redacted. */
-export interface RequestTarget {
-  /** Lower case. */
-  readonly scheme: string;
-  /** Host and port as sent, with userinfo where somebody sent it (redact/ removes it); "" when there is none. */
-  readonly authority: string;
-  /** The target as sent. */
-  readonly target: string;
-  /** Without the query; "" for CONNECT, "*" for the asterisk form. */
-  readonly path: string;
-  /** After the first "?", without it; "" when there is none. */
-  readonly query: string;
-}
-
 /** Letters of a scheme (RFC 3986 3.1) are few; a colon further in belongs to something else. */
 const SCHEME_LENGTH_MAX = 32;
 
@@ -43,31 +27,3 @@ export function authorityEnd(target: string, from: number): number {
 }
 
 const isLetter = (c: number): boolean => (c >= 97 && c <= 122) || (c >= 65 && c <= 90);
-
-/**
- * The parts of a request target as contract.md wants them: an absolute-form target wins over Host, for CONNECT the
- * authority is the target. Total: any string gives some parts; null only when the request was not seen.
- */
-export function requestTarget(exchange: Pick<Exchange, 'request'>): RequestTarget | null {
-  const { request } = exchange;
-  if (request === null) return null;
-  const { target, method } = request;
-  if (method === 'CONNECT') return { scheme: 'http', authority: target, target, path: '', query: '' };
-  const from = authorityStart(target);
-  if (from < 0) return parts('http', request.fields.get('host') ?? '', target, 0);
-  const to = authorityEnd(target, from);
-  return parts(target.slice(0, from - 3).toLowerCase(), target.slice(from, to), target, to);
-}
-
-function parts(scheme: string, authority: string, target: string, from: number): RequestTarget {
-  const mark = target.indexOf('?', from);
-  const path = target.slice(from, mark < 0 ? undefined : mark);
-  return {
-    scheme,
-    authority,
-    target,
-    // "http://host" and "http://host?q" mean the root (RFC 9110 4.2.3).
-    path: path === '' && from > 0 ? '/' : path,
-    query: mark < 0 ? '' : target.slice(mark + 1),
-  };
-}

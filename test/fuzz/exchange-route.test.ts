@@ -2,8 +2,6 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { OTHER_ROUTE, ROUTE_LIMITS, RouteTable } from '../../src/exchange/route.ts';
 import { segmentShape } from '../../src/exchange/segment-shape.ts';
-import { requestTarget } from '../../src/exchange/target.ts';
-import { Message } from '../../src/model/message.ts';
 
 const RUNS = Number(process.env['HEADWATER_FUZZ'] ?? 200_000) / 100;
 
@@ -85,25 +83,6 @@ test('templates are stable: routed again, a template is itself', () => {
     fc.property(target, (t) => {
       const once = new RouteTable().route('s', 'GET', t);
       if (once !== OTHER_ROUTE) expect(new RouteTable().route('s', 'GET', once)).toBe(once);
-    }),
-    { numRuns: RUNS },
-  );
-});
-
-test('any target has parts that make it up again', () => {
-  fc.assert(
-    fc.property(fc.constantFrom('GET', 'CONNECT'), target, (method, t) => {
-      const m = new Message();
-      m.method = method;
-      m.target = t;
-      const { scheme, authority, path, query, target: whole } = requestTarget({ request: m })!;
-      expect(whole).toBe(t);
-      if (method === 'CONNECT') expect(authority).toBe(t);
-      else {
-        const form = authority === '' && !/^[a-z][a-z0-9+.-]*:\/\//i.test(t) ? '' : `${scheme}://${authority}`;
-        const rebuilt = [`${form}${path}?${query}`, `${form}${path}`, `${form}?${query}`, form];
-        expect(rebuilt.map((x) => x.toLowerCase())).toContain(t.toLowerCase());
-      }
     }),
     { numRuns: RUNS },
   );
