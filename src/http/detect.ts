@@ -1,4 +1,5 @@
 import type { Memory } from '../base/memory.ts';
+import { TOKEN } from './h1/scan.ts';
 
 /** What a stream's first bytes are the beginning of. */
 export type StartKind = 'need_more' | 'h1_request' | 'h1_response' | 'h2_preface' | 'tls' | 'other';
@@ -8,13 +9,6 @@ const PREFACE = 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n';
 const LINE_BYTES_ENOUGH = 2_048;
 /** Longer method tokens than any registered one (RFC 9110 16.1.1: UPDATEREDIRECTREF, 17). */
 const METHOD_BYTES_MAX = 32;
-
-const HT_TO_TILDE = (c: number): boolean => c > 32 && c !== 0x7f;
-const isTokenByte = (c: number): boolean =>
-  (c >= 48 && c <= 57) ||
-  (c >= 65 && c <= 90) ||
-  (c >= 97 && c <= 122) ||
-  (c > 32 && c < 127 && "!#$%&'*+-.^_`|~".includes(String.fromCharCode(c)));
 
 /**
  * Classifies `length` bytes at `memory[offset]`, the first of a stream or of a segment. `need_more`: they are a prefix of
@@ -70,12 +64,12 @@ function classifyResponse(view: DataView, at: number, end: number): StartKind {
 
 function classifyRequest(view: DataView, at: number, end: number): StartKind {
   let o = at;
-  while (o < end && isTokenByte(view.getUint8(o))) o++;
+  while (o < end && TOKEN[view.getUint8(o)] === 1) o++;
   if (o === at || o - at > METHOD_BYTES_MAX) return 'other';
   if (o >= end) return 'need_more';
   if (view.getUint8(o) !== 32) return 'other';
   const target = ++o;
-  while (o < end && HT_TO_TILDE(view.getUint8(o))) o++;
+  while (o < end && view.getUint8(o) > 32 && view.getUint8(o) !== 0x7f) o++;
   if (o >= end) return o - at >= LINE_BYTES_ENOUGH ? 'h1_request' : 'need_more';
   if (o === target || view.getUint8(o) !== 32) return 'other';
   o++;

@@ -20,6 +20,7 @@ export const POOL_BOUNDS: PoolBounds = { freeMessages: 4_096, freeSlabBytes: 1 <
 /** Lines up to which a pooled block keeps its arrays. */
 const BLOCK_LINES_KEPT = 128;
 const TRAILER_BLOCKS_KEPT = 64;
+const CARVED_BYTES = 64 << 10;
 
 /**
  * Messages and the memory of their fields, reused. One for each pipeline: the parser takes, whoever ends an exchange
@@ -33,6 +34,8 @@ export class MessagePool {
   largeBytes = 0;
   readonly #messages: Message[] = [];
   readonly #blocks: FieldBlock[] = [];
+  #carving = new ArrayBuffer(0);
+  #carved = 0;
   readonly #slabs: Memory[][] = SLAB_SIZES.map(() => []);
 
   constructor(bounds: PoolBounds = POOL_BOUNDS) {
@@ -91,11 +94,22 @@ export class MessagePool {
       if (this.largeBytes + length > this.bounds.largeBytes) return false;
       this.largeBytes += length;
     }
-    const slab = this.#slabs[size]!.pop() ?? Memory.alloc(length);
+    const slab = this.#slabs[size]!.pop() ?? (size === 0 ? this.#carve() : Memory.alloc(length));
     if (used > 0) block.memory.buf.copy(slab.buf, 0, 0, used);
     this.#release(block);
     block.memory = slab;
     return true;
+  }
+
+  /** A first slab out of a larger allocation: one allocation for each costs more than the slab. */
+  #carve(): Memory {
+    const size = SLAB_SIZES[0]!;
+    if (this.#carved + size > this.#carving.byteLength) {
+      this.#carving = new ArrayBuffer(CARVED_BYTES);
+      this.#carved = 0;
+    }
+    this.#carved += size;
+    return new Memory(this.#carving, this.#carved - size, size);
   }
 
   /** What a kept block may hold: its first slab and short arrays. */
