@@ -1,7 +1,7 @@
 #compdef headwater
 # zsh completion for headwater. Made by: headwater completion zsh
 _headwater() {
-  local context state state_descr line
+  local context curcontext="$curcontext" state state_descr line
   typeset -A opt_args
   local -a commands=(
     'run:capture in the foreground until SIGINT or SIGTERM, then write the ledger to stderr'
@@ -107,7 +107,7 @@ _headwater_demo() {
 }
 
 _headwater_config() {
-  local context state state_descr line
+  local context curcontext="$curcontext" state state_descr line
   typeset -A opt_args
   local -a commands=(
     'check:check a configuration file; every mistake is named with its line and column'

@@ -110,7 +110,7 @@ function zshFunction(command: CommandDoc): string {
   );
   const cases = command.commands.map((child) => `      ${child.path.at(-1)}) ${zshName(child)} ;;`);
   return `${zshName(command)}() {
-  local context state state_descr line
+  local context curcontext="$curcontext" state state_descr line
   typeset -A opt_args
   local -a commands=(
 ${list.join('\n')}
