@@ -18,9 +18,9 @@ import { CHUNK_OVERHEAD, Pending } from './pending.ts';
 
 /** Unexplained distance from the next expected byte beyond which a segment is not believed. */
 const DISTANCE_MAX = 64 * 1024 * 1024;
-/** A reset ends everything, so it is believed in a narrower range (RFC 5961 3.2 asks for the exact number). */
-const RESET_BEHIND_MAX = 64 * 1024;
-const RESET_AHEAD_MAX = 1024 * 1024;
+/** What ends or begins a connection is believed in a narrower range (RFC 5961 3.2 asks for a reset's exact number). */
+const NEAR_BEHIND_MAX = 64 * 1024;
+const NEAR_AHEAD_MAX = 1024 * 1024;
 /** Segments outside DISTANCE_MAX that follow one another: after so many this is another connection. */
 const STRAYS_MAX = 4;
 /** Room before the first segment seen, for earlier ones that come later. */
@@ -109,13 +109,15 @@ export class Reassembler {
     if (!this.#known) return true;
     const first = this.#out.position + ((synSeq + 1 - this.#out.nextSeq) | 0);
     if (this.#joining) return first <= (this.#pending?.first()?.position ?? 0) && first > -DISTANCE_MAX;
-    return first === 0 || (!this.fromSyn && first < 0 && first > -DISTANCE_MAX && this.#out.position < DISTANCE_MAX);
+    if (first === 0) return true;
+    // Late, or its data was the first that was seen.
+    return !this.fromSyn && first < 0 && first > -NEAR_AHEAD_MAX && this.#out.position < NEAR_AHEAD_MAX;
   }
 
   /** Whether a segment can still belong to this direction. */
   near(seq: number): boolean {
     const distance = (seq - this.#out.nextSeq) | 0;
-    return this.#known && distance >= -RESET_AHEAD_MAX && distance <= RESET_AHEAD_MAX;
+    return this.#known && distance >= -NEAR_AHEAD_MAX && distance <= NEAR_AHEAD_MAX;
   }
 
   /** The first byte has this sequence number: a SYN was seen, or the SYN+ACK that acknowledges it. */
@@ -281,7 +283,7 @@ export class Reassembler {
     const distance = (s.seq - this.#out.nextSeq - this.#out.leftOut - this.#out.lost) | 0;
     const near = (s.seq - this.#out.nextSeq) | 0;
     const acked = near - (this.#out.ackedTo - this.#out.position);
-    return [distance, near, acked].some((d) => d >= -RESET_BEHIND_MAX && d <= RESET_AHEAD_MAX);
+    return [distance, near, acked].some((d) => d >= -NEAR_BEHIND_MAX && d <= NEAR_AHEAD_MAX);
   }
 
   #stray(s: Segment, firstSeq: number): Verdict {

@@ -86,6 +86,20 @@ describe('ConnectionTracker', () => {
     expect(ended.connections.map((c) => c.ingress.text)).toEqual(['one$fin', 'two$rst', 'three$capture_end']);
   });
 
+  it('takes a SYN after the end of a joined connection for a new one', () => {
+    const rig = new Rig({ offline: true }).send({ seq: 5000, ack: 70, data: 'a', flags: TCP_FIN });
+    rig.send({ dir: EGRESS, seq: 70, ack: 5002, data: 'b', flags: TCP_FIN, ts: S });
+    expect(rig.tracker.active).toBe(0);
+    rig.send({ seq: 4000, flags: TCP_SYN }).send({ seq: 4001, data: 'new' });
+    expect(rig.connections.map((c) => c.ingress.text)).toEqual(['a$fin', 'new']);
+  });
+
+  it('believes a reset where the peer has acknowledged bytes that were not seen', () => {
+    const rig = handshake(new Rig(), { flow: 1 }).send({ dir: EGRESS, seq: 5000, ack: 5_001_000, flow: 1 });
+    rig.send({ seq: 5_001_000, flags: TCP_RST, flow: 1 });
+    expect(rig.last.ingress.text).toBe('<gap 5000000>$rst');
+  });
+
   it('ends both directions with a reset, and tells whose it was', () => {
     for (const by of [INGRESS, EGRESS] as Direction[]) {
       const ends: string[] = [];

@@ -224,9 +224,12 @@ export class ConnectionTracker implements CaptureSink {
       const own = direction === INGRESS ? f.ingress : f.egress;
       return own.sameStart(s.seq) && (!acknowledges || own.peer.sameStart(s.ack - 1));
     };
-    if (flow.decoder === null && same(flow)) return null;
-    if (!same(flow)) {
-      if (flow.decoder !== null) this.#finish(flow, 'evicted', s.ts);
+    if (flow.decoder === null) {
+      const own = direction === INGRESS ? flow.ingress : flow.egress;
+      if (own.fromSyn && same(flow)) return null;
+      flow = this.#create(s);
+    } else if (!same(flow)) {
+      this.#finish(flow, 'evicted', s.ts);
       flow = this.#create(s);
     } else this.#begin(flow, s);
     this.#last = flow;
