@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { capabilityNames, confinementProblems, parseCredentials } from './confinement.ts';
+import { confinementProblems, parseCredentials } from './confinement.ts';
 
 const status = (changes: Record<string, string> = {}): string =>
   Object.entries({
@@ -51,6 +51,3 @@ describe('confinementProblems', () => {
     expect(confinementProblems([parseCredentials(own)], null)).toEqual([]);
   });
 });
-
-it('names capabilities', () =>
-  expect(capabilityNames((1n << 39n) | (1n << 12n) | (1n << 40n))).toEqual(['cap_net_admin', 'cap_bpf', '40']));

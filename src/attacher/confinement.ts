@@ -4,11 +4,9 @@
  * checks it from /proc before it hands anything over.
  */
 import {
-  CAPABILITY,
   clearAmbientCapabilities,
   errnoName,
   forbidCoreFiles,
-  readCapabilities,
   setNoNewPrivileges,
   setNotDumpable,
   writeCapabilities,
@@ -106,17 +104,3 @@ export const confine = (wanted: Confinement | null): string | null => {
   }
   return null;
 };
-
-/** Names of the capabilities in a set; numbers where Headwater has no name for them. */
-export const capabilityNames = (set: bigint): string[] => {
-  const names: string[] = [];
-  for (let n = 0; n < 64; n++) {
-    if (((set >> BigInt(n)) & 1n) === 0n) continue;
-    const known = Object.entries(CAPABILITY).find(([, number]) => number === n)?.[0];
-    names.push(known === undefined ? String(n) : `cap_${known.toLowerCase()}`);
-  }
-  return names;
-};
-
-/** The main thread's effective set. */
-export const effectiveCapabilities = (): bigint => readCapabilities().effective;

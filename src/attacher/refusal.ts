@@ -14,5 +14,3 @@ export class Refusal {
     return `${this.message}\n  ${this.fix}`;
   }
 }
-
-export const refused = (value: unknown): value is Refusal => value instanceof Refusal;

@@ -45,6 +45,7 @@ const writeAll = async (text: string): Promise<void> => {
   }
 };
 
+/** Loaded by path. @public */
 export const runPipeline: RunPipeline = ({ client, start, key }) =>
   new Promise((resolve) => {
     let log = start.logFd;
