@@ -1,10 +1,13 @@
 import { type ClockAnchor, UNSEEN } from '../base/clock.ts';
 
-/** Packets of a file may be older than its first one (merged files); times must stay positive, so time 0 is earlier. */
-const MARGIN_S = 86_400;
+/**
+ * Packets may be older than the first one (merged files, several files in any order) and times must stay positive, so
+ * time 0 is earlier by this much. A double then counts nanoseconds exactly for 74 days more.
+ */
+const MARGIN_S = 30 * 86_400;
 const MARGIN_NS = BigInt(MARGIN_S) * 1_000_000_000n;
 
-/** Ties the times of all clocks in a capture to one anchor: the first packet that has a time, less a day. */
+/** Ties the times of all clocks in a capture to one anchor: the first packet that has a time, less a margin. */
 export class Timeline {
   #anchor: ClockAnchor | null;
   readonly #onAnchor: (anchor: ClockAnchor) => void;

@@ -20,6 +20,7 @@ import {
   LINK_TYPES,
   type LinkName,
   PcapWriter,
+  RST,
   SYN,
   type TcpPacket,
   type WriterOptions,
@@ -45,6 +46,7 @@ function sample(options: WriterOptions): Buffer {
     { ...out, seq: 100, ack: 500, payload: 'GET / HTTP/1.1\r\nHost: a\r\n\r\n' },
     { ...back, seq: 500, ack: 127, payload: 'HTTP/1.1 200 OK\r\n\r\n', snaplen: 70 },
     { ...out, seq: 127, ack: 519, flags: FIN | ACK },
+    { ...back, seq: 519, flags: RST },
   ];
   if (options.link === 'raw') {
     packets.push({

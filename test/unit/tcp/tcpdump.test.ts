@@ -8,8 +8,12 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { readCapture } from '../../../src/pcap/reader.ts';
-import { when } from '../../rig/need.ts';
+import { findProgram, when } from '../../rig/need.ts';
 import { Rig } from './rig.ts';
+
+// The tests are skipped without them.
+const editcap = findProgram('editcap') ?? '';
+const tshark = findProgram('tshark') ?? '';
 
 /** What client and server of each connection sent. */
 interface Truth {
@@ -100,8 +104,8 @@ when(
       });
       const nano = join(dir, 'n.pcap');
       const ng = join(dir, 'a.pcapng');
-      execFileSync('editcap', ['-F', 'nsecpcap', path, nano]);
-      execFileSync('editcap', ['-F', 'pcapng', path, ng]);
+      execFileSync(editcap, ['-F', 'nsecpcap', path, nano]);
+      execFileSync(editcap, ['-F', 'pcapng', path, ng]);
       for (const file of [path, nano, ng]) {
         const rig = new Rig({ offline: true });
         expect(await readCapture(file, rig.tracker, rig.losses)).toMatchObject({
@@ -135,7 +139,7 @@ const hex = (text: string): string => Buffer.from(text, 'latin1').toString('hex'
 /** Both directions of a stream as tshark shows them: the server's lines begin with a tab. */
 function follow(file: string, stream: number): { client: string; server: string } {
   const args = ['-r', file, '-q', '-z', `follow,tcp,raw,${stream}`];
-  const out = execFileSync('tshark', args, {
+  const out = execFileSync(tshark, args, {
     encoding: 'utf8',
     maxBuffer: 64 * 1024 * 1024,
     stdio: ['ignore', 'pipe', 'ignore'],
