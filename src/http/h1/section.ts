@@ -1,8 +1,9 @@
 import type { Memory } from '../../base/memory.ts';
 import type { FieldBlock } from '../../model/fields.ts';
 import type { Message } from '../../model/message.ts';
-import { Head, type HeadOutcome, keepValues, varyingBytes } from './head.ts';
+import { Head, type HeadOutcome } from './head.ts';
 import type { H1Shared } from './shared.ts';
+import { keepValues, varyingBytes } from './values.ts';
 
 /** Bytes that join a piecewise section at a time: enough for the rest of most, little to copy of what follows it. */
 const PIECE_BYTES = 2_048;

@@ -1,7 +1,7 @@
 import { MessagePool } from '../../model/pool.ts';
 import { LineTable } from '../lines.ts';
 import { NameTable } from '../names.ts';
-import { HeadReader } from './head.ts';
+import { HeadReader } from './reader.ts';
 
 export interface H1Limits {
   /** Start line through the empty line, in bytes; the same for a trailer section. At most the largest slab. */
