@@ -28,7 +28,7 @@ _headwater() {
     'run --window')  return ;;
     'run --socket') compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
     'replay --config') compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
-    'replay --format') mapfile -t COMPREPLY < <(compgen -W 'ndjson har' -- "$current"); return ;;
+    'replay --format') mapfile -t COMPREPLY < <(compgen -W 'ndjson har summary' -- "$current"); return ;;
     'replay --filter')  return ;;
     'tail --filter')  return ;;
     'tail --socket') compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;

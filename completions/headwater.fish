@@ -23,7 +23,7 @@ complete -c headwater -n '__fish_seen_subcommand_from run' -l window -r -f -d 'w
 complete -c headwater -n '__fish_seen_subcommand_from run' -l socket -r -F -d 'unix socket of the agent (default: headwater.sock in the runtime directory)'
 complete -c headwater -n '__fish_seen_subcommand_from run' -s h -l help -d 'display help for command'
 complete -c headwater -n '__fish_seen_subcommand_from replay' -l config -r -F -d 'configuration (YAML; flags win over it)'
-complete -c headwater -n '__fish_seen_subcommand_from replay' -l format -r -f -a 'ndjson har' -d 'how calls are printed (default: ndjson)'
+complete -c headwater -n '__fish_seen_subcommand_from replay' -l format -r -f -a 'ndjson har summary' -d 'how calls are printed ('\''summary'\'': the last line alone) (default: ndjson)'
 complete -c headwater -n '__fish_seen_subcommand_from replay' -l no-redact -d 'show credentials'
 complete -c headwater -n '__fish_seen_subcommand_from replay' -l filter -r -f -d 'only calls that match, for example: response.code >= 500'
 complete -c headwater -n '__fish_seen_subcommand_from replay' -s h -l help -d 'display help for command'

@@ -58,7 +58,7 @@ _headwater_run() {
 _headwater_replay() {
   _arguments -s -S \
     '--config[configuration (YAML; flags win over it)]:file:_files' \
-    '--format[how calls are printed (default\: ndjson)]:format:(ndjson har)' \
+    '--format[how calls are printed ('\''summary'\''\: the last line alone) (default\: ndjson)]:format:(ndjson har summary)' \
     '--no-redact[show credentials]' \
     '--filter[only calls that match, for example\: response.code >= 500]:cel: ' \
     '-h[display help for command]' \

@@ -27,7 +27,8 @@ import { Pipeline, type RedactedSink } from './pipeline.ts';
 
 export interface ReplayOptions {
   readonly config: Config;
-  readonly format: 'ndjson' | 'har';
+  /** 'summary': calls are counted, and only the last line is printed. */
+  readonly format: 'ndjson' | 'har' | 'summary';
   readonly redact: boolean;
 }
 
@@ -43,7 +44,8 @@ export async function replayCommand(files: readonly string[], options: ReplayOpt
   const policy = options.redact ? credentialPolicy(config) : new KeepEverything();
   const output = new ReplayOutput(options, losses);
   await output.start();
-  const sinks: readonly RedactedSink[] = [(exchange) => output.exporter!.exchange(exchange)];
+  const sinks: readonly RedactedSink[] =
+    options.format === 'summary' ? [] : [(exchange) => output.exporter!.exchange(exchange)];
   const pipeline = new Pipeline({
     losses,
     offline: true,

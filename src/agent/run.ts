@@ -1,6 +1,5 @@
 /** `headwater run`: starts the attacher in this process, which starts the pipeline (main.ts) in a cage of its own. */
-import { isAbsolute, resolve } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { extname, isAbsolute, join, resolve } from 'node:path';
 import { loadKernel } from '../attacher/kernel-side.ts';
 import { Refusal } from '../attacher/refusal.ts';
 import { startAttacher } from '../attacher/start.ts';
@@ -38,7 +37,7 @@ export async function runCommand(options: RunOptions): Promise<number> {
           ? 'stdout'
           : { path: isAbsolute(file) ? file : resolve(file), compress, keep: rotate.keep },
     keyPath: defaultKeyPath(),
-    pipelineEntry: fileURLToPath(import.meta.resolve('./main.ts')),
+    pipelineEntry: join(import.meta.dirname, `main${extname(import.meta.filename)}`),
     pipelineConfig: settings,
     loadKernel: loadKernel(
       { ringBytes: config.capture.ring, windowBytes: config.capture.window, streamBytes: config.capture.stream_window },

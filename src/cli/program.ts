@@ -25,7 +25,7 @@ export interface TailFlags {
 
 export interface ReplayFlags {
   readonly config?: string;
-  readonly format: 'ndjson' | 'har';
+  readonly format: 'ndjson' | 'har' | 'summary';
   readonly redact: boolean;
   readonly filter?: string;
 }
@@ -113,7 +113,11 @@ export function buildProgram(): Command {
     .description("read capture files (pcap, pcapng, also compressed; '-' is stdin) through the same pipeline")
     .argument('<file...>', 'capture files')
     .addOption(pathOption('--config <file>', 'configuration (YAML; flags win over it)'))
-    .addOption(new Option('--format <format>', 'how calls are printed').choices(['ndjson', 'har']).default('ndjson'))
+    .addOption(
+      new Option('--format <format>', "how calls are printed ('summary': the last line alone)")
+        .choices(['ndjson', 'har', 'summary'])
+        .default('ndjson'),
+    )
     .addOption(new Option('--no-redact', 'show credentials'))
     .addOption(filterOption())
     .action(async (files: string[], flags: ReplayFlags) => {

@@ -55,7 +55,7 @@ describe('completions cover every command and option', () => {
 
   test('bash offers values', () => {
     const script = completionScript(buildProgram(), 'bash');
-    expect(bashOffers(script, ['replay', '--format', ''])).toEqual(['ndjson', 'har']);
+    expect(bashOffers(script, ['replay', '--format', ''])).toEqual(['ndjson', 'har', 'summary']);
     expect(bashOffers(script, ['completion', ''])).toEqual(['bash', 'zsh', 'fish']);
     expect(bashOffers(script, ['config', 'check', './package.j'])).toEqual(['./package.json']);
     expect(bashOffers(script, ['run', '--cgroup', './sr'])).toEqual(['./src']);
