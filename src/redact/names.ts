@@ -7,7 +7,7 @@ import { nameHasKnownShape } from './shapes.ts';
 export const PLAIN = 1;
 /** Nobody knows this name: text that looks random is taken out as well. */
 export const UNKNOWN = 2;
-/** The value holds URLs: as UNKNOWN, but UUIDs and short hex are ids there. */
+/** The value holds URLs or an id: as UNKNOWN, but UUIDs and short hex are ids there. */
 export const URLS = 3;
 /** The value is a host, perhaps behind user information. */
 export const HOST = 4;
@@ -52,8 +52,10 @@ const PLAINS =
     x-github-delivery x-envoy-upstream-service-time x-kong-*-latency
     traceparent tracestate b3 x-b3-traceid x-b3-spanid x-b3-parentspanid x-b3-sampled x-b3-flags uber-trace-id sentry-trace x-cloud-trace-context
     x-datadog-* grpc-timeout grpc-encoding grpc-accept-encoding grpc-status grpc-trace-bin cf-ray cf-cache-status
-    requestid request-id x-requestid x-correlationid x-traceid *-request-id *-requestid *-trace-id *-traceid`);
-/** An id, by its own name. A session's id is a credential and never gets here; see ID_THAT_OPENS. */
+    requestid request-id x-requestid x-correlationid x-traceid *-request-id *-requestid *-trace-id *-traceid
+    *-correlation-id *-call-id *-span-id *-transaction-id *-event-id *-message-id *-delivery-id *-operation-id *-invocation-id *-model-id
+    x-amz-cf-id x-amz-version-id x-amz-checksum-* x-vercel-id x-guploader-uploadid`);
+/** An id of something, by its own name: what looks like an id stays. A session's id is a credential; see ID_THAT_OPENS. */
 const IDS = /(?:^|-)(?:id|uuid|guid)$/;
 const ID_THAT_OPENS = /sess|auth|token|secret|key|cred|passw|login|cookie|jwt|sid/;
 
@@ -94,8 +96,8 @@ export function nameJudge(sensitive: readonly string[], allow: readonly string[]
     if (HOST_NAMES.has(name)) return HOST;
     if (allowed(lower) || allowed(name)) return PLAIN;
     if (secretGlob(name)) return SECRET;
-    if (plain(name) || (IDS.test(name) && !ID_THAT_OPENS.test(name))) return PLAIN;
-    return urls(name) ? URLS : UNKNOWN;
+    if (plain(name)) return PLAIN;
+    return urls(name) || (IDS.test(name) && !ID_THAT_OPENS.test(name)) ? URLS : UNKNOWN;
   };
 
   return (lower) => {

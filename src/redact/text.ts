@@ -209,8 +209,12 @@ function mayHoldRandom(text: string, from: number, to: number): boolean {
   return to - start >= RUN_LENGTH;
 }
 
-/** base64 text may hold slashes; in decoded text they are no sign of a path. */
+const BASE64_MIN = 24;
 const BASE64 = /^[0-9A-Za-z+/]{24,}={0,2}$/;
+
+/** base64 text may hold slashes. What begins with one is a path, unless it was encoded or holds the other signs of base64. */
+const looksBase64 = (run: string, depth: number): boolean =>
+  BASE64.test(run) && (depth > 0 || !run.startsWith('/') || run.includes('+') || run.endsWith('='));
 
 /**
  * Cuts each run between key and value, and in URLs between segments and parameters, and judges the parts. `depth`: how
@@ -224,9 +228,10 @@ function findRandom(text: string, rule: RandomRule, depth: number, spans: Span[]
       continue;
     }
     const end = runEnd(text, at);
-    if (end - at >= RUN_LENGTH && (!ids || depth > 0 || mayHoldRandom(text, at, end))) {
+    const whole = ids && end - at >= BASE64_MIN && looksBase64(text.slice(at, end), depth);
+    if (end - at >= RUN_LENGTH && (!ids || whole || mayHoldRandom(text, at, end))) {
       const run = text.slice(at, end);
-      const url = ids ? depth === 0 || !BASE64.test(run) : run.includes('://');
+      const url = ids ? !whole : run.includes('://');
       const nested = run.includes('://');
       let path = url;
       let from = at;

@@ -192,6 +192,7 @@ const ANYWHERE: Readonly<Record<string, (c: string) => ExchangeSpec>> = {
   upgrade: (c) => ({ upgrade: c }),
   websocketProtocol: (c) => headers('Sec-WebSocket-Protocol', `realtime, openai-insecure-api-key.${c}`),
   cookieName: (c) => headers('Cookie', `${c.replaceAll('=', '')}=1`),
+  someId: (c) => headers('X-Customer-Id', `${c}`),
   sessionId: (c) => headers('Mcp-Session-Id', c),
 };
 /** Well-known names, whose values may look random: known shapes still vanish. */

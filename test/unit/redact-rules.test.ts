@@ -61,6 +61,8 @@ describe('ordinary values stay as they are', () => {
     ['etag', 'W/"33a64df551425fcc55e4d42a148795d9f25f89d4"'],
     ['x-request-id', '550e8400-e29b-41d4-a716-446655440000'],
     ['x-my-call-id', '7f3c2b1a9d8e4f60a1b2c3d4e5f60718'],
+    ['x-customer-id', '550e8400-e29b-41d4-a716-446655440000'],
+    ['x-customer-id', 'acme-7'],
     ['traceparent', '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01'],
     ['x-amzn-trace-id', 'Root=1-67891233-abcdef012345678912345678'],
     ['cf-ray', '8f1e2d3c4b5a6978-FRA'],
