@@ -117,28 +117,30 @@ export class H1Stream implements StreamSink {
     this.#ts = ts;
     if (this.#state === 'peek') this.#commitPeek();
     const message = this.#message;
+    // Body bytes that were not wanted are not missing.
+    const wanted = why !== 'left_out' && why !== 'shed_body' && why !== 'shed_head';
     switch (this.#state) {
       case 'body_length':
         if (length > this.#remaining) {
           // Where this body ends is known all the same; what the gap hides behind it is not.
           const within = this.#remaining;
           message!.bodyBytes += within;
-          this.#loseMessage(message!, why, why === 'left_out' ? length - within : length, position + within);
+          this.#loseMessage(message!, why, wanted ? length : length - within, position + within);
           return;
         }
         this.#remaining -= length;
         message!.bodyBytes += length;
-        if (why !== 'left_out') message!.lose(why, length);
+        if (wanted) message!.lose(why, length);
         if (this.#remaining === 0) this.#finish('framed', position + length);
         return;
       case 'body_close':
         message!.bodyBytes += length;
-        if (why !== 'left_out') message!.lose(why, length);
+        if (wanted) message!.lose(why, length);
         return;
       case 'chunks':
         if (this.#chunks!.skip(length)) {
           message!.bodyBytes = this.#chunks!.body;
-          if (why !== 'left_out') message!.lose(why, length);
+          if (wanted) message!.lose(why, length);
         } else this.#loseMessage(message!, why, length, position);
         return;
       case 'head':
