@@ -16,6 +16,8 @@ export class Delivery {
   ended = false;
   /** Highest position that the peer acknowledged. */
   ackedTo = 0;
+  /** Why the kernel leaves bytes out at present: its capture window, or pressure. */
+  leftOutWhy: LossReason | 'left_out' = 'left_out';
   /** Bytes that the kernel left out, or lost, and that no hole has used up yet. */
   leftOut = 0;
   lost = 0;
@@ -65,7 +67,7 @@ export class Delivery {
     const { counters, cutReason, losses } = this.#context;
     counters.cut += length;
     if (cutReason !== 'left_out') losses.lose(cutReason, 1, length);
-    this.#sink.gap(position, length, cutReason, ts);
+    this.#sink.gap(position, length, cutReason === 'left_out' ? this.leftOutWhy : cutReason, ts);
   }
 
   /** Bytes at a position that is behind: nothing to deliver, but they should be what they were. */
@@ -97,7 +99,7 @@ export class Delivery {
       this.#gapEnd = edge;
     }
     if (rest > 0) this.#context.losses.lose(why, 1, rest);
-    this.#skip(leftOut, 'left_out', ts);
+    this.#skip(leftOut, this.leftOutWhy, ts);
     this.#skip(ringFull, 'ring_full', ts);
     this.#skip(rest, why, ts);
   }

@@ -10,7 +10,7 @@
 import { UNSEEN } from '../base/clock.ts';
 import type { Memory } from '../base/memory.ts';
 import type { LossReason } from '../model/loss.ts';
-import { type Segment, TCP_FIN, TCP_RST, TCP_SYN } from '../model/segment.ts';
+import { type Segment, SHED_HEAD, TCP_FIN, TCP_RST, TCP_SYN } from '../model/segment.ts';
 import type { StreamEnd, StreamSink } from '../model/stages.ts';
 import type { ReassemblyContext } from './context.ts';
 import { Delivery } from './delivery.ts';
@@ -234,6 +234,7 @@ export class Reassembler {
   }
 
   #slow(s: Segment, ack: number): Verdict {
+    this.#out.leftOutWhy = s.shed === 0 ? 'left_out' : (s.shed & SHED_HEAD) !== 0 ? 'shed_head' : 'shed_body';
     const { counters, losses } = this.#context;
     this.#out.leftOut += s.leftOut;
     this.#out.lost += s.lostBytes;
