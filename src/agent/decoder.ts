@@ -158,8 +158,8 @@ interface Undecided {
 class DirectionStream implements StreamSink {
   readonly #decoder: HttpDecoder;
   readonly #direction: Direction;
-  /** 'joined' as soon as a byte of this direction was passed over: what comes next need not begin a message. */
-  start: ConnectionStart;
+  /** A byte of this direction was passed over: what comes next need not begin a message. */
+  #passed = false;
   #h1: H1Stream | null = null;
   #undecided: Undecided | null = null;
   #ended = false;
@@ -167,7 +167,11 @@ class DirectionStream implements StreamSink {
   constructor(decoder: HttpDecoder, direction: Direction) {
     this.#decoder = decoder;
     this.#direction = direction;
-    this.start = decoder.connection.start;
+  }
+
+  /** Asked late: the opening is told after the decoder was made. */
+  get start(): ConnectionStart {
+    return this.#passed ? 'joined' : this.#decoder.connection.start;
   }
 
   parse(h1: H1Stream): void {
@@ -245,7 +249,7 @@ class DirectionStream implements StreamSink {
 
   #passOver(bytes: number, why: LossReason): void {
     this.#undecided = null;
-    this.start = 'joined';
+    this.#passed = true;
     this.#decoder.shared.notHttp.undecided += bytes;
     this.#decoder.shared.losses.lose(why, 1, bytes);
   }
@@ -257,7 +261,7 @@ class DirectionStream implements StreamSink {
       return;
     }
     if (this.#undecided !== null) this.#passOver(this.#undecided.length, 'desync');
-    this.start = 'joined';
+    this.#passed = true;
     // Bytes that never came are counted where they were missed: in the kernel, or by reassembly.
   }
 

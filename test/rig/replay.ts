@@ -1,0 +1,62 @@
+/** What `replay` says of a capture, without a process: the same stages, the same lines. */
+import { Readable } from 'node:stream';
+import { Pipeline, type RedactedSink } from '../../src/agent/pipeline.ts';
+import { type ClockAnchor, TimeFormatter } from '../../src/base/clock.ts';
+import { exchangeId } from '../../src/exchange/id.ts';
+import { NdjsonFormat } from '../../src/export/log/ndjson.ts';
+import { LossLedger } from '../../src/model/loss.ts';
+import type { ExchangeRecord, SummaryRecord } from '../../src/model/record.ts';
+import { readCapture } from '../../src/pcap/reader.ts';
+import { KeepEverything, type RedactionPolicy } from '../../src/redact/policy.ts';
+import { validLine } from '../unit/log-schema.ts';
+
+/** A line of the log, with what ExchangeRecord leaves out. */
+export interface ReplayedExchange extends ExchangeRecord {
+  readonly upgrade?: string;
+  readonly anomalies?: readonly string[];
+  readonly connection: string;
+}
+
+export interface Replayed {
+  readonly exchanges: ReplayedExchange[];
+  readonly summary: SummaryRecord;
+  readonly tracker: Pipeline['tracker'];
+  readonly notHttp: Pipeline['decoding']['notHttp'];
+}
+
+/** Replays a capture file in memory, or a file by its path. Throws when it cannot be read, or a line breaks the schema. */
+export async function replayed(
+  capture: Buffer | string,
+  policy: RedactionPolicy = new KeepEverything(),
+): Promise<Replayed> {
+  const losses = new LossLedger();
+  const lines: string[] = [];
+  let format: NdjsonFormat | null = null;
+  const sinks: readonly RedactedSink[] = [(exchange) => void lines.push(format!.exchange(exchange))];
+  const pipeline = new Pipeline({ losses, offline: true, owners: null, policy, filter: null, sinks: () => sinks });
+  const open = (anchor: ClockAnchor): void => {
+    pipeline.anchored(anchor);
+    format = new NdjsonFormat({ id: (c, n) => exchangeId('test', c, n), time: new TimeFormatter(anchor) });
+  };
+  const inMemory = typeof capture !== 'string';
+  const result = await readCapture(inMemory ? '-' : capture, pipeline.capture, losses, {
+    onAnchor: open,
+    ...(inMemory ? { stdin: Readable.from([capture]) } : {}),
+  });
+  if (!result.ok) throw new Error(result.message);
+  if (format === null) open({ wallNs: 0n });
+  pipeline.tracker.finish();
+  const { segments, bytes, connections } = pipeline.tracker.counters;
+  const end = format!.end({ segments, bytes, connections, losses: losses.totals() }, lines.length, lines.length);
+  const records = [...lines, end].map((line) => JSON.parse(line));
+  for (const record of records) {
+    if (!validLine(record)) throw new Error(`${JSON.stringify(validLine.errors)}: ${JSON.stringify(record)}`);
+  }
+  const summary = records.pop() as SummaryRecord;
+  return {
+    exchanges: records as ReplayedExchange[],
+    summary,
+    tracker: pipeline.tracker,
+    notHttp: pipeline.decoding.notHttp,
+  };
+}
