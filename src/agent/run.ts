@@ -1,13 +1,11 @@
-/** `headwater run`: starts the attacher in this process, which starts the pipeline (main.ts) in a cage of its own. */
+/** `headwater run`: becomes the attacher, which starts the pipeline (main.ts) in a cage of its own. */
 import { extname, isAbsolute, join, resolve } from 'node:path';
 import { loadKernel } from '../attacher/kernel-side.ts';
-import { Refusal } from '../attacher/refusal.ts';
 import { startAttacher } from '../attacher/start.ts';
 import { EXIT, fail } from '../base/failure.ts';
 import { packageVersion } from '../base/version.ts';
 import { defaultKeyPath } from '../config/paths.ts';
 import type { Config } from '../config/schema.ts';
-import { measurePrograms } from './programs.ts';
 import type { PipelineSettings } from './settings.ts';
 
 export interface RunOptions {
@@ -21,12 +19,12 @@ const say = (line: string): void => {
   process.stderr.write(`${line}\n`);
 };
 
-/** Captures until SIGINT or SIGTERM. Resolves to the exit code; fails (exit code 3) when the machine does not allow it. */
-export async function runCommand(options: RunOptions): Promise<number> {
+/** Becomes the attacher, until SIGINT or SIGTERM; fails (exit code 3) when the machine does not allow it. */
+export async function runCommand(options: RunOptions): Promise<never> {
   const { config } = options;
   const { file, compress, rotate } = config.log;
   const settings: PipelineSettings = { config, version: packageVersion(), token: options.token };
-  const running = startAttacher({
+  const refusal = startAttacher({
     cgroups: config.cgroups,
     user: config.user,
     socketPath: options.socketPath,
@@ -39,14 +37,12 @@ export async function runCommand(options: RunOptions): Promise<number> {
     keyPath: defaultKeyPath(),
     pipelineEntry: join(import.meta.dirname, `main${extname(import.meta.filename)}`),
     pipelineConfig: settings,
-    loadKernel: loadKernel(
-      { ringBytes: config.capture.ring, windowBytes: config.capture.window, streamBytes: config.capture.stream_window },
-      measurePrograms,
-    ),
+    loadKernel: loadKernel({
+      ringBytes: config.capture.ring,
+      windowBytes: config.capture.window,
+      streamBytes: config.capture.stream_window,
+    }),
     say,
   });
-  if (running instanceof Refusal) fail(EXIT.MACHINE, running.message, running.fix);
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => running.stop(signal));
-  process.on('SIGHUP', () => running.reopen());
-  return await running.done;
+  fail(EXIT.MACHINE, refusal.message, refusal.fix);
 }

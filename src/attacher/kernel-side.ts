@@ -1,48 +1,45 @@
 /** What the attacher needs of src/kernel: programs loaded and attached to the scope, and what the pipeline must be given. */
-import { type Attachment, type CaptureOptions, loadCapture } from '../kernel/load.ts';
-import type { ProgramStatus } from '../model/status.ts';
+import { type CaptureOptions, type LoadedProgram, loadCapture } from '../kernel/load.ts';
 import { Refusal } from './refusal.ts';
 import type { Scope } from './scope.ts';
 
+/** Descriptors and plain facts only: they outlive the process image that loaded them (resident.ts). */
 export interface KernelSide {
   /** Plain JSON for the pipeline: how to read the maps. */
   readonly description: unknown;
   /** Maps whose descriptors the pipeline inherits. */
   readonly maps: readonly { readonly name: string; readonly fd: number }[];
-  /** Run counts and times, measured for a moment. What needs CAP_SYS_ADMIN happens before it first waits. */
-  measure(): Promise<readonly ProgramStatus[]>;
-  /** Nothing is attached any more; the maps stay readable. */
-  detach(): void;
+  readonly programs: readonly LoadedProgram[];
+  /** Which build of the programs runs. */
+  readonly variant: string;
+  /** What keeps the programs attached: closing these detaches. */
+  readonly links: readonly number[];
 }
 
 export type LoadKernel = (scope: Scope) => KernelSide | Refusal;
 
 /** Loads the capture programs and attaches them to every cgroup of the scope. */
 export const loadKernel =
-  (
-    options: CaptureOptions,
-    measure: (programs: readonly { name: string; fd: number }[], variant: string) => Promise<readonly ProgramStatus[]>,
-  ): LoadKernel =>
+  (options: CaptureOptions): LoadKernel =>
   (scope) => {
     const loaded = loadCapture(options);
     if (!loaded.ok) return refusalOf(loaded.error);
     const capture = loaded.value;
-    const attachments: Attachment[] = [];
+    const links: number[] = [];
     for (const cgroup of scope.cgroups) {
       const attached = capture.attach(cgroup.folder);
       if (!attached.ok) {
         capture.close();
         return refusalOf(attached.error);
       }
-      attachments.push(attached.value);
+      links.push(...attached.value.links);
     }
     return {
       description: { variant: capture.variant, layout: capture.layout },
       maps: Object.entries(capture.descriptors).map(([name, fd]) => ({ name, fd: fd as number })),
-      measure: () => measure(capture.programs, capture.variant),
-      detach() {
-        for (const attachment of attachments) attachment.detach();
-      },
+      programs: capture.programs,
+      variant: capture.variant,
+      links,
     };
   };
 

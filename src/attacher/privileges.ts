@@ -1,12 +1,13 @@
 /**
- * What the attacher may do, and when. Loading and attaching need the wide set; afterwards the main thread keeps what the
- * control channel's fixed operations need (docs/decisions/0020-privileges.md says which and why).
+ * What the attacher may do, and when. Loading and attaching need the wide set; afterwards the process starts anew with what
+ * the control channel's fixed operations need (docs/decisions/0020-privileges.md says which and why).
  */
 import {
   CAPABILITY,
   clearAmbientCapabilities,
   errnoName,
   forbidCoreFiles,
+  raiseAmbientCapability,
   readCapabilities,
   setNoNewPrivileges,
   setNotDumpable,
@@ -76,13 +77,33 @@ export const hardenSelf = (): string | null => {
   return result < 0 ? `inheritable capabilities: ${errnoName(result)}` : null;
 };
 
-/** After attaching and spawning. Returns what failed, or null. */
-export const dropAfterAttach = (): string | null => {
+const KEPT = bits([...KEPT_EFFECTIVE, ...KEPT_PERMITTED]);
+
+/**
+ * Before the process starts anew as the resident attacher: gives up for good, in every thread that will be, what is not
+ * kept. Root gets its permitted set back at execve, no more than it has now (no_new_privs); others need the ambient set.
+ * Returns what failed, or null.
+ */
+export const prepareResident = (): string | null => {
+  const kept = readCapabilities().permitted & KEPT;
+  const root = process.geteuid?.() === 0;
+  const result = writeCapabilities({ effective: kept, permitted: kept, inheritable: root ? 0n : kept });
+  if (result < 0) return `capset: ${errnoName(result)}`;
+  if (root) return null;
+  for (const name of [...KEPT_EFFECTIVE, ...KEPT_PERMITTED]) {
+    if ((kept & bit(name)) === 0n) continue;
+    const raised = raiseAmbientCapability(CAPABILITY[name]);
+    if (raised < 0) return `ambient ${name}: ${errnoName(raised)}`;
+  }
+  return null;
+};
+
+/** In the resident attacher: effective is only what every request may need. Returns what failed, or null. */
+export const settleResident = (): string | null => {
   const { permitted } = readCapabilities();
-  const effective = permitted & bits(KEPT_EFFECTIVE);
   const result = writeCapabilities({
-    effective,
-    permitted: effective | (permitted & bits(KEPT_PERMITTED)),
+    effective: permitted & bits(KEPT_EFFECTIVE),
+    permitted: permitted & KEPT,
     inheritable: 0n,
   });
   return result < 0 ? `capset: ${errnoName(result)}` : null;

@@ -29,8 +29,8 @@ export interface RuntimeClaim {
   readonly socketFd: number;
   /** Closes our copy of the listening socket: without the pipeline, connecting must fail instead of waiting. */
   closeSocket(): void;
-  /** Removes socket and lock. */
-  release(): void;
+  /** Holds the lock as long as it is open. */
+  readonly lockFd: number;
 }
 
 /** Attempts to get a lock on a file that is still there: its holder removes it when it ends. */
@@ -160,16 +160,18 @@ export const claimRuntime = (socketPath: string, mode: number): RuntimeClaim | R
     socketPath,
     socketFd,
     closeSocket,
-    release() {
-      closeSocket();
-      for (const path of [socketPath, lockPath]) {
-        try {
-          unlinkSync(path);
-        } catch {
-          // Somebody else tidied up: nothing is left to remove.
-        }
-      }
-      closeSync(lockFd);
-    },
+    lockFd,
   };
+};
+
+/** Removes socket and lock at the end of a run, and lets go of the lock. */
+export const removeRuntime = (socketPath: string, lockFd: number): void => {
+  for (const path of [socketPath, `${socketPath}.lock`]) {
+    try {
+      unlinkSync(path);
+    } catch {
+      // Somebody else tidied up: nothing is left to remove.
+    }
+  }
+  closeSync(lockFd);
 };

@@ -67,6 +67,8 @@ export interface LoadedMap {
 /** The programs on one cgroup. */
 export interface Attachment {
   readonly directory: string;
+  /** Descriptors of its bpf_links: what keeps the programs attached. */
+  readonly links: readonly number[];
   detach(): void;
 }
 
@@ -222,6 +224,7 @@ class Capture implements LoadedCapture {
     closeDescriptor(cgroup);
     const attachment: Attachment = {
       directory,
+      links,
       detach: () => {
         detach();
         this.#attachments.delete(attachment);

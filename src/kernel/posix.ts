@@ -22,6 +22,9 @@ const c = {
   capset: libc.func('int capset(void *, const void *)'),
   capget: libc.func('int capget(void *, void *)'),
   setrlimit: libc.func('int setrlimit(int, const void *)'),
+  memfdCreate: libc.func('int memfd_create(const char *, unsigned int)'),
+  fcntl: libc.func('int fcntl(int, int, long)'),
+  waitpid: libc.func('int waitpid(int, void *, int)'),
 };
 
 const AF_UNIX = 1;
@@ -36,9 +39,12 @@ const MSG_DONTWAIT = 0x40;
 const MSG_NOSIGNAL = 0x4000;
 const MSG_CMSG_CLOEXEC = 0x40000000;
 const LOCK_EX_NB = 2 | 4;
+const F_SETFD = 2;
+const WNOHANG = 1;
 const PR_SET_DUMPABLE = 4;
 const PR_SET_NO_NEW_PRIVS = 38;
 const PR_CAP_AMBIENT = 47;
+const PR_CAP_AMBIENT_RAISE = 2;
 const PR_CAP_AMBIENT_CLEAR_ALL = 4;
 const RLIMIT_CORE = 4;
 const CAPABILITY_VERSION_3 = 0x20080522;
@@ -56,11 +62,33 @@ export const errnoName = (errno: number): string => {
   return Object.entries(constants.errno).find(([, n]) => n === value)?.[0] ?? `errno ${value}`;
 };
 
-/** A pair of connected sockets for `sendDescriptors` / `receiveDescriptors`; close-on-exec. Or -errno. */
-export const descriptorPair = (): readonly [number, number] | number => {
+const socketPair = (type: number): readonly [number, number] | number => {
   const pair = Buffer.alloc(8);
-  const result = answer(c.socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair));
+  const result = answer(c.socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, pair));
   return result < 0 ? result : [pair.readInt32LE(0), pair.readInt32LE(4)];
+};
+
+/** A pair of connected sockets for `sendDescriptors` / `receiveDescriptors`; close-on-exec. Or -errno. */
+export const descriptorPair = (): readonly [number, number] | number => socketPair(SOCK_SEQPACKET);
+
+/** A pair of connected stream sockets; close-on-exec. Or -errno. */
+export const streamPair = (): readonly [number, number] | number => socketPair(SOCK_STREAM);
+
+/** A file that is nowhere but in memory and gone with its last descriptor; kept across execve. Or -errno. */
+export const memoryFile = (): number => answer(c.memfdCreate('headwater', 0));
+
+/** The descriptor stays open across execve. 0 or -errno. */
+export const keepAcrossExec = (fd: number): number => answer(c.fcntl(fd, F_SETFD, 0));
+
+/** How a child ended: code or signal number; null while it runs. A child that is not ours (any more) counts as ended with code 1. */
+export const reap = (pid: number): { readonly code: number } | { readonly signal: number } | null => {
+  const status = Buffer.alloc(4);
+  const result = answer(c.waitpid(pid, status, WNOHANG));
+  if (result === 0) return null;
+  if (result < 0) return { code: 1 };
+  // The encoding of wait(2): low seven bits a signal, else the second byte the code.
+  const value = status.readInt32LE(0);
+  return (value & 0x7f) === 0 ? { code: (value >> 8) & 0xff } : { signal: value & 0x7f };
 };
 
 // One message block for both directions: the layouts of LP64 (x86-64 and arm64 agree), recvmsg(2), cmsg(3).
@@ -199,3 +227,7 @@ export const writeCapabilities = (sets: CapabilitySets): number => {
 /** Nothing is handed to a program by execve through the ambient set. 0 or -errno (EINVAL before Linux 4.3). */
 export const clearAmbientCapabilities = (): number =>
   answer(c.prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0));
+
+/** Hands one capability, which must be permitted and inheritable, on to the program that execve starts. 0 or -errno. */
+export const raiseAmbientCapability = (capability: number): number =>
+  answer(c.prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, capability, 0, 0));

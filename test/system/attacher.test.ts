@@ -1,5 +1,14 @@
 /** The two processes: who they are in /proc, what the pipeline can ask for, and what is left when either is killed. */
-import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { createConnection } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -64,14 +73,29 @@ system('privileges', () => {
     using folder = new Folder();
     await using cgroup = new Cgroup('att');
     await using attacher = await TestAttacher.start(folder, [cgroup]);
-    const status = readFileSync(`/proc/${attacher.pid}/status`, 'latin1');
-    const field = (name: string): string => new RegExp(`^${name}:\\s*(.*)$`, 'm').exec(status)![1]!;
     const [DAC_OVERRIDE, DAC_READ_SEARCH, KILL, SYS_PTRACE, SYS_ADMIN, BPF] = [1, 2, 5, 19, 21, 39];
-    expect(field('CapEff')).toBe(mask(DAC_READ_SEARCH, KILL, SYS_PTRACE, BPF));
-    expect(field('CapPrm')).toBe(mask(DAC_OVERRIDE, DAC_READ_SEARCH, KILL, SYS_PTRACE, SYS_ADMIN, BPF));
-    expect(field('CapInh')).toBe(none);
-    expect(field('CapAmb')).toBe(none);
-    expect(field('NoNewPrivs')).toBe('1');
+    // In every thread, also in those that the runtime started before any of our code ran.
+    expect(everyThread(attacher.pid, 'CapPrm')).toBe(
+      mask(DAC_OVERRIDE, DAC_READ_SEARCH, KILL, SYS_PTRACE, SYS_ADMIN, BPF),
+    );
+    expect(everyThread(attacher.pid, 'CapInh')).toBe(none);
+    expect(everyThread(attacher.pid, 'CapAmb')).toBe(none);
+    expect(everyThread(attacher.pid, 'NoNewPrivs')).toBe('1');
+    const status = readFileSync(`/proc/${attacher.pid}/status`, 'latin1');
+    expect(/^CapEff:\s*(.*)$/m.exec(status)![1]).toBe(mask(DAC_READ_SEARCH, KILL, SYS_PTRACE, BPF));
+  });
+
+  it('keeps no descriptor but what it needs, and no environment', async () => {
+    using folder = new Folder();
+    await using cgroup = new Cgroup('att');
+    await using attacher = await TestAttacher.start(folder, [cgroup]);
+    expect(readFileSync(`/proc/${attacher.pid}/environ`, 'latin1')).toBe('PATH=/usr/sbin:/usr/bin:/sbin:/bin\0');
+    const open = readdirSync(`/proc/${attacher.pid}/fd`)
+      .filter((fd) => Number(fd) > 2)
+      .map((fd) => readlinkSync(`/proc/${attacher.pid}/fd/${fd}`));
+    expect(open.filter((target) => target.startsWith('socket:'))).toHaveLength(2);
+    expect(open).not.toContain(attacher.logPath);
+    expect(open.join(' ')).not.toContain('memfd');
   });
 
   it('hands over by descriptor: nothing of the environment, the key nowhere but in memory', async () => {

@@ -56,7 +56,13 @@ export const runPipeline: RunPipeline = ({ client, start, key }) =>
     const run = async (command: Command): Promise<unknown> => {
       switch (command.do) {
         case 'handover':
-          return { ...start, key: Buffer.from(key).toString('hex'), argv: process.argv, environment: process.env };
+          return {
+            ...start,
+            pid: process.pid,
+            key: Buffer.from(key).toString('hex'),
+            argv: process.argv,
+            environment: process.env,
+          };
         case 'status':
           return readFileSync('/proc/self/status', 'latin1');
         case 'rotate': {

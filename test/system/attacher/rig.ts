@@ -52,9 +52,11 @@ export class TestAttacher implements AsyncDisposable {
 
   /** Waits until the pipeline answers. */
   async ready(): Promise<void> {
-    await this.program.until('a pipeline', () => this.program.stdout.includes('\n'));
-    this.pipelinePid = (JSON.parse(this.program.stdout.split('\n')[0]!) as { pipeline: number }).pipeline;
-    await this.ask({ do: 'write', text: 'asked' });
+    await this.program.until('a pipeline', async () => {
+      const handover = await this.ask<{ pid: number }>({ do: 'handover' }).catch(() => null);
+      this.pipelinePid = handover?.pid ?? 0;
+      return handover !== null;
+    });
   }
 
   /** Lets the pipeline do something. */

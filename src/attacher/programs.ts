@@ -1,4 +1,4 @@
-/** Measures the kernel programs for a moment, in the attacher's process: `status` shows what they cost. */
+/** Measures the kernel programs for a moment: `status` shows what they cost. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { LoadedProgram } from '../kernel/load.ts';
 import { readPrograms, startStatistics } from '../kernel/progstats.ts';
