@@ -14,8 +14,8 @@ export type HeadOutcome =
   /** More lines than a block may have. */
   | 'too_many';
 
-/** One section in four. */
-const CURIOUS_MASK = 3;
+/** One section in eight. */
+const CURIOUS_MASK = 7;
 
 /** Where reading stands in the section of one direction of one connection, and what it has learnt. */
 export class Head implements Lengths {
@@ -32,8 +32,10 @@ export class Head implements Lengths {
   upgrade = false;
   /** A framing field was folded: parsers differ on what it says. */
   foldedFraming = false;
-  /** A value lies in the block's memory. */
-  varying = false;
+  /** Lines whose value lies in memory, not in a shared line: which, how many, and the bytes of their values. */
+  readonly varied: number[] = [];
+  variedCount = 0;
+  variedBytes = 0;
   readonly scan = new LineScan();
   /** The line before, for folding: entry, value offset (from the section's start) and length. */
   lastEntry: Entry | null = null;
@@ -57,11 +59,18 @@ export class Head implements Lengths {
     this.hosts = 0;
     this.upgrade = false;
     this.foldedFraming = false;
-    this.varying = false;
+    this.variedCount = 0;
+    this.variedBytes = 0;
     this.scan.begin(0);
     this.lastEntry = null;
     this.cursor = 0;
     this.#sections++;
+  }
+
+  /** Line `index` has a value of its own, `length` bytes. */
+  vary(index: number, length: number): void {
+    this.varied[this.variedCount++] = index;
+    this.variedBytes += length;
   }
 
   /** What was not in the table last time is looked up now and then only: it is likely to be unique. */

@@ -235,7 +235,7 @@ export class HeadReader {
     head.lastValueAt = valueAt - base;
     head.lastValueLength = valueLength;
     block.push(entry.line!, valueAt - base, valueLength);
-    if (entry.kind !== KIND_LINE) head.varying = true;
+    if (entry.line!.value === null) head.vary(block.count - 1, valueLength);
     if (named.role !== ROLE_NONE && !head.trailers) meaning(head, named.role, memory, valueAt, valueLength);
     return 'done';
   }
@@ -286,8 +286,8 @@ export class HeadReader {
     head.lastEntry = name;
     head.lastValueAt = from - base;
     head.lastValueLength = o - from;
-    head.varying = true;
     head.at = o + 2 - base;
+    head.vary(block.count, o - from);
     block.push(name.line!, from - base, o - from);
     if (name.role !== ROLE_NONE) meaning(head, name.role, memory, from, o - from);
     return o + 2;
@@ -366,7 +366,6 @@ export class HeadReader {
     block.lines[i] = entry.name!.line!;
     block.valueOffset[i] = head.lastValueAt;
     block.valueLength[i] = head.lastValueLength;
-    head.varying = true;
     return true;
   }
 }

@@ -3,7 +3,7 @@ import type { FieldBlock } from '../../model/fields.ts';
 import type { Message } from '../../model/message.ts';
 import { Head, type HeadOutcome } from './head.ts';
 import type { H1Shared } from './shared.ts';
-import { keepValues, varyingBytes } from './values.ts';
+import { keepValues } from './values.ts';
 
 /** Bytes that join a piecewise section at a time: enough for the rest of most, little to copy of what follows it. */
 const PIECE_BYTES = 2_048;
@@ -62,7 +62,7 @@ export class Section {
     const outcome = reader.read(head, message, block, memory, at, limit, false);
     // Of a complete section only the values are kept that are not shared; else all that was there is needed.
     const done = outcome === 'done';
-    const kept = done ? (head.varying ? varyingBytes(block) : 0) : outcome === 'need_more' ? limit - at : head.at;
+    const kept = done ? head.variedBytes : outcome === 'need_more' ? limit - at : head.at;
     this.next = at + (outcome === 'need_more' ? kept : head.at);
     this.gathered = kept;
     this.#inParts = true;
@@ -73,7 +73,7 @@ export class Section {
       block.clear();
       return 'no_room';
     }
-    if (done) keepValues(block, memory, at);
+    if (done) keepValues(head, block, memory, at);
     else memory.buf.copy(block.memory.buf, 0, at, at + kept);
     return outcome;
   }

@@ -1,15 +1,19 @@
 import type { Memory } from '../../base/memory.ts';
 import type { FieldBlock } from '../../model/fields.ts';
+import type { Head } from './head.ts';
+
+/** Below it a loop over words is faster than a call. */
+const SHORT_COPY = 80;
 
 /**
- * Moves the values of `block` that lie in `memory` behind `base` into memory of its own, which must be reserved
- * (see `varyingBytes`).
+ * Moves the values that are not shared, which lie in `memory` behind `base`, into the block's own memory.
+ * `head.variedBytes` must be reserved there.
  */
-export function keepValues(block: FieldBlock, memory: Memory, base: number): void {
+export function keepValues(head: Head, block: FieldBlock, memory: Memory, base: number): void {
   const to = block.memory;
   let at = 0;
-  for (let i = 0; i < block.count; i++) {
-    if (block.lines[i]!.value !== null) continue;
+  for (let n = 0; n < head.variedCount; n++) {
+    const i = head.varied[n]!;
     const from = base + block.valueOffset[i]!;
     const length = block.valueLength[i]!;
     block.valueOffset[i] = at;
@@ -18,16 +22,6 @@ export function keepValues(block: FieldBlock, memory: Memory, base: number): voi
     at += length;
   }
 }
-
-/** Bytes of all values that `keepValues` moves. */
-export function varyingBytes(block: FieldBlock): number {
-  let total = 0;
-  for (let i = 0; i < block.count; i++) if (block.lines[i]!.value === null) total += block.valueLength[i]!;
-  return total;
-}
-
-/** Below it a loop over words is faster than a call. */
-const SHORT_COPY = 80;
 
 function copyShort(from: DataView, at: number, to: DataView, where: number, length: number): void {
   const words = length & ~3;
