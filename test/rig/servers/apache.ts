@@ -38,5 +38,5 @@ StartServers 2
   );
   const command = [findProgram('apache2')!, '-d', folder.path, '-f', folder.file('apache.conf'), '-DFOREGROUND'];
   const name = `apache-${options.mpm ?? 'event'}`;
-  return Server.start({ name, comm: 'apache2', port, command, log, resources: folder }, options);
+  return Server.start({ name, port, command, log, resources: folder }, options);
 }

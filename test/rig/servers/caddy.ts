@@ -44,8 +44,5 @@ http://:${port} {
   );
   const command = [findProgram('caddy')!, 'run', '--adapter', 'caddyfile', '--config', folder.file('Caddyfile')];
   const env = { ...options.env, HOME: folder.path, XDG_DATA_HOME: folder.path, XDG_CONFIG_HOME: folder.path };
-  return Server.start(
-    { name: 'caddy', comm: 'caddy', port, command, log, parse, resources: folder },
-    { ...options, env },
-  );
+  return Server.start({ name: 'caddy', port, command, log, parse, resources: folder }, { ...options, env });
 }

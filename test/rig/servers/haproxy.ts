@@ -43,5 +43,5 @@ ${answer}
   // It logs to stdout without a date; a shell puts that in the file where the other servers' logs are.
   const command = ['sh', '-c', `exec "${findProgram('haproxy')}" -db -f "$0" > "$1"`, folder.file('haproxy.cfg'), log];
   // %B counts head and body, so it is no truth for the body.
-  return Server.start({ name: 'haproxy', comm: 'haproxy', port, command, log, resources: folder }, options);
+  return Server.start({ name: 'haproxy', port, command, log, resources: folder }, options);
 }

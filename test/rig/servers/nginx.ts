@@ -53,5 +53,5 @@ http {
 `,
   );
   const command = [findProgram('nginx')!, '-p', folder.path, '-c', folder.file('nginx.conf')];
-  return Server.start({ name: 'nginx', comm: 'nginx', port, command, log, resources: folder }, options);
+  return Server.start({ name: 'nginx', port, command, log, resources: folder }, options);
 }

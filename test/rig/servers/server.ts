@@ -18,8 +18,6 @@ export interface Logged {
 
 export interface ServerSetup {
   readonly name: string;
-  /** Name of the process that serves, as the kernel shows it. */
-  readonly comm: string;
   readonly port: number;
   readonly command: readonly string[];
   readonly log: string;
@@ -37,7 +35,6 @@ export function parseTabs(line: string): Logged | null {
 
 export class Server implements AsyncDisposable {
   readonly name: string;
-  readonly comm: string;
   readonly port: number;
   readonly program: Program;
   readonly #setup: ServerSetup;
@@ -45,7 +42,6 @@ export class Server implements AsyncDisposable {
   private constructor(setup: ServerSetup, program: Program) {
     this.#setup = setup;
     this.name = setup.name;
-    this.comm = setup.comm;
     this.port = setup.port;
     this.program = program;
   }
@@ -54,6 +50,11 @@ export class Server implements AsyncDisposable {
     const server = new Server(setup, new Program(setup.command, options));
     await server.program.until('listening', () => server.#listens());
     return server;
+  }
+
+  /** The name of its process as the kernel has it: Node's is "MainThread". */
+  get comm(): string {
+    return readFileSync(`/proc/${this.program.pid}/comm`, 'utf8').trim();
   }
 
   /** From its socket table: a connection to find out would be one more for Headwater to see. */

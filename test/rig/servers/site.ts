@@ -25,16 +25,11 @@ import { Server } from './server.ts';
 const here = import.meta.dirname;
 
 export async function nodeSite(options: ProgramOptions = {}): Promise<Server> {
-  return start('node', 'node', (port, log) => [process.execPath, join(here, 'site-node.ts'), port, log], options);
+  return start('node', (port, log) => [process.execPath, join(here, 'site-node.ts'), port, log], options);
 }
 
 export async function pythonSite(options: ProgramOptions = {}): Promise<Server> {
-  return start(
-    'python',
-    'python3',
-    (port, log) => [findProgram('python3')!, join(here, 'site.py'), port, log],
-    options,
-  );
+  return start('python', (port, log) => [findProgram('python3')!, join(here, 'site.py'), port, log], options);
 }
 
 export async function goSite(options: ProgramOptions = {}): Promise<Server> {
@@ -45,17 +40,16 @@ export async function goSite(options: ProgramOptions = {}): Promise<Server> {
     timeoutMs: 120_000,
     env: { GO111MODULE: 'off', GOFLAGS: '', CGO_ENABLED: '0' },
   });
-  return start('go', 'site-go', (port, log) => [binary, port, log], options, folder);
+  return start('go', (port, log) => [binary, port, log], options, folder);
 }
 
 async function start(
   name: string,
-  comm: string,
   command: (port: string, log: string) => string[],
   options: ProgramOptions,
   folder = new Folder(),
 ): Promise<Server> {
   const port = await freePort();
   const log = folder.file('access.log');
-  return Server.start({ name, comm, port, log, command: command(String(port), log), resources: folder }, options);
+  return Server.start({ name, port, log, command: command(String(port), log), resources: folder }, options);
 }
