@@ -46,36 +46,26 @@ static __always_inline int fill(struct __sk_buff *skb, const struct hw_segment *
 /* A record with `n` bytes of payload, at most PIECE_BYTES; -1 when the ring has no room. */
 static __noinline int emit(struct __sk_buff *skb, const struct hw_segment *h, __u32 offset, __u32 n)
 {
-	if (n == 0)
-		return fill(skb, h, offset, n, 0);
-	if (n <= 800) {
-		if (n <= 288) {
-			if (n <= 64)
-				return fill(skb, h, offset, n, 64);
-			if (n <= 160)
-				return fill(skb, h, offset, n, 160);
+	if (n <= 480) {
+		if (n == 0)
+			return fill(skb, h, offset, n, 0);
+		if (n <= 96)
+			return fill(skb, h, offset, n, 96);
+		if (n <= 288)
 			return fill(skb, h, offset, n, 288);
-		}
-		if (n <= 416)
-			return fill(skb, h, offset, n, 416);
-		if (n <= 544)
-			return fill(skb, h, offset, n, 544);
-		return fill(skb, h, offset, n, 800);
+		return fill(skb, h, offset, n, 480);
 	}
-	if (n <= 2080) {
-		if (n <= 1056)
-			return fill(skb, h, offset, n, 1056);
-		if (n <= 1568)
-			return fill(skb, h, offset, n, 1568);
-		return fill(skb, h, offset, n, 2080);
+	if (n <= 1056) {
+		if (n <= 736)
+			return fill(skb, h, offset, n, 736);
+		return fill(skb, h, offset, n, 1056);
 	}
-	if (n <= 4128) {
-		if (n <= 3104)
-			return fill(skb, h, offset, n, 3104);
-		return fill(skb, h, offset, n, 4128);
-	}
-	if (n <= 6176)
-		return fill(skb, h, offset, n, 6176);
+	if (n <= 1568)
+		return fill(skb, h, offset, n, 1568);
+	if (n <= 3104)
+		return fill(skb, h, offset, n, 3104);
+	if (n <= 5152)
+		return fill(skb, h, offset, n, 5152);
 	return fill(skb, h, offset, n, PIECE_BYTES);
 }
 

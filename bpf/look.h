@@ -61,6 +61,25 @@ static __always_inline int look_quickly(__u64 w)
 	return LOOK_MORE;
 }
 
+/* The same as a call: its result is unknown to the verifier, which then need not follow each one separately. */
+__noinline int look_at_word(__u64 w)
+{
+	return look_quickly(w);
+}
+
+/* How many of the first four bytes are line ends. RFC 9112 2.2: one empty line before a request is to be ignored; two are. */
+__noinline int leading_newlines(__u64 w)
+{
+	int at = 0;
+
+	for (int i = 0; i < 4; i++, w >>= 8) {
+		if ((__u8)w != '\r' && (__u8)w != '\n')
+			break;
+		at++;
+	}
+	return at;
+}
+
 /*
  * The `n` first bytes that the socket's state has gathered for a direction. A global function, so that the verifier
  * checks its many ways out only once; it may take numbers alone, hence the second look-up of the state.
@@ -81,20 +100,15 @@ __noinline int look_closely(struct __sk_buff *skb, __u32 dir, __u32 n)
 	if (!s)
 		return LOOK_NOTHING;
 	b = s->direction[dir & 1].first;
-	/* RFC 9112 2.2: at least one empty line before a request is to be ignored; two are. */
-	for (int i = 0; i < 4 && at < n; i++) {
-		if (b[at & 7] != '\r' && b[at & 7] != '\n')
-			break;
-		at++;
-	}
+	at = leading_newlines(*(const __u64 *)b) & 7;
 	if (at >= n)
 		return at == 4 ? LOOK_NOTHING : LOOK_MORE;
-	if (b[at & 7] >= 0x14 && b[at & 7] <= 0x17) {
+	if (b[at] >= 0x14 && b[at] <= 0x17) {
 		if (at + 1 >= n)
 			return LOOK_MORE;
-		return b[(at & 7) + 1] == 3 ? LOOK_TLS : LOOK_NOTHING;
+		return b[at + 1] == 3 ? LOOK_TLS : LOOK_NOTHING;
 	}
-	__u64 w = *(const __u64 *)(b + (at & 7));
+	__u64 w = *(const __u64 *)(b + at);
 	__u32 valid = n - at < 7 ? n - at : 7;
 	__u64 mask = (1ULL << 8 * valid) - 1;
 
@@ -107,14 +121,14 @@ __noinline int look_closely(struct __sk_buff *skb, __u32 dir, __u32 n)
 	for (__u32 i = 0; i <= METHOD_LENGTH_MAX; i++) {
 		if (at + i >= n)
 			return LOOK_MORE;
-		__u8 c = b[(at & 7) + i];
+		__u8 c = b[at + i];
 
 		if (c == ' ') {
 			if (i == 0)
 				return LOOK_NOTHING;
 			if (at + i + 1 >= n)
 				return LOOK_MORE;
-			return is_target_start(b[(at & 7) + i + 1]) ? LOOK_REQUEST : LOOK_NOTHING;
+			return is_target_start(b[at + i + 1]) ? LOOK_REQUEST : LOOK_NOTHING;
 		}
 		if (!is_tchar(c))
 			return LOOK_NOTHING;

@@ -16,8 +16,24 @@
 #define TCP_LISTEN_STATE 10
 #define STREAM_SOCKET 1
 
+/* Chunk-size lines of one segment, and the record that ends it. More in one segment are small chunks: copied as such, or lost. */
+#define SLICES_MAX 16
 /* Pieces of one segment, each a record. */
 #define PIECES_MAX 12
+static __always_inline void describe_segment(struct hw_segment *h, const struct socket_state *s, __u8 dir, __u64 ts)
+{
+	h->ts = ts;
+	h->cookie = s ? s->cookie : 0;
+	h->kind = HW_KIND_SEGMENT;
+	h->direction = dir;
+	h->guess = s ? s->guess : HW_GUESS_UNKNOWN;
+	h->marks = 0;
+	h->reserved[0] = h->reserved[1] = h->reserved[2] = 0;
+	h->captured = 0;
+	h->lost_segments = 0;
+	h->left_out = h->lost_bytes = 0;
+}
+
 /* Tells the record what was missed since the last one; `told` takes it off again once the record is in the ring. */
 static __always_inline void carry(const struct direction *d, struct hw_segment *h)
 {
@@ -39,47 +55,142 @@ static __always_inline void told(struct direction *d, const struct hw_segment *h
 	d->unreported = 0;
 }
 
-/*
- * Hands bytes [0, have) of the payload over in pieces that together tell [0, length). Returns how many of `have` found
- * room; the ranges of the pieces that did not are not told.
- */
-static __always_inline __u32 hand_over(struct __sk_buff *skb, struct hw_counters *c, struct direction *d,
-				       struct hw_segment *h, const struct packet *p, __u32 have, __u32 *told_to)
+/* Pieces are short (chunk-size lines) or as long as can be. */
+#define PIECE_SMALL_BYTES 96
+#define PIECE_FIRST 2	/* beside the direction: this is the packet's first record */
+#define PIECE_LAST 4	/* ... and its last */
+
+/* A piece with room for `room` bytes, built in the ring itself: the stack has no room for another header. */
+static __always_inline int build_piece(struct __sk_buff *skb, struct socket_state *s, __u32 dir_and_place,
+				       __u64 start_and_n, __u32 length, __u64 ts, const __u32 room)
 {
-	const __u8 flags = h->tcp_flags;
-	const __u32 seq = h->seq + ((flags & TCP_FLAG_SYN) != 0);
-	__u32 at = 0;
+	struct hw_segment *h = bpf_ringbuf_reserve(&ring, sizeof(*h) + room, 0);
+	struct direction *d = &s->direction[dir_and_place & 1];
+	__u32 start = start_and_n >> 32;
+	__u64 less = (__u32)start_and_n - 1;
+	struct packet p = {};
 
-	*told_to = 0;
-	for (int i = 0; i < PIECES_MAX; i++) {
-		__u32 n = have - at;
-		int last = 1;
-
-		if (n > PIECE_BYTES) {
-			n = PIECE_BYTES;
-			last = i == PIECES_MAX - 1;
-		}
-		h->length = last ? p->length - at : n;
-		/* What ends the segment belongs to its last piece, what opens the stream to its first. */
-		h->tcp_flags = last ? flags : flags & ~(TCP_FLAG_FIN | TCP_FLAG_RST | TCP_FLAG_PSH);
-		if (i > 0) {
-			h->tcp_flags &= ~TCP_FLAG_SYN;
-			h->seq = seq + at;
-			h->marks |= HW_MARK_PART;
-		}
-		if (emit(skb, h, p->payload + at, n)) {
-			add(c->records_lost, 1);
-			break;
-		}
-		told(d, h);
-		h->left_out = h->lost_bytes = 0;
-		h->lost_segments = 0;
-		at += n;
-		*told_to = last ? p->length : at;
-		if (last)
-			break;
+	if (!h)
+		return -1;
+	if (parse_slowly(skb, dir_and_place & 1, h, &p) != PARSED_TCP)
+		goto discard;
+	describe_segment(h, s, dir_and_place & 1, ts);
+	/* What opens the stream belongs to the first record, what ends the segment to the last. */
+	if (!(dir_and_place & PIECE_FIRST)) {
+		h->seq += start + ((h->tcp_flags & TCP_FLAG_SYN) != 0);
+		h->tcp_flags &= ~TCP_FLAG_SYN;
+		h->marks = HW_MARK_PART;
 	}
-	return at;
+	if (!(dir_and_place & PIECE_LAST))
+		h->tcp_flags &= ~(TCP_FLAG_FIN | TCP_FLAG_RST | TCP_FLAG_PSH);
+	h->length = length;
+	h->captured = start_and_n;
+	carry(d, h);
+	if (h->captured) {
+		barrier_var(less);
+		if (less >= room || bpf_skb_load_bytes(skb, p.payload + start, h->payload, less + 1))
+			goto discard;
+	}
+	told(d, h);
+	bpf_ringbuf_submit(h, wakeup());
+	return 0;
+discard:
+	bpf_ringbuf_discard(h, BPF_RB_NO_WAKEUP);
+	return -1;
+}
+
+/*
+ * One of several records of a packet: tells `length` bytes of payload from `start` (high half) on, and carries the first
+ * `n` (low half). Returns 0, or -1 when the ring has no room. A global function, so that the verifier walks it once; it
+ * may take numbers alone, so it parses the packet again: packets told in pieces are rare.
+ */
+__noinline int emit_piece(struct __sk_buff *skb, __u32 dir_and_place, __u64 start_and_n, __u32 length, __u64 ts)
+{
+	struct bpf_sock *sk = skb->sk;
+	struct hw_counters *c = this_cpu();
+	struct socket_state *s;
+	int result;
+
+	if (!c || !sk)
+		return -1;
+	sk = bpf_sk_fullsock(sk);
+	if (!sk)
+		return -1;
+	s = bpf_sk_storage_get(&sockets, sk, 0, 0);
+	if (!s)
+		return -1;
+	result = (__u32)start_and_n <= PIECE_SMALL_BYTES
+			 ? build_piece(skb, s, dir_and_place, start_and_n, length, ts, PIECE_SMALL_BYTES)
+			 : build_piece(skb, s, dir_and_place, start_and_n, length, ts, PIECE_BYTES);
+	if (result)
+		add(c->records_lost, 1);
+	return result;
+}
+
+/*
+ * Hands over what takes several records: bytes [0, have) when they are too many for one, and after them the framing of a
+ * chunked body, each piece of it in a record whose range reaches up to the next one. Returns how many of `have` found
+ * room, and (<< 32) up to where the payload is told; d->plan.extra is what was copied beyond `have`.
+ */
+__noinline __u64 hand_over(struct __sk_buff *skb, __u32 dir, __u32 have, __u64 ts)
+{
+	struct bpf_sock *sk = skb->sk;
+	struct socket_state *s;
+	struct direction *d;
+	struct plan *p;
+
+	dir &= 1;
+	if (!sk)
+		return 0;
+	sk = bpf_sk_fullsock(sk);
+	if (!sk)
+		return 0;
+	s = bpf_sk_storage_get(&sockets, sk, 0, 0);
+	if (!s)
+		return 0;
+	d = &s->direction[dir];
+	p = &d->plan;
+	p->start = 0;
+	for (int i = 0; i < PIECES_MAX && have - p->start > PIECE_BYTES; i++) {
+		if (emit_piece(skb, dir | (i ? 0 : PIECE_FIRST), (__u64)p->start << 32 | PIECE_BYTES, PIECE_BYTES, ts))
+			return (__u64)p->start << 32 | p->start;
+		p->start += PIECE_BYTES;
+	}
+	/* From here on [start, start + pending) waits: its range reaches up to the next piece, or to the end. */
+	p->told_to = p->handed = p->start;
+	p->pending = have - p->start < PIECE_BYTES ? have - p->start : PIECE_BYTES;
+	for (int i = 0; i <= SLICES_MAX; i++) {
+		__u32 at = d->chunk_seq - p->seq, read = 0, end = p->start + p->pending;
+
+		if (p->sliced && d->chunk && at < p->length && i < SLICES_MAX)
+			read = read_chunk_framing(skb, dir, p->offset + at, p->length - at);
+		if (read) {
+			if (at + read <= end)
+				continue;
+			/* Right behind what is to be copied anyway: one record for both. */
+			if (at <= end && at + read - p->start <= PIECE_BYTES) {
+				p->pending = at + read - p->start;
+				continue;
+			}
+		} else {
+			at = p->length;
+			if (!p->pending && !p->ends)
+				break;
+		}
+		if (emit_piece(skb, dir | (p->start ? 0 : PIECE_FIRST) | (read ? 0 : PIECE_LAST),
+			       (__u64)p->start << 32 | p->pending, at - p->start, ts))
+			break;
+		p->told_to = at;
+		if (end > have)
+			p->extra += end - (p->start > have ? p->start : have);
+		if (p->start < have)
+			p->handed = end < have ? end : have;
+		if (!read)
+			break;
+		p->start = at;
+		p->pending = read;
+	}
+	return (__u64)p->told_to << 32 | p->handed;
 }
 
 /* A segment on a socket that has no state of its own: a listener's (deferred accept, fast open). */
@@ -162,16 +273,12 @@ static __always_inline int packet(struct __sk_buff *skb, const __u8 dir)
 			count_class(c, HW_CLASS_NO_SOCKET, 1, p.length);
 		return 1;
 	}
-	h.ts = bpf_ktime_get_ns();
-	h.kind = HW_KIND_SEGMENT;
-	h.direction = dir;
-	h.marks = 0;
-	h.reserved[0] = h.reserved[1] = h.reserved[2] = 0;
-	h.captured = 0;
-	h.lost_segments = 0;
-	h.left_out = h.lost_bytes = 0;
-	if (sk->state == TCP_LISTEN_STATE || sk->type != STREAM_SOCKET)
+	__u64 ts = bpf_ktime_get_ns();
+
+	if (sk->state == TCP_LISTEN_STATE || sk->type != STREAM_SOCKET) {
+		describe_segment(&h, NULL, dir, ts);
 		return unowned(skb, c, &h, &p);
+	}
 	s = bpf_sk_storage_get(&sockets, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
 	if (!s) {
 		if (p.length)
@@ -180,11 +287,9 @@ static __always_inline int packet(struct __sk_buff *skb, const __u8 dir)
 	}
 	if (!s->cookie)
 		s->cookie = bpf_get_socket_cookie(skb);
-	h.cookie = s->cookie;
 	d = &s->direction[dir];
-
+	describe_segment(&h, s, dir, ts);
 	if (!p.length) {
-		h.guess = s->guess;
 		tell_end(skb, c, d, &h);
 		return 1;
 	}
@@ -202,13 +307,13 @@ static __always_inline int packet(struct __sk_buff *skb, const __u8 dir)
 		look(skb, s, d, dir, p.payload, p.length);
 		conclude(c, s, d, &s->direction[!dir], seq);
 		if (d->head == HEAD_OPEN)
-			find_head_end(skb, c, d, p.payload, p.length);
+			find_head_end(skb, c, d, seq, p.payload, p.length);
 	}
 	if (!s->announced || (dir == HW_EGRESS && d->plan.burst && config.owner_by_writer))
 		announce(skb, sk, s, &h, dir);
 	measure(s, d, seq, p.length);
 
-	__u32 level = pressure();
+	int level = pressure();
 
 	shed(s, d, level);
 
@@ -216,18 +321,42 @@ static __always_inline int packet(struct __sk_buff *skb, const __u8 dir)
 	const __u32 want = d->plan.want < p.length ? d->plan.want : p.length;
 	const __u32 have = d->plan.have < want ? d->plan.have : want;
 	const __u8 rest = d->plan.rest, shed_as = d->plan.shed, what = d->plan.look;
-	__u32 handed = 0, told_to = 0, untold = d->plan.fresh;
+	__u32 handed = 0, extra = 0, told_to = 0, untold = d->plan.fresh;
 
 	h.guess = s->guess;
 	if (have < want)
 		d->marks |= shed_as == HW_CLASS_SHED_HEAD ? HW_MARK_SHED_HEAD : HW_MARK_SHED_BODY;
-	if (have || h.tcp_flags & (TCP_FLAG_FIN | TCP_FLAG_RST) ||
-	    (s->guess == HW_GUESS_H1 && level != PRESSURE_ALL &&
-	     (h.tcp_flags & TCP_FLAG_PSH || d->unreported + p.length >= config.report_every ||
-	      shed_as == HW_CLASS_SHED_HEAD))) {
+	d->plan.ends = (h.tcp_flags & (TCP_FLAG_FIN | TCP_FLAG_RST | TCP_FLAG_PSH)) != 0;
+	d->plan.sliced = d->chunk && d->plan.in_order && level != PRESSURE_ALL && d->chunk_seq - seq < p.length;
+	if (have > PIECE_BYTES || d->plan.sliced) {
+		__u64 result;
+
+		d->plan.seq = seq;
+		d->plan.offset = p.payload;
+		d->plan.length = p.length;
+		result = hand_over(skb, dir, have, ts);
+		handed = result;
+		told_to = result >> 32;
+		extra = d->plan.extra;
+	} else if (have || h.tcp_flags & (TCP_FLAG_FIN | TCP_FLAG_RST) ||
+		   (s->guess == HW_GUESS_H1 && level != PRESSURE_ALL &&
+		    (h.tcp_flags & TCP_FLAG_PSH || d->unreported + p.length >= config.report_every ||
+		     shed_as == HW_CLASS_SHED_HEAD))) {
 		carry(d, &h);
-		handed = hand_over(skb, c, d, &h, &p, have, &told_to);
+		h.length = p.length;
+		if (emit(skb, &h, p.payload, have)) {
+			add(c->records_lost, 1);
+		} else {
+			told(d, &h);
+			handed = have;
+			told_to = p.length;
+		}
 	}
+	/* Should another CPU have overwritten the plan, each byte is still counted once. */
+	if (handed > have)
+		handed = have;
+	if (told_to > p.length)
+		told_to = p.length;
 
 	const __u32 lost = have - handed;
 
@@ -252,11 +381,13 @@ static __always_inline int packet(struct __sk_buff *skb, const __u8 dir)
 		else if (what == LOOK_RESPONSE)
 			add(c->responses_lost, 1);
 	}
-	count_class(c, handed ? HW_CLASS_COPIED : lost ? HW_CLASS_RING_FULL : want ? shed_as : rest, 1, 0);
-	count_class(c, HW_CLASS_COPIED, 0, handed);
+	if (extra > p.length - want)
+		extra = p.length - want;
+	count_class(c, handed || extra ? HW_CLASS_COPIED : lost ? HW_CLASS_RING_FULL : want ? shed_as : rest, 1, 0);
+	count_class(c, HW_CLASS_COPIED, 0, handed + extra);
 	count_class(c, HW_CLASS_RING_FULL, 0, lost);
 	count_class(c, shed_as, 0, want - have);
-	count_class(c, rest, 0, p.length - want);
+	count_class(c, rest, 0, p.length - want - extra);
 	return 1;
 }
 

@@ -73,58 +73,59 @@ static __always_inline int take_tcp(struct __sk_buff *skb, const struct tcphdr *
 /* Any shape of header, by copies. */
 static __noinline int parse_slowly(struct __sk_buff *skb, __u8 direction, struct hw_segment *h, struct packet *p)
 {
-	struct ipv6hdr ip6;
-	struct tcphdr tcp;
+	/* One at a time, to keep the stack small. */
+	union {
+		struct iphdr ip;
+		struct ipv6hdr ip6;
+		struct tcphdr tcp;
+		struct { __u8 next, length; __be16 rest; } extension;
+	} u;
 	__u8 version;
 	__u32 at;
 
 	if (bpf_skb_load_bytes(skb, 0, &version, 1))
 		return PARSED_NOT_TCP;
 	if (version >> 4 == 4) {
-		struct iphdr ip;
-
-		if (bpf_skb_load_bytes(skb, 0, &ip, sizeof(ip)) || ip.ihl < 5 || ip.protocol != IPPROTO_TCP)
+		if (bpf_skb_load_bytes(skb, 0, &u.ip, sizeof(u.ip)) || u.ip.ihl < 5 || u.ip.protocol != IPPROTO_TCP)
 			return PARSED_NOT_TCP;
-		at = ip.ihl * 4;
+		at = u.ip.ihl * 4;
 		p->payload = at;
-		if (ip.frag_off & bpf_htons(IP_OFFSET_MASK | IP_MORE_FRAGMENTS))
+		if (u.ip.frag_off & bpf_htons(IP_OFFSET_MASK | IP_MORE_FRAGMENTS))
 			return PARSED_FRAGMENT;
-		copy_addresses4(h, ip.saddr, ip.daddr, direction);
+		copy_addresses4(h, u.ip.saddr, u.ip.daddr, direction);
 	} else {
 		__u8 next;
 
-		if (bpf_skb_load_bytes(skb, 0, &ip6, sizeof(ip6)) || ip6.version != 6)
+		if (bpf_skb_load_bytes(skb, 0, &u.ip6, sizeof(u.ip6)) || u.ip6.version != 6)
 			return PARSED_NOT_TCP;
-		next = ip6.nexthdr;
-		at = sizeof(ip6);
+		next = u.ip6.nexthdr;
+		at = sizeof(u.ip6);
+		copy_addresses6(h, (const __u64 *)&u.ip6.saddr, (const __u64 *)&u.ip6.daddr, direction);
 		for (int i = 0; i < EXTENSION_HEADERS_MAX && next != IPPROTO_TCP; i++) {
-			struct { __u8 next, length; __be16 rest; } extension;
-
-			if (bpf_skb_load_bytes(skb, at, &extension, sizeof(extension)))
+			if (bpf_skb_load_bytes(skb, at, &u.extension, sizeof(u.extension)))
 				return PARSED_NOT_TCP;
 			if (next == IPPROTO_FRAGMENT) {
 				/* An atomic fragment (RFC 6946) has neither an offset nor more to come: it is whole. */
-				if (extension.rest & bpf_htons(0xfff9)) {
+				if (u.extension.rest & bpf_htons(0xfff9)) {
 					p->payload = at + 8;
 					return PARSED_FRAGMENT;
 				}
 				at += 8;
 			} else if (next == IPPROTO_AH) {
-				at += (extension.length + 2) * 4;
+				at += (u.extension.length + 2) * 4;
 			} else if (next == IPPROTO_HOPOPTS || next == IPPROTO_ROUTING || next == IPPROTO_DSTOPTS) {
-				at += (extension.length + 1) * 8;
+				at += (u.extension.length + 1) * 8;
 			} else {
 				return PARSED_NOT_TCP;
 			}
-			next = extension.next;
+			next = u.extension.next;
 		}
 		if (next != IPPROTO_TCP)
 			return PARSED_NOT_TCP;
-		copy_addresses6(h, (const __u64 *)&ip6.saddr, (const __u64 *)&ip6.daddr, direction);
 	}
-	if (bpf_skb_load_bytes(skb, at, &tcp, sizeof(tcp)))
+	if (bpf_skb_load_bytes(skb, at, &u.tcp, sizeof(u.tcp)))
 		return PARSED_NOT_TCP;
-	return take_tcp(skb, &tcp, at, direction, h, p);
+	return take_tcp(skb, &u.tcp, at, direction, h, p);
 }
 
 static __always_inline int parse(struct __sk_buff *skb, __u8 direction, struct hw_segment *h, struct packet *p)

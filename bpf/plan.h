@@ -3,6 +3,7 @@
 #ifndef HEADWATER_PLAN_H
 #define HEADWATER_PLAN_H
 
+#include "chunk.h"
 #include "count.h"
 #include "look.h"
 #include "scan.h"
@@ -12,13 +13,14 @@
 /* A first segment of a message shorter than this is taken for whole: it is scanned only when more follows. */
 #define SCAN_FROM_BYTES 1280
 /* Scans of one segment: enough for 64 KiB, or for as many pipelined header blocks. */
-#define SCANS_MAX 16
+#define SCANS_MAX 64
 /* Under pressure: copied of a first segment whose header block's end is not known. */
 #define PRESSED_FIRST_BYTES 4096
 /* A burst with several message starts is pipelined; its responses lie close together, so its window is this much wider. */
 #define PIPELINE_FACTOR 8
 
-static __always_inline __u32 pressure(void)
+/* How full the ring is, as one of PRESSURE_*. A global function for the sake of the verifier: its result is unknown. */
+__noinline int pressure(void)
 {
 	__u64 used = bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA), size = config.ring_bytes;
 
@@ -35,11 +37,11 @@ static __always_inline __u32 pressure(void)
 #define PRESSURE_HEAD 2
 #define PRESSURE_ALL 258
 
-static __always_inline int sheds_call(const struct socket_state *s, __u32 level)
+static __always_inline int sheds_call(const struct socket_state *s, int level)
 {
 	__u32 hash = ((__u32)s->cookie * 31 + s->calls) * 0x9e3779b1u >> 24;
 
-	return level == PRESSURE_ALL || hash < level - PRESSURE_HEAD;
+	return level == PRESSURE_ALL || (int)hash < level - PRESSURE_HEAD;
 }
 
 /* Follows the sequence numbers; says what is new, and where a burst begins. */
@@ -56,7 +58,7 @@ static __always_inline void follow(struct socket_state *s, struct direction *d, 
 		d->next_seq = d->burst_seq = seq;
 		d->holes = 0;
 		d->head = HEAD_NONE;
-		d->chunk = 0;
+		d->chunk = CHUNK_NONE;
 		ahead = 0;
 	}
 	beyond = ahead + (__s32)length;
@@ -143,7 +145,7 @@ static __always_inline void conclude(struct hw_counters *c, struct socket_state 
 			d->tail = TAIL_NONE;
 		}
 		d->head = HEAD_OPEN;
-		d->chunk = 0;
+		d->chunk = CHUNK_NONE;
 		if (d->plan.look == LOOK_REQUEST) {
 			s->calls++;
 			add(c->requests_seen, 1);
@@ -176,8 +178,8 @@ static __always_inline void conclude(struct hw_counters *c, struct socket_state 
 #define HEADS_END(r) ((__u32)(r))			/* where the last header block found ends; 0: none does */
 #define HEADS_TAIL(r) ((r) >> 32 & 3)			/* TAIL_* at the segment's end, while a header block is open there */
 #define HEADS_OPEN(r) ((r) >> 34 & 1)
-#define HEADS_REQUESTS(r) ((r) >> 40 & 255)		/* message starts behind the first header block (pipelining) */
-#define HEADS_RESPONSES(r) ((r) >> 48 & 255)
+#define HEADS_REQUESTS(r) ((r) >> (24 + 8 * LOOK_REQUEST) & 255)	/* message starts behind the first header block (pipelining) */
+#define HEADS_RESPONSES(r) ((r) >> (24 + 8 * LOOK_RESPONSE) & 255)
 
 /* Scans payload [offset, offset + length) from inside a header block. A global function: verified once. */
 __noinline __u64 find_heads(struct __sk_buff *skb, __u32 offset, __u32 length, __u32 tail)
@@ -204,17 +206,24 @@ __noinline __u64 find_heads(struct __sk_buff *skb, __u32 offset, __u32 length, _
 		tail = TAIL_NONE;
 		if (at + 8 > length || bpf_skb_load_bytes(skb, offset + at, &w, 8))
 			return end | starts;
-		look = look_quickly(w);
+		look = look_at_word(w);
 		if (look != LOOK_REQUEST && look != LOOK_RESPONSE)
 			return end | starts;
-		starts += 1ULL << (look == LOOK_REQUEST ? 40 : 48);
+		starts += 1ULL << (24 + 8 * look);
 	}
 	return end | (__u64)(tail & 3) << 32 | 1ULL << 34 | starts;
 }
 
+static __always_inline void expect_chunks(struct direction *d, __u32 seq)
+{
+	d->chunk = CHUNK_SIZE;
+	d->chunk_seq = seq;
+	d->chunk_size = 0;
+}
+
 /* Finds where the header block ends, as far as it is worth knowing. */
 static __always_inline void find_head_end(struct __sk_buff *skb, struct hw_counters *c, struct direction *d,
-					  __u32 offset, __u32 length)
+					  __u32 seq, __u32 offset, __u32 length)
 {
 	__u64 result;
 
@@ -231,13 +240,17 @@ static __always_inline void find_head_end(struct __sk_buff *skb, struct hw_count
 			/* The usual request: a header block and nothing else. */
 			d->head = HEAD_ENDED;
 			d->plan.head_end = length;
+			expect_chunks(d, seq + length);
 			return;
 		}
 	}
+	d->chunk = CHUNK_NONE;
 	result = find_heads(skb, offset, length, d->tail);
 	d->plan.head_end = HEADS_END(result);
 	d->tail = HEADS_TAIL(result);
 	d->head = HEADS_OPEN(result) ? HEAD_OPEN : HEAD_ENDED;
+	if (d->head == HEAD_ENDED)
+		expect_chunks(d, seq + d->plan.head_end);
 	if (result >> 40) {
 		d->starts = 2;
 		add(c->requests_seen, HEADS_REQUESTS(result));
@@ -275,7 +288,7 @@ static __always_inline void measure(const struct socket_state *s, struct directi
 }
 
 /* Under pressure: body bytes go first, then the header blocks of a growing share of calls. */
-static __always_inline void shed(struct socket_state *s, struct direction *d, __u32 level)
+static __always_inline void shed(struct socket_state *s, struct direction *d, int level)
 {
 	__u32 keep = 0;
 

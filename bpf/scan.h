@@ -10,7 +10,7 @@
 #include <bpf/bpf_helpers.h>
 
 /* Most bytes one call looks at. */
-#define SCAN_BYTES 4096
+#define SCAN_BYTES 1024
 #define SCAN_CHUNK 64
 
 /* How much of an empty line the bytes scanned last were. */

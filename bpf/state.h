@@ -24,6 +24,15 @@ struct plan {
 	__u32 have;		/* bytes that pressure leaves of these */
 	__u32 head_end;		/* where its last header block ends; 0: not in it or not known */
 	__u32 fresh;		/* bytes not seen before */
+	__u32 seq;		/* of its first payload byte */
+	__u32 offset;		/* of the payload in the packet */
+	__u32 length;
+	/* Of a packet told in several records; volatile, or the compiler would keep them in registers. */
+	volatile __u32 start;	/* where the next record begins */
+	volatile __u32 pending;	/* bytes it carries */
+	volatile __u32 told_to;	/* up to where the payload was told */
+	volatile __u32 handed;	/* bytes below `have` that were copied */
+	__u32 extra;		/* bytes of chunk framing copied beyond `have` */
 	__u8 look;		/* enum look, of what its first byte begins or completes */
 	__u8 begins;		/* a message starts at its first byte */
 	__u8 burst;		/* it begins a burst */
@@ -31,7 +40,9 @@ struct plan {
 	__u8 rest;		/* enum hw_class of bytes that are not wanted */
 	__u8 shed;		/* enum hw_class of bytes wanted and not had */
 	__u8 head_before;	/* enum head, before this segment's bytes */
-	__u8 reserved;
+	__u8 sliced;		/* framing of a chunked body lies in it, beyond `have` */
+	__u8 ends;		/* the sender had no more to send just then, or ever: worth a record of its own */
+	__u8 reserved[3];
 };
 
 /*
@@ -48,12 +59,13 @@ struct direction {
 	__u32 holes;		/* bytes below next_seq that were not seen: they are still to come, out of order */
 	__u32 streamed;		/* bytes of this burst copied beyond the window because they came in small segments */
 	__u32 unreported;	/* bytes left out since the last record; loses its precision in races, decides only when to report */
-	__u32 chunk_seq;	/* where the next chunk-size line of a chunked body is expected */
+	__u32 chunk_seq;	/* next byte of a chunked body's framing */
+	__u32 chunk_size;	/* digits read so far */
 	__u32 bursts;
 	__u8 known;		/* next_seq is valid */
 	__u8 head;		/* enum head */
 	__u8 tail;		/* how much of an empty line the last bytes scanned were: see scan.h */
-	__u8 chunk;		/* enum chunk */
+	__u8 chunk;		/* where in a chunk-size line chunk_seq is: CHUNK_*, see chunk.h */
 	__u8 marks;		/* HW_MARK_SHED_* since the last record */
 	__u8 foreign;		/* a burst began, and not like HTTP */
 	__u8 starts;		/* message starts in this burst: 0, 1, 2 or more */

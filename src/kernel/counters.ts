@@ -2,11 +2,13 @@
  * The programs' exact counters: one struct for each possible CPU in an mmapable array, summed when asked. Works by the
  * inherited descriptor in a process without capabilities (bpf() itself is closed to those).
  */
-import type { CaptureLedger, MessageCount, Traffic } from '../model/status.ts';
+import type { CaptureLedger, StatusLedger, Traffic } from '../model/status.ts';
 import * as abi from './abi.ts';
 import { fail, type Mapping, mapShared, type Outcome, PAGE, succeed } from './libbpf.ts';
 import type { RingDescriptors, RingLayout } from './load.ts';
 import { errnoName } from './posix.ts';
+
+type MessageCount = StatusLedger['requests'];
 
 export interface KernelCounters {
   readonly ledger: CaptureLedger;
@@ -50,7 +52,10 @@ export class Counters {
     const length = Math.ceil((layout.cpus * abi.COUNTERS_SIZE) / PAGE) * PAGE;
     const mapping = mapShared(descriptors.counters, 0, length, false);
     if (typeof mapping === 'number')
-      return fail('map_failed', `Cannot map the counters (${errnoName(mapping)}): were they handed over by the attacher?`);
+      return fail(
+        'map_failed',
+        `Cannot map the counters (${errnoName(mapping)}): were they handed over by the attacher?`,
+      );
     return succeed(new Counters(mapping, layout.cpus));
   }
 

@@ -17,6 +17,8 @@ const EMPTY_LOOKS_MAX = 5;
 const SAFETY_LOOK_MS = 250;
 
 export class RingReader {
+  /** Times the kernel woke this reader up. */
+  wakeups = 0;
   readonly #ring: Ring;
   readonly #sink: CaptureSink;
   readonly #poll: Poll;
@@ -78,11 +80,16 @@ export class RingReader {
     else if (this.#emptyLooks < EMPTY_LOOKS_MAX || !this.#sleep()) this.#timer = setTimeout(this.#look, BUSY_WAIT_MS);
   };
 
+  #wake = (): void => {
+    this.wakeups++;
+    this.#look();
+  };
+
   /** Goes to sleep; false when something came in the meantime. */
   #sleep(): boolean {
     this.#ring.setSleeping(true);
     if (this.#ring.used > 0) return false;
-    this.#poll.arm(this.#look);
+    this.#poll.arm(this.#wake);
     this.#timer = setTimeout(this.#look, SAFETY_LOOK_MS);
     return true;
   }

@@ -1,0 +1,224 @@
+/** What must hold when things go wrong: full rings, killed agents, no privileges; and what the verifier is asked to walk. */
+import { spawn, spawnSync } from 'node:child_process';
+import { join } from 'node:path';
+import { afterEach, describe, expect, it } from 'vitest';
+import { probeKernel } from '../../src/kernel/probe.ts';
+import { readPrograms } from '../../src/kernel/progstats.ts';
+import { RingReader } from '../../src/kernel/reader.ts';
+import { INGRESS, SHED_BODY, SHED_HEAD } from '../../src/model/segment.ts';
+import {
+  Capture,
+  Client,
+  cleanUp,
+  imbalance,
+  makeCgroup,
+  onCleanUp,
+  start,
+  startNginx,
+  until,
+  untilListening,
+  unwrap,
+  whyNot,
+} from './rig.ts';
+
+const PORT = 18410;
+const here = import.meta.dirname;
+const BODY = 'b'.repeat(900);
+
+/** wrk from outside of the cgroup; returns how many requests it says were answered, and that none failed. */
+function load(requests: string, connections: number, seconds: number): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const wrk = spawn('wrk', ['-t1', `-c${connections}`, `-d${seconds}s`, `http://127.0.0.1:${PORT}${requests}`]);
+    let text = '';
+    wrk.stdout.on('data', (chunk) => {
+      text += chunk;
+    });
+    wrk.once('error', reject);
+    wrk.once('exit', () => {
+      const count = /(\d+) requests in/.exec(text);
+      if (count === null || /Socket errors|Non-2xx/.test(text)) reject(new Error(text));
+      else resolve(Number(count[1]));
+    });
+  });
+}
+
+const attached = (cgroup: string): unknown[] => {
+  const shown = spawnSync('bpftool', ['cgroup', 'show', cgroup, '-j']).stdout.toString();
+  return shown.trim() === '' ? [] : JSON.parse(shown);
+};
+
+describe.skipIf(whyNot !== '')('capture under stress', () => {
+  afterEach(cleanUp);
+
+  it('asks the verifier for at most 100,000 instructions a program', () => {
+    for (const variant of ['writer', 'creator'] as const) {
+      const cgroup = makeCgroup();
+      const capture = new Capture(cgroup, { variant });
+      for (const program of unwrap(readPrograms(capture.loaded.programs))) {
+        process.stderr.write(`verified instructions: ${variant} ${program.name} ${program.verifiedInstructions}\n`);
+        expect(program.verifiedInstructions, program.name).toBeLessThanOrEqual(100_000);
+      }
+      capture.loaded.close();
+    }
+  });
+
+  it('loses nothing while it is read, and balances exactly', async () => {
+    const cgroup = makeCgroup();
+    await startNginx(cgroup, PORT, `listen ${PORT};`, `location / { return 200 "${BODY}"; }`);
+    const capture = new Capture(cgroup);
+    const answered = await capture.during(load('/', 16, 2));
+    const counters = capture.counters.read();
+    expect(imbalance(counters)).toEqual({ segments: 0, bytes: 0 });
+    expect(counters.ledger.lost).toEqual({ segments: 0, bytes: 0 });
+    expect(counters.recordsLost).toBe(0);
+    expect(counters.ledger.copied).toEqual(counters.ledger.seen);
+    // Requests in flight when wrk stops are sent and not counted by it.
+    expect(counters.requests.seen - answered).toBeGreaterThanOrEqual(0);
+    expect(counters.requests.seen - answered).toBeLessThanOrEqual(16);
+    expect(capture.segments.filter((s) => s.length > 0)).toHaveLength(counters.ledger.seen.segments);
+    expect(capture.ring.malformed).toBe(0);
+  });
+
+  it('keeps counts exact when a ring of 64 KiB overflows, and tells where', async () => {
+    const cgroup = makeCgroup();
+    await startNginx(cgroup, PORT, `listen ${PORT};`, `location / { return 200 "${BODY}"; }`);
+    const capture = new Capture(cgroup, { ringBytes: 65536 });
+    await load('/', 8, 1);
+    let counters = capture.counters.read();
+    expect(imbalance(counters)).toEqual({ segments: 0, bytes: 0 });
+    expect(counters.ledger.lost.bytes + counters.ledger.shed.bytes).toBeGreaterThan(1_000_000);
+    expect(counters.requests.lost).toBeGreaterThan(1000);
+    expect(capture.ring.used).toBeGreaterThan(65536 / 2);
+    expect(capture.ring.used).toBeLessThanOrEqual(65536);
+
+    // Emptied and filled again, with readers too slow for it: heads go call by call, and records say so.
+    capture.drain();
+    const client = await Client.open(PORT);
+    client.write('GET /again HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n');
+    await client.untilEnded();
+    capture.drain();
+    expect(capture.requests(client.port)).toContain('GET /again');
+    const slow = setInterval(() => capture.drain(), 20);
+    await load('/', 8, 1);
+    clearInterval(slow);
+    capture.drain();
+    counters = capture.counters.read();
+    expect(imbalance(counters)).toEqual({ segments: 0, bytes: 0 });
+    expect(capture.segments.some((s) => (s.shed & SHED_HEAD) !== 0)).toBe(true);
+    expect(capture.segments.some((s) => (s.shed & (SHED_BODY | SHED_HEAD)) === 0)).toBe(true);
+
+    // What records and closed connections tell is what was seen: no byte is missing from the sum.
+    await until(() => {
+      capture.drain();
+      return capture.events.filter((e) => e.kind === 'closed').length > 0;
+    }, 'connections closed');
+    expect(capture.ring.malformed).toBe(0);
+  });
+
+  it('tells every lost and left-out byte of a connection in its next records', async () => {
+    const cgroup = makeCgroup();
+    const peer = start(cgroup, process.execPath, [join(here, 'peer.ts'), String(PORT), 'http']);
+    await untilListening(PORT);
+    expect(peer.exitCode).toBe(null);
+    const capture = new Capture(cgroup, { ringBytes: 65536 });
+    const client = await Client.open(PORT);
+    const request = `GET / HTTP/1.1\r\nHost: x\r\nX-Fill: ${'f'.repeat(1000)}\r\n\r\n`;
+    const rounds = 400;
+    for (let i = 0; i < rounds; i++) {
+      const before = client.total;
+      client.write(request);
+      await client.untilReceived(before + 40);
+      if (i % 150 === 149) capture.drain();
+    }
+    client.socket.end();
+    await until(() => {
+      capture.drain();
+      return capture.events.some((e) => e.kind === 'closed' && e.remotePort === client.port);
+    }, 'the connection to close');
+    const closed = capture.events.find((e) => e.kind === 'closed' && e.remotePort === client.port)!;
+    const records = capture.segments.filter((s) => s.remotePort === client.port && s.direction === INGRESS);
+    const told = records.reduce((sum, s) => sum + s.length + s.leftOut + s.lostBytes, 0);
+    expect(told + closed.leftOut[INGRESS]! + closed.lostBytes[INGRESS]!).toBe(rounds * request.length);
+    expect(records.some((s) => s.leftOut + s.lostBytes > 0)).toBe(true);
+    expect(imbalance(capture.counters.read())).toEqual({ segments: 0, bytes: 0 });
+  });
+
+  it('leaves nothing attached when its process is killed', async () => {
+    const cgroup = makeCgroup();
+    const child = spawn(process.execPath, [join(here, 'holder.ts'), cgroup], { stdio: ['ignore', 'pipe', 'inherit'] });
+    onCleanUp(() => {
+      child.kill('SIGKILL');
+    });
+    await new Promise<void>((resolve) => child.stdout.once('data', () => resolve()));
+    expect(attached(cgroup)).toHaveLength(3);
+    const gone = new Promise<void>((resolve) => child.once('exit', () => resolve()));
+    child.kill('SIGKILL');
+    await gone;
+    await until(() => attached(cgroup).length === 0, 'the programs to be gone');
+  });
+
+  it('attaches beside another capture, and several cgroups at once', async () => {
+    const outer = makeCgroup();
+    await startNginx(outer, PORT, `listen ${PORT};`, 'location / { return 204; }');
+    const one = new Capture(outer);
+    const two = new Capture(outer);
+    const other = makeCgroup();
+    unwrap(two.loaded.attach(other)).detach();
+    const client = await Client.open(PORT);
+    client.write('GET / HTTP/1.1\r\nHost: x\r\n\r\n');
+    await client.untilReceived(20);
+    for (const capture of [one, two]) {
+      capture.drain();
+      expect(capture.requests(client.port)).toContain('GET / ');
+    }
+  });
+
+  it('is read by a process of another user without any capability', async () => {
+    const cgroup = makeCgroup();
+    await startNginx(cgroup, PORT, `listen ${PORT};`, 'location / { return 204; }');
+    const capture = new Capture(cgroup);
+    const { ring, counters, control } = capture.loaded.descriptors;
+    const NOBODY = 65534;
+    const child = spawn(process.execPath, [join(here, 'unprivileged.ts'), JSON.stringify(capture.loaded.layout)], {
+      stdio: ['ignore', 'pipe', 'inherit', ring, counters, control],
+      uid: NOBODY,
+      gid: NOBODY,
+    });
+    onCleanUp(() => {
+      child.kill('SIGKILL');
+    });
+    let text = '';
+    child.stdout.on('data', (chunk) => {
+      text += chunk;
+    });
+    await until(() => text.includes('ready'), 'the child to map the ring');
+    const answered = await load('/', 4, 1);
+    await until(() => text.includes('}'), 'the child to report');
+    const report = JSON.parse(text.slice(text.indexOf('{')));
+    expect(report).toMatchObject({ uid: NOBODY, capabilities: '0000000000000000', malformed: 0, lost: 0 });
+    expect(report.requests).toBeGreaterThanOrEqual(answered);
+    expect(report.seenByCounters).toBe(report.segments);
+  });
+
+  it('wakes a sleeping reader at once', async () => {
+    const cgroup = makeCgroup();
+    await startNginx(cgroup, PORT, `listen ${PORT};`, 'location / { return 204; }');
+    const capture = new Capture(cgroup);
+    const reader = new RingReader(capture.ring, capture.loaded.descriptors.ring, capture);
+    reader.start();
+    onCleanUp(() => reader.stop());
+    const client = await Client.open(PORT);
+    for (let i = 1; i <= 5; i++) {
+      // Long enough for the reader to have gone to sleep.
+      await new Promise((resolve) => setTimeout(resolve, 150));
+      client.write(`GET /${i} HTTP/1.1\r\nHost: x\r\n\r\n`);
+      await until(() => capture.requests(client.port).includes(`GET /${i} `), `request ${i}`);
+    }
+    expect(reader.wakeups).toBeGreaterThanOrEqual(4);
+  });
+
+  it('says what this kernel has', () => {
+    const features = unwrap(probeKernel());
+    for (const feature of features.filter((f) => f.needed)) expect(feature.present, feature.name).toBe(true);
+  });
+});

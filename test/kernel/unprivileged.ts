@@ -1,0 +1,45 @@
+/** Reads an inherited ring (descriptors 3, 4, 5) without privileges until it has been quiet for a while; reports as JSON. */
+import { readFileSync } from 'node:fs';
+import { takeAnchor } from '../../src/kernel/clock.ts';
+import { Counters } from '../../src/kernel/counters.ts';
+import { RingReader } from '../../src/kernel/reader.ts';
+import { Ring } from '../../src/kernel/ring.ts';
+import { INGRESS } from '../../src/model/segment.ts';
+import { unwrap } from './rig.ts';
+
+const descriptors = { ring: 3, counters: 4, control: 5 };
+const layout = JSON.parse(process.argv[2]!);
+const ring = unwrap(Ring.open(descriptors, layout, takeAnchor()));
+const counters = unwrap(Counters.open(descriptors, layout));
+
+let segments = 0;
+let requests = 0;
+let last = Number.POSITIVE_INFINITY;
+const reader = new RingReader(ring, descriptors.ring, {
+  segment: (s) => {
+    if (s.length === 0) return;
+    segments++;
+    if (s.direction === INGRESS) requests++;
+    last = Date.now();
+  },
+  socket: () => {},
+});
+reader.start();
+process.stdout.write('ready\n');
+const timer = setInterval(() => {
+  if (Date.now() - last < 1500) return;
+  clearInterval(timer);
+  reader.stop();
+  const totals = counters.read();
+  process.stdout.write(
+    `${JSON.stringify({
+      uid: process.getuid!(),
+      capabilities: /^CapEff:\s*([0-9a-f]+)$/m.exec(readFileSync('/proc/self/status', 'latin1'))?.[1],
+      segments,
+      requests,
+      malformed: ring.malformed,
+      lost: totals.recordsLost,
+      seenByCounters: totals.ledger.seen.segments,
+    })}\n`,
+  );
+}, 100);
