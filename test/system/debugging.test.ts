@@ -7,7 +7,6 @@ import { Cgroup } from '../rig/cgroup.ts';
 import { curl } from '../rig/clients/curl.ts';
 import { when } from '../rig/need.ts';
 import { run } from '../rig/program.ts';
-import type { Server } from '../rig/servers/server.ts';
 import { nodeSite } from '../rig/servers/site.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
@@ -40,21 +39,17 @@ it('has recipes, and each says what to expect', () => {
 const needs = ['root', 'cgroup2', 'bpf', 'bpftool', 'jq', 'tcpdump', 'unshare'];
 
 when(describe, ...needs)('recipes', () => {
+  const resources = new AsyncDisposableStack();
   let cgroup: Cgroup;
-  let server: Server;
   let agent: Agent;
 
   beforeAll(async () => {
-    cgroup = new Cgroup('debugging');
-    server = await nodeSite({ cgroup });
-    agent = await Agent.start({ cgroups: [cgroup] });
+    cgroup = resources.use(new Cgroup('debugging'));
+    const server = resources.use(await nodeSite({ cgroup }));
+    agent = resources.use(await Agent.start({ cgroups: [cgroup] }));
     await curl([`http://127.0.0.1:${server.port}/small`]);
   });
-  afterAll(async () => {
-    await agent[Symbol.asyncDispose]();
-    await server[Symbol.asyncDispose]();
-    await cgroup[Symbol.asyncDispose]();
-  });
+  afterAll(() => resources.disposeAsync());
 
   for (const recipe of [variables!, ...rest]) {
     const tools = recipe.script.includes('bpftrace') ? ['bpftrace'] : [];
