@@ -10,7 +10,7 @@ const closeFd = promisify(close);
 
 export class AttacherOpener implements LogOpener {
   readonly name: string;
-  readonly #client: AttacherClient;
+  readonly #client: Pick<AttacherClient, 'rotate' | 'archived'>;
   readonly #compress: 'none' | 'gzip' | 'zstd';
   readonly #say: (line: string) => void;
   /** Descriptor to use at the next `open`. */
@@ -18,7 +18,7 @@ export class AttacherOpener implements LogOpener {
   #work: Promise<void> = Promise.resolve();
 
   constructor(
-    client: AttacherClient,
+    client: Pick<AttacherClient, 'rotate' | 'archived'>,
     fd: number,
     log: { readonly name: string; readonly compress: 'none' | 'gzip' | 'zstd' },
     say: (line: string) => void,
@@ -40,6 +40,8 @@ export class AttacherOpener implements LogOpener {
   }
 
   async rotate(): Promise<number> {
+    // One archive at a time: the attacher keeps track of one, and every closed file is to be compressed.
+    await this.#work;
     const answer = await this.#client.rotate();
     if (!answer.ok) throw Object.assign(new Error(answer.why), { code: answer.why });
     const { log, archive } = answer.value;

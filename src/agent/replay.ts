@@ -105,7 +105,7 @@ function credentialPolicy(config: Config): RedactionPolicy {
 
 function totalsOf(pipeline: Pipeline): RunTotals {
   const { segments, bytes, connections } = pipeline.tracker.counters;
-  return { segments, bytes, connections, losses: pipeline.losses.totals() };
+  return { segments, bytes, connections, exchanges: pipeline.counters.exchanges, losses: pipeline.losses.totals() };
 }
 
 /** Standard output in the format asked for; the format is chosen when the first packet says what time it is. */

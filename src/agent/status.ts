@@ -133,6 +133,7 @@ export class StatusKeeper implements StatusSource {
       segments: counters.ledger.seen.segments,
       bytes: counters.ledger.seen.bytes,
       connections: this.#parts.pipeline.tracker.counters.connections,
+      exchanges: this.#parts.pipeline.counters.exchanges,
       losses: this.#losses(counters),
     };
   }

@@ -3,7 +3,7 @@
  * path. Rotation renames (nothing is copied) and, when closed files are to be compressed, hands over the closed file and
  * an empty archive: the bytes that came from the network go through the pipeline, not through here.
  */
-import { closeSync, constants, openSync, readdirSync, renameSync, unlinkSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, readdirSync, renameSync, unlinkSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { Refusal } from './refusal.ts';
 
@@ -49,16 +49,16 @@ export class LogFiles {
     this.#options = options;
   }
 
-  /** Opens the log for appending. */
+  /** Opens the log for appending; a file also for reading, so that the writer can see a line torn by a killed run. */
   open(): number | Refusal {
     const { path } = this.#options;
     try {
       // Non-blocking, so that a pipe without a reader is refused instead of waited for; files ignore it.
-      return openSync(
-        path,
-        constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | constants.O_NONBLOCK,
-        LOG_MODE,
-      );
+      const append = constants.O_APPEND | constants.O_CREAT | constants.O_NONBLOCK;
+      const fd = openSync(path, constants.O_WRONLY | append, LOG_MODE);
+      if (!fstatSync(fd).isFile()) return fd;
+      closeSync(fd);
+      return openSync(path, constants.O_RDWR | append, LOG_MODE);
     } catch (error) {
       return new Refusal(
         `Cannot write the log ${path}: ${code(error)}.`,

@@ -9,6 +9,8 @@ export interface RunTotals {
   /** Their payload. */
   readonly bytes: number;
   readonly connections: number;
+  /** Exchanges that took place, whatever became of their lines. */
+  readonly exchanges: number;
   /** By reason, in the order of LOSS_REASONS. */
   readonly losses: readonly LossTotal[];
 }

@@ -254,7 +254,7 @@ describe('an exchange line', () => {
 
 test('the summary line is as the schema says', () => {
   const losses = LOSS_REASONS.map((reason) => ({ reason, count: 1, bytes: 2 }));
-  const record = JSON.parse(format.end({ segments: 1, bytes: 2, connections: 3, losses }, 4, 5));
+  const record = JSON.parse(format.end({ segments: 1, bytes: 2, connections: 3, exchanges: 5, losses }, 4));
   expect(validLine(record), JSON.stringify(validLine.errors)).toBe(true);
   expect(record).toEqual({
     type: 'summary',

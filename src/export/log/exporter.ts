@@ -17,8 +17,6 @@ export class LogExporter implements ExchangeExporter {
   readonly #keep: KeepOptions | null;
   readonly #id: (connection: Connection, ordinal: number) => string;
   readonly #line = new LineBuffer();
-  /** Exchanges offered, whatever became of them. */
-  seen = 0;
   /** Lines accepted by the writer. */
   accepted = 0;
 
@@ -37,7 +35,6 @@ export class LogExporter implements ExchangeExporter {
   }
 
   exchange(x: Redacted<Exchange>): void {
-    this.seen++;
     if (this.#keep !== null && !keeps(this.#keep, x, () => this.#id(x.connection, x.ordinal))) return;
     this.#line.clear();
     this.#format.encode(x, this.#line);
@@ -46,7 +43,7 @@ export class LogExporter implements ExchangeExporter {
 
   async end(totals: () => RunTotals): Promise<void> {
     await this.#writer.flushed();
-    this.#writer.write(this.#format.end(totals(), this.accepted, this.seen));
+    this.#writer.write(this.#format.end(totals(), this.accepted));
     await this.#writer.close(END_MS);
   }
 }

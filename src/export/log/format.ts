@@ -20,6 +20,6 @@ export interface LogFormat {
   exchange(exchange: Redacted<Exchange>): string;
   /** As `exchange`, appended to `out`: for whoever writes bytes anyway. */
   encode(exchange: Redacted<Exchange>, out: LineBuffer): void;
-  /** `exchanges`: pieces that were written; `seen`: exchanges that took place. */
-  end(totals: RunTotals, exchanges: number, seen: number): string;
+  /** `printed`: pieces that were written. */
+  end(totals: RunTotals, printed: number): string;
 }

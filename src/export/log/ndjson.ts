@@ -147,12 +147,12 @@ export class NdjsonFormat implements LogFormat {
     out.append(PART.end);
   }
 
-  /** The last line of a run. `exchanges`: lines printed before it; `seen`: exchanges that took place. */
-  end(totals: RunTotals, exchanges: number, seen: number): string {
+  /** The last line of a run. `printed`: exchange lines before it. */
+  end(totals: RunTotals, printed: number): string {
     const losses = totals.losses.map(
       ({ reason, count, bytes }) => `{"reason":"${reason}","count":${count},"bytes":${bytes}}`,
     );
-    return `{"type":"summary","segments":${totals.segments},"bytes":${totals.bytes},"connections":${totals.connections},"exchanges":${exchanges},"exchanges_seen":${seen},"losses":[${losses.join(',')}]}\n`;
+    return `{"type":"summary","segments":${totals.segments},"bytes":${totals.bytes},"connections":${totals.connections},"exchanges":${printed},"exchanges_seen":${totals.exchanges},"losses":[${losses.join(',')}]}\n`;
   }
 
   #connection(connection: Connection, id: string): Buffer {
