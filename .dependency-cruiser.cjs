@@ -16,7 +16,8 @@ const layers = {
   export: ['exchange', 'redact'],
   query: ['exchange', 'redact', 'export'],
   serve: ['query', 'config', 'redact', 'export', 'exchange'],
-  agent: ['kernel', 'pcap', 'tcp', 'http', 'exchange', 'redact', 'export', 'query', 'serve', 'config'],
+  // Starts the attacher, and is its child: knows the channel between them.
+  agent: ['attacher', 'kernel', 'pcap', 'tcp', 'http', 'exchange', 'redact', 'export', 'query', 'serve', 'config'],
   attacher: ['kernel', 'redact'],
   cli: ['agent', 'attacher', 'serve', 'query', 'config', 'export', 'redact', 'kernel'],
 };

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Cgroup } from './cgroup.ts';
 import { Folder } from './folder.ts';
-import { type Ended, Program, type RunOptions, run } from './program.ts';
+import { type Ended, Program } from './program.ts';
 
 export const HEADWATER = join(import.meta.dirname, '../../bin/headwater');
 const READY_TIMEOUT_MS = 30_000;
@@ -169,7 +169,3 @@ export class Agent implements AsyncDisposable {
     this.folder[Symbol.dispose]();
   }
 }
-
-/** Any other command of `headwater`, to its end. */
-export const headwater = (args: readonly string[], options: RunOptions = {}): Promise<Ended> =>
-  run([HEADWATER, ...args], options);
