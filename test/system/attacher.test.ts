@@ -512,7 +512,7 @@ next();`;
       using folder = new Folder();
       await using cgroup = new Cgroup('att');
       await using serving = new Program([process.execPath, folder.write('server.mjs', server)], { cgroup });
-      await serving.until('port', () => serving.stdout.includes('port '));
+      await serving.until('port', () => /port \d+\n/.test(serving.stdout));
       const port = /port (\d+)/.exec(serving.stdout)![1]!;
       await using calling = new Program([process.execPath, folder.write('client.mjs', client), port], { cgroup });
       await using attacher = await TestAttacher.start(folder, [cgroup], { attach: true });
@@ -544,7 +544,7 @@ next();`;
     using folder = new Folder();
     await using cgroup = new Cgroup('att');
     await using serving = new Program([process.execPath, folder.write('server.mjs', server)], { cgroup });
-    await serving.until('port', () => serving.stdout.includes('port '));
+    await serving.until('port', () => /port \d+\n/.test(serving.stdout));
     const port = /port (\d+)/.exec(serving.stdout)![1]!;
     await using calling = new Program([process.execPath, folder.write('client.mjs', client), port], { cgroup });
     await calling.until('calls', () => calling.stdout.includes('50'));
@@ -608,7 +608,7 @@ system('owners', () => {
       ],
       { cgroup },
     );
-    await serving.until('port', () => serving.stdout.includes('port '));
+    await serving.until('port', () => /port \d+\n/.test(serving.stdout));
     const port = Number(/port (\d+)/.exec(serving.stdout)![1]);
     const four = await connected(port);
     const six = await connected(port, '::1');
@@ -644,7 +644,7 @@ for mode in ("handed over", "shared"):
     if mode == "handed over": connection.close()
 time.sleep(60)`;
     await using serving = new Program(['python3', folder.write('fork.py', source)], { cgroup });
-    await serving.until('port', () => serving.stdout.includes('port'));
+    await serving.until('port', () => /port \d+\n/.test(serving.stdout));
     const port = Number(/port (\d+)/.exec(serving.stdout)![1]);
     await using attacher = await TestAttacher.start(folder, [cgroup]);
     const first = await connected(port);
