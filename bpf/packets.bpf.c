@@ -34,13 +34,17 @@ static __always_inline void describe_segment(struct hw_segment *h, const struct 
 	h->left_out = h->lost_bytes = 0;
 }
 
-/* Tells the record what was missed since the last one; `told` takes it off again once the record is in the ring. */
+/*
+ * Tells the record what was missed since the last one; `told` takes it off again once the record is in the ring. A
+ * retransmission tells nothing of what lies before it (`advances` is 0): the sums wait for the stream to go on.
+ * Multiplied and not branched on, because the verifier walks each branch through all that follows.
+ */
 static __always_inline void carry(const struct direction *d, struct hw_segment *h)
 {
-	h->left_out = d->left_out;
-	h->lost_bytes = d->lost_bytes;
-	h->lost_segments = d->lost_segments;
-	h->marks |= d->marks;
+	h->left_out = d->left_out * d->plan.advances;
+	h->lost_bytes = d->lost_bytes * d->plan.advances;
+	h->lost_segments = d->lost_segments * d->plan.advances;
+	h->marks |= d->marks * d->plan.advances;
 }
 
 static __always_inline void told(struct direction *d, const struct hw_segment *h)
@@ -51,8 +55,8 @@ static __always_inline void told(struct direction *d, const struct hw_segment *h
 		add(d->lost_bytes, -h->lost_bytes);
 	if (h->lost_segments)
 		add(d->lost_segments, -h->lost_segments);
-	d->marks = 0;
-	d->unreported = 0;
+	d->marks *= !d->plan.advances;
+	d->unreported *= !d->plan.advances;
 }
 
 /* Pieces are short (chunk-size lines) or as long as can be. */
@@ -129,10 +133,10 @@ __noinline int emit_piece(struct __sk_buff *skb, __u32 dir_and_place, __u64 star
 
 /*
  * Hands over what takes several records: bytes [0, have) when they are too many for one, and after them the framing of a
- * chunked body, each piece of it in a record whose range reaches up to the next one. Returns how many of `have` found
- * room, and (<< 32) up to where the payload is told; d->plan.extra is what was copied beyond `have`.
+ * chunked body, each piece of it in a record whose range reaches up to the next one. The plan says afterwards how many of
+ * `have` found room (handed), how many bytes were copied beyond (extra), and up to where the payload is told (told_to).
  */
-__noinline __u64 hand_over(struct __sk_buff *skb, __u32 dir, __u32 have, __u64 ts)
+__noinline int hand_over(struct __sk_buff *skb, __u32 dir, __u32 have, __u64 ts)
 {
 	struct bpf_sock *sk = skb->sk;
 	struct socket_state *s;
@@ -153,11 +157,11 @@ __noinline __u64 hand_over(struct __sk_buff *skb, __u32 dir, __u32 have, __u64 t
 	p->start = 0;
 	for (int i = 0; i < PIECES_MAX && have - p->start > PIECE_BYTES; i++) {
 		if (emit_piece(skb, dir | (i ? 0 : PIECE_FIRST), (__u64)p->start << 32 | PIECE_BYTES, PIECE_BYTES, ts))
-			return (__u64)p->start << 32 | p->start;
+			return 0;
 		p->start += PIECE_BYTES;
+		p->told_to = p->handed = p->start;
 	}
 	/* From here on [start, start + pending) waits: its range reaches up to the next piece, or to the end. */
-	p->told_to = p->handed = p->start;
 	p->pending = have - p->start < PIECE_BYTES ? have - p->start : PIECE_BYTES;
 	for (int i = 0; i <= SLICES_MAX; i++) {
 		__u32 at = d->chunk_seq - p->seq, read = 0, end = p->start + p->pending;
@@ -190,7 +194,7 @@ __noinline __u64 hand_over(struct __sk_buff *skb, __u32 dir, __u32 have, __u64 t
 		p->start = at;
 		p->pending = read;
 	}
-	return (__u64)p->told_to << 32 | p->handed;
+	return 0;
 }
 
 /* A segment on a socket that has no state of its own: a listener's (deferred accept, fast open). */
@@ -229,12 +233,67 @@ static __noinline int unowned(struct __sk_buff *skb, struct hw_counters *c, stru
 static __always_inline void tell_end(struct __sk_buff *skb, struct hw_counters *c, struct direction *d,
 				     struct hw_segment *h)
 {
+	d->plan.advances = 1;
 	carry(d, h);
 	h->length = 0;
 	if (emit(skb, h, 0, 0))
 		add(c->records_lost, 1);
 	else
 		told(d, h);
+}
+
+/* A segment that cannot be followed: its bytes go to one class. */
+static __always_inline int give_up(struct hw_counters *c, __u32 class, __u32 length)
+{
+	if (length)
+		count_class(c, class, 1, length);
+	return 1;
+}
+
+/* Does a segment of which nothing is copied deserve a record? For exact end times, and so that gaps stay explained. */
+static __always_inline int worth_telling(const struct socket_state *s, const struct direction *d, __u32 length,
+					 __u8 flags)
+{
+	if (flags & (TCP_FLAG_FIN | TCP_FLAG_RST))
+		return 1;
+	if (s->guess != HW_GUESS_H1 || d->plan.silent)
+		return 0;
+	return flags & TCP_FLAG_PSH || d->unreported + length >= config.report_every ||
+	       d->plan.shed == HW_CLASS_SHED_HEAD;
+}
+
+/*
+ * Counts a segment: every byte in one class, and what user space was not told in the sums that the next record carries.
+ * All numbers are read from the plan once: should another CPU have overwritten it, each byte is still counted once.
+ */
+static __always_inline void settle(struct hw_counters *c, struct direction *d, __u32 length, __u32 want, __u32 have)
+{
+	const __u32 handed = d->plan.handed < have ? d->plan.handed : have, lost = have - handed;
+	const __u32 beyond = d->plan.extra, extra = beyond < length - want ? beyond : length - want;
+	const __u32 told_to = d->plan.told_to, untold = told_to < length ? length - told_to : 0;
+	const __u8 rest = d->plan.rest, shed_as = d->plan.shed;
+	/* Old bytes are not missed again. */
+	const __u32 gone = untold < d->plan.fresh ? untold : d->plan.fresh, missed = lost < gone ? lost : gone;
+
+	if (missed) {
+		add(d->lost_bytes, missed);
+		add(d->lost_segments, 1);
+	}
+	if (gone > missed) {
+		add(d->left_out, gone - missed);
+		d->unreported += gone - missed;
+	}
+	if (lost || shed_as == HW_CLASS_SHED_HEAD) {
+		if (d->plan.look == LOOK_REQUEST)
+			add(c->requests_lost, 1);
+		else if (d->plan.look == LOOK_RESPONSE)
+			add(c->responses_lost, 1);
+	}
+	count_class(c, handed || extra ? HW_CLASS_COPIED : lost ? HW_CLASS_RING_FULL : want ? shed_as : rest, 1, 0);
+	count_class(c, HW_CLASS_COPIED, 0, handed + extra);
+	count_class(c, HW_CLASS_RING_FULL, 0, lost);
+	count_class(c, shed_as, 0, want - have);
+	count_class(c, rest, 0, length - want - extra);
 }
 
 static __always_inline int packet(struct __sk_buff *skb, const __u8 dir)
@@ -245,6 +304,8 @@ static __always_inline int packet(struct __sk_buff *skb, const __u8 dir)
 	struct socket_state *s;
 	struct bpf_sock *sk;
 	struct direction *d;
+	__u32 seq, level, want, have;
+	__u64 ts;
 	int parsed = parse(skb, dir, &h, &p);
 
 	if (parsed == PARSED_NOT_TCP)
@@ -254,37 +315,27 @@ static __always_inline int packet(struct __sk_buff *skb, const __u8 dir)
 	c = this_cpu();
 	if (!c)
 		return 1;
-	if (parsed == PARSED_FRAGMENT) {
+	if (parsed == PARSED_FRAGMENT)
 		p.length = skb->len > p.payload ? skb->len - p.payload : 0;
-		add(c->seen_segments, 1);
-		add(c->seen_bytes, p.length);
-		count_class(c, HW_CLASS_FRAGMENT, 1, p.length);
-		return 1;
-	}
 	if (p.length) {
 		add(c->seen_segments, 1);
 		add(c->seen_bytes, p.length);
 	}
+	if (parsed == PARSED_FRAGMENT)
+		return give_up(c, HW_CLASS_FRAGMENT, p.length);
 	sk = skb->sk;
 	if (sk)
 		sk = bpf_sk_fullsock(sk);
-	if (!sk) {
-		if (p.length)
-			count_class(c, HW_CLASS_NO_SOCKET, 1, p.length);
-		return 1;
-	}
-	__u64 ts = bpf_ktime_get_ns();
-
+	if (!sk)
+		return give_up(c, HW_CLASS_NO_SOCKET, p.length);
+	ts = bpf_ktime_get_ns();
 	if (sk->state == TCP_LISTEN_STATE || sk->type != STREAM_SOCKET) {
 		describe_segment(&h, NULL, dir, ts);
 		return unowned(skb, c, &h, &p);
 	}
 	s = bpf_sk_storage_get(&sockets, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
-	if (!s) {
-		if (p.length)
-			count_class(c, HW_CLASS_NO_SOCKET, 1, p.length);
-		return 1;
-	}
+	if (!s)
+		return give_up(c, HW_CLASS_NO_SOCKET, p.length);
 	if (!s->cookie)
 		s->cookie = bpf_get_socket_cookie(skb);
 	d = &s->direction[dir];
@@ -294,8 +345,7 @@ static __always_inline int packet(struct __sk_buff *skb, const __u8 dir)
 		return 1;
 	}
 
-	__u32 seq = h.seq;
-
+	seq = h.seq;
 	if (h.tcp_flags & TCP_FLAG_SYN) {
 		seq++;
 		s->from_start = 1;
@@ -312,82 +362,34 @@ static __always_inline int packet(struct __sk_buff *skb, const __u8 dir)
 	if (!s->announced || (dir == HW_EGRESS && d->plan.burst && config.owner_by_writer))
 		announce(skb, sk, s, &h, dir);
 	measure(s, d, seq, p.length);
+	level = pressure();
+	if (level != PRESSURE_NONE || s->shed_call)
+		shed(skb, dir, level);
 
-	int level = pressure();
-
-	shed(s, d, level);
-
-	/* From here on by copies: should another CPU overwrite the plan, each byte is still counted once. */
-	const __u32 want = d->plan.want < p.length ? d->plan.want : p.length;
-	const __u32 have = d->plan.have < want ? d->plan.have : want;
-	const __u8 rest = d->plan.rest, shed_as = d->plan.shed, what = d->plan.look;
-	__u32 handed = 0, extra = 0, told_to = 0, untold = d->plan.fresh;
-
+	want = d->plan.want < p.length ? d->plan.want : p.length;
+	have = d->plan.have < want ? d->plan.have : want;
 	h.guess = s->guess;
 	if (have < want)
-		d->marks |= shed_as == HW_CLASS_SHED_HEAD ? HW_MARK_SHED_HEAD : HW_MARK_SHED_BODY;
-	d->plan.ends = (h.tcp_flags & (TCP_FLAG_FIN | TCP_FLAG_RST | TCP_FLAG_PSH)) != 0;
-	d->plan.sliced = d->chunk && d->plan.in_order && level != PRESSURE_ALL && d->chunk_seq - seq < p.length;
+		d->marks |= d->plan.shed == HW_CLASS_SHED_HEAD ? HW_MARK_SHED_HEAD : HW_MARK_SHED_BODY;
+	d->plan.sliced = d->chunk && d->plan.in_order && !d->plan.silent && d->chunk_seq - seq < p.length;
 	if (have > PIECE_BYTES || d->plan.sliced) {
-		__u64 result;
-
+		d->plan.ends = (h.tcp_flags & (TCP_FLAG_FIN | TCP_FLAG_RST | TCP_FLAG_PSH)) != 0;
 		d->plan.seq = seq;
 		d->plan.offset = p.payload;
 		d->plan.length = p.length;
-		result = hand_over(skb, dir, have, ts);
-		handed = result;
-		told_to = result >> 32;
-		extra = d->plan.extra;
-	} else if (have || h.tcp_flags & (TCP_FLAG_FIN | TCP_FLAG_RST) ||
-		   (s->guess == HW_GUESS_H1 && level != PRESSURE_ALL &&
-		    (h.tcp_flags & TCP_FLAG_PSH || d->unreported + p.length >= config.report_every ||
-		     shed_as == HW_CLASS_SHED_HEAD))) {
+		hand_over(skb, dir, have, ts);
+	} else if (have || worth_telling(s, d, p.length, h.tcp_flags)) {
 		carry(d, &h);
 		h.length = p.length;
 		if (emit(skb, &h, p.payload, have)) {
 			add(c->records_lost, 1);
 		} else {
 			told(d, &h);
-			handed = have;
-			told_to = p.length;
+			d->plan.handed = have;
+			d->plan.told_to = p.length;
 		}
 	}
-	/* Should another CPU have overwritten the plan, each byte is still counted once. */
-	if (handed > have)
-		handed = have;
-	if (told_to > p.length)
-		told_to = p.length;
-
-	const __u32 lost = have - handed;
-
-	/* Old bytes are not missed again. */
-	if (untold > p.length - told_to)
-		untold = p.length - told_to;
-	if (untold) {
-		const __u32 missed = lost < untold ? lost : untold;
-
-		if (missed) {
-			add(d->lost_bytes, missed);
-			add(d->lost_segments, 1);
-		}
-		if (untold > missed) {
-			add(d->left_out, untold - missed);
-			d->unreported += untold - missed;
-		}
-	}
-	if (lost || shed_as == HW_CLASS_SHED_HEAD) {
-		if (what == LOOK_REQUEST)
-			add(c->requests_lost, 1);
-		else if (what == LOOK_RESPONSE)
-			add(c->responses_lost, 1);
-	}
-	if (extra > p.length - want)
-		extra = p.length - want;
-	count_class(c, handed || extra ? HW_CLASS_COPIED : lost ? HW_CLASS_RING_FULL : want ? shed_as : rest, 1, 0);
-	count_class(c, HW_CLASS_COPIED, 0, handed + extra);
-	count_class(c, HW_CLASS_RING_FULL, 0, lost);
-	count_class(c, shed_as, 0, want - have);
-	count_class(c, rest, 0, p.length - want - extra);
+	settle(c, d, p.length, want, have);
 	return 1;
 }
 

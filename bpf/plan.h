@@ -20,7 +20,7 @@
 #define PIPELINE_FACTOR 8
 
 /* How full the ring is, as one of PRESSURE_*. A global function for the sake of the verifier: its result is unknown. */
-__noinline int pressure(void)
+__noinline __u32 pressure(void)
 {
 	__u64 used = bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA), size = config.ring_bytes;
 
@@ -37,11 +37,11 @@ __noinline int pressure(void)
 #define PRESSURE_HEAD 2
 #define PRESSURE_ALL 258
 
-static __always_inline int sheds_call(const struct socket_state *s, int level)
+static __always_inline int sheds_call(const struct socket_state *s, __u32 level)
 {
 	__u32 hash = ((__u32)s->cookie * 31 + s->calls) * 0x9e3779b1u >> 24;
 
-	return level == PRESSURE_ALL || (int)hash < level - PRESSURE_HEAD;
+	return level == PRESSURE_ALL || hash < level - PRESSURE_HEAD;
 }
 
 /* Follows the sequence numbers; says what is new, and where a burst begins. */
@@ -63,6 +63,7 @@ static __always_inline void follow(struct socket_state *s, struct direction *d, 
 	}
 	beyond = ahead + (__s32)length;
 	d->plan.in_order = ahead <= 0 && beyond > 0;
+	d->plan.advances = beyond > 0;
 	if (beyond <= 0) {
 		/* Seen before, or an earlier hole is filled. */
 		d->plan.fresh = d->holes < length ? d->holes : length;
@@ -283,39 +284,46 @@ static __always_inline void measure(const struct socket_state *s, struct directi
 		d->streamed += length;
 		d->plan.want = length;
 	}
+	d->plan.have = d->plan.want;
 	if (d->head == HEAD_OPEN && position + length >= config.head_budget)
 		d->head = HEAD_NONE;
 }
 
-/* Under pressure: body bytes go first, then the header blocks of a growing share of calls. */
-static __always_inline void shed(struct socket_state *s, struct direction *d, int level)
+/*
+ * Under pressure: body bytes go first, then the header blocks of a growing share of calls. A call that was shed stays so
+ * when the pressure is over: half of it would be worth less than nothing. A global function, so that the verifier does
+ * not multiply the rest of the program by it; it looks the state up again, but only under pressure.
+ */
+__noinline int shed(struct __sk_buff *skb, __u32 dir, __u32 level)
 {
-	__u32 keep = 0;
+	struct bpf_sock *sk = skb->sk;
+	struct socket_state *s;
+	struct direction *d;
+	__u32 keep = 0, what;
 
+	if (!sk)
+		return 0;
+	sk = bpf_sk_fullsock(sk);
+	if (!sk)
+		return 0;
+	s = bpf_sk_storage_get(&sockets, sk, 0, 0);
+	if (!s)
+		return 0;
+	d = &s->direction[dir & 1];
 	if (d->plan.look == LOOK_REQUEST)
 		s->shed_call = level >= PRESSURE_HEAD && sheds_call(s, level);
-	d->plan.have = d->plan.want;
-	d->plan.shed = HW_CLASS_SHED_BODY;
-	if (s->shed_call && s->guess == HW_GUESS_H1) {
-		d->plan.have = 0;
-		if (d->plan.begins || d->plan.head_before == HEAD_OPEN)
-			d->plan.shed = HW_CLASS_SHED_HEAD;
-		return;
-	}
-	if (level == PRESSURE_NONE)
-		return;
-	if (d->plan.begins || d->plan.head_before == HEAD_OPEN || d->plan.look == LOOK_MORE) {
-		if (d->plan.head_end)
-			keep = d->plan.head_end;
-		else
-			keep = d->plan.head_before == HEAD_OPEN ? d->plan.want : PRESSED_FIRST_BYTES;
-	}
-	if (level == PRESSURE_ALL) {
-		d->plan.shed = keep ? HW_CLASS_SHED_HEAD : HW_CLASS_SHED_BODY;
-		keep = 0;
-	}
-	if (d->plan.have > keep)
+	d->plan.silent = level >= PRESSURE_ALL;
+	if (level == PRESSURE_NONE && !s->shed_call)
+		return 0;
+	what = d->plan.begins || d->plan.look == LOOK_MORE || d->plan.head_before == HEAD_OPEN;
+	if (what && level < PRESSURE_ALL && !(s->shed_call && s->guess == HW_GUESS_H1))
+		keep = d->plan.head_end ? d->plan.head_end :
+		       d->plan.head_before == HEAD_OPEN ? d->plan.want : PRESSED_FIRST_BYTES;
+	if (d->plan.have > keep) {
 		d->plan.have = keep;
+		d->plan.shed = keep || !what ? HW_CLASS_SHED_BODY : HW_CLASS_SHED_HEAD;
+	}
+	return 0;
 }
 
 #endif

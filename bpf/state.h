@@ -42,7 +42,9 @@ struct plan {
 	__u8 head_before;	/* enum head, before this segment's bytes */
 	__u8 sliced;		/* framing of a chunked body lies in it, beyond `have` */
 	__u8 ends;		/* the sender had no more to send just then, or ever: worth a record of its own */
-	__u8 reserved[3];
+	__u8 silent;		/* the ring is so full that only bytes are worth a record */
+	__u8 advances;		/* it moves next_seq on: 0 or 1 */
+	__u8 reserved;
 };
 
 /*

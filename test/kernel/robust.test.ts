@@ -1,7 +1,7 @@
 /** What must hold when things go wrong: full rings, killed agents, no privileges; and what the verifier is asked to walk. */
 import { spawn, spawnSync } from 'node:child_process';
 import { join } from 'node:path';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { probeKernel } from '../../src/kernel/probe.ts';
 import { readPrograms } from '../../src/kernel/progstats.ts';
 import { RingReader } from '../../src/kernel/reader.ts';
@@ -10,6 +10,7 @@ import {
   Capture,
   Client,
   cleanUp,
+  freePort,
   imbalance,
   makeCgroup,
   onCleanUp,
@@ -21,14 +22,14 @@ import {
   whyNot,
 } from './rig.ts';
 
-const PORT = 18410;
+let port = 0;
 const here = import.meta.dirname;
 const BODY = 'b'.repeat(900);
 
 /** wrk from outside of the cgroup; returns how many requests it says were answered, and that none failed. */
 function load(requests: string, connections: number, seconds: number): Promise<number> {
   return new Promise((resolve, reject) => {
-    const wrk = spawn('wrk', ['-t1', `-c${connections}`, `-d${seconds}s`, `http://127.0.0.1:${PORT}${requests}`]);
+    const wrk = spawn('wrk', ['-t1', `-c${connections}`, `-d${seconds}s`, `http://127.0.0.1:${port}${requests}`]);
     let text = '';
     wrk.stdout.on('data', (chunk) => {
       text += chunk;
@@ -48,6 +49,9 @@ const attached = (cgroup: string): unknown[] => {
 };
 
 describe.skipIf(whyNot !== '')('capture under stress', () => {
+  beforeEach(async () => {
+    port = await freePort();
+  });
   afterEach(cleanUp);
 
   it('asks the verifier for at most 100,000 instructions a program', () => {
@@ -64,7 +68,7 @@ describe.skipIf(whyNot !== '')('capture under stress', () => {
 
   it('loses nothing while it is read, and balances exactly', async () => {
     const cgroup = makeCgroup();
-    await startNginx(cgroup, PORT, `listen ${PORT};`, `location / { return 200 "${BODY}"; }`);
+    await startNginx(cgroup, port, `listen ${port};`, `location / { return 200 "${BODY}"; }`);
     const capture = new Capture(cgroup);
     const answered = await capture.during(load('/', 16, 2));
     const counters = capture.counters.read();
@@ -81,7 +85,7 @@ describe.skipIf(whyNot !== '')('capture under stress', () => {
 
   it('keeps counts exact when a ring of 64 KiB overflows, and tells where', async () => {
     const cgroup = makeCgroup();
-    await startNginx(cgroup, PORT, `listen ${PORT};`, `location / { return 200 "${BODY}"; }`);
+    await startNginx(cgroup, port, `listen ${port};`, `location / { return 200 "${BODY}"; }`);
     const capture = new Capture(cgroup, { ringBytes: 65536 });
     await load('/', 8, 1);
     let counters = capture.counters.read();
@@ -93,7 +97,7 @@ describe.skipIf(whyNot !== '')('capture under stress', () => {
 
     // Emptied and filled again, with readers too slow for it: heads go call by call, and records say so.
     capture.drain();
-    const client = await Client.open(PORT);
+    const client = await Client.open(port);
     client.write('GET /again HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n');
     await client.untilEnded();
     capture.drain();
@@ -117,11 +121,11 @@ describe.skipIf(whyNot !== '')('capture under stress', () => {
 
   it('tells every lost and left-out byte of a connection in its next records', async () => {
     const cgroup = makeCgroup();
-    const peer = start(cgroup, process.execPath, [join(here, 'peer.ts'), String(PORT), 'http']);
-    await untilListening(PORT);
+    const peer = start(cgroup, process.execPath, [join(here, 'peer.ts'), String(port), 'http']);
+    await untilListening(port);
     expect(peer.exitCode).toBe(null);
     const capture = new Capture(cgroup, { ringBytes: 65536 });
-    const client = await Client.open(PORT);
+    const client = await Client.open(port);
     const request = `GET / HTTP/1.1\r\nHost: x\r\nX-Fill: ${'f'.repeat(1000)}\r\n\r\n`;
     const rounds = 400;
     for (let i = 0; i < rounds; i++) {
@@ -159,12 +163,12 @@ describe.skipIf(whyNot !== '')('capture under stress', () => {
 
   it('attaches beside another capture, and several cgroups at once', async () => {
     const outer = makeCgroup();
-    await startNginx(outer, PORT, `listen ${PORT};`, 'location / { return 204; }');
+    await startNginx(outer, port, `listen ${port};`, 'location / { return 204; }');
     const one = new Capture(outer);
     const two = new Capture(outer);
     const other = makeCgroup();
     unwrap(two.loaded.attach(other)).detach();
-    const client = await Client.open(PORT);
+    const client = await Client.open(port);
     client.write('GET / HTTP/1.1\r\nHost: x\r\n\r\n');
     await client.untilReceived(20);
     for (const capture of [one, two]) {
@@ -175,7 +179,7 @@ describe.skipIf(whyNot !== '')('capture under stress', () => {
 
   it('is read by a process of another user without any capability', async () => {
     const cgroup = makeCgroup();
-    await startNginx(cgroup, PORT, `listen ${PORT};`, 'location / { return 204; }');
+    await startNginx(cgroup, port, `listen ${port};`, 'location / { return 204; }');
     const capture = new Capture(cgroup);
     const { ring, counters, control } = capture.loaded.descriptors;
     const NOBODY = 65534;
@@ -188,7 +192,7 @@ describe.skipIf(whyNot !== '')('capture under stress', () => {
       child.kill('SIGKILL');
     });
     let text = '';
-    child.stdout.on('data', (chunk) => {
+    child.stdout!.on('data', (chunk) => {
       text += chunk;
     });
     await until(() => text.includes('ready'), 'the child to map the ring');
@@ -202,12 +206,12 @@ describe.skipIf(whyNot !== '')('capture under stress', () => {
 
   it('wakes a sleeping reader at once', async () => {
     const cgroup = makeCgroup();
-    await startNginx(cgroup, PORT, `listen ${PORT};`, 'location / { return 204; }');
+    await startNginx(cgroup, port, `listen ${port};`, 'location / { return 204; }');
     const capture = new Capture(cgroup);
     const reader = new RingReader(capture.ring, capture.loaded.descriptors.ring, capture);
     reader.start();
     onCleanUp(() => reader.stop());
-    const client = await Client.open(PORT);
+    const client = await Client.open(port);
     for (let i = 1; i <= 5; i++) {
       // Long enough for the reader to have gone to sleep.
       await new Promise((resolve) => setTimeout(resolve, 150));
