@@ -107,6 +107,7 @@ class HttpDecoder implements ConnectionDecoder, LiveConnection {
     const response = new H1Stream('response', pairer, shared.h1, shared.losses, this.streams[server].start);
     H1Stream.pair(request, response);
     this.become('http');
+    for (const stream of this.streams) stream.tellMissed();
     this.streams[client].parse(request);
     this.streams[server].parse(response);
   }
@@ -163,6 +164,8 @@ class DirectionStream implements StreamSink {
   #h1: H1Stream | null = null;
   #undecided: Undecided | null = null;
   #ended = false;
+  /** Bytes that will never come, before it was known what they belong to. */
+  #missed: { length: number; end: number; why: LossReason | 'left_out' } | null = null;
 
   constructor(decoder: HttpDecoder, direction: Direction) {
     this.#decoder = decoder;
@@ -180,6 +183,13 @@ class DirectionStream implements StreamSink {
     if (held === null) return;
     this.#undecided = null;
     h1.data(held.memory, 0, held.length, held.position, held.ts, held.ack);
+  }
+
+  tellMissed(): void {
+    const missed = this.#missed;
+    if (missed === null) return;
+    this.#missed = null;
+    this.#decoder.gap(this.#direction, missed.end - missed.length, missed.length, missed.why);
   }
 
   data(memory: Memory, offset: number, length: number, position: number, ts: number, ack: number): void {
@@ -238,7 +248,7 @@ class DirectionStream implements StreamSink {
   #accept(kind: StartKind, bytes: number): boolean {
     if ((kind === 'other' || kind === 'need_more') && this.start === 'joined') {
       // Joined in the middle, perhaps of a body: the next segment may begin a message.
-      this.#passOver(bytes, 'joined_midstream');
+      this.#passOver(bytes, this.#decoder.connection.start === 'opened' ? 'desync' : 'joined_midstream');
       return false;
     }
     this.#decoder.decided(this.#direction, kind);
@@ -262,6 +272,9 @@ class DirectionStream implements StreamSink {
     }
     if (this.#undecided !== null) this.#passOver(this.#undecided.length, 'desync');
     this.#passed = true;
+    if (this.#missed === null) this.#missed = { length: 0, end: 0, why };
+    this.#missed.length += length;
+    this.#missed.end = position + length;
     // Bytes that never came are counted where they were missed: in the kernel, or by reassembly.
   }
 

@@ -16,6 +16,10 @@
  *
  * Evidence of pipelining is counted only where bytes prove it: two requests sent on the same acknowledgement, or sent
  * below the end of the older one's response.
+ *
+ * That a client has caught up, or waits, is likely and not certain: nothing on the wire tells one that sends in bursts
+ * from one that happens to slide. So the pairs made on it after a hole are marked as soon as the client is known to
+ * pipeline, to the end of the connection.
  */
 import type { LossReason } from '../model/loss.ts';
 import { ANOMALY_BIT, type Message } from '../model/message.ts';
@@ -62,10 +66,20 @@ export class Waiting {
   /** Why bytes of each direction are missing, as far as somebody said. */
   #requestLoss: LossReason = 'gap';
   #responseLoss: LossReason = 'gap';
-  /** Just after the last response bytes that are missing. */
+  /**
+   * Just after the last bytes of each direction that are missing, and how many are since the cursor; 0: nobody said, all
+   * bytes of a hole are. (Bytes that were seen there and not understood are not missing.)
+   */
+  #requestLossEnd = UNKNOWN;
   #responseLossEnd = UNKNOWN;
+  #requestMissing = 0;
+  #responseMissing = 0;
+  /** More than one request waited while response bytes were missing. */
+  #missingShared = false;
   #pipelines = false;
   #slides = false;
+  /** Why pairs since the last hole are likely only; null: they are certain. */
+  #guess: LossReason | null = null;
 
   constructor(owner: Unanswered) {
     this.#owner = owner;
@@ -102,10 +116,15 @@ export class Waiting {
 
   /** `length` bytes from `position` will never come. */
   gap(of: 'request' | 'response', position: number, length: number, why: LossReason): void {
-    if (of === 'request') this.#requestLoss = why;
-    else {
+    if (of === 'request') {
+      this.#requestLoss = why;
+      this.#requestLossEnd = position + length;
+      this.#requestMissing += length;
+    } else {
       this.#responseLoss = why;
       this.#responseLossEnd = position + length;
+      this.#responseMissing += length;
+      if (this.count > 1) this.#missingShared = true;
     }
   }
 
@@ -117,7 +136,8 @@ export class Waiting {
     if (this.#responsesUnseen && this.#responseCursor >= 0) return { why: this.#responseLoss, bytes: 0 };
     const bytes = this.#responseLossEnd - this.#responseCursor;
     if (this.#responseLossEnd < 0 || bytes < MESSAGE_BYTES_MIN) return null;
-    return { why: this.#responseLoss, bytes: this.count === 1 && this.#responseCursor >= 0 ? bytes : 0 };
+    const own = this.count === 1 && !this.#missingShared && this.#responseCursor >= 0;
+    return { why: this.#responseLoss, bytes: own ? this.#responseMissing || bytes : 0 };
   }
 
   /** A request that is not queued follows: for the pairing it was not seen. */
@@ -164,6 +184,8 @@ export class Waiting {
       this.#pipelines = true;
       this.#slides = true;
     } else if ((this.#pipelines || first === null) && !this.#slides && ack >= this.#responseCursor) {
+      if (p.unseenBefore) this.#guess = this.#requestLoss;
+      else if (this.#responsesUnseen || first !== null) this.#guess = this.#responseLoss;
       while (this.first !== null) this.#drop(0);
       this.#slack = false;
       // A request in a hole just before may be of this burst, unless the server had it before it sent an older answer.
@@ -175,7 +197,10 @@ export class Waiting {
 
   /** A request ended at `endOffset` (-1: not known); `lost`: the bytes up to there were not all captured. */
   requestEnded(endOffset: number, lost: boolean): void {
-    if (endOffset >= 0) this.#requestCursor = endOffset;
+    if (endOffset >= 0) {
+      this.#requestCursor = endOffset;
+      this.#requestMissing = Math.max(0, this.#requestLossEnd - endOffset);
+    }
     this.#requestsUnseen = lost || endOffset < 0;
   }
 
@@ -183,6 +208,8 @@ export class Waiting {
   responseEnded(endOffset: number, lost: boolean, paired: boolean): void {
     if (endOffset >= 0) {
       this.#responseCursor = endOffset;
+      this.#responseMissing = Math.max(0, this.#responseLossEnd - endOffset);
+      this.#missingShared = false;
       if (paired) this.#answeredEnd = endOffset;
     }
     this.#responsesUnseen = lost || endOffset < 0;
@@ -211,6 +238,12 @@ export class Waiting {
    * Gives up the ones that cannot be answered any more.
    */
   match(response: Message): Pending | null {
+    const found = this.#find(response);
+    if (found !== null && this.#guess !== null && this.#pipelines) found.lose(this.#guess, 0);
+    return found;
+  }
+
+  #find(response: Message): Pending | null {
     const { first } = this;
     if (response.ackOffset > this.#heard) this.#heard = response.ackOffset;
     if (first === null) return null;
@@ -225,9 +258,9 @@ export class Waiting {
       }
       return first;
     }
-    const bytes = this.#responsesUnseen ? 0 : Math.max(0, hole);
+    const bytes = this.#responsesUnseen || this.#missingShared ? 0 : this.#responseMissing || Math.max(0, hole);
     if (response.ackOffset >= 0 && !this.#pipelines) return this.#matchWaitingClient(response, bytes);
-    return this.#matchCertain(response, responsesUnseen, bytes);
+    return this.#matchCertain(response, responsesUnseen, hole, bytes);
   }
 
   /** The client waits for each response before it sends the next request. */
@@ -242,6 +275,7 @@ export class Waiting {
       before = older;
     }
     if (found === null) return null;
+    if (found.unseenBefore) this.#guess = this.#requestLoss;
     for (let i = 0; i < before; i++) this.#drop(before === 1 ? bytes : 0);
     this.#slack = false;
     if (found.endOffset >= 0 && ackOffset - found.endOffset >= MESSAGE_BYTES_MIN) {
@@ -254,9 +288,9 @@ export class Waiting {
   }
 
   /** The client pipelines, or acknowledgements are not known: only what no hole can contradict. */
-  #matchCertain(response: Message, responsesUnseen: boolean, bytes: number): Pending | null {
+  #matchCertain(response: Message, responsesUnseen: boolean, hole: number, bytes: number): Pending | null {
     let p = this.first!;
-    if (bytes >= MESSAGE_BYTES_MIN && !p.unseenBefore) {
+    if (!this.#responsesUnseen && hole >= MESSAGE_BYTES_MIN && !p.unseenBefore) {
       // The hole holds at least one response: the first one's, or an older one's when that is not certain.
       this.#drop(p.next === null || excluded(p.next, response) ? 0 : bytes);
       if (this.first === null) return null;
@@ -297,15 +331,20 @@ export class Waiting {
       return;
     }
     this.#owed = UNKNOWN;
-    const uncertain = ackOffset < 0 || this.#requestsUnseen || this.#slack || first?.unseenBefore === true;
+    const guessed = this.#guess !== null;
+    const uncertain = ackOffset < 0 || guessed || this.#requestsUnseen || this.#slack || first?.unseenBefore === true;
     const bytes = ackOffset - Math.max(this.#requestCursor, this.#accounted);
     const none = first === null ? bytes < MESSAGE_BYTES_MIN : first.startOffset >= ackOffset;
     if (!uncertain && none && this.#accounted <= this.#requestCursor) {
       p.anomalies |= ANOMALY_BIT.response_without_request;
-    } else if (uncertain || none || first !== null) p.lose(this.#requestLoss, 0);
-    else {
+    } else if (uncertain || none || first !== null) {
+      // A guess that left an answer over was wrong: more requests than one were on their way.
+      if (guessed && none) this.#pipelines = true;
+      p.lose(this.#requestLoss, 0);
+    } else {
       // Of a client that pipelines they may be several requests'.
-      p.lose(this.#requestLoss, this.#pipelines ? 0 : bytes);
+      p.lose(this.#requestLoss, this.#pipelines ? 0 : this.#requestMissing || bytes);
+      this.#requestMissing = 0;
       this.#accounted = ackOffset;
       if (!this.#pipelines) this.#owed = ackOffset;
     }

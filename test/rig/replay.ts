@@ -47,7 +47,8 @@ export async function replayed(
   if (format === null) open({ wallNs: 0n });
   pipeline.tracker.finish();
   const { segments, bytes, connections } = pipeline.tracker.counters;
-  const end = format!.end({ segments, bytes, connections, losses: losses.totals() }, lines.length, lines.length);
+  const { exchanges } = pipeline.counters;
+  const end = format!.end({ segments, bytes, connections, exchanges, losses: losses.totals() }, lines.length);
   const records = [...lines, end].map((line) => JSON.parse(line));
   for (const record of records) {
     if (!validLine(record)) throw new Error(`${JSON.stringify(validLine.errors)}: ${JSON.stringify(record)}`);

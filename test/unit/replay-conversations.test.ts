@@ -1,6 +1,6 @@
 /** Conversations as capture files, through the whole of `replay`: what the log says of each, line by line. */
 import { describe, expect, test } from 'vitest';
-import { Talk } from '../fixtures/pcap/talk.ts';
+import { fileOf, Talk } from '../fixtures/pcap/talk.ts';
 import { type Replayed, type ReplayedExchange, replayed } from '../rig/replay.ts';
 
 const get = (target: string, more = ''): string => `GET ${target} HTTP/1.1\r\nHost: a\r\n${more}\r\n`;
@@ -33,5 +33,76 @@ describe('a connection whose opening was seen', () => {
     );
     expect(said.summary).toMatchObject({ segments: 3, bytes: 25, connections: 1, exchanges: 0, losses: [] });
     expect(said.notHttp.other).toBe(25);
+  });
+});
+
+/** The capture without some of its packets (by their place; the handshake is 0, 1 and 2). */
+const without = (talk: Talk, ...places: number[]): Promise<Replayed> =>
+  replayed(fileOf(talk.packets.filter((_, i) => !places.includes(i))));
+const lost = ({ summary }: Replayed): string => summary.losses.map((l) => `${l.reason}:${l.bytes}`).join(' ');
+const lastTimes = ({ exchanges }: Replayed): (number | null)[] =>
+  exchanges.map((e) => e.timing_ns.last_response_byte ?? e.timing_ns.last_request_byte);
+
+describe('what is missing is said to the byte, on the exchange that misses it', () => {
+  const upload = (): Talk =>
+    opened()
+      .client('POST /1 HTTP/1.1\r\nHost: a\r\nContent-Length: 3000\r\n\r\n')
+      .client('x'.repeat(1_000), 'y'.repeat(1_000), 'z'.repeat(1_000))
+      .server('HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n12345', '67890')
+      .client(get('/2'))
+      .server(ok('abc'))
+      .close();
+
+  test.each<[string, number, string[], string]>([
+    ['the head of a request', 3, ['- > 200 10 truncated gap:51', 'GET /2 > 200 3 complete'], 'gap:51 desync:3000'],
+    ['a body', 4, ['POST /1 3000 > 200 10 truncated gap:1000', 'GET /2 > 200 3 complete'], 'gap:1000'],
+    ['the end of a body', 6, ['POST /1 3000 > 200 10 truncated gap:1000', 'GET /2 > 200 3 complete'], 'gap:1000'],
+    ['the head of a response', 7, ['POST /1 3000 > - truncated gap:44', 'GET /2 > 200 3 complete'], 'gap:44 desync:5'],
+    ['the end of a response', 8, ['POST /1 3000 > 200 10 truncated gap:5', 'GET /2 > 200 3 complete'], 'gap:5'],
+    ['a whole request', 9, ['POST /1 3000 > 200 10 complete', '- > 200 3 truncated gap:28'], 'gap:28'],
+    ['a whole response', 10, ['POST /1 3000 > 200 10 complete', 'GET /2 > - truncated gap:41'], 'gap:41'],
+  ])('%s', async (_, place, expected, summary) => {
+    const said = await without(upload(), place);
+    expect(lines(said)).toEqual(expected);
+    expect(lost(said)).toBe(summary);
+  });
+
+  test('a gap that ends one body and hides the next message is shared among both', async () => {
+    const talk = opened().client(get('/1')).server('HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n12345', '67890');
+    talk.client(get('/2')).server(ok('abc')).client(get('/3')).server(ok('x')).close();
+    const said = await without(talk, 5, 7);
+    expect(lines(said)).toEqual([
+      'GET /1 > 200 10 truncated gap:5',
+      'GET /2 > - truncated gap:41',
+      'GET /3 > 200 1 complete',
+    ]);
+    expect(lost(said)).toBe('gap:46');
+  });
+});
+
+describe('a time that was not seen is null', () => {
+  const answer = 'HTTP/1.1 200 OK\r\n\r\nabc';
+
+  test('the last byte came with the last data, not with the FIN or RST', async () => {
+    const fin = await replayed(opened().client(get('/')).server(answer, 'defg').close('server').bytes());
+    expect([...lines(fin), ...lastTimes(fin)]).toEqual(['GET / > 200 7 complete', 2_000_000]);
+    const rst = await replayed(opened().client(get('/')).server(answer, 'defg').rst('server').bytes());
+    expect([...lines(rst), ...lastTimes(rst)]).toEqual(['GET / > 200 7 reset_in_body', 2_000_000]);
+  });
+
+  test('the capture ended first', async () => {
+    const said = await replayed(opened().client(get('/')).server(answer, 'defg').bytes());
+    expect(lines(said)).toEqual(['GET / > 200 7 open']);
+    expect(said.exchanges[0]!.timing_ns.last_response_byte).toBeNull();
+  });
+
+  test('the last byte was in a packet that was not captured', async () => {
+    const talk = opened()
+      .client(get('/'))
+      .server('HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n12345', '67890')
+      .close();
+    const said = await without(talk, 5);
+    expect(lines(said)).toEqual(['GET / > 200 10 truncated gap:5']);
+    expect(said.exchanges[0]!.timing_ns.last_response_byte).toBeNull();
   });
 });

@@ -2,6 +2,7 @@
  * One direction of an HTTP/1 connection: bytes in order become messages (RFC 9112). See README.md beside this
  * file for the states, and for what happens when bytes are missing or contradict themselves.
  */
+import { UNSEEN } from '../../base/clock.ts';
 import type { Memory } from '../../base/memory.ts';
 import type { ConnectionStart } from '../../model/connection.ts';
 import type { LossReason, LossSink } from '../../model/loss.ts';
@@ -114,7 +115,8 @@ export class H1Stream implements StreamSink {
   gap(position: number, length: number, why: LossReason | 'left_out', ts: number): void {
     if (length === 0) return;
     this.#position = position + length;
-    this.#ts = ts;
+    // A segment that was cut has a time; bytes that were in no segment have none.
+    this.#ts = why === 'gap' || why === 'ring_full' ? UNSEEN : ts;
     if (this.#state === 'peek') this.#commitPeek();
     const message = this.#message;
     // Body bytes that were not wanted are not missing.
@@ -125,7 +127,7 @@ export class H1Stream implements StreamSink {
           // Where this body ends is known all the same; what the gap hides behind it is not.
           const within = this.#remaining;
           message!.bodyBytes += within;
-          this.#loseMessage(message!, why, wanted ? length : length - within, position + within);
+          this.#loseMessage(message!, why, wanted ? within : length - within, position + within);
           return;
         }
         this.#remaining -= length;
@@ -166,8 +168,9 @@ export class H1Stream implements StreamSink {
     }
   }
 
-  end(how: StreamEnd, ts: number): void {
-    this.#ts = ts;
+  end(how: StreamEnd, _ts: number): void {
+    // The last byte of what was sent came with the last data; the last one of what was to come did not come at all.
+    if (how === 'capture_end' || how === 'evicted') this.#ts = UNSEEN;
     if (this.#state === 'peek') this.#commitPeek();
     const message = this.#message;
     const before = this.#state;
