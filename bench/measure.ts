@@ -1,6 +1,7 @@
 /** What a process cost: CPU seconds as the kernel accounts them, and the largest resident memory. */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 export interface Cost {
   readonly user_s: number;
@@ -14,6 +15,8 @@ export interface Cost {
 }
 
 const RSS_SAMPLE_MS = 20;
+const SETTLE_STEP_MS = 200;
+const SETTLE_STEPS_MAX = 50;
 /** USER_HZ: the unit of utime and stime in /proc/PID/stat, 100 on every Linux port. */
 const TICKS_PER_S = 100;
 
@@ -50,15 +53,51 @@ export function rssOf(pid: number): number {
   }
 }
 
-/** CPU seconds that running processes have used so far, all their threads. */
-export function cpuOf(pids: readonly number[]): number {
-  let ticks = 0;
-  for (const pid of pids) {
-    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-    ticks += Number(fields[11]) + Number(fields[12]);
+/** Proportional set size of running processes in bytes: pages that several share count a part for each. */
+export function pssOf(pids: readonly number[]): number {
+  return pids.reduce(
+    (sum, pid) => sum + Number(/^Pss:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8'))?.[1]) * 1024,
+    0,
+  );
+}
+
+/** Resident set now, bytes. */
+export function rssNowOf(pid: number): number {
+  return Number(/VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0) * 1024;
+}
+
+/** Waits until the processes use less than a tenth of a core: what piled up under load is worked off. */
+export async function settled(pids: readonly number[]): Promise<void> {
+  for (let i = 0, before = cpuOf(pids); i < SETTLE_STEPS_MAX; i++) {
+    await sleep(SETTLE_STEP_MS);
+    const now = cpuOf(pids);
+    if (now - before < (SETTLE_STEP_MS / 1000) * 0.1) return;
+    before = now;
   }
-  return ticks / TICKS_PER_S;
+}
+
+/** CPU seconds that running processes have used so far, all their threads; to the nanosecond where the kernel tells. */
+export function cpuOf(pids: readonly number[]): number {
+  return pids.reduce((sum, pid) => sum + (scheduledOf(pid) ?? ticksOf(pid)), 0);
+}
+
+/** By /proc/PID/task/TID/schedstat (CONFIG_SCHED_INFO): first field, nanoseconds on a CPU. */
+function scheduledOf(pid: number): number | null {
+  let ns = 0;
+  for (const tid of readdirSync(`/proc/${pid}/task`)) {
+    try {
+      ns += Number(readFileSync(`/proc/${pid}/task/${tid}/schedstat`, 'latin1').split(' ')[0]);
+    } catch {
+      return null;
+    }
+  }
+  return ns / 1e9;
+}
+
+function ticksOf(pid: number): number {
+  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_S;
 }
 
 export interface Spread {

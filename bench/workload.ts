@@ -2,11 +2,13 @@
  * The work that every measurement shares: HTTP/1.1 keep-alive through nginx with one worker, wrk with 32 connections,
  * heads of 12 and 15 fields (about 500 bytes), a request id never seen before on each call, bodies of 0 to 2 KB.
  */
-import { readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import type { Cgroup } from '../test/rig/cgroup.ts';
 import { Folder } from '../test/rig/folder.ts';
 import { freePort } from '../test/rig/ports.ts';
 import { must, Program } from '../test/rig/program.ts';
+import { OUT } from './out.ts';
 
 const BODIES = [0, 150, 700, 2_000];
 
@@ -43,8 +45,8 @@ const nginxConf = (port: number, folder: Folder, shape: WorkloadShape): string =
     return `location /v1/items/${i} { default_type application/json; try_files /body-${i} =500; }`;
   });
   return `
-daemon off; worker_processes 1; pid ${folder.file('nginx.pid')}; error_log ${folder.file('error.log')} warn;
-events { worker_connections 4096; }
+daemon off; worker_processes 1; worker_rlimit_nofile 65536; pid ${folder.file('nginx.pid')}; error_log ${folder.file('error.log')} warn;
+events { worker_connections 16384; }
 http {
   client_body_temp_path ${folder.file('body')}; proxy_temp_path ${folder.file('proxy')}; fastcgi_temp_path ${folder.file('f')};
   uwsgi_temp_path ${folder.file('u')}; scgi_temp_path ${folder.file('s')};
@@ -53,14 +55,15 @@ http {
   keepalive_requests 1000000000; keepalive_timeout 600s; sendfile on; tcp_nopush off;
   root ${folder.path};
   server {
-    listen 127.0.0.1:${port} backlog=4096; 
+    listen 127.0.0.1:${port} backlog=4096;
     ${added.map((field) => `add_header ${field} always;`).join('\n    ')}
     ${locations.join('\n    ')}
   }
 }`;
 };
 
-const wrkScript = (shape: WorkloadShape): string => {
+/** Request heads for each body in turn, up to where the id goes. */
+function requestHeads(shape: WorkloadShape): string[] {
   const fields = [
     ['User-Agent', 'bench-client/1.4 (linux; x86_64)'],
     ['Accept', 'application/json'],
@@ -74,22 +77,26 @@ const wrkScript = (shape: WorkloadShape): string => {
     ['Connection', 'keep-alive'],
     ...Array.from({ length: 64 }, (_, i) => [`X-Extra-Field-${i}`, `a constant value of field ${i}`]),
   ].slice(0, shape.requestFields ?? 10);
-  const bodies = (shape.bodies ?? BODIES).length;
+  const lines = fields.map(([name, value]) => `${name}: ${value}\r\n`).join('');
+  return (shape.bodies ?? BODIES).map(
+    (_, i) => `GET /v1/items/${i}?page=1 HTTP/1.1\r\nHost: 127.0.0.1:8080\r\n${lines}X-Request-Id: `,
+  );
+}
+
+const wrkScript = (shape: WorkloadShape): string => {
+  const heads = requestHeads(shape);
   return `
 local threads = 0
 function setup(thread) thread:set("tid", threads); threads = threads + 1 end
 function init(args)
   n = 0
   fixed = {}
-  for i = 0, ${bodies - 1} do
-    fixed[i] = "GET /v1/items/" .. i .. "?page=1 HTTP/1.1\\r\\nHost: 127.0.0.1:8080\\r\\n${fields.map(([k, v]) => `${k}: ${v}\\r\\n`).join('')}X-Request-Id: "
-  end
+${heads.map((head, i) => `  fixed[${i}] = ${JSON.stringify(head)}`).join('\n')}
 end
 function request()
   n = n + 1
-  return fixed[n % ${bodies}] .. string.format("%d-%08d-4c1e-9f", tid, n) .. "\\r\\n\\r\\n"
+  return fixed[n % ${heads.length}] .. string.format("%d-%08d-4c1e-9f", tid, n) .. "\\r\\n\\r\\n"
 end
-local counter = 0
 function done(summary, latency, requests)
   io.write(string.format('{"requests":%d,"duration_us":%d,"errors":%d,"p50_us":%d,"p99_us":%d}\\n', summary.requests, summary.duration,
     summary.errors.connect + summary.errors.read + summary.errors.write + summary.errors.status + summary.errors.timeout,
@@ -130,13 +137,19 @@ export class Workload implements AsyncDisposable {
     await must(['chmod', '755', folder.path]);
     writeFileSync(folder.file('nginx.conf'), nginxConf(port, folder, shape));
     writeFileSync(folder.file('load.lua'), wrkScript(shape));
+    writeFileSync(
+      folder.file('heads'),
+      requestHeads(shape)
+        .map((head) => `${head}\0`)
+        .join(''),
+    );
     const nginx = new Program(['nginx', '-c', folder.file('nginx.conf')], { cgroup });
     await nginx.until('listening', () => listens(port));
     return new Workload(port, folder, nginx);
   }
 
   /** Saturates it for `seconds`; wrk runs outside the cgroup, so that each call is seen once. */
-  async load(seconds: number, connections = 32, options: { cgroup?: Cgroup } = {}): Promise<Load> {
+  async load(seconds: number, connections = 32): Promise<Load> {
     const out = await must(
       [
         'wrk',
@@ -147,10 +160,15 @@ export class Workload implements AsyncDisposable {
         this.folder.file('load.lua'),
         `http://127.0.0.1:${this.port}/`,
       ],
-      { ...options, timeoutMs: (seconds + 30) * 1000 },
+      { timeoutMs: (seconds + 30) * 1000 },
     );
     const line = out.trim().split('\n').at(-1)!;
     return JSON.parse(line) as Load;
+  }
+
+  /** `rate` calls a second (load.c). `requests` is exact: every answer is awaited. */
+  async paced(rate: number, seconds: number, connections = 32): Promise<Load> {
+    return await pacedLoad([this], rate, seconds, connections);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -158,4 +176,29 @@ export class Workload implements AsyncDisposable {
     await this.nginx[Symbol.asyncDispose]();
     this.folder[Symbol.dispose]();
   }
+}
+
+/** `rate` calls a second, spread over the servers, whose shape is the first one's. */
+export async function pacedLoad(
+  servers: readonly Workload[],
+  rate: number,
+  seconds: number,
+  connections: number,
+): Promise<Load> {
+  const ports = servers.map(({ port }) => port).join(',');
+  const args = [ports, connections, rate, seconds, servers[0]!.folder.file('heads')].map(String);
+  const out = await must([await generator(), ...args], { timeoutMs: (seconds + 60) * 1000 });
+  return JSON.parse(out) as Load;
+}
+
+/** The generator of paced load, built when its source is newer. */
+async function generator(): Promise<string> {
+  const source = join(import.meta.dirname, 'load.c');
+  const binary = join(OUT, 'load');
+  const built = statSync(binary, { throwIfNoEntry: false })?.mtimeMs ?? 0;
+  if (built < statSync(source).mtimeMs) {
+    mkdirSync(OUT, { recursive: true });
+    await must(['clang', '-O2', '-Wall', '-Werror', '-o', binary, source]);
+  }
+  return binary;
 }

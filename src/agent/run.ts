@@ -13,6 +13,8 @@ export interface RunOptions {
   readonly socketPath: string;
   /** Token that clients of `listen` must send; null: none. */
   readonly token: string | null;
+  /** Flags of the runtime for the pipeline's process: the bench profiles it. */
+  readonly runtimeFlags?: readonly string[];
 }
 
 const say = (line: string): void => {
@@ -37,6 +39,7 @@ export async function runCommand(options: RunOptions): Promise<never> {
     keyPath: defaultKeyPath(),
     pipelineEntry: join(import.meta.dirname, `main${extname(import.meta.filename)}`),
     pipelineConfig: settings,
+    ...(options.runtimeFlags === undefined ? {} : { runtimeFlags: options.runtimeFlags }),
     loadKernel: loadKernel({
       ringBytes: config.capture.ring,
       windowBytes: config.capture.window,

@@ -1,0 +1,71 @@
+/** Calls that Headwater did not report, at fixed rates and at saturation. Truth is the load's own count: it awaits every answer. */
+import { Cgroup } from '../test/rig/cgroup.ts';
+import { settled } from './measure.ts';
+import { HeadwaterObserver } from './observers.ts';
+import { section } from './section.ts';
+import { Workload } from './workload.ts';
+
+const RATES = [5_000, 10_000, 20_000, 30_000, 50_000];
+const RATES_QUICK = [5_000];
+const CONNECTIONS = 64;
+
+interface LostRow {
+  readonly logged: boolean;
+  /** Calls a second asked for; 0: as many as the server answers. */
+  readonly rate: number;
+  /** What the load reached: two cores are shared by client, server and agent. */
+  readonly reached: number;
+  readonly made: number;
+  readonly reported: number;
+  /** Not reported, but counted as lost. */
+  readonly counted_lost: number;
+  /** In neither: 0 when the counts are exact. */
+  readonly unaccounted: number;
+  /** The agent's own words. */
+  readonly losses: string;
+  readonly p99_us: number;
+}
+
+async function measure(logged: boolean, rate: number, seconds: number): Promise<LostRow> {
+  await using cgroup = new Cgroup('bench');
+  await using workload = await Workload.start(cgroup);
+  await using observer = await HeadwaterObserver.start([cgroup], logged ? '' : 'stats_only: true\n');
+  const load = await workload.paced(rate, seconds, CONNECTIONS);
+  await settled(observer.pids);
+  const { exchanges, requestsLost, losses } = await observer.lastWords();
+  return {
+    logged,
+    rate,
+    reached: (load.requests / load.duration_us) * 1e6,
+    made: load.requests,
+    reported: exchanges,
+    counted_lost: requestsLost,
+    unaccounted: load.requests - exchanges - requestsLost,
+    losses,
+    p99_us: load.p99_us,
+  };
+}
+
+export const lost = section<LostRow>({
+  name: 'lost',
+  title: 'Lost calls at fixed rates (64 connections, no warm-up: the first calls meet cold code)',
+  async rows({ seconds, quick }) {
+    const rows: LostRow[] = [];
+    for (const logged of [false, true]) {
+      for (const rate of quick ? RATES_QUICK : [...RATES, 0]) rows.push(await measure(logged, rate, seconds));
+    }
+    return rows;
+  },
+  columns: [
+    ['log', ({ logged }) => (logged ? 'every call' : 'none')],
+    ['calls/s asked', ({ rate }) => (rate === 0 ? 'all' : String(rate))],
+    ['reached', ({ reached }) => reached.toFixed(0)],
+    ['made', ({ made }) => String(made)],
+    ['not reported', ({ made, reported }) => String(made - reported)],
+    ['share', ({ made, reported }) => `${((1 - reported / made) * 100).toFixed(3)} %`],
+    ['counted as lost', ({ counted_lost }) => String(counted_lost)],
+    ['unaccounted', ({ unaccounted }) => String(unaccounted)],
+    ['p99 us', ({ p99_us }) => String(p99_us)],
+    ['reasons', ({ losses }) => losses],
+  ],
+});
