@@ -190,7 +190,7 @@ describe.each(sites)('bodies on $title', ({ title, needs, start }) => {
     await talk('reset-by-server', '/reset', [{ untilEnd: true }]);
     await talk('reset-by-client', '/stall', [{ until: '0123456789' }, { reset: true }]);
     await talk('reset-before-head', '/slow/60000', [{ pauseMs: 100 }, { reset: true }]);
-    await talk('waited-too-long', '/slow/4000', [{ until: 'slow\n' }]);
+    await talk('waited-too-long', '/slow/1400', [{ until: 'slow\n' }]);
     await talk('well', '/small', [{ until: 'small\n' }]);
     const stopped = await agent.stop();
     const outcomes = Object.fromEntries(stopped.exchanges.map((e) => [id(e), e.outcome]));
@@ -206,31 +206,32 @@ describe.each(sites)('bodies on $title', ({ title, needs, start }) => {
 });
 
 describe('counts', () => {
+  // Python, because it is slow: what happens when more comes than two cores can read is another test's matter.
   when(
     it,
     ...live,
-    'nginx',
+    'python3',
     'wrk',
   )('of a load are exact, with both ends in scope', async () => {
     await using cgroup = new Cgroup('servers');
-    await using server = await nginx({ cgroup });
+    await using server = await pythonSite({ cgroup });
     await using agent = await Agent.start({ cgroups: [cgroup] });
     const load = await wrk({ url: `http://127.0.0.1:${server.port}/count`, seconds: 2, connections: 8, cgroup });
     const logged = await server.logged(load.requests);
     const { exchanges, summary } = await agent.stop();
-    const server_ = serverSide(exchanges, server);
-    const client = exchanges.filter((e) => e.side === 'client');
-    // wrk cuts its last calls off: nginx has logged what it answered, Headwater also saw those that were under way.
+    const atServer = serverSide(exchanges, server);
+    const atClient = exchanges.filter((e) => e.side === 'client');
+    // wrk cuts its last calls off: the server has logged what it answered, Headwater also saw those that were under way.
     const known = new Set(logged.map((call) => call.id));
-    for (const side of [server_, client]) {
+    for (const side of [atServer, atClient]) {
       const ids = side.map(id);
       expect(new Set(ids).size).toBe(ids.length);
       expect(ids.filter((name) => known.has(name))).toHaveLength(known.size);
       expect(side.filter((e) => e.outcome === 'complete').length).toBeGreaterThanOrEqual(load.requests);
       expect(side.length - known.size).toBeLessThanOrEqual(8);
     }
-    expect(summary.exchanges).toBe(server_.length + client.length);
-    expect(summary.losses.filter((loss) => loss.reason === 'ring_full')).toEqual([]);
+    expect(summary.exchanges).toBe(atServer.length + atClient.length);
+    expect(summary.losses).toEqual([]);
   });
 
   when(it, ...live)('leave no hole: each body carries the number of its request', async () => {
