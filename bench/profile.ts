@@ -1,6 +1,7 @@
 /** Where the pipeline's time goes: the functions that used most, by V8's sampling profiler, live and in `replay`. */
 import { chmodSync, existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { Cgroup } from '../test/rig/cgroup.ts';
 import { Folder } from '../test/rig/folder.ts';
 import { must, Program } from '../test/rig/program.ts';
@@ -12,6 +13,7 @@ const TOP = 10;
 const WARM_S = 1;
 const REPLAY_CALLS = 214_000;
 const REPLAY_CALLS_QUICK = 10_000;
+const PROFILED_AGENT = fileURLToPath(import.meta.resolve('./agent-profiled.ts'));
 const SOURCE = join(import.meta.dirname, '../src');
 
 interface ProfileRow {
@@ -74,7 +76,7 @@ async function liveProfile(logged: boolean, seconds: number): Promise<ProfileRow
   await using workload = await Workload.start(cgroup);
   const socket = folder.file('socket');
   const args = [folder.path, cgroup.path, socket, ...(logged ? [folder.file('log')] : [])];
-  await using agent = new Program([process.execPath, join(import.meta.dirname, 'agent-profiled.ts'), ...args]);
+  await using agent = new Program([process.execPath, PROFILED_AGENT, ...args]);
   await agent.until('capturing', () => existsSync(socket) && agent.stderr.includes('capturing'));
   await workload.load(WARM_S);
   await workload.load(seconds);
