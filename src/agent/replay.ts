@@ -33,7 +33,7 @@ export interface ReplayOptions {
 }
 
 /** Output that may wait in memory: a file can wait for it. */
-const QUEUE_BYTES = 32 << 20;
+const QUEUE_BYTES = 8 << 20;
 const STDOUT = 1;
 
 /** Reads `files` in order as one capture. Resolves to the exit code; fails with the name of what cannot be read. */

@@ -168,6 +168,7 @@ export class StatusKeeper implements StatusSource {
       requests: { seen: pipeline.counters.requests, lost: c.requests.lost },
       responses: { seen: pipeline.counters.responses, lost: c.responses.lost },
       captured: c.ledger,
+      acked_unseen_bytes: pipeline.tracker.reassembly.ackedUnseen,
       losses: this.#losses(c),
     };
   }

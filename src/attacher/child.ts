@@ -3,6 +3,7 @@
  * and only then asks for what to work with. The entry must import all it needs: nothing can be loaded afterwards where
  * the installation is unreadable to the pipeline's user.
  */
+import { flushCompileCache } from 'node:module';
 import { pathToFileURL } from 'node:url';
 import { AttacherClient, CONTROL_FD, DESCRIPTOR_FD } from './client.ts';
 import { type Confinement, confine, confinementProblems, readThreads } from './confinement.ts';
@@ -27,6 +28,8 @@ for (const signal of ['SIGINT', 'SIGHUP'] as const) process.on(signal, () => und
 const [entry, identity] = process.argv.slice(2);
 const wanted = JSON.parse(identity!) as Confinement | null;
 const { runPipeline } = (await import(pathToFileURL(entry!).href)) as { runPipeline: RunPipeline };
+// The next start finds everything compiled. Afterwards this process may write nothing.
+flushCompileCache();
 
 const client = new AttacherClient(CONTROL_FD, DESCRIPTOR_FD);
 // A service manager sends it to both processes.

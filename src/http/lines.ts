@@ -67,6 +67,10 @@ export class Entry {
   /** KIND_LINE: the entry of its name; KIND_NAME: itself. */
   name: Entry | null = null;
   start: StartLine | null = null;
+  /** KIND_NAME: values remembered, predicted lines that came again, values turned away; the first two halved together. */
+  added = 0;
+  repeated = 0;
+  turnedAway = 0;
 }
 
 export interface LineBounds {
@@ -75,6 +79,12 @@ export interface LineBounds {
   readonly bytes: number;
 }
 export const LINE_BOUNDS: LineBounds = { entries: 16_384, bytes: 4 << 20 };
+
+/** So many values of a name are remembered before it must have shown repeats, so many a value. */
+const ADDED_TRUSTED = 64;
+const REPEATS_EXPECTED = 16;
+/** One value in so many of a name without repeats is remembered all the same; a power of two. */
+const TURNED_AWAY = 64;
 
 /** Longest line that is remembered. */
 export const LINE_BYTES_MAX = 512;
@@ -167,6 +177,17 @@ export class LineTable {
     return false;
   }
 
+  /**
+   * Whether values of this name come again where they came before. A time stamp or an id that request and response share
+   * is seen twice and then never again: remembering each would evict what does repeat, and give every block a shape of
+   * its own. Now and then one is let in all the same, because names change their ways.
+   */
+  worthKeeping(name: Entry): boolean {
+    if (name.added < ADDED_TRUSTED || name.repeated >= name.added * REPEATS_EXPECTED) return true;
+    name.turnedAway = (name.turnedAway + 1) & (TURNED_AWAY - 1);
+    return name.turnedAway === 0;
+  }
+
   /** The entry of the field name at `memory[at]`, `length` bytes before its colon (which must be there). */
   name(memory: Memory, at: number, length: number): Entry {
     const view = memory.view;
@@ -197,6 +218,10 @@ export class LineTable {
     entry.role = name.role;
     entry.line = new FieldLine(line.name, line.raw, value);
     entry.name = name;
+    if (++name.added >= 2 * ADDED_TRUSTED) {
+      name.added >>= 1;
+      name.repeated >>= 1;
+    }
     this.#put(entry, memory.view, at, length, KIND_LINE);
     return entry;
   }

@@ -226,7 +226,7 @@ export class HeadReader {
       const hash = hashBytes(view, colon, next - colon, named.hash);
       const known = table.find(view, at, length, hash, KIND_LINE);
       if (known !== null) entry = known;
-      else if (table.seenBefore(hash)) {
+      else if (table.seenBefore(hash) && table.worthKeeping(named)) {
         entry = table.addLine(memory, at, length, hash, named, valueAt - at, valueLength);
       }
     }
@@ -247,6 +247,8 @@ export class HeadReader {
     head.lastEntry = entry;
     head.lastValueAt = valueAt;
     head.lastValueLength = entry.valueLength;
+    const name = entry.name!;
+    name.repeated = (name.repeated + 1) & 0x3fffffff;
     if (entry.role !== ROLE_NONE) meaning(head, entry.role, memory, base + valueAt, entry.valueLength);
   }
 

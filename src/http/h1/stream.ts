@@ -143,11 +143,11 @@ export class H1Stream implements StreamSink {
         if (this.#chunks!.skip(length)) {
           message!.bodyBytes = this.#chunks!.body;
           if (wanted) message!.lose(why, length);
-        } else this.#loseMessage(message!, why, length, position);
+        } else this.#loseMessage(message!, why, length, position + length);
         return;
       case 'head':
       case 'trailers':
-        this.#loseMessage(message!, why, length, position);
+        this.#loseMessage(message!, why, length, position + length);
         return;
       case 'held':
         this.#noStart();
