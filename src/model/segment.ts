@@ -4,7 +4,6 @@ import { Memory } from '../base/memory.ts';
 export const TCP_FIN = 0x01;
 export const TCP_SYN = 0x02;
 export const TCP_RST = 0x04;
-export const TCP_PSH = 0x08;
 export const TCP_ACK = 0x10;
 
 /** Direction of a segment relative to the connection's local end (`Connection.local`). */
