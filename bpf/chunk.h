@@ -108,4 +108,32 @@ __noinline int read_chunk_framing(struct __sk_buff *skb, __u32 dir, __u32 offset
 	return less + 1;
 }
 
+/* Chunk-size lines read at most in a segment that is copied whole. */
+#define SKIPS_MAX 16
+
+/* Moves on over the framing in a segment that is copied whole, at payload [offset, offset + length). */
+__noinline int skip_chunks(struct __sk_buff *skb, __u32 dir, __u32 seq, __u32 offset, __u32 length)
+{
+	struct bpf_sock *sk = skb->sk;
+	struct socket_state *s;
+	struct direction *d;
+
+	if (!sk)
+		return 0;
+	sk = bpf_sk_fullsock(sk);
+	if (!sk)
+		return 0;
+	s = bpf_sk_storage_get(&sockets, sk, 0, 0);
+	if (!s)
+		return 0;
+	d = &s->direction[dir & 1];
+	for (int i = 0; i < SKIPS_MAX; i++) {
+		__u32 at = d->chunk_seq - seq;
+
+		if (!d->chunk || at >= length || !read_chunk_framing(skb, dir, offset + at, length - at))
+			break;
+	}
+	return 0;
+}
+
 #endif

@@ -21,7 +21,7 @@ static __always_inline __u64 wakeup(void)
 }
 
 static __always_inline int fill(struct __sk_buff *skb, const struct hw_segment *h, __u32 offset, __u32 n,
-				const __u32 room)
+				struct ends *seen, const __u32 room)
 {
 	struct hw_segment *record = bpf_ringbuf_reserve(&ring, sizeof(*h) + room, 0);
 
@@ -30,7 +30,7 @@ static __always_inline int fill(struct __sk_buff *skb, const struct hw_segment *
 	__builtin_memcpy(record, h, sizeof(*h));
 	record->captured = n;
 	if (room) {
-		__u64 less = n - 1;
+		__u64 less = n - 1, from;
 
 		/* The compiler must not see through this: the verifier wants 1 <= size <= room from the comparison. */
 		barrier_var(less);
@@ -38,35 +38,42 @@ static __always_inline int fill(struct __sk_buff *skb, const struct hw_segment *
 			bpf_ringbuf_discard(record, BPF_RB_NO_WAKEUP);
 			return -1;
 		}
+		/* A look at the copy is cheaper than two more at the packet. */
+		from = less - 3;
+		barrier_var(from);
+		if (from < room - 3) {
+			seen->first = *(__u64 *)record->payload;
+			seen->last = *(__u32 *)(record->payload + from);
+		}
 	}
 	bpf_ringbuf_submit(record, wakeup());
 	return 0;
 }
 
-/* A record with `n` bytes of payload, at most PIECE_BYTES; -1 when the ring has no room. */
-static __noinline int emit(struct __sk_buff *skb, const struct hw_segment *h, __u32 offset, __u32 n)
+/* A record with `n` bytes of payload (whose ends are left in `seen` when it has 8 bytes or more), at most PIECE_BYTES; -1 when the ring has no room. */
+static __noinline int emit(struct __sk_buff *skb, const struct hw_segment *h, __u32 offset, __u32 n, struct ends *seen)
 {
 	if (n <= 480) {
 		if (n == 0)
-			return fill(skb, h, offset, n, 0);
+			return fill(skb, h, offset, n, seen, 0);
 		if (n <= 96)
-			return fill(skb, h, offset, n, 96);
+			return fill(skb, h, offset, n, seen, 96);
 		if (n <= 288)
-			return fill(skb, h, offset, n, 288);
-		return fill(skb, h, offset, n, 480);
+			return fill(skb, h, offset, n, seen, 288);
+		return fill(skb, h, offset, n, seen, 480);
 	}
 	if (n <= 1056) {
 		if (n <= 736)
-			return fill(skb, h, offset, n, 736);
-		return fill(skb, h, offset, n, 1056);
+			return fill(skb, h, offset, n, seen, 736);
+		return fill(skb, h, offset, n, seen, 1056);
 	}
 	if (n <= 1568)
-		return fill(skb, h, offset, n, 1568);
+		return fill(skb, h, offset, n, seen, 1568);
 	if (n <= 3104)
-		return fill(skb, h, offset, n, 3104);
+		return fill(skb, h, offset, n, seen, 3104);
 	if (n <= 5152)
-		return fill(skb, h, offset, n, 5152);
-	return fill(skb, h, offset, n, PIECE_BYTES);
+		return fill(skb, h, offset, n, seen, 5152);
+	return fill(skb, h, offset, n, seen, PIECE_BYTES);
 }
 
 #endif

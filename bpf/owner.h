@@ -29,14 +29,24 @@ static __always_inline void init_socket_record(struct hw_socket *r, const struct
 static __noinline void announce(struct __sk_buff *skb, struct bpf_sock *sk, struct socket_state *s,
 				const struct hw_segment *h, __u8 dir)
 {
-	__u64 cgroup = bpf_skb_cgroup_id(skb);
 	struct creator *made = NULL;
 	struct hw_socket *r;
 	__u32 pid = 0;
+	__u64 cgroup;
 
 	if (config.owner_by_writer) {
-		if (dir == HW_EGRESS && bpf_get_current_cgroup_id() == cgroup)
+		if (dir == HW_EGRESS)
 			pid = bpf_get_current_pid_tgid() >> 32;
+		/* The usual case must be cheap. */
+		if (s->announced && pid == s->owner) {
+			s->owner_candidate = 0;
+			return;
+		}
+	}
+	cgroup = bpf_skb_cgroup_id(skb);
+	if (config.owner_by_writer) {
+		if (pid && bpf_get_current_cgroup_id() != cgroup)
+			pid = 0;
 		if (pid && pid != s->owner && s->owner) {
 			if (s->owner_candidate != pid || s->owner_changes >= OWNER_CHANGES_MAX) {
 				s->owner_candidate = pid;

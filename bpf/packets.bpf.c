@@ -201,6 +201,7 @@ __noinline int hand_over(struct __sk_buff *skb, __u32 dir, __u32 have, __u64 ts)
 static __noinline int unowned(struct __sk_buff *skb, struct hw_counters *c, struct hw_segment *h, struct packet *p)
 {
 	__u32 n = p->length;
+	struct ends seen;
 	__u64 w = 0;
 	int look;
 
@@ -217,7 +218,7 @@ static __noinline int unowned(struct __sk_buff *skb, struct hw_counters *c, stru
 	h->length = n;
 	if (n > PIECE_BYTES)
 		n = PIECE_BYTES;
-	if (emit(skb, h, p->payload, n)) {
+	if (emit(skb, h, p->payload, n, &seen)) {
 		add(c->records_lost, 1);
 		if (look == LOOK_REQUEST)
 			add(c->requests_lost, 1);
@@ -236,7 +237,7 @@ static __always_inline void tell_end(struct __sk_buff *skb, struct hw_counters *
 	d->plan.advances = 1;
 	carry(d, h);
 	h->length = 0;
-	if (emit(skb, h, 0, 0))
+	if (emit(skb, h, 0, 0, &d->plan.ends_seen))
 		add(c->records_lost, 1);
 	else
 		told(d, h);
@@ -296,6 +297,21 @@ static __always_inline void settle(struct hw_counters *c, struct direction *d, _
 	count_class(c, rest, 0, length - want - extra);
 }
 
+/* The whole segment in one record that carries its first `n` bytes. */
+static __always_inline void copy(struct __sk_buff *skb, struct hw_counters *c, struct direction *d,
+				 struct hw_segment *h, const struct packet *p, __u32 n)
+{
+	carry(d, h);
+	if (emit(skb, h, p->payload, n, &d->plan.ends_seen)) {
+		add(c->records_lost, 1);
+		return;
+	}
+	told(d, h);
+	d->plan.handed = n;
+	d->plan.told_to = p->length;
+	d->plan.copied = 1;
+}
+
 static __always_inline int packet(struct __sk_buff *skb, const __u8 dir)
 {
 	struct hw_segment h;
@@ -353,16 +369,28 @@ static __always_inline int packet(struct __sk_buff *skb, const __u8 dir)
 	__builtin_memset(&d->plan, 0, sizeof(d->plan));
 	follow(s, d, dir, seq, p.length);
 	d->plan.head_before = d->head;
+	level = pressure();
+	if (!s->announced || (dir == HW_EGRESS && d->plan.burst && config.owner_by_writer))
+		announce(skb, sk, s, &h, dir);
+	h.length = p.length;
+	/* What begins a burst of HTTP/1 and is short is copied whole whatever it is: copy first, then look at the copy. */
+	if (s->guess == HW_GUESS_H1 && d->plan.burst && d->plan.in_order && level == PRESSURE_NONE && !s->shed_call &&
+	    p.length >= 8 && p.length < SCAN_FROM_BYTES)
+		copy(skb, c, d, &h, &p, p.length);
 	if (d->plan.in_order) {
 		look(skb, s, d, dir, p.payload, p.length);
 		conclude(c, s, d, &s->direction[!dir], seq);
 		if (d->head == HEAD_OPEN)
 			find_head_end(skb, c, d, seq, p.payload, p.length);
 	}
-	if (!s->announced || (dir == HW_EGRESS && d->plan.burst && config.owner_by_writer))
-		announce(skb, sk, s, &h, dir);
+	if (d->plan.copied) {
+		if (d->chunk && d->chunk_seq - seq < p.length)
+			skip_chunks(skb, dir, seq, p.payload, p.length);
+		add(c->segments[HW_CLASS_COPIED], 1);
+		add(c->bytes[HW_CLASS_COPIED], p.length);
+		return 1;
+	}
 	measure(s, d, seq, p.length);
-	level = pressure();
 	if (level != PRESSURE_NONE || s->shed_call)
 		shed(skb, dir, level);
 
@@ -379,15 +407,7 @@ static __always_inline int packet(struct __sk_buff *skb, const __u8 dir)
 		d->plan.length = p.length;
 		hand_over(skb, dir, have, ts);
 	} else if (have || worth_telling(s, d, p.length, h.tcp_flags)) {
-		carry(d, &h);
-		h.length = p.length;
-		if (emit(skb, &h, p.payload, have)) {
-			add(c->records_lost, 1);
-		} else {
-			told(d, &h);
-			d->plan.handed = have;
-			d->plan.told_to = p.length;
-		}
+		copy(skb, c, d, &h, &p, have);
 	}
 	settle(c, d, p.length, want, have);
 	return 1;

@@ -100,7 +100,9 @@ static __always_inline void look(struct __sk_buff *skb, const struct socket_stat
 	if (!gathered && length >= 8) {
 		__u8 first;
 
-		if (bpf_skb_load_bytes(skb, offset, &w, 8))
+		if (d->plan.copied)
+			w = d->plan.ends_seen.first;
+		else if (bpf_skb_load_bytes(skb, offset, &w, 8))
 			return;
 		d->plan.look = look_quickly(w);
 		first = w;
@@ -229,9 +231,11 @@ static __always_inline void find_head_end(struct __sk_buff *skb, struct hw_count
 	__u64 result;
 
 	if (d->plan.begins && length >= 4 && length < SCAN_FROM_BYTES) {
-		__u8 last[4];
+		__u8 last[4] __attribute__((aligned(4)));
 
-		if (bpf_skb_load_bytes(skb, offset + length - 4, last, 4))
+		if (d->plan.copied)
+			*(__u32 *)last = d->plan.ends_seen.last;
+		else if (bpf_skb_load_bytes(skb, offset + length - 4, last, 4))
 			return;
 		if (last[2] != '\r' || last[3] != '\n') {
 			d->tail = last[3] == '\n' ? TAIL_LF : last[2] == '\n' && last[3] == '\r' ? TAIL_LFCR : TAIL_NONE;

@@ -15,11 +15,19 @@ enum head {
 	HEAD_ENDED = 2,
 };
 
+/* First eight and last four bytes of a payload that was copied. */
+struct ends {
+	__u64 first;
+	__u32 last;
+	__u32 reserved;
+};
+
 /*
  * What is to be done with the segment at hand. Lies in the socket's state and not on the stack because the verifier
  * then takes every value for unknown, and need not walk each combination of decisions to the end of the program.
  */
 struct plan {
+	struct ends ends_seen;
 	__u32 want;		/* bytes that the window lets through, from the segment's first */
 	__u32 have;		/* bytes that pressure leaves of these */
 	__u32 head_end;		/* where its last header block ends; 0: not in it or not known */
@@ -44,7 +52,7 @@ struct plan {
 	__u8 ends;		/* the sender had no more to send just then, or ever: worth a record of its own */
 	__u8 silent;		/* the ring is so full that only bytes are worth a record */
 	__u8 advances;		/* it moves next_seq on: 0 or 1 */
-	__u8 reserved;
+	__u8 copied;		/* it is in the ring already: ends_seen is what was copied */
 };
 
 /*

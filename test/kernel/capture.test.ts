@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { EGRESS, INGRESS, TCP_FIN } from '../../src/model/segment.ts';
+import { EGRESS, INGRESS, TCP_FIN, TCP_SYN } from '../../src/model/segment.ts';
 import {
   Capture,
   Client,
@@ -361,6 +361,18 @@ describe.skipIf(whyNot !== '')('capture', () => {
     expectSame(capture.requests(client.port), request);
     expect(capture.of(client.port, INGRESS)[0]).toMatchObject({ flow: 0, localPort: port, remote: MAPPED_LOOPBACK });
     expect(capture.responses(client.port)).toMatch(/^HTTP\/1\.1 204 /);
+    expect(imbalance(capture.counters.read())).toEqual(balanced);
+  });
+
+  it('sees the request that a fast-open SYN carries, on both ends', async () => {
+    const cgroup = makeCgroup();
+    const capture = new Capture(cgroup);
+    const script = start(cgroup, 'python3', [join(import.meta.dirname, 'fastopen.py'), String(port)]);
+    const code = await capture.during(new Promise((resolve) => script.once('exit', resolve)));
+    expect(code).toBe(0);
+    const carried = capture.segments.filter((s) => s.payload.latin1Slice().startsWith('GET /fast/2'));
+    expect(carried.map((s) => s.direction).sort()).toEqual([INGRESS, EGRESS]);
+    for (const s of carried) expect(s.flags & TCP_SYN, `direction ${s.direction}`).toBe(TCP_SYN);
     expect(imbalance(capture.counters.read())).toEqual(balanced);
   });
 });

@@ -69,7 +69,8 @@ describe.skipIf(whyNot !== '')('capture under stress', () => {
   it('loses nothing while it is read, and balances exactly', async () => {
     const cgroup = makeCgroup();
     await startNginx(cgroup, port, `listen ${port};`, `location / { return 200 "${BODY}"; }`);
-    const capture = new Capture(cgroup);
+    // Room for the pauses of this process, which keeps a copy of everything: no reason to shed.
+    const capture = new Capture(cgroup, { ringBytes: 64 << 20 });
     const answered = await capture.during(load('/', 16, 2));
     const counters = capture.counters.read();
     expect(imbalance(counters)).toEqual({ segments: 0, bytes: 0 });
