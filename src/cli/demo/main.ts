@@ -28,13 +28,13 @@ export async function demoCommand(_options: Readonly<Record<string, never>>): Pr
   const gatewayScript = findPackages();
   const stop = new AbortController();
   const interrupted = (): void => stop.abort(new Failure(EXIT.BAD_ANSWER, 'the demo was interrupted', ''));
-  process.once('SIGINT', interrupted).once('SIGTERM', interrupted);
+  process.on('SIGINT', interrupted).on('SIGTERM', interrupted);
   const timer = setTimeout(
     () => stop.abort(new Failure(EXIT.BAD_ANSWER, 'the demo takes too long', 'is the machine very busy? try again')),
     TIME_LIMIT_MS,
   );
-  await using scene = new Scene();
   try {
+    await using scene = new Scene();
     const aborted = new Promise<never>((_resolve, reject) => {
       stop.signal.addEventListener('abort', () => reject(stop.signal.reason));
     });
