@@ -46,7 +46,8 @@ const say = (line: string): void => {
 /** Called by attacher/child.ts once the cage is closed. Resolves to the exit code when everything captured is written. */
 export async function runPipeline({ client, start, key }: Handover): Promise<number> {
   const { config, version, token } = start.config as PipelineSettings;
-  const { layout } = start.kernel as KernelDescription;
+  const kernel = start.kernel as KernelDescription;
+  const { layout } = kernel;
   const fd = (name: string): number => start.maps.find((map) => map.name === name)!.fd;
   const anchor = takeAnchor();
   const descriptors = { ring: fd('ring'), counters: fd('counters'), control: fd('control') };
@@ -133,6 +134,7 @@ export async function runPipeline({ client, start, key }: Handover): Promise<num
   const reader = new RingReader(ring.value, descriptors.ring, pipeline.capture);
   const status = new StatusKeeper({
     version,
+    kernel,
     pipeline,
     ring: ring.value,
     counters: counters.value,

@@ -2,6 +2,7 @@
 
 import type { Config } from '../config/schema.ts';
 import type { OwnerVariant, RingLayout } from '../kernel/load.ts';
+import type { MapStatus } from '../model/status.ts';
 
 export interface PipelineSettings {
   readonly config: Config;
@@ -14,4 +15,6 @@ export interface PipelineSettings {
 export interface KernelDescription {
   readonly variant: OwnerVariant;
   readonly layout: RingLayout;
+  /** Every map of the programs, as it was made. */
+  readonly maps: readonly MapStatus[];
 }

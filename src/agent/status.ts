@@ -9,6 +9,7 @@ import type { Ring } from '../kernel/ring.ts';
 import { LOSS_REASONS, type LossReason, type LossTotal } from '../model/loss.ts';
 import type {
   AgentStatus,
+  MapStatus,
   ProcessStatus,
   StatusLedger,
   StatusRates,
@@ -19,11 +20,13 @@ import type {
 import type { WhyState } from '../model/why.ts';
 import type { TailHub } from '../serve/tail.ts';
 import type { Pipeline } from './pipeline.ts';
+import type { KernelDescription } from './settings.ts';
 import { whyGroups } from './why.ts';
 
 export interface StatusParts {
   readonly version: string;
   readonly pipeline: Pipeline;
+  readonly kernel: KernelDescription;
   readonly ring: Ring;
   readonly counters: Counters;
   readonly client: AttacherClient;
@@ -100,7 +103,7 @@ export class StatusKeeper implements StatusSource {
       rates: this.#rates(),
       processes,
       programs: programs?.ok === true ? programs.value : [],
-      maps: [],
+      maps: this.#maps(),
       ring: { size_bytes: ring.size, used_bytes: Math.max(0, ring.used), peak_bytes: this.#peak },
       cgroups: start.cgroups.map(({ path }) => ({ path, attached: true })),
       connections: {
@@ -216,6 +219,12 @@ export class StatusKeeper implements StatusSource {
       bytes_per_s: rate('bytes'),
       losses_per_s: rate('losses'),
     };
+  }
+
+  /** The ring is a map of bytes: how full it is, is its occupancy. Per-socket storage lives and dies with the sockets. */
+  #maps(): MapStatus[] {
+    const { ring, kernel } = this.#parts;
+    return kernel.maps.map((map) => (map.type === 'ringbuf' ? { ...map, entries: Math.max(0, ring.used) } : map));
   }
 
   async #processes(): Promise<ProcessStatus[]> {

@@ -1,5 +1,6 @@
 /** What the attacher needs of src/kernel: programs loaded and attached to the scope, and what the pipeline must be given. */
 import { type CaptureOptions, type LoadedProgram, loadCapture } from '../kernel/load.ts';
+import { mapFacts } from './map-facts.ts';
 import { Refusal } from './refusal.ts';
 import type { Scope } from './scope.ts';
 
@@ -35,7 +36,11 @@ export const loadKernel =
       links.push(...attached.value.links);
     }
     return {
-      description: { variant: capture.variant, layout: capture.layout },
+      description: {
+        variant: capture.variant,
+        layout: capture.layout,
+        maps: capture.maps.map(({ name, fd }) => mapFacts(name, fd)),
+      },
       maps: Object.entries(capture.descriptors).map(([name, fd]) => ({ name, fd: fd as number })),
       programs: capture.programs,
       variant: capture.variant,
