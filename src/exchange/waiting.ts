@@ -283,6 +283,14 @@ export class Waiting {
       this.#drop(0);
       return null;
     }
+    // Nobody else's: an interim response, or the rest of one.
+    if (before === 0 && bytes > 0 && !found.unseenBefore && this.#responseCursor >= 0) {
+      found.lose(this.#responseLoss, bytes);
+    }
+    // The hole is explained; asked again, the answer is the same.
+    this.#responseCursor = response.startOffset;
+    this.#responseMissing = 0;
+    this.#responsesUnseen = false;
     found.unseenBefore = false;
     return found;
   }

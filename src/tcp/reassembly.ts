@@ -55,6 +55,8 @@ export class Reassembler {
   #finSeen = false;
   /** Where the stream ends, once `#finSeen`. */
   #finAt = 0;
+  /** Where the stream was when its sender reset it. */
+  #resetAt = 0;
   #pending: Pending | null = null;
   /** When the present hole was noticed. */
   #since: number = UNSEEN;
@@ -228,7 +230,8 @@ export class Reassembler {
     if (!this.#known) return;
     let edge = this.#out.position + this.#out.leftOut + this.#out.lost;
     // One byte more than was seen may be the FIN's own number.
-    if (this.#out.ackedTo > this.#out.position + 1 && this.#out.ackedTo > edge) edge = this.#out.ackedTo;
+    for (const sent of [this.#out.ackedTo, this.#resetAt])
+      if (sent > this.#out.position + 1) edge = Math.max(edge, sent);
     if (this.#finSeen) edge = this.#finAt;
     if (edge > this.#out.position) this.#giveUp(edge, 'gap', ts);
   }
@@ -244,7 +247,10 @@ export class Reassembler {
     }
     if ((s.flags & TCP_RST) !== 0) {
       counters.unusable += s.length;
-      if (this.#resets(s)) return RESET;
+      if (this.#resets(s)) {
+        if (this.#known && !this.#joining) this.#resetAt = this.#out.position + ((s.seq - this.#out.nextSeq) | 0);
+        return RESET;
+      }
       losses.lose('out_of_window', 1, s.length);
       return TAKEN;
     }
@@ -324,7 +330,9 @@ export class Reassembler {
 
   /** The stream begins at the first byte that is there. */
   #settleFirst(): number {
-    const first = this.#pending?.first()?.position ?? (this.#finSeen ? Math.min(0, this.#finAt) : 0);
+    let first = this.#pending?.first()?.position ?? (this.#finSeen ? Math.min(0, this.#finAt) : 0);
+    // The peer's SYN was seen: what lies between its first acknowledgement and the first byte was sent, and not captured.
+    if (this.peer.fromSyn) first = Math.min(0, first);
     this.#settleStart(first);
     return first;
   }
