@@ -5,12 +5,14 @@ import { Counters } from '../../src/kernel/counters.ts';
 import { RingReader } from '../../src/kernel/reader.ts';
 import { Ring } from '../../src/kernel/ring.ts';
 import { INGRESS } from '../../src/model/segment.ts';
-import { unwrap } from './rig.ts';
 
 const descriptors = { ring: 3, counters: 4, control: 5 };
 const layout = JSON.parse(process.argv[2]!);
-const ring = unwrap(Ring.open(descriptors, layout, takeAnchor()));
-const counters = unwrap(Counters.open(descriptors, layout));
+const opened = Ring.open(descriptors, layout, takeAnchor());
+const counted = Counters.open(descriptors, layout);
+if (!opened.ok || !counted.ok) throw new Error('cannot map what was inherited');
+const ring = opened.value;
+const counters = counted.value;
 
 let segments = 0;
 let requests = 0;
