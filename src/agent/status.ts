@@ -165,13 +165,15 @@ export class StatusKeeper implements StatusSource {
 
   #ledger(): StatusLedger {
     const { pipeline } = this.#parts;
+    const { passed } = pipeline.decoding.h1;
+    const { ackedUnseen, cut } = pipeline.tracker.reassembly;
     const c = this.#counters();
     return {
       exchanges: pipeline.counters.exchanges,
-      requests: { seen: pipeline.counters.requests, lost: c.requests.lost },
-      responses: { seen: pipeline.counters.responses, lost: c.responses.lost },
+      requests: { seen: pipeline.counters.requests, lost: c.requests.lost + passed.request },
+      responses: { seen: pipeline.counters.responses, lost: c.responses.lost + passed.response },
       captured: c.ledger,
-      acked_unseen_bytes: pipeline.tracker.reassembly.ackedUnseen,
+      unseen_bytes_estimate: ackedUnseen + cut,
       losses: this.#losses(c),
     };
   }

@@ -34,6 +34,12 @@ export interface StatusLedger {
   readonly requests: MessageCount;
   readonly responses: MessageCount;
   readonly captured: CaptureLedger;
+  /**
+   * The independent estimate of what capture missed, on purpose or not, of the connections that were tracked: bytes that
+   * the other side acknowledged and that are in no segment the pipeline got, and bytes of segments that came cut. To be
+   * compared with window + shed + lost.
+   */
+  readonly unseen_bytes_estimate: number;
   /** By reason, in the order of LOSS_REASONS; reasons with nothing lost are left out. */
   readonly losses: readonly LossTotal[];
 }

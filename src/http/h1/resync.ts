@@ -80,7 +80,7 @@ export class Resync {
 }
 
 /** Is a whole start line at `at`, and without fault? */
-function wholeStartLine(kind: MessageKind, memory: Memory, at: number, end: number): boolean {
+export function wholeStartLine(kind: MessageKind, memory: Memory, at: number, end: number): boolean {
   scan.begin(0);
   if (scan.find(memory.view, at, end) < 0) return false;
   return readStartLine(kind, memory, at, at + scan.contentEnd, scan.flags, start) && start.anomalies === 0;

@@ -1,3 +1,4 @@
+import type { MessageKind } from '../../model/message.ts';
 import { MessagePool } from '../../model/pool.ts';
 import { LineTable } from '../lines.ts';
 import { NameTable } from '../names.ts';
@@ -21,6 +22,8 @@ export class H1Shared {
   readonly pool: MessagePool;
   readonly limits: H1Limits;
   readonly reader: HeadReader;
+  /** Segments that began like a message and were passed over, because bytes before them are missing. */
+  readonly passed: Record<MessageKind, number> = { request: 0, response: 0 };
 
   constructor(
     names: NameTable = new NameTable(),

@@ -11,7 +11,7 @@ import type { MessageSink, StreamEnd, StreamSink } from '../../model/stages.ts';
 import { Chunks } from './chunked.ts';
 import { type Framing, requestFraming, responseFraming } from './framing.ts';
 import { Peek } from './peek.ts';
-import { Resync } from './resync.ts';
+import { Resync, wholeStartLine } from './resync.ts';
 import { Section, type SectionOutcome } from './section.ts';
 import type { H1Shared } from './shared.ts';
 
@@ -103,6 +103,7 @@ export class H1Stream implements StreamSink {
       const resync = this.#resync;
       if (!resync.startsHere(this.kind, memory, offset, offset + length, position, ack)) {
         resync.skip(ack);
+        if (wholeStartLine(this.kind, memory, offset, offset + length)) this.#shared.passed[this.kind]++;
         this.#losses.lose(resync.reason, 1, length);
         this.#position = position + length;
         return;

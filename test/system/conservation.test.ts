@@ -1,0 +1,100 @@
+/**
+ * R7: offered = emitted + losses, without a difference. What was offered is what the client itself has counted; what
+ * the kernel has seen must be in exactly one of its classes; what a record says must be right, or it says what it misses.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { expect, it } from 'vitest';
+import { Agent } from '../rig/agent.ts';
+import { Cgroup } from '../rig/cgroup.ts';
+import { when } from '../rig/need.ts';
+import { echoServer } from './live/echo.ts';
+import { Load, load } from './live/load.ts';
+import { expectConserved, expectNeverWrong, pidOf, statusOf } from './live/truth.ts';
+
+const needs = ['root', 'cgroup2', 'bpf', 'nginx'] as const;
+
+when(it, ...needs)('everything is captured: both sides of every call, once', async () => {
+  await using cgroup = new Cgroup('conserve');
+  await using server = await echoServer({ cgroup });
+  await using agent = await Agent.start({ cgroups: [cgroup], config: 'capture:\n  ring: 64MiB\n' });
+  const { sent, answered, errors } = await load(
+    { port: server.port, connections: 8, each: 300, depth: 3, mix: true },
+    { cgroup },
+  );
+  expect([answered, errors]).toEqual([sent, []]);
+  expect(await server.logged(sent)).toHaveLength(sent);
+  await agent.until((exchanges) => exchanges.length >= 2 * sent);
+  const status = await statusOf(agent);
+  expectConserved(status);
+  expect(status.ledger).toMatchObject({
+    exchanges: 2 * sent,
+    requests: { seen: 2 * sent, lost: 0 },
+    responses: { seen: 2 * sent, lost: 0 },
+    losses: [],
+    unseen_bytes_estimate: 0,
+  });
+  const { exchanges, summary } = await agent.stop();
+  expectNeverWrong(exchanges);
+  for (const side of ['server', 'client']) expect(exchanges.filter((e) => e.side === side)).toHaveLength(sent);
+  expect(exchanges.filter((e) => e.losses.length > 0)).toEqual([]);
+  expect(summary).toMatchObject({ connections: 16, exchanges: 2 * sent, losses: [] });
+  expect(summary.segments).toBe(status.ledger.captured.seen.segments);
+  expect(summary.bytes).toBe(status.ledger.captured.seen.bytes);
+});
+
+when(it, ...needs)('a ring far too small, and nobody who reads it: what is missing is counted and marked', async () => {
+  await using cgroup = new Cgroup('conserve');
+  await using server = await echoServer({ cgroup });
+  await using agent = await Agent.start({ cgroups: [cgroup], config: 'capture:\n  ring: 64KiB\n' });
+  await using running = new Load({ port: server.port, connections: 16, mix: true }, { cgroup });
+  const pipeline = pidOf(await statusOf(agent), 'pipeline');
+  await agent.until((exchanges) => exchanges.length > 100);
+  process.kill(pipeline, 'SIGSTOP');
+  await sleep(1_000);
+  process.kill(pipeline, 'SIGCONT');
+  await sleep(500);
+  const { sent, answered, errors } = await running.finish();
+  expect([answered, errors]).toEqual([sent, []]);
+  // Holes at the end of the streams are declared within a second or two.
+  await sleep(2_500);
+  const status = await statusOf(agent);
+  expectConserved(status);
+  const { captured, requests, responses, unseen_bytes_estimate } = status.ledger;
+  const missed = captured.shed.bytes + captured.lost.bytes + captured.window.bytes;
+  expect(missed).toBeGreaterThan(10 * (64 << 10));
+  // Every message was read, or is counted as lost: both sides of every call. A start that neither the kernel (at the
+  // begin of a segment) nor the parser could see is in the byte counts only; there are very few.
+  for (const { seen, lost } of [requests, responses]) {
+    expect(seen + lost).toBeLessThanOrEqual(2 * sent);
+    expect(2 * sent - seen - lost).toBeLessThan(sent / 1_000);
+  }
+  // The estimate from acknowledgements knows nothing of the kernel's counters.
+  expect(Math.abs(unseen_bytes_estimate - missed) / missed).toBeLessThan(0.001);
+  const { exchanges, summary } = await agent.stop();
+  expectNeverWrong(exchanges);
+  expect(summary.exchanges).toBe(exchanges.length);
+  expect(exchanges.length).toBeLessThan(2 * sent);
+  expect(summary.losses.reduce((n, { bytes }) => n + bytes, 0)).toBeGreaterThanOrEqual(missed);
+});
+
+when(it, ...needs)('the same with pipelining: a hole never shifts later pairs unmarked', async () => {
+  await using cgroup = new Cgroup('conserve');
+  await using server = await echoServer({ cgroup });
+  await using agent = await Agent.start({ cgroups: [cgroup], config: 'capture:\n  ring: 1MiB\n' });
+  // The clients are seen to pipeline before the first hole; after that they slide, and send in bursts as it comes.
+  await using running = new Load({ port: server.port, connections: 8, depth: 3, mix: true, warmMs: 800 }, { cgroup });
+  await agent.until((exchanges) => exchanges.length >= 48);
+  const pipeline = pidOf(await statusOf(agent), 'pipeline');
+  await sleep(900);
+  process.kill(pipeline, 'SIGSTOP');
+  await sleep(500);
+  process.kill(pipeline, 'SIGCONT');
+  await sleep(300);
+  const { sent, answered, errors } = await running.finish();
+  expect([answered, errors]).toEqual([sent, []]);
+  await sleep(2_500);
+  expectConserved(await statusOf(agent));
+  const { exchanges } = await agent.stop();
+  expectNeverWrong(exchanges);
+  expect(exchanges.some((e) => e.losses.length > 0)).toBe(true);
+});
