@@ -5,7 +5,7 @@
  */
 import { Memory } from '../base/memory.ts';
 import { Pairer, type PairerShared } from '../exchange/pairer.ts';
-import { classifyStart, type StartKind } from '../http/detect.ts';
+import { classifyBroken, classifyStart, type StartKind } from '../http/detect.ts';
 import type { H1Shared } from '../http/h1/shared.ts';
 import { H1Stream } from '../http/h1/stream.ts';
 import type { Connection, ConnectionStart } from '../model/connection.ts';
@@ -204,9 +204,15 @@ class DirectionStream implements StreamSink {
     if (h1.switchedAt >= 0) this.#decoder.switched(Math.min(length, position + length - h1.switchedAt));
   }
 
+  #classify(memory: Memory, offset: number, length: number): StartKind {
+    const kind = classifyStart(memory, offset, length);
+    const first = this.start === 'opened' && this.#direction === this.#decoder.connection.clientDirection;
+    return kind === 'other' && first ? classifyBroken(memory, offset, length) : kind;
+  }
+
   /** The first segment of most connections decides: its bytes are not copied. */
   #decide(memory: Memory, offset: number, length: number, position: number, ts: number, ack: number): void {
-    const kind = classifyStart(memory, offset, length);
+    const kind = this.#classify(memory, offset, length);
     if (kind === 'need_more' && length < UNDECIDED_BYTES_MAX) {
       const held = Memory.alloc(Math.max(UNDECIDED_BYTES_FIRST, length));
       memory.buf.copy(held.buf, 0, offset, offset + length);
@@ -234,7 +240,7 @@ class DirectionStream implements StreamSink {
     }
     memory.buf.copy(held.memory.buf, held.length, offset, offset + room);
     held.length += room;
-    const kind = classifyStart(held.memory, 0, held.length);
+    const kind = this.#classify(held.memory, 0, held.length);
     if (kind === 'need_more' && held.length < UNDECIDED_BYTES_MAX) return;
     // From here on the held bytes are the parser's (parse() hands them over), or counted.
     if (!this.#accept(kind, held.length + length - room)) {
@@ -281,7 +287,9 @@ class DirectionStream implements StreamSink {
   end(how: StreamEnd, ts: number): void {
     if (this.#ended) return;
     this.#ended = true;
-    if (this.#undecided !== null) this.#passOver(this.#undecided.length, 'desync');
+    const held = this.#undecided;
+    if (held !== null && this.#decoder.guess === 'unknown') this.#passOver(held.length, 'desync');
+    else if (held !== null) this.#decoder.count(held.length);
     this.#h1?.end(how, ts);
     this.#decoder.ended(this.#direction, how, ts);
   }

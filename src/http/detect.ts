@@ -85,3 +85,18 @@ function classifyRequest(view: DataView, at: number, end: number): StartKind {
   if (o + 1 >= end) return 'need_more';
   return view.getUint8(o + 1) === 10 ? 'h1_request' : 'other';
 }
+
+/** A first line that ends in a version is meant as a request line, whatever is wrong with the rest of it. */
+const MEANT = /HTTP\/\d+(\.\d+)?[ \t]*\r?$/i;
+const PRINTABLE = /^[\t\r\x20-\x7e\x80-\xff]*$/;
+
+/**
+ * For a client's first bytes that classifyStart calls `other`: `h1_request` when they are a request line that no server
+ * should take (spaces in the target, another version), `need_more` when that line has not ended yet.
+ */
+export function classifyBroken(memory: Memory, offset: number, length: number): StartKind {
+  const text = memory.buf.latin1Slice(offset, offset + Math.min(length, LINE_BYTES_ENOUGH));
+  const end = text.indexOf('\n');
+  if (end < 0) return text.length < LINE_BYTES_ENOUGH && PRINTABLE.test(text) ? 'need_more' : 'other';
+  return PRINTABLE.test(text.slice(0, end)) && MEANT.test(text.slice(0, end)) ? 'h1_request' : 'other';
+}

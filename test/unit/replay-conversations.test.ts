@@ -106,3 +106,32 @@ describe('a time that was not seen is null', () => {
     expect(said.exchanges[0]!.timing_ns.last_response_byte).toBeNull();
   });
 });
+
+describe('what lets two readers disagree is a protocol_error with its reason', () => {
+  const post = (head: string, body: string): string => `POST / HTTP/1.1\r\nHost: a\r\n${head}\r\n${body}`;
+  const chunked = 'Transfer-Encoding: chunked\r\n';
+  test.each<[string, string, string]>([
+    ['CL.TE', post(`Content-Length: 6\r\n${chunked}`, '0\r\n\r\nG'), 'content_length_and_transfer_encoding'],
+    ['CL.CL', post('Content-Length: 6\r\nContent-Length: 5\r\n', '12345G'), 'differing_content_lengths'],
+    ['a list of lengths', post('Content-Length: 5, 6\r\n', '12345'), 'differing_content_lengths'],
+    ['a length with a sign', post('Content-Length: +5\r\n', '12345'), 'bad_content_length'],
+    ['chunked twice', post(`${chunked}${chunked}`, '0\r\n\r\n'), 'transfer_encoding_not_chunked_last'],
+    ['an obscure coding', post('Transfer-Encoding: xchunked\r\n', '0\r\n\r\n'), 'transfer_encoding_not_chunked_last'],
+    ['a space before the colon', post('Transfer-Encoding : chunked\r\n', '0\r\n\r\n'), 'whitespace_before_colon'],
+    ['a chunk size with 0x', post(chunked, '0x5\r\n12345\r\n0\r\n\r\n'), 'bad_chunk_size'],
+    ['a chunk longer than its size', post(chunked, '5\r\n12345X\r\n0\r\n\r\n'), 'bad_chunk_end'],
+    ['a NUL', 'GET / HTTP/1.1\r\nHost: a\0b\r\n\r\n', 'nul_byte'],
+    ['two spaces', 'GET  / HTTP/1.1\r\nHost: a\r\n\r\n', 'bad_start_line'],
+    ['a space in the target', 'GET /a b HTTP/1.1\r\nHost: a\r\n\r\n', 'bad_start_line'],
+    ['tabs', 'GET\t/\tHTTP/1.1\r\nHost: a\r\n\r\n', 'bad_start_line'],
+    ['a small version', 'GET / http/1.1\r\nHost: a\r\n\r\n', 'bad_start_line'],
+    ['an unknown version', 'GET / HTTP/2.0\r\nHost: a\r\n\r\n', 'bad_start_line'],
+  ])('%s', async (_, text, anomaly) => {
+    const refused = 'HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n';
+    for (const size of [text.length, 1]) {
+      const said = await replayed(opened().split('client', text, size).server(refused).close('server').bytes());
+      expect(said.exchanges.map((x) => [x.outcome, x.response?.status])).toEqual([['protocol_error', 400]]);
+      expect(said.exchanges[0]!.anomalies).toContain(anomaly);
+    }
+  });
+});
