@@ -20,6 +20,8 @@ export interface LoadPlan {
   readonly mix?: boolean;
   /** Each connection sends its first `depth` requests and then waits for this long. */
   readonly warmMs?: number;
+  /** Pause of a connection after each answer. */
+  readonly paceMs?: number;
 }
 
 export interface LoadResult {
@@ -68,7 +70,8 @@ class Conversation {
     this.#socket.on('data', (text: string) => {
       this.#text += text;
       this.#read();
-      this.#fill();
+      if (plan.paceMs === undefined || this.#stopping) this.#fill();
+      else setTimeout(() => this.#fill(), plan.paceMs);
     });
     this.#socket.on('error', (error) => this.errors.push(String(error)));
     this.done = new Promise((resolve) => {

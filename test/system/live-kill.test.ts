@@ -1,0 +1,83 @@
+/** R10: whatever happens to the agent under load, the clients notice nothing, nothing stays attached, and it can start again. */
+import { existsSync, readFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { describe, expect, it } from 'vitest';
+import { Agent } from '../rig/agent.ts';
+import { Cgroup } from '../rig/cgroup.ts';
+import { when } from '../rig/need.ts';
+import { must } from '../rig/program.ts';
+import { echoServer } from './live/echo.ts';
+import { Load } from './live/load.ts';
+import { expectConserved, expectNeverWrong, idIn, pidOf, statusOf } from './live/truth.ts';
+
+const GONE_WITHIN_MS = 1_000;
+const needs = ['root', 'cgroup2', 'bpf', 'nginx', 'bpftool'] as const;
+const attached = async (cgroup: Cgroup): Promise<string> =>
+  (await must(['bpftool', 'cgroup', 'show', cgroup.path])).trim();
+const alive = (pid: number): boolean =>
+  existsSync(`/proc/${pid}`) && !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, 'latin1'));
+
+describe.each(['pipeline', 'attacher'] as const)('SIGKILL of the %s', (role) => {
+  when(it, ...needs)('under load: no failed request, nothing left, and a new start joins', async () => {
+    await using cgroup = new Cgroup('kill');
+    await using server = await echoServer({ cgroup });
+    await using running = new Load({ port: server.port, connections: 8, prefix: 'k', paceMs: 1 }, { cgroup });
+    const pids: number[] = [];
+    {
+      await using agent = await Agent.start({ cgroups: [cgroup] });
+      await agent.until((exchanges) => exchanges.length > 50);
+      const status = await statusOf(agent);
+      pids.push(pidOf(status, 'attacher'), pidOf(status, 'pipeline'));
+      expect(await attached(cgroup)).toContain('headwater');
+      process.kill(pidOf(status, role), 'SIGKILL');
+      await sleep(GONE_WITHIN_MS);
+      expect(await attached(cgroup)).toBe('');
+      // A pipeline that outlives the attacher writes out what it has.
+      for (let i = 0; i < 200 && pids.some(alive); i++) await sleep(50);
+      expect(pids.filter(alive)).toEqual([]);
+    }
+    await using again = await Agent.start({ cgroups: [cgroup], config: 'capture:\n  ring: 64MiB\n' });
+    await again.until((exchanges) => exchanges.length > 200);
+    await sleep(1_500);
+    const { sent, answered, errors } = await running.finish();
+    expect([answered, errors]).toEqual([sent, []]);
+    const { exchanges } = await again.stop();
+    // Every connection is older than this agent: from its first whole call on, all of them are there.
+    const seen = exchanges.filter((e) => e.side === 'server');
+    for (let connection = 0; connection < 8; connection++) {
+      const numbers = seen
+        .map(idIn)
+        .filter((id) => id.startsWith(`k${connection}-`))
+        .map((id) => Number(id.split('-')[1]));
+      expect(numbers.length).toBeGreaterThan(1);
+      expect(numbers).toEqual(numbers.map((_, i) => numbers[0]! + i));
+    }
+    expectNeverWrong(exchanges.filter((e) => e.request !== null && e.response !== null));
+    const late = seen.slice(-100);
+    expect(late.map((e) => e.process?.name)).toEqual(late.map(() => 'nginx'));
+    expect(late.map((e) => e.service)).toEqual(late.map(() => `nginx:${server.port}`));
+  });
+});
+
+when(it, ...needs)(
+  'SIGSTOP of the pipeline for seconds: traffic goes on, and every call is recorded or counted',
+  async () => {
+    await using cgroup = new Cgroup('stop');
+    await using server = await echoServer({ cgroup });
+    await using agent = await Agent.start({ cgroups: [cgroup], config: 'capture:\n  ring: 256KiB\n' });
+    await using running = new Load({ port: server.port, connections: 8, prefix: 's' }, { cgroup });
+    await agent.until((exchanges) => exchanges.length > 50);
+    const pipeline = pidOf(await statusOf(agent), 'pipeline');
+    process.kill(pipeline, 'SIGSTOP');
+    await sleep(3_000);
+    process.kill(pipeline, 'SIGCONT');
+    const { sent, answered, errors } = await running.finish();
+    expect([answered, errors]).toEqual([sent, []]);
+    await sleep(1_500);
+    const status = await statusOf(agent);
+    expectConserved(status);
+    expect(status.ledger.requests.lost).toBeGreaterThan(0);
+    const { exchanges } = await agent.stop();
+    expectNeverWrong(exchanges);
+  },
+);
