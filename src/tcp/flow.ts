@@ -1,3 +1,4 @@
+import { UNSEEN } from '../base/clock.ts';
 import type { Connection } from '../model/connection.ts';
 import type { ConnectionDecoder } from '../model/stages.ts';
 import type { Reassembler } from './reassembly.ts';
@@ -17,6 +18,8 @@ export class Flow {
   listedAt: number;
   /** In the tracker's set of connections that wait for a hole. */
   waits = false;
+  /** When the source said that the socket closed; UNSEEN before. */
+  closedAt = UNSEEN;
   previous: Flow | null = null;
   next: Flow | null = null;
 

@@ -281,6 +281,7 @@ describe('one direction', () => {
     const rig = opened(999).send({ dir: EGRESS, seq: 4999, ack: 1000, flags: TCP_SYN, flow: 1 });
     rig.send({ seq: 1005, data: 'b', flow: 1 }).send({ dir: INGRESS, seq: 1000, ack: 5100, flow: 1 });
     rig.event('closed', 1, { leftOut: [3, 0] });
+    rig.tracker.tick(1e9);
     expect(text(rig)).toBe('<left_out 3><gap 2>b$evicted');
     expect(rig.last.egress.text).toBe('<gap 100>$evicted');
     expect(rig.tracker.reassembly.ackedUnseen).toBe(100);

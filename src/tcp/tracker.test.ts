@@ -121,6 +121,19 @@ describe('ConnectionTracker', () => {
     }
   });
 
+  it('takes the reset that an aborted socket sends after it closed; without one, the socket just ended', () => {
+    const rig = new Rig();
+    for (const flow of [1, 2])
+      rig
+        .send({ seq: 999, flags: TCP_SYN, flow, remotePort: flow })
+        .send({ seq: 1000, data: 'ab', flow, remotePort: flow });
+    rig.event('closed', 1).event('closed', 2);
+    rig.send({ dir: EGRESS, seq: 5000, ack: 1002, flags: TCP_RST, flow: 1, remotePort: 1 });
+    rig.tracker.tick(1e9);
+    expect(rig.connections.map((c) => c.ingress.text)).toEqual(['ab$rst', 'ab$evicted']);
+    expect(rig.connections[0]!.connection.resetBy).toBe(EGRESS);
+  });
+
   it('ignores a reset far outside the window', () => {
     const rig = handshake(new Rig(), { flow: 1 }).send({ seq: 1000 + 2 ** 24, flags: TCP_RST, flow: 1 });
     rig.send({ seq: 1000 - 2 ** 20, flags: TCP_RST, flow: 1 }).send({ seq: 1000, data: 'a', flow: 1 });

@@ -21,6 +21,8 @@ import { FlowTable } from './flow-table.ts';
 import { FOREIGN, NO_ACK, RESET, Reassembler } from './reassembly.ts';
 
 const TICK_NS = 1e9;
+/** How long the last segments of a closed socket may take. */
+const CLOSING_NS = 100e6;
 /** Ended connections that late segments are held against. */
 const ENDED_MAX = 16_384;
 const ENDED_NS = 60e9;
@@ -64,6 +66,8 @@ export class ConnectionTracker implements CaptureSink {
   readonly #active = new FlowList();
   readonly #ended = new FlowList();
   readonly #waiting = new Set<Flow>();
+  /** Closed without FIN or RST so far. */
+  readonly #closing = new Set<Flow>();
   #last: Flow | null = null;
   #now = 0;
 
@@ -129,7 +133,9 @@ export class ConnectionTracker implements CaptureSink {
       if (flow === null) return;
       flow.ingress.account(leftOut[INGRESS], lostBytes[INGRESS]);
       flow.egress.account(leftOut[EGRESS], lostBytes[EGRESS]);
-      this.#finish(flow, 'evicted', event.ts);
+      // An abort closes the socket first and sends its RST then: the reset says more than the closing.
+      flow.closedAt = event.ts;
+      this.#closing.add(flow);
       return;
     }
     if (flow === null || (event.kind === 'opened' && flow.decoder === null)) flow = this.#create(event);
@@ -152,6 +158,8 @@ export class ConnectionTracker implements CaptureSink {
       if (flow.ingress.ended && flow.egress.ended) this.#retire(flow);
       else if (!flow.ingress.waiting && !flow.egress.waiting) this.#unwait(flow);
     }
+    for (const flow of this.#closing)
+      if (flow.closedAt + CLOSING_NS <= now) this.#finish(flow, 'evicted', flow.closedAt);
     for (let flow = this.#active.first; flow !== null; flow = flow.next) flow.decoder?.tick(now);
     for (
       let flow = this.#active.first;
@@ -321,6 +329,7 @@ export class ConnectionTracker implements CaptureSink {
   /** Both directions have ended. */
   #retire(flow: Flow): void {
     if (flow.waits) this.#unwait(flow);
+    this.#closing.delete(flow);
     flow.decoder = null;
     if (this.#last === flow) this.#last = null;
     this.#active.remove(flow);
