@@ -50,6 +50,7 @@ when(
       '-s',
       '0',
       '-U',
+      '--immediate-mode',
       '-Z',
       'root',
       '--time-stamp-precision=nano',
