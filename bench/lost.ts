@@ -17,9 +17,9 @@ interface LostRow {
   readonly reached: number;
   readonly made: number;
   readonly reported: number;
-  /** Not reported, but counted as lost. */
+  /** Requests that were not read, but counted as lost. An exchange without its request is reported all the same. */
   readonly counted_lost: number;
-  /** In neither: 0 when the counts are exact. */
+  /** Requests neither read nor counted as lost: 0 when the counts are exact; below 0: counted twice. */
   readonly unaccounted: number;
   /** The agent's own words. */
   readonly losses: string;
@@ -32,15 +32,15 @@ async function measure(logged: boolean, rate: number, seconds: number): Promise<
   await using observer = await HeadwaterObserver.start([cgroup], logged ? '' : 'stats_only: true\n');
   const load = await workload.paced(rate, seconds, CONNECTIONS);
   await settled(observer.pids);
-  const { exchanges, requestsLost, losses } = await observer.lastWords();
+  const { exchanges, requests, losses } = await observer.lastWords();
   return {
     logged,
     rate,
     reached: (load.requests / load.duration_us) * 1e6,
     made: load.requests,
     reported: exchanges,
-    counted_lost: requestsLost,
-    unaccounted: load.requests - exchanges - requestsLost,
+    counted_lost: requests.lost,
+    unaccounted: load.requests - requests.seen - requests.lost,
     losses,
     p99_us: load.p99_us,
   };
@@ -63,7 +63,7 @@ export const lost = section<LostRow>({
     ['made', ({ made }) => String(made)],
     ['not reported', ({ made, reported }) => String(made - reported)],
     ['share', ({ made, reported }) => `${((1 - reported / made) * 100).toFixed(3)} %`],
-    ['counted as lost', ({ counted_lost }) => String(counted_lost)],
+    ['requests lost', ({ counted_lost }) => String(counted_lost)],
     ['unaccounted', ({ unaccounted }) => String(unaccounted)],
     ['p99 us', ({ p99_us }) => String(p99_us)],
     ['reasons', ({ losses }) => losses],

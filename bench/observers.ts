@@ -22,8 +22,8 @@ export const nobody = (): Observer => ({
 /** What a run of the agent said when it ended. */
 export interface LastWords {
   readonly exchanges: number;
-  /** Calls whose request was not read but counted: shed, or lost with the ring full. */
-  readonly requestsLost: number;
+  /** Calls whose request was read, and those that are known to have passed without: shed, or lost with the ring full. */
+  readonly requests: { readonly seen: number; readonly lost: number };
   /** "nothing was lost", or each reason with count and bytes. */
   readonly losses: string;
 }
@@ -59,10 +59,11 @@ export class HeadwaterObserver implements Observer {
 
   async lastWords(): Promise<LastWords> {
     const { stderr } = await this.agent.program.stop('SIGINT', STOP_TIMEOUT_MS);
-    const counts = /captured (\d+) exchanges; requests \d+ seen, (\d+) lost/.exec(stderr);
+    const counts = /captured (\d+) exchanges; requests (\d+) seen, (\d+) lost/.exec(stderr);
     if (counts === null) throw new Error(`the agent ended without its ledger:\n${stderr}`);
     const losses = /nothing was lost|lost, because: (.*)/.exec(stderr);
-    return { exchanges: Number(counts[1]), requestsLost: Number(counts[2]), losses: losses?.[1] ?? 'nothing was lost' };
+    const [exchanges, seen, lost] = counts.slice(1).map(Number) as [number, number, number];
+    return { exchanges, requests: { seen, lost }, losses: losses?.[1] ?? 'nothing was lost' };
   }
 
   [Symbol.asyncDispose](): Promise<void> {

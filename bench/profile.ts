@@ -21,7 +21,7 @@ interface ProfileRow {
   readonly rank: number;
   readonly function: string;
   readonly place: string;
-  /** Of the samples in which the thread was busy; the function's own time, without what it calls. */
+  /** Of the time from the first packet on in which the thread was busy; the function's own time, without what it calls. */
   readonly self_share: number;
 }
 
@@ -53,7 +53,10 @@ function topOf(work: string, file: string): ProfileRow[] {
       return [id, entry] as const;
     }),
   );
-  for (const [i, id] of profile.samples.entries()) byNode.get(id)!.us += profile.timeDeltas[i]!;
+  // What it took to start is no part of the work: from the first packet on.
+  const first = profile.samples.findIndex((id) => /^(tcp|http)\//.test(byNode.get(id)!.place));
+  for (let i = Math.max(0, first); i < profile.samples.length; i++)
+    byNode.get(profile.samples[i]!)!.us += profile.timeDeltas[i]!;
   const busy = [...functions.values()].filter(({ name }) => !NOT_BUSY.has(name));
   const total = busy.reduce((sum, { us }) => sum + us, 0);
   return busy
