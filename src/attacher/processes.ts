@@ -25,12 +25,26 @@ export const unifiedPath = (text: string): string => {
   return '';
 };
 
+/** Names that a runtime gives to its first thread: they hide what the program is. Node since 23. */
+const THREAD_NAMES: ReadonlySet<string> = new Set(['MainThread']);
+/** As long as `comm` can be. */
+const NAME_LENGTH_MAX = 15;
+
+/** File name of the program as it was started; null when /proc does not tell. */
+const programName = (host: HostFiles, pid: number): string | null => {
+  const program = host.read(`/proc/${pid}/cmdline`, 4096)?.split('\0')[0] ?? '';
+  const name = program.slice(program.lastIndexOf('/') + 1).slice(0, NAME_LENGTH_MAX);
+  return name === '' ? null : name;
+};
+
 export const readProcess = (host: HostFiles, pid: number): ProcessFacts | null => {
   const comm = host.read(`/proc/${pid}/comm`, 64);
   const cgroupText = host.read(`/proc/${pid}/cgroup`, 65536);
   if (comm === null || cgroupText === null) return null;
   const cgroup = unifiedPath(cgroupText);
-  return { pid, name: comm.replace(/\n$/, ''), cgroup, container: identifyCgroup(cgroup).container };
+  const thread = comm.replace(/\n$/, '');
+  const name = THREAD_NAMES.has(thread) ? (programName(host, pid) ?? thread) : thread;
+  return { pid, name, cgroup, container: identifyCgroup(cgroup).container };
 };
 
 /** Start time in clock ticks since boot (field 22 of /proc/PID/stat): tells a reused pid. -1 when the process is gone. */

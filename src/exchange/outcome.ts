@@ -57,8 +57,8 @@ export interface Closing {
   /** No more bytes of this direction come, for whatever reason. */
   clientEnded: boolean;
   serverEnded: boolean;
-  /** The connection table was full. */
-  evicted: boolean;
+  /** Why the end was not seen; null: it was, or is still to come. */
+  gone: 'connection_limit' | 'end_unseen' | null;
 }
 
 /** Nothing ended yet. */
@@ -69,7 +69,7 @@ export const STILL_OPEN: Readonly<Closing> = Object.freeze({
   resetBy: null,
   clientEnded: false,
   serverEnded: false,
-  evicted: false,
+  gone: null,
 });
 
 /** A message with one of these cannot be trusted to end where it seems to (RFC 9112 6.1, 6.3, 7.1). */
@@ -104,7 +104,7 @@ export function outcomeOf(p: Pending, closing: Readonly<Closing>, timedOut: bool
     case 'rst':
       return closing.resetBy === 'client' ? 'client_abort' : 'reset_in_body';
     case 'open':
-      if (closing.evicted) return 'truncated';
+      if (closing.gone !== null) return 'truncated';
       if (closing.resetBy === null) return 'open';
       return closing.resetBy === 'client' ? 'client_abort' : 'reset_in_body';
     default:
@@ -117,7 +117,7 @@ function withoutResponse(p: Pending, closing: Readonly<Closing>, timedOut: boole
   if (request === null || request.end === 'lost' || request.end === 'short') return 'truncated';
   const whole = request.end === 'framed' || request.end === 'fin' || request.end === 'switched';
   if (whole && (timedOut || closing.resetBy === 'client' || gaveUp(request, closing))) return 'timeout';
-  if (closing.evicted) return 'truncated';
+  if (closing.gone !== null) return 'truncated';
   if (!whole && closing.resetBy === 'client') return 'client_abort';
   return closing.resetBy === 'server' || closing.serverFin ? 'reset_before_headers' : 'open';
 }
@@ -131,7 +131,7 @@ function wholeResponse(p: Pending, closing: Readonly<Closing>, timedOut: boolean
   const early = (p.anomalies & ANOMALY_BIT.early_response) !== 0;
   if (request.end === 'lost' || (request.end === 'short' && !early)) return 'truncated';
   if (request.end === 'open') {
-    if (closing.evicted) return 'truncated';
+    if (closing.gone !== null) return 'truncated';
     if (closing.clientEnded && closing.firstFin === null && closing.resetBy === null) return 'open';
   }
   if (bytesMissing(p)) return 'truncated';

@@ -133,7 +133,8 @@ export class Pairer implements MessageSink, Unanswered {
       if (by === 'client') closing.clientFinAt = ts;
       else closing.serverFin = true;
     } else if (how === 'rst') closing.resetBy ??= by;
-    else if (how === 'evicted') closing.evicted = true;
+    else if (how === 'evicted') closing.gone = 'connection_limit';
+    else if (how === 'vanished') closing.gone = 'end_unseen';
     if (closing.clientEnded && closing.serverEnded) this.#finish(ts);
     else this.#settle(ts);
   }
@@ -368,7 +369,8 @@ export class Pairer implements MessageSink, Unanswered {
     p.protocol = (request ?? response)!.version === 10 ? 'http/1.0' : 'http/1.1';
     p.outcome = outcomeOf(p, this.#closing ?? STILL_OPEN, late || isLate(p, now, limits.timeoutNs));
     if (p.outcome === 'upgraded') p.upgrade = upgradeOf(p);
-    if (p.outcome === 'truncated' && p.losses.length === 0 && this.#closing?.evicted) p.lose('connection_limit', 0);
+    const gone = this.#closing?.gone ?? null;
+    if (p.outcome === 'truncated' && p.losses.length === 0 && gone !== null) p.lose(gone, 0);
     exchangeSink.exchange(p);
     if (p === this.#receiving) this.#receiving = null;
     if (request !== null) {

@@ -23,6 +23,8 @@ export const LOSS_REASONS = [
   'reassembly_limit',
   /** Connections given up because the connection table was full. */
   'connection_limit',
+  /** The end of a connection was not seen: silent for too long, its port used again, its socket closed without FIN or RST. */
+  'end_unseen',
   /** Bytes of a connection older than the agent before its first message start. */
   'joined_midstream',
   /** A header block over the limit. */

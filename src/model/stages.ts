@@ -13,7 +13,15 @@ export interface CaptureSink {
 }
 
 /** How a direction of a connection ended. */
-export type StreamEnd = 'fin' | 'rst' | 'capture_end' | 'evicted';
+export type StreamEnd =
+  | 'fin'
+  | 'rst'
+  /** The capture or the agent ended first. */
+  | 'capture_end'
+  /** Given up: the connection table was full. */
+  | 'evicted'
+  /** Gone, and how was not seen: silent for too long, its port used again, its socket closed without FIN or RST. */
+  | 'vanished';
 
 /** Takes one direction's bytes in order. Offsets count from the direction's first known byte. */
 export interface StreamSink {

@@ -4,6 +4,8 @@ import type { StreamEnd, StreamSink } from '../model/stages.ts';
 import type { ReassemblyContext } from './context.ts';
 import { NO_HISTORY } from './history.ts';
 
+const DEAF: StreamSink = { data() {}, gap() {}, end() {} };
+
 /**
  * The end of one direction's way: where its stream is, what goes to its sink, and the accounts of what misses. Knows
  * nothing of order; the reassembler calls it with the next bytes or with a hole.
@@ -23,7 +25,7 @@ export class Delivery {
   lost = 0;
 
   readonly #context: ReassemblyContext;
-  readonly #sink: StreamSink;
+  #sink: StreamSink;
   #history = NO_HISTORY;
   #gapUnacked = 0;
   #gapEnd = 0;
@@ -123,6 +125,9 @@ export class Delivery {
   }
 
   end(how: StreamEnd, ts: number): void {
-    this.#sink.end(how, ts);
+    const sink = this.#sink;
+    // Late segments are held against the ended flow for long; its parsers must not stay for that.
+    this.#sink = DEAF;
+    sink.end(how, ts);
   }
 }

@@ -247,7 +247,7 @@ describe('one direction', () => {
   it('takes segments far away that follow one another for another connection', () => {
     const rig = opened().send({ seq: 1000, data: 'a', flow: 1 });
     for (let i = 0; i < 5; i++) rig.send({ seq: 2 ** 30 + i, data: 'n', flow: 1 });
-    expect(rig.connections.map((c) => c.ingress.text)).toEqual(['a$evicted', 'nn']);
+    expect(rig.connections.map((c) => c.ingress.text)).toEqual(['a$vanished', 'nn']);
     expect(rig.last.connection.start).toBe('joined');
     rig.tracker.finish();
     expect(rig.unaccounted).toBe(0);
@@ -282,8 +282,8 @@ describe('one direction', () => {
     rig.send({ seq: 1005, data: 'b', flow: 1 }).send({ dir: INGRESS, seq: 1000, ack: 5100, flow: 1 });
     rig.event('closed', 1, { leftOut: [3, 0] });
     rig.tracker.tick(1e9);
-    expect(text(rig)).toBe('<left_out 3><gap 2>b$evicted');
-    expect(rig.last.egress.text).toBe('<gap 100>$evicted');
+    expect(text(rig)).toBe('<left_out 3><gap 2>b$vanished');
+    expect(rig.last.egress.text).toBe('<gap 100>$vanished');
     expect(rig.tracker.reassembly.ackedUnseen).toBe(100);
   });
 

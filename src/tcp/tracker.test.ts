@@ -75,7 +75,7 @@ describe('ConnectionTracker', () => {
   it('begins a new connection when a port is used again', () => {
     const rig = handshake(new Rig({ offline: true })).send({ seq: 1000, data: 'one' });
     rig.send({ seq: 999, flags: TCP_SYN }).send({ seq: 70_000, flags: TCP_SYN }).send({ seq: 70_001, data: 'two' });
-    expect(rig.connections.map((c) => c.ingress.text)).toEqual(['one$evicted', 'two']);
+    expect(rig.connections.map((c) => c.ingress.text)).toEqual(['one$vanished', 'two']);
     const ended = handshake(new Rig({ offline: true })).send({ seq: 1000, data: 'one', flags: TCP_FIN });
     ended.send({ dir: EGRESS, seq: 5000, ack: 1004, flags: TCP_FIN }).send({ seq: 1000, data: 'one', flags: TCP_FIN });
     expect(ended.tracker.active).toBe(0);
@@ -130,7 +130,7 @@ describe('ConnectionTracker', () => {
     rig.event('closed', 1).event('closed', 2);
     rig.send({ dir: EGRESS, seq: 5000, ack: 1002, flags: TCP_RST, flow: 1, remotePort: 1 });
     rig.tracker.tick(1e9);
-    expect(rig.connections.map((c) => c.ingress.text)).toEqual(['ab$rst', 'ab$evicted']);
+    expect(rig.connections.map((c) => c.ingress.text)).toEqual(['ab$rst', 'ab$vanished']);
     expect(rig.connections[0]!.connection.resetBy).toBe(EGRESS);
   });
 
@@ -235,7 +235,7 @@ describe('ConnectionTracker', () => {
     expect(rig.connections.map((c) => c.ticks)).toEqual([2, 1]);
     rig.send({ seq: 2, data: 'c', flow: 1, ts: 9 * S });
     rig.tracker.tick(12.5 * S);
-    expect(rig.connections.map((c) => c.ingress.text)).toEqual(['ac', 'b$evicted']);
+    expect(rig.connections.map((c) => c.ingress.text)).toEqual(['ac', 'b$vanished']);
     expect(rig.tracker.counters.idle).toBe(1);
     rig.tracker.tick(300 * S);
     rig.send({ seq: 3, data: 'd', flow: 1, ts: 300 * S });

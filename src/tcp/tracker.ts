@@ -159,7 +159,7 @@ export class ConnectionTracker implements CaptureSink {
       else if (!flow.ingress.waiting && !flow.egress.waiting) this.#unwait(flow);
     }
     for (const flow of this.#closing)
-      if (flow.closedAt + CLOSING_NS <= now) this.#finish(flow, 'evicted', flow.closedAt);
+      if (flow.closedAt + CLOSING_NS <= now) this.#finish(flow, 'vanished', flow.closedAt);
     for (let flow = this.#active.first; flow !== null; flow = flow.next) flow.decoder?.tick(now);
     for (
       let flow = this.#active.first;
@@ -169,7 +169,7 @@ export class ConnectionTracker implements CaptureSink {
       flow = this.#active.oldest();
       if (flow === null || flow.lastSeen + this.#idleNs > now) break;
       this.counters.idle++;
-      this.#finish(flow, 'evicted', now);
+      this.#finish(flow, 'vanished', now);
     }
     for (let flow = this.#ended.first; flow !== null; flow = this.#ended.first) {
       if (flow.listedAt + ENDED_NS > now) break;
@@ -237,7 +237,7 @@ export class ConnectionTracker implements CaptureSink {
       if (own.fromSyn && same(flow)) return null;
       flow = this.#create(s);
     } else if (!same(flow)) {
-      this.#finish(flow, 'evicted', s.ts);
+      this.#finish(flow, 'vanished', s.ts);
       flow = this.#create(s);
     } else this.#begin(flow, s);
     this.#last = flow;
@@ -298,7 +298,7 @@ export class ConnectionTracker implements CaptureSink {
 
   /** Another connection took over without a SYN that was seen. */
   #replace(flow: Flow, s: Segment): void {
-    this.#finish(flow, 'evicted', s.ts);
+    this.#finish(flow, 'vanished', s.ts);
     const next = this.#create(s);
     const own = s.direction === INGRESS ? next.ingress : next.egress;
     own.segment(s, NO_ACK);

@@ -36,7 +36,13 @@ const event = fc.oneof(
   fc.record({
     do: fc.constant('closed' as const),
     by: fc.constantFrom('client' as const, 'server' as const),
-    how: fc.constantFrom('fin' as const, 'rst' as const, 'capture_end' as const, 'evicted' as const),
+    how: fc.constantFrom(
+      'fin' as const,
+      'rst' as const,
+      'capture_end' as const,
+      'evicted' as const,
+      'vanished' as const,
+    ),
     at: time,
   }),
 );

@@ -6,7 +6,7 @@ import type { ConnectionStart } from '../../src/model/connection.ts';
 import type { FieldBlock } from '../../src/model/fields.ts';
 import { LossLedger } from '../../src/model/loss.ts';
 import { anomalyNames, Message, type MessageKind } from '../../src/model/message.ts';
-import type { MessageSink } from '../../src/model/stages.ts';
+import type { MessageSink, StreamEnd } from '../../src/model/stages.ts';
 
 export const fieldsOf = (block: FieldBlock): string =>
   Array.from({ length: block.count }, (_, i) => `${block.lines[i]!.raw}=${JSON.stringify(block.value(i))}`).join(' ');
@@ -76,7 +76,7 @@ export interface RunOptions {
   readonly start?: ConnectionStart;
   readonly shared?: H1Shared;
   /** How the direction ends; null: not at all. */
-  readonly end?: 'fin' | 'rst' | 'capture_end' | 'evicted' | null;
+  readonly end?: StreamEnd | null;
 }
 
 /** Feeds `bytes` in pieces that end at `cuts` (ascending). Each piece comes in memory of its own, which is overwritten after. */

@@ -196,7 +196,7 @@ test(`${MUTATIONS} mutations: no throw, every message ends once, bounded state, 
         }
         at += piece;
       }
-      stream.end((['fin', 'rst', 'capture_end', 'evicted'] as const)[random.below(4)]!, n);
+      stream.end((['fin', 'rst', 'capture_end', 'evicted', 'vanished'] as const)[random.below(5)]!, n);
       other.end('fin', n);
       if (heads !== ends) throw new Error(`${heads} heads and ${ends} ends`);
       if (pool.taken !== 1) throw new Error(`${pool.taken - 1} messages kept`);

@@ -1,10 +1,12 @@
 /** Plays the HTTP parsers of one connection against a Pairer, and keeps what it emits as plain values. */
+
 import { PAIRER_LIMITS, Pairer, type PairerLimits, PairerShared } from '../../src/exchange/pairer.ts';
 import { Connection } from '../../src/model/connection.ts';
 import type { Exchange, Interim, Outcome, Protocol } from '../../src/model/exchange.ts';
 import { LossLedger, type LossMark } from '../../src/model/loss.ts';
 import { type Anomaly, anomalyNames, type Message, type MessageEnd } from '../../src/model/message.ts';
 import { MessagePool } from '../../src/model/pool.ts';
+import type { StreamEnd } from '../../src/model/stages.ts';
 
 export interface Emitted {
   /** Target of the request and reason of the response: the ids that the script plants. */
@@ -132,7 +134,7 @@ export class Script {
     this.end(this.response(start));
   }
 
-  closed(by: 'client' | 'server', how: 'fin' | 'rst' | 'capture_end' | 'evicted', at = 0): void {
+  closed(by: 'client' | 'server', how: StreamEnd, at = 0): void {
     this.pairer.closed(by, how, at);
   }
 

@@ -400,6 +400,7 @@ test.each([
   ['rst', 'rst', ''],
   ['capture_end', 'open', ''],
   ['evicted', 'lost', ' -connection_limit:0'],
+  ['vanished', 'lost', ' -end_unseen:0'],
 ] as const)('a stream that ends by %s in a body', (how, end, mark) => {
   const { log } = run('request', crlf('POST / HTTP/1.1$Host: x$Content-Length: 3$$a'), [], { end: how });
   expect(log.at(-1)).toBe(`end ${end} head=47 body=1 at=0-48${mark}`);

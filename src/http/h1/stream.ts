@@ -171,7 +171,7 @@ export class H1Stream implements StreamSink {
 
   end(how: StreamEnd, _ts: number): void {
     // The last byte of what was sent came with the last data; the last one of what was to come did not come at all.
-    if (how === 'capture_end' || how === 'evicted') this.#ts = UNSEEN;
+    if (how !== 'fin' && how !== 'rst') this.#ts = UNSEEN;
     if (this.#state === 'peek') this.#commitPeek();
     const message = this.#message;
     const before = this.#state;
@@ -180,7 +180,7 @@ export class H1Stream implements StreamSink {
       if (before === 'held' || (before === 'head' && !this.#section.head.started)) this.#dropGathered();
       else {
         if (before === 'head' || before === 'trailers') this.#keepPart(message);
-        if (how === 'evicted') message.lose('connection_limit', 0);
+        if (how === 'evicted' || how === 'vanished') message.lose(GONE[how], 0);
         if (how === 'fin' && before !== 'head' && before !== 'body_close' && message.losses.length === 0) {
           message.anomalies |= ANOMALY_BIT.short_body;
         }
@@ -588,7 +588,8 @@ export class H1Stream implements StreamSink {
 }
 
 const BODY_STATES = { length: 'body_length', close: 'body_close', chunked: 'chunks' } as const;
-const ENDS = { rst: 'rst', capture_end: 'open', evicted: 'lost' } as const;
+const ENDS = { rst: 'rst', capture_end: 'open', evicted: 'lost', vanished: 'lost' } as const;
+const GONE = { evicted: 'connection_limit', vanished: 'end_unseen' } as const;
 
 const isInterim = (message: Message): boolean =>
   message.kind === 'response' && message.status >= 100 && message.status < 200;
