@@ -43,11 +43,16 @@ let policies = 0;
 
 const METHODS = new Set(['GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'CONNECT', 'OPTIONS', 'TRACE', 'PATCH']);
 
+/** Targets remembered, less one: a power of two, less one. */
+const TARGETS_MASK = 255;
+
 /** Takes every credential out and puts its fingerprint there. */
 export class CredentialPolicy implements RedactionPolicy {
   readonly id = ++policies;
   readonly #text: TextRedactor;
   readonly #judge: names.NameJudge;
+  /** Targets in which nothing was redacted, direct-mapped. */
+  readonly #harmless: string[] = new Array<string>(TARGETS_MASK + 1).fill('');
 
   constructor(prints: Fingerprinter, options: RedactOptions = {}) {
     this.#text = new TextRedactor(prints, keyJudge(options.query ?? []));
@@ -106,6 +111,17 @@ export class CredentialPolicy implements RedactionPolicy {
   }
 
   target(target: string): string {
+    // Targets repeat. Only those without a credential are remembered: nothing secret stays here.
+    const slot =
+      (target.length * 31 + target.charCodeAt(target.length - 1) * 7 + target.charCodeAt(target.length >> 1)) &
+      TARGETS_MASK;
+    if (this.#harmless[slot] === target) return target;
+    const redacted = this.#target(target);
+    if (redacted === target) this.#harmless[slot] = target;
+    return redacted;
+  }
+
+  #target(target: string): string {
     return this.#urls(target, 'allow_ids');
   }
 
