@@ -1,6 +1,6 @@
 /**
  * Live capture at saturation: nginx (one worker), wrk and the observer share the machine's cores. Every round runs every
- * variant once, so that the machine's moods hit all alike; the figures are ratios to the bare server of the same round.
+ * variant once, and the bare server before and after each: a variant is compared with the machine's mood of its own moment.
  */
 import { statSync } from 'node:fs';
 import { Cgroup } from '../test/rig/cgroup.ts';
@@ -13,7 +13,7 @@ import { type Load, Workload, type WorkloadShape } from './workload.ts';
 interface LiveRow {
   readonly name: string;
   readonly what: string;
-  /** Throughput divided by that of the bare server in the same round. */
+  /** Throughput divided by the mean of the bare server's just before and just after. */
   readonly kept: Spread;
   readonly calls_per_s: Spread;
   /** CPU of the observer's processes for each call that it reported (each that was made, where it reports none). */
@@ -41,6 +41,8 @@ interface Variant {
 const WARM_S = 1;
 const CONNECTIONS = 32;
 
+const rate = ({ load }: Sample): number => (load.requests / load.duration_us) * 1e6;
+
 async function sample(variant: Variant, seconds: number): Promise<Sample> {
   await using cgroup = new Cgroup('bench');
   await using workload = await Workload.start(cgroup, variant.shape);
@@ -66,7 +68,6 @@ async function sample(variant: Variant, seconds: number): Promise<Sample> {
 function variants(folder: Folder): Variant[] {
   const nginxLog = folder.file('nginx.log');
   return [
-    { name: 'bare', what: 'the server alone', observe: nobody },
     {
       name: 'headwater',
       what: 'every header parsed, nothing logged',
@@ -98,24 +99,31 @@ export const live = section<LiveRow>({
   name: 'live',
   title: 'Live capture at saturation: server, client and observer share the cores',
   async rows({ rounds, seconds }) {
-    const chosen = variants(new Folder());
+    using folder = new Folder();
+    const chosen = variants(folder);
+    const bare: Variant = { name: 'bare', what: 'the server alone', observe: nobody };
     const samples = chosen.map((): Sample[] => []);
+    const kept = chosen.map((): number[] => []);
+    const alone: number[] = [];
     for (let round = 0; round < rounds; round++) {
       // Each round begins with another variant: none always follows the same one.
       for (let k = 0; k < chosen.length; k++) {
         const i = (k + round) % chosen.length;
-        samples[i]!.push(await sample(chosen[i]!, seconds));
+        if (alone.length === 0) alone.push(rate(await sample(bare, seconds)));
+        const one = await sample(chosen[i]!, seconds);
+        alone.push(rate(await sample(bare, seconds)));
+        samples[i]!.push(one);
+        kept[i]!.push((2 * rate(one)) / (alone.at(-2)! + alone.at(-1)!));
       }
     }
-    const rate = ({ load }: Sample): number => (load.requests / load.duration_us) * 1e6;
-    return chosen.map(({ name, what }, i) => {
+    const rows = chosen.map(({ name, what }, i): LiveRow => {
       const own = samples[i]!;
       const lost = own.flatMap(({ lostShare }) => (lostShare === null ? [] : [lostShare]));
       const observed = own.some(({ rss_bytes }) => rss_bytes > 0);
       return {
         name,
         what,
-        kept: spread(own.map((one, round) => rate(one) / rate(samples[0]![round]!))),
+        kept: spread(kept[i]!),
         calls_per_s: spread(own.map(rate)),
         us_per_call: observed
           ? spread(own.map(({ cpu_s, load, lostShare }) => (cpu_s / load.requests / (1 - (lostShare ?? 0))) * 1e6))
@@ -124,6 +132,11 @@ export const live = section<LiveRow>({
         rss_mb: observed ? Math.max(...own.map(({ rss_bytes }) => rss_bytes)) / 1e6 : null,
       };
     });
+    const { name, what } = bare;
+    return [
+      { name, what, kept: spread([1]), calls_per_s: spread(alone), us_per_call: null, lost: null, rss_mb: null },
+      ...rows,
+    ];
   },
   columns: [
     ['', ({ name }) => name],
