@@ -64,7 +64,7 @@ static __always_inline void told(struct direction *d, const struct hw_segment *h
 
 /* A piece with room for `room` bytes, built in the ring itself: the stack has no room for another header. */
 static __always_inline int build_piece(struct __sk_buff *skb, struct socket_state *s, __u32 dir_and_place,
-				       __u64 start_and_n, __u32 length, __u64 ts, const __u32 room)
+				       __u64 start_and_n, __u32 length, const __u32 room)
 {
 	struct hw_segment *h = bpf_ringbuf_reserve(&ring, sizeof(*h) + room, 0);
 	struct direction *d = &s->direction[dir_and_place & 1];
@@ -76,7 +76,7 @@ static __always_inline int build_piece(struct __sk_buff *skb, struct socket_stat
 		return -1;
 	if (parse_slowly(skb, dir_and_place & 1, h, &p) != PARSED_TCP)
 		goto discard;
-	describe_segment(h, s, dir_and_place & 1, ts);
+	describe_segment(h, s, dir_and_place & 1, d->plan.ts);
 	/* What opens the stream belongs to the first record, what ends the segment to the last. */
 	if (!(dir_and_place & PIECE_FIRST)) {
 		h->seq += start + ((h->tcp_flags & TCP_FLAG_SYN) != 0);
@@ -106,7 +106,7 @@ discard:
  * `n` (low half). Returns 0, or -1 when the ring has no room. A global function, so that the verifier walks it once; it
  * may take numbers alone, so it parses the packet again: packets told in pieces are rare.
  */
-__noinline int emit_piece(struct __sk_buff *skb, __u32 dir_and_place, __u64 start_and_n, __u32 length, __u64 ts)
+__noinline int emit_piece(struct __sk_buff *skb, __u32 dir_and_place, __u64 start_and_n, __u32 length)
 {
 	struct bpf_sock *sk = skb->sk;
 	struct hw_counters *c = this_cpu();
@@ -122,8 +122,8 @@ __noinline int emit_piece(struct __sk_buff *skb, __u32 dir_and_place, __u64 star
 	if (!s)
 		return -1;
 	result = (__u32)start_and_n <= PIECE_SMALL_BYTES
-			 ? build_piece(skb, s, dir_and_place, start_and_n, length, ts, PIECE_SMALL_BYTES)
-			 : build_piece(skb, s, dir_and_place, start_and_n, length, ts, PIECE_BYTES);
+			 ? build_piece(skb, s, dir_and_place, start_and_n, length, PIECE_SMALL_BYTES)
+			 : build_piece(skb, s, dir_and_place, start_and_n, length, PIECE_BYTES);
 	if (result)
 		add(c->records_lost, 1);
 	return result;
@@ -134,7 +134,7 @@ __noinline int emit_piece(struct __sk_buff *skb, __u32 dir_and_place, __u64 star
  * chunked body, each piece of it in a record whose range reaches up to the next one. The plan says afterwards how many of
  * `have` found room (handed), how many bytes were copied beyond (extra), and up to where the payload is told (told_to).
  */
-__noinline int hand_over(struct __sk_buff *skb, __u32 dir, __u32 have, __u64 ts)
+__noinline int hand_over(struct __sk_buff *skb, __u32 dir, __u32 have)
 {
 	struct bpf_sock *sk = skb->sk;
 	struct socket_state *s;
@@ -154,7 +154,7 @@ __noinline int hand_over(struct __sk_buff *skb, __u32 dir, __u32 have, __u64 ts)
 	p = &d->plan;
 	p->start = 0;
 	for (int i = 0; i < PIECES_MAX && have - p->start > PIECE_BYTES; i++) {
-		if (emit_piece(skb, dir | (i ? 0 : PIECE_FIRST), (__u64)p->start << 32 | PIECE_BYTES, PIECE_BYTES, ts))
+		if (emit_piece(skb, dir | (i ? 0 : PIECE_FIRST), (__u64)p->start << 32 | PIECE_BYTES, PIECE_BYTES))
 			return 0;
 		p->start += PIECE_BYTES;
 		p->told_to = p->handed = p->start;
@@ -180,7 +180,7 @@ __noinline int hand_over(struct __sk_buff *skb, __u32 dir, __u32 have, __u64 ts)
 				break;
 		}
 		if (emit_piece(skb, dir | (p->start ? 0 : PIECE_FIRST) | (read ? 0 : PIECE_LAST),
-			       (__u64)p->start << 32 | p->pending, at - p->start, ts))
+			       (__u64)p->start << 32 | p->pending, at - p->start))
 			break;
 		p->told_to = at;
 		if (end > have)

@@ -220,7 +220,8 @@ static __always_inline int packet(struct __sk_buff *skb, const __u8 dir)
 		d->plan.seq = seq;
 		d->plan.offset = p.payload;
 		d->plan.length = p.length;
-		hand_over(skb, dir, have, ts);
+		d->plan.ts = ts;
+		hand_over(skb, dir, have);
 	} else if (have || worth_telling(s, d, p.length, h.tcp_flags)) {
 		copy(skb, c, d, &h, &p, have);
 	}

@@ -28,6 +28,7 @@ struct ends {
  */
 struct plan {
 	struct ends ends_seen;
+	__u64 ts;		/* of a packet told in several records */
 	__u32 want;		/* bytes that the window lets through, from the segment's first */
 	__u32 have;		/* bytes that pressure leaves of these */
 	__u32 head_end;		/* where its last header block ends; 0: not in it or not known */

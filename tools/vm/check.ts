@@ -1,0 +1,167 @@
+/**
+ * What is to be found out on a kernel: does it take the programs, at which price, and is everything that went over
+ * loopback in the header log? Prints one line for each finding, the last one "vm: verdict right" or "vm: verdict wrong".
+ */
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdirSync, mkdtempSync, readFileSync, rmdirSync, rmSync } from 'node:fs';
+import { release } from 'node:os';
+import { join } from 'node:path';
+import { performance } from 'node:perf_hooks';
+import { loadCapture } from '../../src/kernel/load.ts';
+import { probeKernel } from '../../src/kernel/probe.ts';
+import { readPrograms } from '../../src/kernel/progstats.ts';
+
+/** One call as calls.py says it was sent and answered. */
+interface Sent {
+  readonly method: string;
+  readonly path: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly request_body: number;
+  readonly status: number;
+  readonly response_body: number;
+}
+
+interface Logged {
+  readonly type: string;
+  readonly side: string;
+  readonly outcome: string;
+  readonly losses: readonly unknown[];
+  readonly process?: { readonly name: string; readonly evidence: string };
+  readonly request: {
+    readonly method: string;
+    readonly target: string;
+    readonly headers: ReadonlyArray<readonly [string, string]>;
+    readonly body_bytes: number;
+  };
+  readonly response: { readonly status: number; readonly body_bytes: number };
+}
+
+const CGROUP = join(process.env.HEADWATER_CGROUPS ?? '/sys/fs/cgroup', `headwater-vm-${process.pid}`);
+/** Emulated machines are slow: a start of the agent takes half a minute there. */
+const PATIENCE_MS = 300_000;
+
+const say = (line: string): void => {
+  process.stdout.write(`vm: ${line}\n`);
+};
+
+/** Loads as the agent does; false when the kernel refuses. */
+function load(): boolean {
+  const features = probeKernel();
+  if (features.ok)
+    say(`features ${features.value.map((f) => `${f.present ? '' : 'no '}${f.name.replaceAll('_', ' ')}`).join(', ')}`);
+  const before = performance.now();
+  const loaded = loadCapture();
+  const ms = Math.round(performance.now() - before);
+  if (!loaded.ok) {
+    say(`refused after ${ms} ms: ${loaded.error.message}\n${loaded.error.detail}`);
+    return false;
+  }
+  const programs = readPrograms(loaded.value.programs);
+  const verified = programs.ok ? programs.value.map((p) => `${p.name} ${p.verifiedInstructions}`).join(', ') : '?';
+  say(`loaded in ${ms} ms, owner by ${loaded.value.variant}; instructions verified: ${verified}`);
+  loaded.value.close();
+  return true;
+}
+
+/** Waits until the agent says on stderr that it captures; what it says goes on to the console. */
+function capturing(agent: ChildProcess): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => agent.kill('SIGKILL'), PATIENCE_MS);
+    agent.once('exit', () => reject(new Error('the agent ended before it captured')));
+    agent.stderr!.on('data', (chunk: Buffer) => {
+      process.stdout.write(chunk);
+      if (!chunk.includes('capturing')) return;
+      clearTimeout(timer);
+      resolve();
+    });
+  });
+}
+
+/** Runs the agent on a cgroup of its own and the calls inside it; returns what was sent and what was logged. */
+async function capture(folder: string): Promise<{ sent: Sent[]; logged: Logged[] }> {
+  mkdirSync(CGROUP);
+  try {
+    const log = join(folder, 'calls.ndjson');
+    const truth = join(folder, 'sent.json');
+    const agent = spawn(
+      'bin/headwater',
+      ['run', '--cgroup', CGROUP, '--socket', join(folder, 'agent.sock'), '--log', log],
+      {
+        stdio: ['ignore', 'inherit', 'pipe'],
+      },
+    );
+    const ended = once(agent, 'exit');
+    await capturing(agent);
+    const calls = spawnSync(
+      'sh',
+      ['-c', 'echo $$ > "$0/cgroup.procs" && exec python3 tools/vm/calls.py "$1"', CGROUP, truth],
+      {
+        stdio: 'inherit',
+        timeout: PATIENCE_MS,
+      },
+    );
+    if (calls.status !== 0) throw new Error(`calls.py ended with ${calls.status ?? calls.signal}`);
+    agent.kill('SIGINT');
+    await ended;
+    const logged = readFileSync(log, 'utf8')
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line) as Logged);
+    return {
+      sent: JSON.parse(readFileSync(truth, 'utf8')) as Sent[],
+      logged: logged.filter((r) => r.type === 'exchange'),
+    };
+  } finally {
+    rmdirSync(CGROUP);
+  }
+}
+
+/** What differs between a call and its record, as words. */
+function differences(sent: Sent, logged: Logged): string[] {
+  const pairs: ReadonlyArray<readonly [string, unknown, unknown]> = [
+    ['method', sent.method, logged.request.method],
+    ['target', sent.path, logged.request.target],
+    ['request headers', JSON.stringify(Object.entries(sent.headers)), JSON.stringify(logged.request.headers)],
+    ['request body', sent.request_body, logged.request.body_bytes],
+    ['status', sent.status, logged.response.status],
+    ['response body', sent.response_body, logged.response.body_bytes],
+    ['outcome', 'complete', logged.outcome],
+    ['losses', '[]', JSON.stringify(logged.losses)],
+  ];
+  return pairs
+    .filter(([, a, b]) => a !== b)
+    .map(([what, a, b]) => `${what}: sent ${String(a).slice(0, 200)}, logged ${String(b).slice(0, 200)}`);
+}
+
+function compare(sent: readonly Sent[], logged: readonly Logged[]): boolean {
+  let right = sent.length > 0;
+  for (const side of ['client', 'server']) {
+    const records = logged.filter((r) => r.side === side);
+    const found = sent.flatMap((call, i) => {
+      const record = records[i];
+      return record === undefined
+        ? [`${call.path}: not logged`]
+        : differences(call, record).map((d) => `${call.path}: ${d}`);
+    });
+    say(`${side}: ${sent.length} calls sent, ${records.length} logged, ${found.length} differences`);
+    for (const difference of found) say(`  ${difference}`);
+    right &&= found.length === 0 && records.length === sent.length;
+  }
+  say(`owners: ${[...new Set(logged.map((r) => `${r.process?.name} by ${r.process?.evidence}`))].join(', ')}`);
+  return right;
+}
+
+say(`Linux ${release()}`);
+let right = load();
+if (right) {
+  const folder = mkdtempSync('/tmp/headwater-vm-');
+  try {
+    const { sent, logged } = await capture(folder);
+    right = compare(sent, logged);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+say(`verdict ${right ? 'right' : 'wrong'}`);
+process.exitCode = right ? 0 : 1;
