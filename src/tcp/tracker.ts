@@ -134,6 +134,7 @@ export class ConnectionTracker implements CaptureSink {
       flow.ingress.account(leftOut[INGRESS], lostBytes[INGRESS]);
       flow.egress.account(leftOut[EGRESS], lostBytes[EGRESS]);
       // An abort closes the socket first and sends its RST then: the reset says more than the closing.
+      if (flow.decoder === null) return;
       flow.closedAt = event.ts;
       this.#closing.add(flow);
       return;
