@@ -160,6 +160,14 @@ export interface Libbpf {
   readonly infoByFd: (fd: number, info: Uint8Array, length: [number]) => number;
   readonly possibleCpus: () => number;
   readonly probeHelper: (programType: number, helper: number, opts: null) => number;
+  readonly loadProgram: (
+    programType: number,
+    name: string,
+    license: string,
+    instructions: Uint8Array,
+    count: number,
+    opts: null,
+  ) => number;
   readonly probeProgramType: (programType: number, opts: null) => number;
   readonly probeMapType: (mapType: number, opts: null) => number;
   /** Everything libbpf has printed since the last call, newest 16 KiB. */
@@ -211,6 +219,7 @@ function openLibbpf(): Outcome<Libbpf> {
     infoByFd: lib.func('bpf_obj_get_info_by_fd', 'int', ['int', 'void *', koffi.inout('uint32_t *')]),
     possibleCpus: lib.func('libbpf_num_possible_cpus', 'int', []),
     probeHelper: lib.func('libbpf_probe_bpf_helper', 'int', ['int', 'int', 'void *']),
+    loadProgram: lib.func('bpf_prog_load', 'int', ['int', 'str', 'str', 'void *', 'size_t', 'void *']),
     probeProgramType: lib.func('libbpf_probe_bpf_prog_type', 'int', ['int', 'void *']),
     probeMapType: lib.func('libbpf_probe_bpf_map_type', 'int', ['int', 'void *']),
     takeLog: captureLog(lib),

@@ -22,7 +22,7 @@ import { writerIsKnown } from './probe.ts';
 
 /** How the kernel side learns which process a socket belongs to. */
 export type OwnerVariant =
-  /** Each writer is asked while it sends (bpf_get_current_pid_tgid in cgroup_skb, Linux >= 6.10). */
+  /** Each writer is asked while it sends (bpf_get_current_pid_tgid in cgroup_skb, newer than Linux 6.12). */
   | 'writer'
   /** The process that made the socket, or the listening socket it was accepted from (cgroup/sock_create). */
   | 'creator';

@@ -1,6 +1,7 @@
 /**
  * What is to be found out on a kernel: does it take the programs, at which price, and is everything that went over
  * loopback in the header log? Prints one line for each finding, the last one "vm: verdict right" or "vm: verdict wrong".
+ * Its argument is the mount of cgroup v2, /sys/fs/cgroup without one.
  */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
@@ -37,7 +38,7 @@ interface Logged {
   readonly response: { readonly status: number; readonly body_bytes: number };
 }
 
-const CGROUP = join(process.env.HEADWATER_CGROUPS ?? '/sys/fs/cgroup', `headwater-vm-${process.pid}`);
+const CGROUP = join(process.argv[2] ?? '/sys/fs/cgroup', `headwater-vm-${process.pid}`);
 /** Emulated machines are slow: a start of the agent takes half a minute there. */
 const PATIENCE_MS = 300_000;
 
