@@ -16,6 +16,8 @@ const SERVICES_MAX = 4_096;
 const LISTENERS_MAX = 4_096;
 /** Connections whose owner the attacher is asked for; further ones stay without. */
 const ASKED_MAX = 4_096;
+/** The kernel tells of most connections with their first answer; only older ones without an owner are asked for. */
+const ASK_AFTER_MS = 1_000;
 /** A connection is asked for this often before it stays without an owner. */
 const TRIES_MAX = 3;
 
@@ -31,8 +33,8 @@ export class Owners {
   readonly #loads = new Map<string, LoadCounter>();
   readonly #listeners = new Map<string, ProcessInfo>();
   readonly #cgroupOf = new WeakMap<Connection, number>();
-  /** Connections without an owner, and how often the attacher did not know. */
-  readonly #ownerless = new Map<Connection, number>();
+  /** Connections without an owner: since when, and how often the attacher did not know. */
+  readonly #ownerless = new Map<Connection, { readonly since: number; tries: number }>();
   #asking = false;
 
   constructor(options: OwnersOptions) {
@@ -41,7 +43,7 @@ export class Owners {
 
   /** A new connection, perhaps without an owner event to come. */
   met(connection: Connection): void {
-    if (this.#ownerless.size < ASKED_MAX) this.#ownerless.set(connection, 0);
+    if (this.#ownerless.size < ASKED_MAX) this.#ownerless.set(connection, { since: performance.now(), tries: 0 });
   }
 
   /** The connection ended: nobody needs its owner any more. */
@@ -85,11 +87,11 @@ export class Owners {
   /** Asks the attacher for some of the owners that are missing. About once a second. */
   tick(): void {
     if (this.#asking || this.#ownerless.size === 0) return;
-    const batch = [...this.#ownerless.keys()]
-      .filter((c) => c.process === null || c.process.pid === 0)
-      .slice(0, BATCH_MAX);
-    for (const connection of this.#ownerless.keys()) {
+    const due = performance.now() - ASK_AFTER_MS;
+    const batch: Connection[] = [];
+    for (const [connection, { since }] of this.#ownerless) {
       if (connection.process !== null && connection.process.pid !== 0) this.#ownerless.delete(connection);
+      else if (since <= due && batch.length < BATCH_MAX) batch.push(connection);
     }
     if (batch.length === 0) return;
     this.#asking = true;
@@ -116,9 +118,8 @@ export class Owners {
         this.#ownerless.delete(connection);
         continue;
       }
-      const tries = (this.#ownerless.get(connection) ?? TRIES_MAX) + 1;
-      if (tries >= TRIES_MAX) this.#ownerless.delete(connection);
-      else this.#ownerless.set(connection, tries);
+      const asked = this.#ownerless.get(connection);
+      if (asked !== undefined && ++asked.tries >= TRIES_MAX) this.#ownerless.delete(connection);
     }
   }
 

@@ -24,7 +24,7 @@ const TICK_NS = 1e9;
 /** How long the last segments of a closed socket may take. */
 const CLOSING_NS = 100e6;
 /** Ended connections that late segments are held against. */
-const ENDED_MAX = 16_384;
+const ENDED_MAX = 4_096;
 const ENDED_NS = 60e9;
 
 export interface TrackerOptions {

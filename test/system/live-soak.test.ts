@@ -43,5 +43,5 @@ when(
   expect(after.total - before.total).toBeGreaterThan(2_000);
   expect(after.open).toBe(0);
   expect(after.descriptors).toEqual(before.descriptors);
-  expect(after.rss - before.rss).toBeLessThan(160 * MIB);
+  expect(after.rss - before.rss).toBeLessThan(64 * MIB);
 });
