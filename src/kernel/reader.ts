@@ -10,7 +10,7 @@ import type { Ring } from './ring.ts';
 /** Records in one go before the event loop gets its turn. */
 const BATCH_RECORDS_MAX = 4096;
 /** How long to wait between looks while records keep coming. */
-const BUSY_WAIT_MS = 2;
+const BUSY_WAIT_MS = 8;
 /** Empty looks in a row before going to sleep. */
 const EMPTY_LOOKS_MAX = 5;
 /** A record could be published between our last look and the kernel's reading of the flag: look anyway. */

@@ -98,7 +98,7 @@ describe('wrong usage: one line that names it, exit code 2', () => {
     [['replay'], "missing required argument 'file'"],
     [
       ['replay', 'x', '--format', 'xml'],
-      "option '--format <format>' argument 'xml' is invalid. Allowed choices are ndjson, har.",
+      "option '--format <format>' argument 'xml' is invalid. Allowed choices are ndjson, har, summary.",
     ],
     [
       ['run', '--listen', 'foo'],

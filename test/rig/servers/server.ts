@@ -52,9 +52,10 @@ export class Server implements AsyncDisposable {
     return server;
   }
 
-  /** The name of its process as the kernel has it: Node's is "MainThread". */
+  /** The name of its process as the kernel has it, but for Node's, whose first thread is called "MainThread". */
   get comm(): string {
-    return readFileSync(`/proc/${this.program.pid}/comm`, 'utf8').trim();
+    const comm = readFileSync(`/proc/${this.program.pid}/comm`, 'utf8').trim();
+    return comm === 'MainThread' ? 'node' : comm;
   }
 
   /** From its socket table: a connection to find out would be one more for Headwater to see. */
