@@ -21,7 +21,7 @@ struct {
 
 /*
  * Who made a socket. Apart from `sockets` because an accepted socket inherits this (from its listener) and must not
- * inherit that. Used where the writer cannot be asked (before Linux 6.10).
+ * inherit that. Used where the writer cannot be asked (probed: src/kernel/probe.ts).
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_SK_STORAGE);

@@ -1,6 +1,6 @@
 /**
  * Who is behind a connection: process, cgroup, service, and the service's calls in flight. The kernel says it for most
- * sockets; for the rest (sockets older than the agent, kernels before 6.10) the attacher is asked, a batch a second.
+ * sockets; for the rest (sockets older than the agent, kernels whose packet programs cannot ask) the attacher is asked, a batch a second.
  */
 import type { CgroupPaths } from '../attacher/cgroups.ts';
 import type { AttacherClient } from '../attacher/client.ts';
