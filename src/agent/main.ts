@@ -191,6 +191,10 @@ export async function runPipeline({ client, start, key }: Handover): Promise<num
   clearInterval(timer);
   reader.stop();
   reader.drainAll();
+  // The records that ended a call may be among those that found no room: no later record of its connection can tell.
+  const { classes, recordsLost } = counters.value.read();
+  if (recordsLost > 0) pipeline.openBecause = 'ring_full';
+  else if (classes.shed_head.segments > 0) pipeline.openBecause = 'shed_head';
   pipeline.tracker.finish();
   status.finish();
   tail?.close();

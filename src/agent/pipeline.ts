@@ -5,7 +5,7 @@ import { RouteTable } from '../exchange/route.ts';
 import { H1Shared } from '../http/h1/shared.ts';
 import type { Connection } from '../model/connection.ts';
 import type { Exchange } from '../model/exchange.ts';
-import type { LossLedger } from '../model/loss.ts';
+import type { LossLedger, LossReason } from '../model/loss.ts';
 import type { SocketEvent } from '../model/segment.ts';
 import type { CaptureSink, ExchangeSink } from '../model/stages.ts';
 import { ExchangeSubject } from '../query/exchange-subject.ts';
@@ -56,6 +56,8 @@ export class Pipeline implements ExchangeSink {
   readonly #redact: (exchange: Exchange) => Redacted<Exchange>;
   readonly #options: PipelineOptions;
   #subject: ExchangeSubject | null = null;
+  /** At the end: why the rest of a call that is still open may be among what was never handed over; null: it is not. */
+  openBecause: LossReason | null = null;
 
   constructor(options: PipelineOptions) {
     this.#options = options;
@@ -101,6 +103,9 @@ export class Pipeline implements ExchangeSink {
     counters.exchanges++;
     if (exchange.request !== null) counters.requests++;
     if (exchange.response !== null) counters.responses++;
+    if (this.openBecause !== null && exchange.outcome === 'open' && exchange.losses.length === 0) {
+      exchange.losses.push({ reason: this.openBecause, bytes: 0 });
+    }
     if (exchange.losses.length > 0) loseAll(exchange);
     const { filter } = this.#options;
     const sinks = this.#options.sinks();
