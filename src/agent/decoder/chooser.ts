@@ -1,0 +1,209 @@
+/**
+ * Chooses what a connection, or what a wrapping layer unwraps of it, speaks: holds back the first bytes until they
+ * decide, then hands them and everything after them to what was chosen.
+ */
+import { Memory } from '../../base/memory.ts';
+import { classifyBroken, classifyStart, type StartKind } from '../../http/detect.ts';
+import type { ConnectionStart } from '../../model/connection.ts';
+import type { LossReason } from '../../model/loss.ts';
+import { type Direction, EGRESS, INGRESS } from '../../model/segment.ts';
+import type { ConnectionDecoder, StreamEnd, StreamSink } from '../../model/stages.ts';
+import type { LayerFacts } from '../decoder.ts';
+import type { Account } from './account.ts';
+import { H1Connection } from './h1.ts';
+import { Opaque } from './opaque.ts';
+
+/** Bytes kept while the first ones do not decide yet: a little more than http/detect needs at most. */
+const UNDECIDED_BYTES_MAX = 2_304;
+const UNDECIDED_BYTES_FIRST = 128;
+
+export class Chooser implements ConnectionDecoder {
+  readonly streams: readonly [ChoosingStream, ChoosingStream];
+  readonly account: Account;
+  /** null: these are the connection's own bytes. */
+  readonly facts: LayerFacts | null;
+  #chosen: ConnectionDecoder | null = null;
+
+  constructor(account: Account, facts: LayerFacts | null) {
+    this.account = account;
+    this.facts = facts;
+    this.streams = [new ChoosingStream(this, INGRESS), new ChoosingStream(this, EGRESS)];
+  }
+
+  /** Asked late: a connection's opening is told after its decoder was made. */
+  get start(): ConnectionStart {
+    return this.facts === null ? this.account.connection.start : this.facts.start;
+  }
+
+  tick(now: number): void {
+    this.#chosen?.tick(now);
+  }
+
+  /** The bytes of `direction` begin as `kind` does. */
+  decided(direction: Direction, kind: StartKind): void {
+    const { account, streams } = this;
+    const { shared, connection } = account;
+    if (kind === 'h1_request' || kind === 'h1_response') {
+      const client: Direction = kind === 'h1_request' ? direction : other(direction);
+      account.named(client);
+      const h1 = new H1Connection(account, client, [streams[INGRESS].start, streams[EGRESS].start]);
+      account.become('http');
+      for (const by of [INGRESS, EGRESS] as const) {
+        const { missed } = streams[by];
+        if (missed !== null) h1.streams[by].missed(missed.end - missed.length, missed.length, missed.why);
+      }
+      this.#choose(h1, client);
+    } else if (kind === 'tls' && this.facts === null && shared.tls) {
+      account.become('tls');
+      this.#choose(
+        shared.tls(connection, (facts) => new Chooser(account, facts)),
+        direction,
+      );
+    } else {
+      account.become(kind === 'tls' ? 'tls' : kind === 'h2_preface' ? 'h2' : 'other');
+      this.#choose(new Opaque(account), direction);
+    }
+  }
+
+  /** Held bytes go to their parsers, those of `first` before the others. */
+  #choose(chosen: ConnectionDecoder, first: Direction): void {
+    this.#chosen = chosen;
+    for (const by of [INGRESS, EGRESS] as const) this.streams[by].to = chosen.streams[by];
+    this.streams[first].handOver();
+    this.streams[other(first)].handOver();
+  }
+
+  ended(): void {
+    if (this.facts === null) this.account.ended();
+  }
+}
+
+const other = (direction: Direction): Direction => (direction === INGRESS ? EGRESS : INGRESS);
+
+/** First bytes of a direction that do not decide yet. */
+interface Undecided {
+  memory: Memory;
+  length: number;
+  readonly position: number;
+  readonly ts: number;
+  readonly ack: number;
+}
+
+class ChoosingStream implements StreamSink {
+  /** What was chosen; null: nothing yet. */
+  to: StreamSink | null = null;
+  /** Bytes that will never come, before it was known what they belong to. */
+  missed: { length: number; end: number; why: LossReason | 'left_out' } | null = null;
+  readonly #chooser: Chooser;
+  readonly #direction: Direction;
+  /** A byte of this direction was passed over: what comes next need not begin a message. */
+  #passed = false;
+  #undecided: Undecided | null = null;
+  #ended = false;
+
+  constructor(chooser: Chooser, direction: Direction) {
+    this.#chooser = chooser;
+    this.#direction = direction;
+  }
+
+  get start(): ConnectionStart {
+    return this.#passed ? 'joined' : this.#chooser.start;
+  }
+
+  handOver(): void {
+    const held = this.#undecided;
+    if (held === null) return;
+    this.#undecided = null;
+    this.to!.data(held.memory, 0, held.length, held.position, held.ts, held.ack);
+  }
+
+  data(memory: Memory, offset: number, length: number, position: number, ts: number, ack: number): void {
+    if (this.to !== null) this.to.data(memory, offset, length, position, ts, ack);
+    else if (this.#undecided !== null) this.#decideHeld(this.#undecided, memory, offset, length, position, ts, ack);
+    else this.#decide(memory, offset, length, position, ts, ack);
+  }
+
+  #classify(memory: Memory, offset: number, length: number): StartKind {
+    const kind = classifyStart(memory, offset, length);
+    const first = this.start === 'opened' && this.#direction === this.#chooser.account.connection.clientDirection;
+    return kind === 'other' && first ? classifyBroken(memory, offset, length) : kind;
+  }
+
+  /** The first segment of most connections decides: its bytes are not copied. */
+  #decide(memory: Memory, offset: number, length: number, position: number, ts: number, ack: number): void {
+    const kind = this.#classify(memory, offset, length);
+    if (kind === 'need_more' && length < UNDECIDED_BYTES_MAX) {
+      const held = Memory.alloc(Math.max(UNDECIDED_BYTES_FIRST, length));
+      memory.buf.copy(held.buf, 0, offset, offset + length);
+      this.#undecided = { memory: held, length, position, ts, ack };
+      return;
+    }
+    if (this.#accept(kind, length)) this.to!.data(memory, offset, length, position, ts, ack);
+  }
+
+  #decideHeld(
+    held: Undecided,
+    memory: Memory,
+    offset: number,
+    length: number,
+    position: number,
+    ts: number,
+    ack: number,
+  ): void {
+    const room = Math.min(length, UNDECIDED_BYTES_MAX - held.length);
+    if (held.length + room > held.memory.size) {
+      const larger = Memory.alloc(Math.min(UNDECIDED_BYTES_MAX, 2 * (held.length + room)));
+      held.memory.buf.copy(larger.buf, 0, 0, held.length);
+      held.memory = larger;
+    }
+    memory.buf.copy(held.memory.buf, held.length, offset, offset + room);
+    held.length += room;
+    const kind = this.#classify(held.memory, 0, held.length);
+    if (kind === 'need_more' && held.length < UNDECIDED_BYTES_MAX) return;
+    // From here on the held bytes are with what was chosen, or passed over.
+    if (this.#accept(kind, held.length + length - room) && room < length) {
+      this.to!.data(memory, offset + room, length - room, position + room, ts, ack);
+    }
+  }
+
+  /** False: the `bytes` that were classified as `kind` begin nothing; they are counted. */
+  #accept(kind: StartKind, bytes: number): boolean {
+    if ((kind === 'other' || kind === 'need_more') && this.start === 'joined') {
+      // Joined in the middle, perhaps of a body: the next segment may begin a message.
+      this.#passOver(bytes, this.#chooser.start === 'opened' ? 'desync' : 'joined_midstream');
+      return false;
+    }
+    this.#chooser.decided(this.#direction, kind);
+    return true;
+  }
+
+  #passOver(bytes: number, why: LossReason): void {
+    this.#undecided = null;
+    this.#passed = true;
+    const { shared } = this.#chooser.account;
+    shared.notHttp.undecided += bytes;
+    shared.losses.lose(why, 1, bytes);
+  }
+
+  gap(position: number, length: number, why: LossReason | 'left_out', ts: number): void {
+    if (this.to !== null) {
+      this.to.gap(position, length, why, ts);
+      return;
+    }
+    if (this.#undecided !== null) this.#passOver(this.#undecided.length, 'desync');
+    this.#passed = true;
+    if (this.missed === null) this.missed = { length: 0, end: 0, why };
+    this.missed.length += length;
+    this.missed.end = position + length;
+    // Bytes that never came are counted where they were missed: in the kernel, or by reassembly.
+  }
+
+  end(how: StreamEnd, ts: number): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    const held = this.#undecided;
+    if (held !== null) this.#passOver(held.length, 'desync');
+    this.to?.end(how, ts);
+    this.#chooser.ended();
+  }
+}
