@@ -148,6 +148,7 @@ export interface Libbpf {
   readonly programName: (program: Pointer) => string;
   readonly programFd: (program: Pointer) => number;
   readonly setAutoload: (program: Pointer, yes: boolean) => number;
+  readonly setExpectedAttachType: (program: Pointer, attachType: number) => number;
   readonly findMap: (object: Pointer, name: string) => Pointer;
   readonly nextMap: (object: Pointer, previous: Pointer | null) => Pointer;
   readonly mapName: (map: Pointer) => string;
@@ -156,6 +157,9 @@ export interface Libbpf {
   readonly setInitialValue: (map: Pointer, data: Uint8Array, size: number) => number;
   readonly setAutocreate: (map: Pointer, yes: boolean) => number;
   readonly linkCreate: (programFd: number, targetFd: number, attachType: number, opts: null) => number;
+  readonly mapUpdate: (map: number, key: Uint8Array, value: Uint8Array, flags: number) => number;
+  /** Descriptor that keeps the program attached, or -errno. */
+  readonly rawTracepoint: (name: string, programFd: number) => number;
   readonly enableStats: (kind: number) => number;
   readonly infoByFd: (fd: number, info: Uint8Array, length: [number]) => number;
   readonly possibleCpus: () => number;
@@ -207,6 +211,7 @@ function openLibbpf(): Outcome<Libbpf> {
     programName: lib.func('bpf_program__name', 'str', ['void *']),
     programFd: lib.func('bpf_program__fd', 'int', ['void *']),
     setAutoload: lib.func('bpf_program__set_autoload', 'int', ['void *', 'bool']),
+    setExpectedAttachType: lib.func('bpf_program__set_expected_attach_type', 'int', ['void *', 'int']),
     findMap: lib.func('bpf_object__find_map_by_name', 'void *', ['void *', 'str']),
     nextMap: lib.func('bpf_object__next_map', 'void *', ['void *', 'void *']),
     mapName: lib.func('bpf_map__name', 'str', ['void *']),
@@ -215,6 +220,8 @@ function openLibbpf(): Outcome<Libbpf> {
     setInitialValue: lib.func('bpf_map__set_initial_value', 'int', ['void *', 'void *', 'size_t']),
     setAutocreate: lib.func('bpf_map__set_autocreate', 'int', ['void *', 'bool']),
     linkCreate: lib.func('bpf_link_create', 'int', ['int', 'int', 'int', 'void *']),
+    mapUpdate: lib.func('bpf_map_update_elem', 'int', ['int', 'void *', 'void *', 'uint64_t']),
+    rawTracepoint: lib.func('bpf_raw_tracepoint_open', 'int', ['str', 'int']),
     enableStats: lib.func('bpf_enable_stats', 'int', ['int']),
     infoByFd: lib.func('bpf_obj_get_info_by_fd', 'int', ['int', 'void *', koffi.inout('uint32_t *')]),
     possibleCpus: lib.func('libbpf_num_possible_cpus', 'int', []),

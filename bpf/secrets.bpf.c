@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * TLS secrets, taken where a library derives or would log them: once a handshake, never for a record. An object of its
+ * own, because it needs CAP_PERFMON and a machine without uprobes must still capture packets.
+ *
+ * Every program is attached by the file's inode, so it runs in every process that maps the file: the first thing it does
+ * is to ask for the cgroup, and a process outside the scope is left without a byte having been read. Entry only: a return
+ * probe would cost a second trap and breaks Go's stacks.
+ */
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+#include "secrets.h"
+
+const volatile struct hw_secrets_config config = {};
+
+/* Secrets, read by the pipeline. */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 1 << 20);
+} secrets SEC(".maps");
+
+/* Processes to look at, read by the attacher. */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 64 << 10);
+} births SEC(".maps");
+
+/* Descriptors of the observed cgroups. */
+struct {
+	__uint(type, BPF_MAP_TYPE_CGROUP_ARRAY);
+	__uint(max_entries, 64);
+	__type(key, __u32);
+	__type(value, __u32);
+} scope SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct hw_tap_counters);
+} taps SEC(".maps");
+
+#define SCOPE_MAX 64
+
+/* Registers as a uprobe program sees them (struct pt_regs, struct user_pt_regs), and C's arguments in them. */
+#if defined(__TARGET_ARCH_x86)
+struct registers {
+	__u64 r15, r14, r13, r12, rbp, rbx, r11, r10, r9, r8, rax, rcx, rdx, rsi, rdi;
+};
+#define ARG2(r) ((r)->rsi)
+#define ARG3(r) ((r)->rdx)
+#define ARG4(r) ((r)->rcx)
+#elif defined(__TARGET_ARCH_arm64)
+struct registers {
+	__u64 x[31];
+};
+#define ARG2(r) ((r)->x[1])
+#define ARG3(r) ((r)->x[2])
+#define ARG4(r) ((r)->x[3])
+#else
+#error "registers of this machine are not known"
+#endif
+
+static __always_inline struct hw_tap_counters *tap_counters(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&taps, &zero);
+}
+
+static __noinline int observed(void)
+{
+	if (config.cgroups == 0)
+		return 1;
+	for (__u32 i = 0; i < SCOPE_MAX; i++) {
+		if (i >= config.cgroups)
+			return 0;
+		if (bpf_current_task_under_cgroup(&scope, i) == 1)
+			return 1;
+	}
+	return 0;
+}
+
+/* --- OpenSSL 3 ------------------------------------------------------------------------------------------------- */
+
+/* OSSL_PARAM, openssl/core.h. */
+struct param {
+	__u64 key;
+	__u32 type;
+	__u32 unused;
+	__u64 data;
+	__u64 size;
+	__u64 returned;
+};
+
+#define PARAMS_MAX 12
+
+/* The first eight bytes of a parameter's name, as they lie in memory. */
+#define NAME_LABEL 0x6c6562616cULL		/* "label" */
+#define NAME_KEY 0x79656bULL			/* "key" */
+#define NAME_DATA 0x61746164ULL			/* "data" */
+#define NAME_SEED 0x64656573ULL			/* "seed" */
+#define NAME_SECRET 0x746572636573ULL		/* "secret" */
+#define NAME_DIGEST 0x747365676964ULL		/* "digest" */
+
+static __always_inline __u8 copy(__u8 *to, __u32 room, __u64 from, __u64 length)
+{
+	__u32 take = length;
+
+	if (length == 0 || length > room)
+		return 0;
+	/* Bounds that every verifier understands. */
+	take &= 127;
+	if (take > room)
+		return 0;
+	return bpf_probe_read_user(to, take, (const void *)from) == 0 ? take : 0;
+}
+
+/* The labels that name traffic secrets, RFC 8446 7.1. */
+static __always_inline int wanted_label(const __u8 *label, __u32 length)
+{
+	if (length == 11)	/* "c e traffic" */
+		return label[0] == 'c' && label[1] == ' ' && label[2] == 'e' && label[3] == ' ' && label[4] == 't';
+	if (length != 12)	/* "c hs traffic", "s hs traffic", "c ap traffic", "s ap traffic" */
+		return 0;
+	return (label[0] == 'c' || label[0] == 's') && label[1] == ' ' &&
+	       ((label[2] == 'h' && label[3] == 's') || (label[2] == 'a' && label[3] == 'p')) && label[4] == ' ' &&
+	       label[5] == 't';
+}
+
+SEC("uprobe")
+int headwater_kdf(struct registers *ctx)
+{
+	struct hw_tap_counters *counters;
+	struct hw_secret *out;
+	__u64 at = ARG4(ctx);
+	__u32 seeds = 0;
+	int wanted = 0;
+
+	if (!observed())
+		return 0;
+	counters = tap_counters();
+	if (!counters)
+		return 0;
+	__sync_fetch_and_add(&counters->entered, 1);
+	out = bpf_ringbuf_reserve(&secrets, sizeof(*out), 0);
+	if (!out) {
+		__sync_fetch_and_add(&counters->ring_full, 1);
+		return 0;
+	}
+	__builtin_memset(out, 0, sizeof(*out));
+	for (int i = 0; i < PARAMS_MAX; i++) {
+		struct param param;
+		__u64 name = 0;
+
+		if (bpf_probe_read_user(&param, sizeof(param), (const void *)(at + i * sizeof(param))))
+			break;
+		if (param.key == 0)
+			break;
+		/* Names shorter than eight bytes may end at the end of a page: read what is there up to the NUL. */
+		if (bpf_probe_read_user_str(&name, sizeof(name), (const void *)param.key) < 0)
+			continue;
+		if (name == NAME_LABEL) {
+			out->label_length = copy(out->label, sizeof(out->label), param.data, param.size);
+			if (!wanted_label(out->label, out->label_length))
+				break;
+			out->tap = HW_TAP_OPENSSL13;
+			wanted = 1;
+		} else if (name == NAME_KEY || name == NAME_SECRET) {
+			out->secret_length = copy(out->secret, sizeof(out->secret), param.data, param.size);
+		} else if (name == NAME_DATA) {
+			out->context_length = copy(out->context, sizeof(out->context), param.data, param.size);
+		} else if (name == NAME_DIGEST) {
+			out->digest_length = copy(out->digest, sizeof(out->digest), param.data, param.size);
+		} else if (name == NAME_SEED) {
+			/* "key expansion", server random, client random: OpenSSL gives each as a seed of its own. */
+			if (seeds == 0) {
+				out->label_length = copy(out->label, sizeof(out->label), param.data, param.size);
+				if (out->label_length != 13 || out->label[0] != 'k' || out->label[4] != 'e')
+					break;
+				out->tap = HW_TAP_OPENSSL12;
+				wanted = 1;
+			} else if (seeds == 1 && param.size == 32) {
+				out->context_length = copy(out->context, 32, param.data, 32);
+			} else if (seeds == 2 && param.size == 32 && out->context_length == 32) {
+				out->context_length += copy(out->context + 32, 32, param.data, 32);
+			}
+			seeds++;
+		}
+	}
+	if (!wanted) {
+		bpf_ringbuf_discard(out, BPF_RB_NO_WAKEUP);
+		return 0;
+	}
+	if (out->secret_length == 0 || out->context_length == 0) {
+		__sync_fetch_and_add(&counters->unreadable, 1);
+		bpf_ringbuf_discard(out, BPF_RB_NO_WAKEUP);
+		return 0;
+	}
+	out->ts = bpf_ktime_get_ns();
+	out->cgroup_id = bpf_get_current_cgroup_id();
+	out->pid = bpf_get_current_pid_tgid() >> 32;
+	bpf_ringbuf_submit(out, 0);
+	__sync_fetch_and_add(&counters->emitted, 1);
+	return 0;
+}
+
+/* --- functions that write a key log line, whether or not one is wanted ------------------------------------------- */
+
+static __always_inline int keylog(__u64 label, __u64 label_length, __u64 random, __u64 random_length, __u64 secret,
+				  __u64 secret_length)
+{
+	struct hw_tap_counters *counters = tap_counters();
+	struct hw_secret *out;
+
+	if (!counters)
+		return 0;
+	__sync_fetch_and_add(&counters->entered, 1);
+	out = bpf_ringbuf_reserve(&secrets, sizeof(*out), 0);
+	if (!out) {
+		__sync_fetch_and_add(&counters->ring_full, 1);
+		return 0;
+	}
+	__builtin_memset(out, 0, sizeof(*out));
+	out->tap = HW_TAP_KEYLOG;
+	if (label_length) {
+		out->label_length = copy(out->label, sizeof(out->label), label, label_length);
+	} else {
+		long length = bpf_probe_read_user_str(out->label, sizeof(out->label), (const void *)label);
+
+		out->label_length = length > 0 ? length - 1 : 0;
+	}
+	if (random)
+		out->context_length = copy(out->context, sizeof(out->context), random, random_length);
+	out->secret_length = copy(out->secret, sizeof(out->secret), secret, secret_length);
+	if (out->label_length == 0 || out->secret_length == 0 || (random && out->context_length != 32)) {
+		__sync_fetch_and_add(&counters->unreadable, 1);
+		bpf_ringbuf_discard(out, BPF_RB_NO_WAKEUP);
+		return 0;
+	}
+	out->ts = bpf_ktime_get_ns();
+	out->cgroup_id = bpf_get_current_cgroup_id();
+	out->pid = bpf_get_current_pid_tgid() >> 32;
+	bpf_ringbuf_submit(out, 0);
+	__sync_fetch_and_add(&counters->emitted, 1);
+	return 0;
+}
+
+/*
+ * Go: func (c *Config) writeKeyLog(label string, clientRandom, secret []byte), by Go's register ABI (internal/abi: AX BX CX
+ * DI SI R8 R9 R10 R11 on amd64, R0 to R15 on arm64): receiver, then pointer and length of each, slices with their capacity.
+ */
+SEC("uprobe")
+int headwater_go(struct registers *ctx)
+{
+	if (!observed())
+		return 0;
+#if defined(__TARGET_ARCH_x86)
+	return keylog(ctx->rbx, ctx->rcx, ctx->rdi, ctx->rsi, ctx->r9, ctx->r10);
+#else
+	return keylog(ctx->x[1], ctx->x[2], ctx->x[3], ctx->x[4], ctx->x[6], ctx->x[7]);
+#endif
+}
+
+/* BoringSSL: bool ssl_log_secret(const SSL *ssl, const char *label, Span<const uint8_t> secret), a span in two registers. */
+SEC("uprobe")
+int headwater_boring(struct registers *ctx)
+{
+	if (!observed())
+		return 0;
+	return keylog(ARG2(ctx), 0, 0, 0, ARG3(ctx), ARG4(ctx));
+}
+
+/* --- which processes to look at -------------------------------------------------------------------------------- */
+
+static __always_inline int born(void)
+{
+	struct hw_tap_counters *counters = tap_counters();
+	struct hw_birth *out;
+
+	if (!counters)
+		return 0;
+	__sync_fetch_and_add(&counters->births, 1);
+	out = bpf_ringbuf_reserve(&births, sizeof(*out), 0);
+	if (!out) {
+		__sync_fetch_and_add(&counters->births_lost, 1);
+		return 0;
+	}
+	out->pid = bpf_get_current_pid_tgid() >> 32;
+	out->reserved = 0;
+	bpf_ringbuf_submit(out, BPF_RB_FORCE_WAKEUP);
+	return 0;
+}
+
+SEC("raw_tp/sched_process_exec")
+int headwater_exec(void *ctx)
+{
+	return observed() ? born() : 0;
+}
+
+/* _dl_debug_state: the dynamic linker calls it when the list of mapped libraries has changed, also after dlopen. */
+SEC("uprobe")
+int headwater_linked(void *ctx)
+{
+	return observed() ? born() : 0;
+}
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";

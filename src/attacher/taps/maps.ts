@@ -1,0 +1,33 @@
+/** Which files a process runs code from: /proc/PID/maps (proc(5)). */
+
+export interface MappedFile {
+  /** Device and inode as the kernel prints them: one file, whatever it is called where. */
+  readonly key: string;
+  readonly inode: number;
+  /** As the process sees it; " (deleted)" is cut off. */
+  readonly path: string;
+  /** Name below /proc/PID/map_files: opens the very file, also when its path leads to another one by now. */
+  readonly range: string;
+}
+
+const LINE = /^([0-9a-f]+-[0-9a-f]+) (\S{4}) [0-9a-f]+ ([0-9a-f]+:[0-9a-f]+) (\d+) +(\/.*)$/;
+const FILES_MAX = 1_024;
+
+/** Files with an executable mapping, each once. */
+export const executableFiles = (maps: string): MappedFile[] => {
+  const files = new Map<string, MappedFile>();
+  for (const line of maps.split('\n')) {
+    const match = LINE.exec(line);
+    if (match === null || match[2]![2] !== 'x' || match[4] === '0') continue;
+    const key = `${match[3]}:${match[4]}`;
+    if (!files.has(key))
+      files.set(key, {
+        key,
+        inode: Number(match[4]),
+        path: match[5]!.replace(/ \(deleted\)$/, ''),
+        range: match[1]!,
+      });
+    if (files.size === FILES_MAX) break;
+  }
+  return [...files.values()];
+};
