@@ -6,7 +6,8 @@ import type { CgroupPaths } from '../attacher/cgroups.ts';
 import type { AttacherClient } from '../attacher/client.ts';
 import type { ProcessCache, ProcessFacts } from '../attacher/processes.ts';
 import { BATCH_MAX } from '../attacher/protocol.ts';
-import type { Connection, LoadCounter, OwnerEvidence, ProcessInfo } from '../model/connection.ts';
+import type { Connection, OwnerEvidence, ProcessInfo } from '../model/connection.ts';
+import { LoadCounter } from '../model/load.ts';
 import type { SocketEvent } from '../model/segment.ts';
 import { nameService, type ServiceRule } from '../model/service.ts';
 
@@ -164,7 +165,7 @@ export class Owners {
     if (known !== undefined) return known;
     const shared = this.#loads.size >= SERVICES_MAX ? this.#loads.get('') : undefined;
     if (shared !== undefined) return shared;
-    const counter: LoadCounter = { inFlight: 0 };
+    const counter = new LoadCounter();
     this.#loads.set(this.#loads.size >= SERVICES_MAX ? '' : key, counter);
     return counter;
   }

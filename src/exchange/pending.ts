@@ -1,7 +1,8 @@
 import { assert } from '../base/assert.ts';
 import { UNSEEN } from '../base/clock.ts';
-import type { Connection, LoadCounter } from '../model/connection.ts';
+import type { Connection } from '../model/connection.ts';
 import { Exchange, type Interim } from '../model/exchange.ts';
+import type { LoadCounter } from '../model/load.ts';
 import type { LossReason } from '../model/loss.ts';
 import type { Message } from '../model/message.ts';
 
@@ -87,13 +88,13 @@ export class Pending extends Exchange {
   /** Counts the call as in flight from now on. */
   enter(load: LoadCounter): void {
     this.load = load;
-    this.inFlight = ++load.inFlight;
+    this.inFlight = load.enter(this.request === null ? UNSEEN : this.request.firstByteAt);
   }
 
   /** The call is not in flight any more; again is no harm. */
   leave(): void {
     if (this.load === null) return;
-    this.load.inFlight--;
+    this.load.leave(this.response === null ? UNSEEN : this.response.lastByteAt);
     assert(this.load.inFlight >= 0, 'calls in flight are left as often as entered');
     this.load = null;
   }

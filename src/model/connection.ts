@@ -1,4 +1,5 @@
 import { UNSEEN } from '../base/clock.ts';
+import { LoadCounter } from './load.ts';
 import type { LossTotal } from './loss.ts';
 import { type Direction, INGRESS } from './segment.ts';
 
@@ -24,11 +25,6 @@ export interface ProcessInfo {
   readonly evidence: OwnerEvidence;
 }
 
-/** Calls in flight of one service on one side; shared by all its connections. */
-export interface LoadCounter {
-  inFlight: number;
-}
-
 export type ConnectionStart =
   /** The opening was seen: bytes are complete from the first. */
   | 'opened'
@@ -51,7 +47,7 @@ export class Connection {
   process: ProcessInfo | null = null;
   /** Systemd unit, container, or "name:port"; "" when nothing is known. */
   service = '';
-  load: LoadCounter = { inFlight: 0 };
+  load = new LoadCounter();
   /** Exchanges begun on it: makes exchange ids unique. */
   exchanges = 0;
   /** What is missing from its exchanges so far; null: nothing. */

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { exchangeId } from '../../src/exchange/id.ts';
 import { Connection } from '../../src/model/connection.ts';
+import { LoadCounter } from '../../src/model/load.ts';
 import { Script } from './exchange-script.ts';
 
 const SECOND = 1_000_000_000;
@@ -219,7 +220,7 @@ describe('bounds and time', () => {
     const s = new Script();
     const before = s.connection.load;
     s.ask();
-    s.connection.load = { inFlight: 0 };
+    s.connection.load = new LoadCounter();
     s.answer();
     expect(before.inFlight).toBe(0);
     expect(s.connection.load.inFlight).toBe(0);
