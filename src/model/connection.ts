@@ -2,6 +2,7 @@ import { UNSEEN } from '../base/clock.ts';
 import { LoadCounter } from './load.ts';
 import type { LossTotal } from './loss.ts';
 import { type Direction, INGRESS } from './segment.ts';
+import type { TlsFacts } from './tls.ts';
 
 export interface Endpoint {
   /** Dotted IPv4 (also for IPv4-mapped IPv6) or RFC 5952 IPv6, without brackets. */
@@ -48,6 +49,8 @@ export class Connection {
   /** Systemd unit, container, or "name:port"; "" when nothing is known. */
   service = '';
   load = new LoadCounter();
+  /** What its handshake said; null: it is not TLS. */
+  tls: TlsFacts | null = null;
   /** Exchanges begun on it: makes exchange ids unique. */
   exchanges = 0;
   /** What is missing from its exchanges so far; null: nothing. */

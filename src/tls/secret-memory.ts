@@ -1,0 +1,79 @@
+/**
+ * Where secrets are while they are needed: slots of one region outside the V8 heap, locked against swap as far as the
+ * system allows, left out of core files and of children, zeroed when given back. No secret is ever a JavaScript string.
+ */
+import { assert } from '../base/assert.ts';
+import type { Memory } from '../base/memory.ts';
+import { cleanse, lockMemory, mapRegion, type Region, unmapRegion } from './libcrypto.ts';
+
+/** A slot: one secret of up to 48 bytes (SHA-384), and 12 bytes of IV behind it. */
+export const SLOT_BYTES = 64;
+export const SECRET_BYTES_MAX = 48;
+export const IV_AT = 48;
+export const IV_BYTES = 12;
+
+/** Slots there can be: secrets that wait for their connection, and two for each decrypted connection. */
+export const SLOTS_MAX = 1 << 20;
+/** Locked in steps of this many bytes, when their first slot is used. */
+const LOCK_BYTES = 64 << 10;
+
+/** A slot's number; -1: none. */
+export type Slot = number;
+
+export class SecretMemory {
+  readonly #region: Region;
+  readonly #free: Slot[] = [];
+  readonly #max: number;
+  #next = 0;
+  #lockedTo = 0;
+  /** Slots in use. */
+  used = 0;
+  /** The system refused to lock a part of what is in use: it may be written to swap. */
+  unlocked = false;
+
+  constructor(slotsMax = SLOTS_MAX) {
+    this.#max = slotsMax;
+    this.#region = mapRegion(Math.max(LOCK_BYTES, slotsMax * SLOT_BYTES));
+  }
+
+  /** A zeroed slot, or -1 when all are in use. */
+  take(): Slot {
+    let slot = this.#free.pop();
+    if (slot === undefined) {
+      if (this.#next >= this.#max) return -1;
+      slot = this.#next++;
+      this.#lock(slot);
+    }
+    this.used++;
+    return slot;
+  }
+
+  #lock(slot: Slot): void {
+    const end = (slot + 1) * SLOT_BYTES;
+    if (end <= this.#lockedTo) return;
+    if (!lockMemory(this.#region.address + this.#lockedTo, LOCK_BYTES)) this.unlocked = true;
+    this.#lockedTo += LOCK_BYTES;
+  }
+
+  /** Zeroes the slot and takes it back. */
+  give(slot: Slot): void {
+    assert(slot >= 0 && slot < this.#next, 'a slot comes from here');
+    cleanse(this.address(slot), SLOT_BYTES);
+    this.#free.push(slot);
+    this.used--;
+  }
+
+  address(slot: Slot): number {
+    return this.#region.address + slot * SLOT_BYTES;
+  }
+
+  get memory(): Memory {
+    return this.#region.memory;
+  }
+
+  /** Zeroes and unmaps everything; nothing of it may be used afterwards. */
+  close(): void {
+    cleanse(this.#region.address, this.#next * SLOT_BYTES);
+    unmapRegion(this.#region);
+  }
+}
