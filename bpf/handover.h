@@ -8,11 +8,6 @@
 #include "emit.h"
 #include "parse.h"
 
-#define TCP_FLAG_FIN 0x01
-#define TCP_FLAG_SYN 0x02
-#define TCP_FLAG_RST 0x04
-#define TCP_FLAG_PSH 0x08
-
 /* Chunk-size lines of one segment, and the record that ends it. More in one segment are small chunks: copied as such, or lost. */
 #define SLICES_MAX 16
 /* Pieces of one segment, each a record. */

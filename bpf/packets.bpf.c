@@ -190,13 +190,13 @@ static __always_inline int packet(struct __sk_buff *skb, const __u8 dir)
 	h.length = p.length;
 	/* What begins a burst of HTTP/1 and is short is copied whole whatever it is: copy first, then look at the copy. */
 	if (s->guess == HW_GUESS_H1 && d->plan.burst && d->plan.in_order && level == PRESSURE_NONE && !s->shed_call &&
-	    p.length >= 8 && p.length < SCAN_FROM_BYTES)
+	    p.length >= 8 && is_whole(p.length, h.tcp_flags))
 		copy(skb, c, d, &h, &p, p.length);
 	if (d->plan.in_order) {
 		look(skb, s, d, dir, p.payload, p.length);
 		conclude(c, s, d, &s->direction[!dir], seq);
 		if (d->head == HEAD_OPEN)
-			find_head_end(skb, c, d, seq, p.payload, p.length);
+			find_head_end(skb, c, d, seq, p.payload, p.length, h.tcp_flags);
 	}
 	if (d->plan.copied) {
 		if (d->chunk && d->chunk_seq - seq < p.length)

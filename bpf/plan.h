@@ -6,12 +6,18 @@
 #include "chunk.h"
 #include "count.h"
 #include "look.h"
+#include "parse.h"
 #include "scan.h"
 
 /* Sequence numbers further away than this from what was expected: start over. */
 #define SEQUENCE_JUMP_MAX (1 << 30)
-/* A first segment of a message shorter than this is taken for whole: it is scanned only when more follows. */
-#define SCAN_FROM_BYTES 1280
+/*
+ * A first segment of a message shorter than this is taken for whole: it is scanned only when it ends like a line. With
+ * PSH, the end of a write, that holds up to just below what Go's servers write at once; without it more follows, and
+ * anything as long as an Ethernet packet's payload (1,448) is scanned.
+ */
+#define WHOLE_BYTES 1280
+#define WHOLE_WRITE_BYTES 4096
 /* Scans of one segment: enough for 64 KiB, or for as many pipelined header blocks. */
 #define SCANS_MAX 64
 /* Under pressure: copied of a first segment whose header block's end is not known. */
@@ -238,13 +244,18 @@ static __always_inline void expect_chunks(struct direction *d, __u32 seq)
 	d->chunk_size = 0;
 }
 
+static __always_inline int is_whole(__u32 length, __u8 flags)
+{
+	return length < (flags & TCP_FLAG_PSH ? WHOLE_WRITE_BYTES : WHOLE_BYTES);
+}
+
 /* Finds where the header block ends, as far as it is worth knowing. */
 static __always_inline void find_head_end(struct __sk_buff *skb, struct hw_counters *c, struct direction *d,
-					  __u32 seq, __u32 offset, __u32 length)
+					  __u32 seq, __u32 offset, __u32 length, __u8 flags)
 {
 	__u64 result;
 
-	if (d->plan.begins && length >= 4 && length < SCAN_FROM_BYTES) {
+	if (d->plan.begins && length >= 4 && is_whole(length, flags)) {
 		__u8 last[4] __attribute__((aligned(4)));
 
 		if (d->plan.copied)
