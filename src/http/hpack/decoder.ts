@@ -1,0 +1,311 @@
+/**
+ * Decodes header blocks (RFC 7541 6). One HpackDecoder for each direction of each connection: it holds the dynamic table,
+ * and everything else is shared. A field that was seen before is a shared line, named by its index and free; other values
+ * are decoded into the block's own memory.
+ *
+ * Never a wrong name or value: an index whose entry was not seen gives the line "?62" (its index), without the value that
+ * may have come with it, because nobody can tell whether that is a credential.
+ */
+import { Memory } from '../../base/memory.ts';
+import type { FieldBlock, FieldLine } from '../../model/fields.ts';
+import type { MessagePool } from '../../model/pool.ts';
+import { huffmanDecode, huffmanRoom } from './huffman.ts';
+import type { SharedLines } from './lines.ts';
+import { DynamicTable, type TableBudget } from './table.ts';
+
+export type HpackOutcome =
+  | 'done'
+  /** A decoding error (RFC 7541 2.3.3 ff., RFC 9113 4.3): what follows on the connection cannot be decoded by it. */
+  | 'error';
+
+/** Encoded bytes of one block, at most. */
+export const BLOCK_BYTES_MAX = 128 << 10;
+/** Decoded bytes of one block's values that are no shared lines: the largest slab. */
+const VALUE_BYTES_MAX = 128 << 10;
+/** Lines of one block, and octets of all of them as RFC 9113 6.5.2 counts, so that a block cannot grow a hundredfold. */
+const LINES_MAX = 4_096;
+const LIST_BYTES_MAX = 256 << 10;
+const LINE_OVERHEAD = 32;
+/** An integer may have so many bytes after its first: 28 bits and more than any of them needs. */
+const INTEGER_SHIFT_MAX = 28;
+const STATIC_ENTRIES = 61;
+const COLON = 58;
+/** Below it a loop over words is faster than a call. */
+const SHORT_COPY = 64;
+
+/** Pseudo-header fields that a block may have; more are an anomaly and not kept. */
+const PSEUDO_MAX = 16;
+
+/** What a block held besides its regular lines; reused from block to block. */
+export class HeaderList {
+  /** Pseudo-header fields in order; a value that is not its line's lies in the block's memory. */
+  readonly pseudo: FieldLine[] = [];
+  readonly pseudoAt: number[] = [];
+  readonly pseudoLength: number[] = [];
+  pseudoCount = 0;
+  /** A pseudo-header field stood behind a regular one, or there were too many. */
+  pseudoMisplaced = false;
+  /** A name had capitals or a character that no name has (RFC 9113 8.2.1). */
+  badName = false;
+  /** Lines that name an entry which was not seen. */
+  unknown = 0;
+  /** Octets of lines that are over a bound and were left out. */
+  dropped = 0;
+  /** Bytes of the block's memory that are used. */
+  used = 0;
+  /** Octets of all lines. */
+  size = 0;
+
+  clear(): void {
+    this.pseudoCount = 0;
+    this.pseudoMisplaced = false;
+    this.badName = false;
+    this.unknown = 0;
+    this.dropped = 0;
+    this.used = 0;
+    this.size = 0;
+  }
+}
+
+/** What the decoders of a pipeline share. */
+export class HpackShared {
+  readonly lines: SharedLines;
+  readonly pool: MessagePool;
+  readonly list = new HeaderList();
+  readonly budget: TableBudget = { bytes: 0 };
+  /** Holds any decoded string of a block. */
+  readonly scratch = Memory.alloc(huffmanRoom(BLOCK_BYTES_MAX));
+
+  constructor(lines: SharedLines, pool: MessagePool) {
+    this.lines = lines;
+    this.pool = pool;
+  }
+}
+
+export class HpackDecoder {
+  readonly table: DynamicTable;
+  /** The largest table that the receiver has allowed so far (SETTINGS_HEADER_TABLE_SIZE); Infinity: not known. */
+  limit: number;
+  readonly #shared: HpackShared;
+  /** Of the integer and the string read last. */
+  #value = 0;
+  #memory!: Memory;
+  #at = 0;
+  #length = 0;
+
+  constructor(shared: HpackShared, lost: boolean, limit: number) {
+    this.#shared = shared;
+    this.table = new DynamicTable(lost, shared.budget);
+    this.limit = limit;
+  }
+
+  /**
+   * Decodes the whole block [at, end) of `memory`: regular lines go to `block`, the rest to the shared list, which is
+   * valid until the next call. After an error the lines before it are there, and the table is unknown.
+   */
+  decode(memory: Memory, at: number, end: number, block: FieldBlock): HpackOutcome {
+    const { list } = this.#shared;
+    list.clear();
+    const ok = this.#decode(memory, at, end, block, list);
+    if (!ok) this.table.lose();
+    return ok ? 'done' : 'error';
+  }
+
+  #decode(memory: Memory, from: number, end: number, block: FieldBlock, list: HeaderList): boolean {
+    const view = memory.view;
+    const { staticLines } = this.#shared.lines;
+    let at = from;
+    let resizable = true;
+    while (at < end) {
+      const first = view.getUint8(at);
+      if (first >= 0x80) {
+        resizable = false;
+        let index = first & 0x7f;
+        if (index === 0x7f) {
+          at = this.#integer(view, at, end, 7);
+          if (at < 0) return false;
+          index = this.#value;
+        } else at++;
+        if (index === 0) return false;
+        if (index <= STATIC_ENTRIES) push(block, list, staticLines[index]!, 0, 0);
+        else if (index - STATIC_ENTRIES <= this.table.count) {
+          const line = this.table.line(index - STATIC_ENTRIES - 1);
+          if (line === null) this.#unknown(block, list, index);
+          else push(block, list, line, 0, 0);
+        } else if (this.table.lost) this.#unknown(block, list, index);
+        else return false;
+      } else if ((first & 0xe0) === 0x20) {
+        // Only in front of the first field (RFC 7541 4.2).
+        at = this.#integer(view, at, end, 5);
+        if (at < 0 || !resizable || this.#value > this.limit) return false;
+        this.table.resize(this.#value);
+      } else {
+        resizable = false;
+        const indexed = (first & 0x40) !== 0;
+        at = this.#literal(memory, at, end, indexed ? 6 : 4, indexed, block, list);
+        if (at < 0) return false;
+      }
+    }
+    return true;
+  }
+
+  /** A literal field line (RFC 7541 6.2); returns where the next one begins, or -1. */
+  #literal(
+    memory: Memory,
+    from: number,
+    end: number,
+    prefix: number,
+    indexed: boolean,
+    block: FieldBlock,
+    list: HeaderList,
+  ): number {
+    const { lines, scratch } = this.#shared;
+    let at = this.#integer(memory.view, from, end, prefix);
+    if (at < 0) return -1;
+    const index = this.#value;
+    let name: FieldLine | null;
+    if (index === 0) {
+      at = this.#string(memory, at, end, scratch, 0);
+      if (at < 0 || this.#length === 0) return -1;
+      name = lines.name(this.#memory, this.#at, this.#length);
+      if (!isName(this.#memory.view, this.#at, this.#length)) list.badName = true;
+    } else if (index <= STATIC_ENTRIES) name = lines.staticNames[index]!;
+    else if (index - STATIC_ENTRIES <= this.table.count) {
+      const raw = this.table.raw(index - STATIC_ENTRIES - 1);
+      name = raw === null ? null : lines.nameLine(raw);
+    } else if (this.table.lost) name = null;
+    else return -1;
+
+    const room = this.#valueRoom(memory, at, end);
+    if (room < 0) return -1;
+    const kept =
+      list.used + room <= VALUE_BYTES_MAX && this.#shared.pool.reserve(block, list.used, list.used + room);
+    const to = kept ? block.memory : scratch;
+    const next = this.#string(memory, at, end, to, kept ? list.used : 0);
+    if (next < 0) return -1;
+    const length = this.#length;
+    if (name === null) {
+      this.#unknown(block, list, index);
+      if (indexed) this.table.addUnknown(length);
+      return next;
+    }
+    let line: FieldLine = name;
+    if (indexed) {
+      const shared = lines.value(name, this.#memory, this.#at, length);
+      if (shared !== null) {
+        line = shared;
+        this.table.add(shared, null, length);
+      } else if (this.table.holds(name.raw.length, length)) {
+        this.table.add(name, this.#memory.buf.latin1Slice(this.#at, this.#at + length), length);
+      } else this.table.add(name, '', length);
+    }
+    if (line !== name) {
+      push(block, list, line, 0, 0);
+      return next;
+    }
+    if (!kept) {
+      list.dropped += name.raw.length + length;
+      return next;
+    }
+    if (this.#memory !== block.memory) copy(this.#memory, this.#at, block.memory, list.used, length);
+    push(block, list, name, list.used, length);
+    list.used += length;
+    return next;
+  }
+
+  /** The line that stands for entry `index`. */
+  #unknown(block: FieldBlock, list: HeaderList, index: number): void {
+    list.unknown++;
+    push(block, list, this.#shared.lines.unknown(index), 0, 0);
+  }
+
+  /** Reads an integer (RFC 7541 5.1) into #value; returns where it ends, or -1. */
+  #integer(view: DataView, from: number, end: number, prefix: number): number {
+    const mask = (1 << prefix) - 1;
+    let at = from;
+    let value = view.getUint8(at++) & mask;
+    if (value === mask) {
+      for (let shift = 0; ; shift += 7) {
+        if (at >= end || shift >= INTEGER_SHIFT_MAX) return -1;
+        const byte = view.getUint8(at++);
+        value += (byte & 0x7f) << shift;
+        if (byte < 0x80) break;
+      }
+    }
+    this.#value = value;
+    return at;
+  }
+
+  /** Bytes that the string at `at` may need; -1: it is not all there. */
+  #valueRoom(memory: Memory, at: number, end: number): number {
+    if (at >= end) return -1;
+    const huffman = memory.view.getUint8(at) >= 0x80;
+    const from = this.#integer(memory.view, at, end, 7);
+    if (from < 0 || this.#value > end - from) return -1;
+    return huffman ? huffmanRoom(this.#value) : this.#value;
+  }
+
+  /**
+   * Reads a string (RFC 7541 5.2): #memory, #at and #length say where it is - in `to` from `where` on when it was
+   * Huffman coded, else where it came from. Returns where the next thing begins, or -1.
+   */
+  #string(memory: Memory, from: number, end: number, to: Memory, where: number): number {
+    if (from >= end) return -1;
+    const huffman = memory.view.getUint8(from) >= 0x80;
+    const at = this.#integer(memory.view, from, end, 7);
+    const length = this.#value;
+    if (at < 0 || length > end - at) return -1;
+    if (huffman) {
+      const last = huffmanDecode(memory, at, length, to, where);
+      if (last < 0) return -1;
+      this.#memory = to;
+      this.#at = where;
+      this.#length = last - where;
+    } else {
+      this.#memory = memory;
+      this.#at = at;
+      this.#length = length;
+    }
+    return at + length;
+  }
+}
+
+/** Lower case, and no character that names do not have (RFC 9113 8.2.1); a colon in front makes a pseudo-header field. */
+function isName(view: DataView, at: number, length: number): boolean {
+  for (let i = 0; i < length; i++) {
+    const c = view.getUint8(at + i);
+    if (c <= 32 || c >= 127 || (c >= 65 && c <= 90) || (c === COLON && i > 0)) return false;
+  }
+  return true;
+}
+
+/** Puts a line where it belongs, unless the block is over its bounds. */
+function push(block: FieldBlock, list: HeaderList, line: FieldLine, at: number, length: number): void {
+  const { value } = line;
+  const octets = line.raw.length + (value === null ? length : value.length);
+  list.size += octets + LINE_OVERHEAD;
+  if (list.size > LIST_BYTES_MAX || block.count >= LINES_MAX) {
+    list.dropped += octets;
+    return;
+  }
+  if (line.raw.charCodeAt(0) !== COLON) {
+    block.push(line, at, length);
+    return;
+  }
+  if (block.count > 0 || list.pseudoCount >= PSEUDO_MAX) {
+    list.pseudoMisplaced = true;
+    return;
+  }
+  const i = list.pseudoCount++;
+  list.pseudo[i] = line;
+  list.pseudoAt[i] = at;
+  list.pseudoLength[i] = length;
+}
+
+function copy(from: Memory, at: number, to: Memory, where: number, length: number): void {
+  if (length > SHORT_COPY) {
+    from.buf.copy(to.buf, where, at, at + length);
+    return;
+  }
+  for (let i = 0; i < length; i++) to.view.setUint8(where + i, from.view.getUint8(at + i));
+}
