@@ -28,6 +28,12 @@ export class TimeFormatter {
 
   /** `2026-11-22T16:04:05.123456789Z`; `ts` in nanoseconds since the anchor, must not be UNSEEN. */
   format(ts: number): string {
+    const nanoseconds = this.split(ts);
+    return `${this.#text}${pad(nanoseconds, 9)}Z`;
+  }
+
+  /** For whoever writes bytes: the nanoseconds of `ts` within its second, whose text is `secondText` afterwards. */
+  split(ts: number): number {
     const total = ts + this.#anchorNs;
     const whole = Math.floor(total / 1e9);
     const second = this.#anchorS + whole;
@@ -36,6 +42,11 @@ export class TimeFormatter {
       const date = new Date(second * 1000);
       this.#text = Number.isNaN(date.getTime()) ? '1970-01-01T00:00:00.' : date.toISOString().slice(0, 20);
     }
-    return `${this.#text}${pad(total - whole * 1e9, 9)}Z`;
+    return total - whole * 1e9;
+  }
+
+  /** What format() writes before the nine decimals, for the time last given to split(). */
+  get secondText(): string {
+    return this.#text;
   }
 }

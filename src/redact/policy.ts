@@ -44,7 +44,16 @@ let policies = 0;
 const METHODS = new Set(['GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'CONNECT', 'OPTIONS', 'TRACE', 'PATCH']);
 
 /** Targets remembered, less one: a power of two, less one. */
-const TARGETS_MASK = 255;
+const TARGETS_MASK = 511;
+/** Characters of a target that its slot depends on: all, up to this many. Targets of one API differ in few. */
+const SLOT_CHARS = 64;
+
+function slotOf(target: string): number {
+  const step = target.length > SLOT_CHARS ? Math.ceil(target.length / SLOT_CHARS) : 1;
+  let hash = target.length;
+  for (let i = 0; i < target.length; i += step) hash = (Math.imul(hash, 31) + target.charCodeAt(i)) | 0;
+  return (hash ^ (hash >>> 15)) & TARGETS_MASK;
+}
 
 /** Takes every credential out and puts its fingerprint there. */
 export class CredentialPolicy implements RedactionPolicy {
@@ -112,9 +121,7 @@ export class CredentialPolicy implements RedactionPolicy {
 
   target(target: string): string {
     // Targets repeat. Only those without a credential are remembered: nothing secret stays here.
-    const slot =
-      (target.length * 31 + target.charCodeAt(target.length - 1) * 7 + target.charCodeAt(target.length >> 1)) &
-      TARGETS_MASK;
+    const slot = slotOf(target);
     if (this.#harmless[slot] === target) return target;
     const redacted = this.#target(target);
     if (redacted === target) this.#harmless[slot] = target;

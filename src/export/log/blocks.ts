@@ -19,6 +19,11 @@ export class BlockText {
   parts: readonly Uint8Array[] | null = null;
   /** Indices of the lines whose values differ from block to block. */
   varying: readonly number[] = [];
+  /**
+   * What stands between the target of a request in origin form and its first varying value: scheme, authority, parts[0].
+   * null: not made yet, or the authority is not the same for all.
+   */
+  requestHead: Uint8Array | null = null;
 
   constructor(fields: Redacted<FieldBlock>) {
     this.#policy = fields.policy;

@@ -4,10 +4,9 @@
  */
 import { isUtf8 } from 'node:buffer';
 
-/** 1: may stand in a JSON string as it is; 0: must be escaped; 2: not ASCII, so it depends on its neighbours. */
-const KIND = new Uint8Array(256);
-for (let c = 0x20; c < 0x7f; c++) KIND[c] = c === 0x22 || c === 0x5c ? 0 : 1;
-for (let c = 0x80; c < 0x100; c++) KIND[c] = 2;
+/** 1: may stand in a JSON string as it is; 0: is escaped, or, above ASCII, depends on its neighbours. */
+export const PLAIN = new Uint8Array(256);
+for (let c = 0x20; c < 0x7f; c++) PLAIN[c] = c === 0x22 || c === 0x5c ? 0 : 1;
 
 const escapeUnit = (unit: string): string => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`;
 
@@ -36,6 +35,6 @@ function escapeSlowly(latin1: string): string {
 
 /** Bytes given as latin1 code points, as the inside of a JSON string. O(length); returns its argument when nothing needs escaping. */
 export function wireJson(latin1: string): string {
-  for (let i = 0; i < latin1.length; i++) if (KIND[latin1.charCodeAt(i)] !== 1) return escapeSlowly(latin1);
+  for (let i = 0; i < latin1.length; i++) if (PLAIN[latin1.charCodeAt(i)] !== 1) return escapeSlowly(latin1);
   return latin1;
 }

@@ -1,6 +1,5 @@
 /** The header log: one JSON object a line, as docs/header-log.md describes it and docs/header-log.schema.json checks it. */
 import { type TimeFormatter, UNSEEN } from '../../base/clock.ts';
-import type { Connection, ProcessInfo, Side } from '../../model/connection.ts';
 import type { Exchange } from '../../model/exchange.ts';
 import type { FieldBlock } from '../../model/fields.ts';
 import type { LossMark } from '../../model/loss.ts';
@@ -9,81 +8,63 @@ import type { Redacted, RedactedInterim } from '../../redact/redacted.ts';
 import type { RunTotals } from '../exporter.ts';
 import { schemeAndAuthority } from '../target.ts';
 import { type BlockText, BlockTexts } from './blocks.ts';
+import { type ConnectionText, ConnectionTexts } from './connections.ts';
 import type { LogFormat, LogFormatOptions } from './format.ts';
-import { asciiJson, isOpaque, wireJson } from './json.ts';
+import { isOpaque, wireJson } from './json.ts';
 import { LineBuffer } from './line.ts';
 import type { HeaderSelection } from './selection.ts';
 
 const bytesOf = (ascii: string): Uint8Array => Buffer.from(ascii, 'latin1');
-
-/** The part of a line that is the same for all exchanges of a connection, and what it was made from. */
-interface ConnectionText {
-  readonly connection: Connection;
-  readonly process: ProcessInfo | null;
-  readonly service: string;
-  readonly side: Side;
-  readonly clientDirection: number;
-  readonly bytes: Buffer;
-}
-
-/** Connections whose text is kept: a direct-mapped table, so a busy host replaces entries instead of growing. */
-const CONNECTIONS_KEPT = 1_024;
-
-const endpoint = (name: string, { address, port }: { address: string; port: number }): string =>
-  `,"${name}":{"address":"${wireJson(address)}","port":${port}}`;
-
-function processJson(info: ProcessInfo | null): string {
-  if (info === null) return 'null';
-  const container = info.container === null ? '' : `,"container":"${asciiJson(info.container)}"`;
-  return `{"pid":${info.pid},"name":"${asciiJson(info.name)}","cgroup":"${asciiJson(info.cgroup)}"${container},"evidence":"${info.evidence}"}`;
-}
 
 const lossesJson = (losses: readonly Readonly<LossMark>[]): string =>
   losses.map(({ reason, bytes }) => `{"reason":"${reason}","bytes":${bytes}}`).join(',');
 
 /** The parts of a line that never change, as bytes. */
 const PART = {
-  begin: bytesOf('{"type":"exchange","id":"'),
-  noTime: bytesOf('","ts":null,"protocol":"'),
+  noTime: bytesOf('","ts":null'),
   time: bytesOf('","ts":"'),
-  protocol: bytesOf('","protocol":"'),
-  route: bytesOf(',"route":"'),
-  request: bytesOf('","request":'),
-  nothing: bytesOf('null'),
-  response: bytesOf(',"response":'),
-  outcome: bytesOf(',"outcome":"'),
-  t0: bytesOf('","timing_ns":{"first_request_byte":'),
+  zone: bytesOf('Z"'),
+  request: bytesOf('","request":{"method":"'),
+  noRequest: bytesOf('","request":null'),
+  noResponse: bytesOf(',"response":null'),
   t1: bytesOf(',"last_request_byte":'),
   t2: bytesOf(',"first_response_byte":'),
   t3: bytesOf(',"last_response_byte":'),
+  nothing: bytesOf('null'),
   inFlight: bytesOf('},"in_flight":'),
-  losses: bytesOf(',"losses":['),
-  end: bytesOf(']}\n'),
-  method: bytesOf('{"method":"'),
+  noLosses: bytesOf(',"losses":[]}\n'),
   target: bytesOf('","target":"'),
-  scheme: bytesOf('","scheme":"'),
-  authority: bytesOf('","authority":"'),
-  headers: bytesOf('","headers":['),
-  status: bytesOf('{"status":'),
-  reason: bytesOf(',"reason":"'),
-  interim: bytesOf(',"interim":['),
-  trailers: bytesOf('],"trailers":['),
-  headBytes: bytesOf('],"head_bytes":'),
+  noTrailers: bytesOf('],"trailers":[],"head_bytes":'),
   bodyBytes: bytesOf(',"body_bytes":'),
+  noInterim: bytesOf(',"interim":[]'),
 } as const;
 
+/** Status lines kept as bytes, direct-mapped by their status. */
+const STATUSES_KEPT = 64;
+
+interface StatusText {
+  readonly status: number;
+  readonly reason: string;
+  /** From `,"response"` to where the headers go. */
+  readonly bytes: Uint8Array;
+}
+
 export class NdjsonFormat implements LogFormat {
-  readonly #id: LogFormatOptions['id'];
   readonly #time: TimeFormatter;
   readonly #headers: HeaderSelection | null;
-  readonly #connections: (ConnectionText | undefined)[] = new Array(CONNECTIONS_KEPT);
+  readonly #connections: ConnectionTexts;
   readonly #blocks = new BlockTexts();
+  readonly #statuses: (StatusText | undefined)[] = new Array(STATUSES_KEPT);
+  /** From `,"outcome"` to the first time, by outcome: there are nine. */
+  readonly #outcomes = new Map<string, Uint8Array>();
   readonly #line = new LineBuffer();
+  #second = '';
+  #secondBytes: Uint8Array = bytesOf('');
   /** Opaque fields of the message being written; emptied with it. */
   #opaque: string[] = [];
 
   constructor(options: LogFormatOptions) {
-    this.#id = options.id;
+    this.#connections = new ConnectionTexts(options.id);
     this.#time = options.time;
     this.#headers = options.headers ?? null;
   }
@@ -100,38 +81,31 @@ export class NdjsonFormat implements LogFormat {
   }
 
   encode(x: Redacted<Exchange>, out: LineBuffer): void {
-    const { connection, request, response, upgrade, anomalies, losses } = x;
+    const { protocol, request, response, upgrade, anomalies, losses } = x;
+    const connection = this.#connections.of(x.connection, protocol);
     const t0 = request === null ? UNSEEN : request.firstByteAt;
     const t1 = request === null ? UNSEEN : request.lastByteAt;
     const t2 = response === null ? UNSEEN : response.firstByteAt;
     const t3 = response === null ? UNSEEN : response.lastByteAt;
     const from = t0 !== UNSEEN ? t0 : t1 !== UNSEEN ? t1 : t2 !== UNSEEN ? t2 : t3;
-    const id = this.#id(connection, x.ordinal);
-    out.append(PART.begin);
-    out.text(id);
-    if (from === UNSEEN) out.append(PART.noTime);
+    out.append(connection.begin);
+    out.base36(x.ordinal);
+    this.#timestamp(from, out);
+    const streams = protocol === 'h2' || protocol === 'h2c';
+    if (upgrade === '' && !streams) out.append(connection.whole);
     else {
-      out.append(PART.time);
-      out.text(this.#time.format(from));
-      out.append(PART.protocol);
+      out.append(connection.protocolPart);
+      if (upgrade !== '') out.text(`,"upgrade":"${wireJson(upgrade)}"`);
+      if (streams) out.text(`,"stream_id":${request?.streamId || response?.streamId || 0}`);
+      out.append(connection.rest);
     }
-    out.text(x.protocol);
-    out.text('"');
-    if (upgrade !== '') out.text(`,"upgrade":"${wireJson(upgrade)}"`);
-    if (x.protocol === 'h2' || x.protocol === 'h2c')
-      out.text(`,"stream_id":${request?.streamId || response?.streamId || 0}`);
-    out.append(this.#connection(connection, id));
-    out.append(PART.route);
-    out.text(wireJson(x.route));
-    out.append(PART.request);
-    if (request === null) out.append(PART.nothing);
-    else this.#request(request, out);
-    out.append(PART.response);
-    if (response === null) out.append(PART.nothing);
-    else this.#response(response, x.interim, from, out);
-    out.append(PART.outcome);
-    out.text(x.outcome);
-    out.append(PART.t0);
+    const route = x.route;
+    if (!out.json(route)) out.text(wireJson(route));
+    if (request === null) out.append(PART.noRequest);
+    else this.#request(request, connection, out);
+    if (response === null) out.append(PART.noResponse);
+    else this.#response(response, connection, x.interim, from, out);
+    out.append(this.#outcome(x.outcome));
     since(t0, from, out);
     out.append(PART.t1);
     since(t1, from, out);
@@ -142,9 +116,8 @@ export class NdjsonFormat implements LogFormat {
     out.append(PART.inFlight);
     out.integer(x.inFlight);
     if (anomalies !== 0) out.text(`,"anomalies":${JSON.stringify(anomalyNames(anomalies))}`);
-    out.append(PART.losses);
-    if (losses.length > 0) out.text(lossesJson(losses));
-    out.append(PART.end);
+    if (losses.length === 0) out.append(PART.noLosses);
+    else out.text(`,"losses":[${lossesJson(losses)}]}\n`);
   }
 
   /** The last line of a run. `printed`: exchange lines before it. */
@@ -155,65 +128,107 @@ export class NdjsonFormat implements LogFormat {
     return `{"type":"summary","segments":${totals.segments},"bytes":${totals.bytes},"connections":${totals.connections},"exchanges":${printed},"exchanges_seen":${totals.exchanges},"losses":[${losses.join(',')}]}\n`;
   }
 
-  #connection(connection: Connection, id: string): Buffer {
-    const slot = connection.id & (CONNECTIONS_KEPT - 1);
-    const kept = this.#connections[slot];
-    const { process, service, side, clientDirection } = connection;
-    const same =
-      kept !== undefined &&
-      kept.connection === connection &&
-      kept.process === process &&
-      kept.service === service &&
-      kept.side === side &&
-      kept.clientDirection === clientDirection;
-    if (same) return kept.bytes;
-    const text =
-      `,"side":"${side}","service":"${asciiJson(service)}","connection":"${id.slice(0, id.lastIndexOf('-'))}","process":${processJson(process)}` +
-      endpoint('client', connection.client) +
-      endpoint('server', connection.server);
-    const bytes = Buffer.from(text, 'latin1');
-    this.#connections[slot] = { connection, process, service, side, clientDirection, bytes };
+  /** Ends the id and appends the time, a whole number of nanoseconds. */
+  #timestamp(ts: number, out: LineBuffer): void {
+    if (ts === UNSEEN) {
+      out.append(PART.noTime);
+      return;
+    }
+    out.append(PART.time);
+    const nanoseconds = this.#time.split(ts);
+    const second = this.#time.secondText;
+    if (second !== this.#second) {
+      this.#second = second;
+      this.#secondBytes = bytesOf(second);
+    }
+    out.append(this.#secondBytes);
+    out.nineDigits(nanoseconds);
+    out.append(PART.zone);
+  }
+
+  #outcome(outcome: string): Uint8Array {
+    let bytes = this.#outcomes.get(outcome);
+    if (bytes === undefined) {
+      bytes = bytesOf(`,"outcome":"${outcome}","timing_ns":{"first_request_byte":`);
+      this.#outcomes.set(outcome, bytes);
+    }
     return bytes;
   }
 
-  #request(m: Redacted<Message>, out: LineBuffer): void {
-    const { scheme, authority } = schemeAndAuthority(m);
-    out.append(PART.method);
-    this.#text(m.method, ':method', out);
+  #request(m: Redacted<Message>, connection: ConnectionText, out: LineBuffer): void {
+    const { method, target } = m;
+    out.append(PART.request);
+    this.#text(method, ':method', out);
     out.append(PART.target);
-    this.#text(m.target, ':target', out);
-    out.append(PART.scheme);
-    out.text(wireJson(scheme));
-    out.append(PART.authority);
-    this.#text(authority, ':authority', out);
-    out.append(PART.headers);
-    this.#message(m, out);
-    this.#endMessage(out);
-  }
-
-  #response(m: Redacted<Message>, interim: readonly RedactedInterim[], from: number, out: LineBuffer): void {
-    out.append(PART.status);
-    out.integer(m.status);
-    out.append(PART.reason);
-    this.#text(m.reason, ':reason', out);
-    out.append(PART.headers);
-    this.#message(m, out);
-    out.append(PART.interim);
-    for (let i = 0; i < interim.length; i++) {
-      if (i > 0) out.text(',');
-      this.#interim(interim[i]!, from, out);
+    this.#text(target, ':target', out);
+    const fields = m.fields;
+    const known = this.#known(fields, connection.request);
+    connection.request = known;
+    const origin = target.charCodeAt(0) === SLASH && m.version < 20 && method !== 'CONNECT';
+    if (origin && known !== null && known.requestHead !== null) {
+      out.append(known.requestHead);
+      this.#varying(fields, known, out);
+    } else {
+      const start = out.length;
+      const { scheme, authority } = schemeAndAuthority(m);
+      out.text(`","scheme":"${wireJson(scheme)}","authority":"`);
+      this.#text(authority, ':authority', out);
+      out.text('","headers":[');
+      const end = out.length;
+      this.#fields(fields, known, out);
+      if (origin && known?.parts && sameHost(fields))
+        known.requestHead = Buffer.concat([out.bytes.subarray(start, end), known.parts[0]!]);
     }
-    out.text(']');
+    this.#counts(m, out);
     this.#endMessage(out);
   }
 
-  /** The pairs of the headers, and what both kinds of messages have behind them. */
-  #message(m: Redacted<Message>, out: LineBuffer): void {
-    this.#fields(m.fields, out);
-    out.append(PART.trailers);
+  #response(
+    m: Redacted<Message>,
+    connection: ConnectionText,
+    interim: readonly RedactedInterim[],
+    from: number,
+    out: LineBuffer,
+  ): void {
+    const { status, reason, fields } = m;
+    const slot = status & (STATUSES_KEPT - 1);
+    const kept = this.#statuses[slot];
+    if (kept !== undefined && kept.status === status && kept.reason === reason) out.append(kept.bytes);
+    else {
+      const start = out.length;
+      out.text(`,"response":{"status":${status},"reason":"`);
+      this.#text(reason, ':reason', out);
+      out.text('","headers":[');
+      if (this.#opaque.length === 0) {
+        const bytes = Buffer.from(out.bytes.subarray(start, out.length));
+        this.#statuses[slot] = { status, reason, bytes };
+      }
+    }
+    const known = this.#known(fields, connection.response);
+    connection.response = known;
+    this.#fields(fields, known, out);
+    this.#counts(m, out);
+    if (interim.length === 0) out.append(PART.noInterim);
+    else {
+      out.text(',"interim":[');
+      for (let i = 0; i < interim.length; i++) {
+        if (i > 0) out.text(',');
+        this.#interim(interim[i]!, from, out);
+      }
+      out.text(']');
+    }
+    this.#endMessage(out);
+  }
+
+  /** Behind the headers: trailers and sizes. */
+  #counts(m: Redacted<Message>, out: LineBuffer): void {
     const trailers = m.trailers;
-    if (trailers !== null) this.#fields(trailers, out);
-    out.append(PART.headBytes);
+    if (trailers === null) out.append(PART.noTrailers);
+    else {
+      out.text('],"trailers":[');
+      this.#fields(trailers, this.#known(trailers, null), out);
+      out.text('],"head_bytes":');
+    }
     out.integer(m.headBytes);
     out.append(PART.bodyBytes);
     out.integer(m.bodyBytes);
@@ -225,27 +240,36 @@ export class NdjsonFormat implements LogFormat {
       this.#opaque = [];
       out.text(`,"opaque":[${names.join(',')}]`);
     }
-    out.text('}');
+    out.byte(CLOSING);
   }
 
   /** Appends `latin1` as the inside of a JSON string; what is not UTF-8 is put down under `label`. */
   #text(latin1: string, label: string, out: LineBuffer): void {
-    const json = wireJson(latin1);
-    if (json !== latin1 && isOpaque(latin1)) this.#opaque.push(label);
-    out.text(json);
+    if (out.json(latin1)) return;
+    if (isOpaque(latin1)) this.#opaque.push(label);
+    out.text(wireJson(latin1));
+  }
+
+  /** What is remembered of these lines: `last` when they are the same again. */
+  #known(fields: Redacted<FieldBlock>, last: BlockText | null): BlockText | null {
+    return last?.matches(fields) ? last : this.#blocks.find(fields);
   }
 
   /** The pairs, with commas between them. */
-  #fields(fields: Redacted<FieldBlock>, out: LineBuffer): void {
-    const known = this.#blocks.find(fields);
+  #fields(fields: Redacted<FieldBlock>, known: BlockText | null, out: LineBuffer): void {
     if (known?.parts) {
-      const { parts, varying } = known;
-      out.append(parts[0]!);
-      for (let v = 0; v < varying.length; v++) {
-        this.#value(fields, varying[v]!, out);
-        out.append(parts[v + 1]!);
-      }
+      out.append(known.parts[0]!);
+      this.#varying(fields, known, out);
     } else this.#eachField(fields, known, out);
+  }
+
+  /** The varying values of lines with text, and what stands behind each. */
+  #varying(fields: Redacted<FieldBlock>, known: BlockText, out: LineBuffer): void {
+    const { parts, varying } = known;
+    for (let v = 0; v < varying.length; v++) {
+      this.#value(fields, varying[v]!, out);
+      out.append(parts![v + 1]!);
+    }
   }
 
   /** Field by field; keeps in `block`, if there is one, what is the same for all blocks with these lines. */
@@ -309,8 +333,16 @@ export class NdjsonFormat implements LogFormat {
   }
 }
 
+const SLASH = 0x2f;
+const CLOSING = 0x7d;
 /** `[`: nothing stands in the list yet. A pair always ends in `]`. */
 const OPENING = 0x5b;
+
+/** Whether all requests with these lines name the same host. */
+function sameHost(fields: Redacted<FieldBlock>): boolean {
+  const host = fields.find('host');
+  return host < 0 || fields.shared(host);
+}
 
 function since(at: number, from: number, out: LineBuffer): void {
   if (at === UNSEEN || from === UNSEEN) out.append(PART.nothing);

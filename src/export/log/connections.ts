@@ -1,0 +1,91 @@
+/** The parts of a line that are the same for all exchanges of a connection. */
+import { assert } from '../../base/assert.ts';
+import type { Connection, ProcessInfo, Side } from '../../model/connection.ts';
+import type { Protocol } from '../../model/exchange.ts';
+import type { BlockText } from './blocks.ts';
+import type { LogFormatOptions } from './format.ts';
+import { asciiJson, wireJson } from './json.ts';
+
+/** Connections whose text is kept: a direct-mapped table, so a busy host replaces entries instead of growing. */
+const CONNECTIONS_KEPT = 1_024;
+
+const endpoint = (name: string, { address, port }: { address: string; port: number }): string =>
+  `,"${name}":{"address":"${wireJson(address)}","port":${port}}`;
+
+function processJson(info: ProcessInfo | null): string {
+  if (info === null) return 'null';
+  const container = info.container === null ? '' : `,"container":"${asciiJson(info.container)}"`;
+  return `{"pid":${info.pid},"name":"${asciiJson(info.name)}","cgroup":"${asciiJson(info.cgroup)}"${container},"evidence":"${info.evidence}"}`;
+}
+
+const BEGIN = '{"type":"exchange","id":"';
+
+/** One connection's text, and what it was made from. */
+export class ConnectionText {
+  readonly #connection: Connection;
+  readonly #process: ProcessInfo | null;
+  readonly #service: string;
+  readonly #side: Side;
+  readonly #clientDirection: number;
+  readonly protocol: Protocol;
+  /** From the line's first character to where the ordinal goes. */
+  readonly begin: Uint8Array;
+  /** `,"protocol":"http/1.1"`. */
+  readonly protocolPart: Uint8Array;
+  /** From `,"side"` to where the route goes. */
+  readonly rest: Uint8Array;
+  /** `protocolPart` and `rest` in one: what stands there when nothing is between them. */
+  readonly whole: Uint8Array;
+  /** Lines of the last request and response: most often those of the next ones. */
+  request: BlockText | null = null;
+  response: BlockText | null = null;
+
+  constructor(connection: Connection, protocol: Protocol, prefix: string) {
+    this.#connection = connection;
+    this.#process = connection.process;
+    this.#service = connection.service;
+    this.#side = connection.side;
+    this.#clientDirection = connection.clientDirection;
+    this.protocol = protocol;
+    this.begin = Buffer.from(`${BEGIN}${prefix}-`, 'latin1');
+    const protocolPart = `,"protocol":"${protocol}"`;
+    const { process, service, side, client, server } = connection;
+    const rest =
+      `,"side":"${side}","service":"${asciiJson(service)}","connection":"${prefix}","process":${processJson(process)}` +
+      `${endpoint('client', client)}${endpoint('server', server)},"route":"`;
+    this.whole = Buffer.from(protocolPart + rest, 'latin1');
+    this.protocolPart = this.whole.subarray(0, protocolPart.length);
+    this.rest = this.whole.subarray(protocolPart.length);
+  }
+
+  fits(connection: Connection, protocol: Protocol): boolean {
+    return (
+      this.#connection === connection &&
+      this.#process === connection.process &&
+      this.#service === connection.service &&
+      this.#side === connection.side &&
+      this.#clientDirection === connection.clientDirection &&
+      this.protocol === protocol
+    );
+  }
+}
+
+export class ConnectionTexts {
+  readonly #id: LogFormatOptions['id'];
+  readonly #texts: (ConnectionText | undefined)[] = new Array(CONNECTIONS_KEPT);
+
+  constructor(id: LogFormatOptions['id']) {
+    this.#id = id;
+  }
+
+  of(connection: Connection, protocol: Protocol): ConnectionText {
+    const slot = connection.id & (CONNECTIONS_KEPT - 1);
+    const kept = this.#texts[slot];
+    if (kept?.fits(connection, protocol)) return kept;
+    const id = this.#id(connection, 0);
+    assert(id.endsWith('-0'), 'an id ends in a hyphen and the ordinal');
+    const made = new ConnectionText(connection, protocol, id.slice(0, -2));
+    this.#texts[slot] = made;
+    return made;
+  }
+}
