@@ -32,9 +32,10 @@ export interface StreamSink {
   data(memory: Memory, offset: number, length: number, position: number, ts: number, ack: number): void;
   /**
    * Bytes [position, position + length) will never come. `left_out`: the kernel kept them back on purpose. Whoever calls
-   * it has counted other reasons in the ledger; `left_out` is counted by the sink, if it needed the bytes.
+   * it has counted other reasons in the ledger; `left_out` is counted by the sink, if it needed the bytes. `ack`: as in
+   * `data` where the bytes were in a segment that was seen and came cut; else it is left out, or -1.
    */
-  gap(position: number, length: number, why: LossReason | 'left_out', ts: number): void;
+  gap(position: number, length: number, why: LossReason | 'left_out', ts: number, ack?: number): void;
   end(how: StreamEnd, ts: number): void;
 }
 
@@ -63,6 +64,22 @@ export interface MessageSink {
    * Called before `head` for the same response.
    */
   requestFor(response: Message): Message | null;
+}
+
+/** Whose bytes: the client's or the server's direction. */
+export type Peer = 'client' | 'server';
+
+/**
+ * Takes the messages of a connection that carries many at once (HTTP/2): `message.streamId` says what belongs together.
+ * A pushed request comes from the server's direction, with head and end like any other.
+ */
+export interface MultiplexSink extends Pick<MessageSink, 'head' | 'interim' | 'end'> {
+  /** RST_STREAM; comes before the ends of the stream's messages. `code`: RFC 9113 7. */
+  reset(by: Peer, streamId: number, code: number, ts: number): void;
+  /** GOAWAY: what the other peer began on streams above `lastStreamId` was not looked at. */
+  goaway(by: Peer, lastStreamId: number, ts: number): void;
+  /** Bytes with frames in them are missing: a message of any stream may have begun or ended there. */
+  missed(by: Peer, why: LossReason): void;
 }
 
 /** Takes finished exchanges. The exchange is valid during the call only (pooled). */

@@ -62,14 +62,14 @@ export class Delivery {
       counters.delivered += captured;
       this.#sink.data(memory, offset, captured, position, ts, ack < 0 ? -1 : ack);
     }
-    if (captured < length) this.#cut(position + captured, length - captured, ts);
+    if (captured < length) this.#cut(position + captured, length - captured, ts, ack < 0 ? -1 : ack);
   }
 
-  #cut(position: number, length: number, ts: number): void {
+  #cut(position: number, length: number, ts: number, ack: number): void {
     const { counters, cutReason, losses } = this.#context;
     counters.cut += length;
     if (cutReason !== 'left_out') losses.lose(cutReason, 1, length);
-    this.#sink.gap(position, length, cutReason === 'left_out' ? this.leftOutWhy : cutReason, ts);
+    this.#sink.gap(position, length, cutReason === 'left_out' ? this.leftOutWhy : cutReason, ts, ack);
   }
 
   /** Bytes at a position that is behind: nothing to deliver, but they should be what they were. */

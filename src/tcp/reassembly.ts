@@ -19,7 +19,6 @@ import { CHUNK_OVERHEAD, Pending } from './pending.ts';
 /** Unexplained distance from the next expected byte beyond which a segment is not believed. */
 const DISTANCE_MAX = 64 * 1024 * 1024;
 /** What ends or begins a connection is believed in a narrower range (RFC 5961 3.2 asks for a reset's exact number). */
-const NEAR_BEHIND_MAX = 64 * 1024;
 const NEAR_AHEAD_MAX = 1024 * 1024;
 /** Segments outside DISTANCE_MAX that follow one another: after so many this is another connection. */
 const STRAYS_MAX = 4;
@@ -114,6 +113,13 @@ export class Reassembler {
     if (first === 0) return true;
     // Late, or its data was the first that was seen.
     return !this.fromSyn && first < 0 && first > -NEAR_AHEAD_MAX && this.#out.position < NEAR_AHEAD_MAX;
+  }
+
+  /** Whether a SYN+ACK that acknowledges up to `seq` answers the SYN that began this direction, or its data too (RFC 7413 2). */
+  sameAnswer(seq: number): boolean {
+    if (this.sameStart(seq - 1)) return true;
+    const taken = this.#out.position + ((seq - this.#out.nextSeq) | 0);
+    return this.fromSyn && taken > 0 && taken <= this.#out.position;
   }
 
   /** Whether a segment can still belong to this direction. */
@@ -287,10 +293,12 @@ export class Reassembler {
 
   #resets(s: Segment): boolean {
     if (!this.#known || this.#joining) return true;
-    const distance = (s.seq - this.#out.nextSeq - this.#out.leftOut - this.#out.lost) | 0;
-    const near = (s.seq - this.#out.nextSeq) | 0;
-    const acked = near - (this.#out.ackedTo - this.#out.position);
-    return [distance, near, acked].some((d) => d >= -NEAR_BEHIND_MAX && d <= NEAR_AHEAD_MAX);
+    const { nextSeq, leftOut, lost, ackedTo, position } = this.#out;
+    const near = (s.seq - nextSeq) | 0;
+    const acked = near - (ackedTo - position);
+    // What the peer has acknowledged lies left of its window. One who answers an old segment says no more than that.
+    if (near < 0 && acked < 0) return false;
+    return Math.min(near, acked, (near - leftOut - lost) | 0) <= NEAR_AHEAD_MAX;
   }
 
   #stray(s: Segment, firstSeq: number): Verdict {

@@ -141,6 +141,27 @@ describe('ConnectionTracker', () => {
     expect(rig.losses.totals()).toEqual([{ reason: 'out_of_window', count: 2, bytes: 0 }]);
   });
 
+  it('ignores a reset left of the window, and believes one that answers a segment older than the last bytes', () => {
+    const talk = (ack: number): Rig =>
+      handshake(new Rig(), { flow: 1 })
+        .send({ seq: 1000, data: 'abcd', flow: 1 })
+        .send({ dir: EGRESS, seq: 5000, ack, data: 'x', flow: 1 })
+        .send({ seq: 1002, flags: TCP_RST, flow: 1 });
+    expect(talk(1004).last.ingress.text).toBe('abcd');
+    expect(talk(1004).losses.totals()).toEqual([{ reason: 'out_of_window', count: 1, bytes: 0 }]);
+    expect(talk(1002).last.ingress.text).toBe('abcd$rst');
+  });
+
+  it('keeps data that a SYN carried and its SYN+ACK acknowledged on one connection', () => {
+    for (const offline of [false, true]) {
+      const rig = new Rig({ offline }).send({ seq: 999, flags: TCP_SYN, data: 'abc' });
+      rig.send({ dir: EGRESS, seq: 4999, ack: 1003, flags: TCP_SYN }).send({ seq: 1003, ack: 5000 });
+      rig.send({ dir: EGRESS, seq: 5000, ack: 1003, data: 'yes' }).send({ seq: 1003, ack: 5003, data: 'def' });
+      expect(rig.connections.map((c) => [c.ingress.text, c.egress.text])).toEqual([['abcdef', 'yes']]);
+      expect(rig.faults).toEqual([]);
+    }
+  });
+
   it.each<[string, SegmentSpec[], string, string, number]>([
     [
       'refused',

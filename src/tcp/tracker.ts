@@ -231,7 +231,7 @@ export class ConnectionTracker implements CaptureSink {
     let flow = known;
     const same = (f: Flow): boolean => {
       const own = direction === INGRESS ? f.ingress : f.egress;
-      return own.sameStart(s.seq) && (!acknowledges || own.peer.sameStart(s.ack - 1));
+      return own.sameStart(s.seq) && (!acknowledges || own.peer.sameAnswer(s.ack));
     };
     if (flow.decoder === null) {
       const own = direction === INGRESS ? flow.ingress : flow.egress;

@@ -62,15 +62,14 @@ when(it, ...needs)('a ring far too small, and nobody who reads it: what is missi
   const { captured, requests, responses, unseen_bytes_estimate } = status.ledger;
   const missed = captured.shed.bytes + captured.lost.bytes + captured.window.bytes;
   expect(missed).toBeGreaterThan(10 * (64 << 10));
-  // Every message was read, or is counted as lost: both sides of every call. A start that neither the kernel (at the
-  // begin of a segment) nor the parser could see is in the byte counts only; there are very few.
-  for (const { seen, lost } of [requests, responses]) {
-    expect(seen + lost).toBeLessThanOrEqual(2 * sent);
-    expect(2 * sent - seen - lost).toBeLessThan(sent / 1_000);
-  }
   // The estimate from acknowledgements knows nothing of the kernel's counters.
   expect(Math.abs(unseen_bytes_estimate - missed) / missed).toBeLessThan(0.001);
   const { exchanges, summary } = await agent.stop();
+  // Every message was read, or is counted as lost: both sides of every call. (Calls whose end is among the lost bytes
+  // are written when the agent ends.)
+  const read = (kind: 'request' | 'response'): number => exchanges.filter((e) => e[kind] !== null).length;
+  expect(read('request') + requests.lost).toBe(2 * sent);
+  expect(read('response') + responses.lost).toBe(2 * sent);
   expectNeverWrong(exchanges);
   expect(summary.exchanges).toBe(exchanges.length);
   expect(exchanges.length).toBeLessThan(2 * sent);

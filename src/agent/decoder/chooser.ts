@@ -185,9 +185,9 @@ class ChoosingStream implements StreamSink {
     shared.losses.lose(why, 1, bytes);
   }
 
-  gap(position: number, length: number, why: LossReason | 'left_out', ts: number): void {
+  gap(position: number, length: number, why: LossReason | 'left_out', ts: number, ack = -1): void {
     if (this.to !== null) {
-      this.to.gap(position, length, why, ts);
+      this.to.gap(position, length, why, ts, ack);
       return;
     }
     if (this.#undecided !== null) this.#passOver(this.#undecided.length, 'desync');

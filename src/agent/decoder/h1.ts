@@ -58,9 +58,9 @@ class H1Direction implements StreamSink {
   }
 
   /** A message that was in these bytes alone is missing, and its pair must not shift: the pairing is told first. */
-  gap(position: number, length: number, why: LossReason | 'left_out', ts: number): void {
+  gap(position: number, length: number, why: LossReason | 'left_out', ts: number, ack = -1): void {
     this.missed(position, length, why);
-    this.#h1.gap(position, length, why, ts);
+    this.#h1.gap(position, length, why, ts, ack);
   }
 
   /** Bytes that will never come, from before it was known that this is HTTP/1. */

@@ -22,7 +22,7 @@ export class H1Shared {
   readonly pool: MessagePool;
   readonly limits: H1Limits;
   readonly reader: HeadReader;
-  /** Segments that began like a message and were passed over, because bytes before them are missing. */
+  /** Message starts that were passed over because bytes are missing, and that the kernel has not counted as lost. */
   readonly passed: Record<MessageKind, number> = { request: 0, response: 0 };
 
   constructor(

@@ -3,7 +3,7 @@ import { expect, test } from 'vitest';
 import { every, LogSink, latin1, run } from '../../../test/fuzz/h1-rig.ts';
 import { Memory } from '../../base/memory.ts';
 import type { ConnectionStart } from '../../model/connection.ts';
-import { LossLedger } from '../../model/loss.ts';
+import { LossLedger, type LossReason } from '../../model/loss.ts';
 import type { Message } from '../../model/message.ts';
 import { MessagePool, POOL_BOUNDS } from '../../model/pool.ts';
 import { H1_LIMITS, H1Shared } from './shared.ts';
@@ -54,6 +54,13 @@ class Pair {
   serverLost(text: string): this {
     return this.#lose(1, crlf(text).length);
   }
+  /** The segment was seen and none of its bytes: its acknowledgement is known. */
+  clientCut(text: string, why: LossReason | 'left_out'): this {
+    return this.#lose(0, crlf(text).length, why, this.#sent[1]);
+  }
+  serverCut(text: string, why: LossReason | 'left_out'): this {
+    return this.#lose(1, crlf(text).length, why, this.#sent[0]);
+  }
 
   #send(direction: 0 | 1, bytes: Uint8Array): this {
     const stream = direction === 0 ? this.request : this.response;
@@ -62,9 +69,9 @@ class Pair {
     this.#sent[direction] += bytes.length;
     return this;
   }
-  #lose(direction: 0 | 1, length: number): this {
+  #lose(direction: 0 | 1, length: number, why: LossReason | 'left_out' = 'gap', ack = -1): this {
     const stream = direction === 0 ? this.request : this.response;
-    stream.gap(this.#sent[direction], length, 'gap', ++this.#ts);
+    stream.gap(this.#sent[direction], length, why, ++this.#ts, ack);
     this.#sent[direction] += length;
     return this;
   }
@@ -274,6 +281,54 @@ test('a lost head does not make a request of the body behind it', () => {
   const body = 'GET /evil HTTP/1.1$Host: x$$$';
   const pair = new Pair().client(GET).server(OK).clientLost(head).client(body).server(OK).client(GET).server(OK);
   expect(pair.log.filter((line) => line.startsWith('>'))).toEqual(['> GET /1 framed', '> GET /1 framed']);
+});
+
+test('a call whose segments came without bytes costs itself alone: its acknowledgements say where the next begins', () => {
+  const pair = new Pair().client(GET).server(OK).clientCut(GET, 'shed_head').serverCut(OK, 'shed_head');
+  pair.client('GET /3 HTTP/1.1$Host: x$$').server(OK);
+  expect(pair.log).toEqual(['> GET /1 framed', '< 200 framed 2', '> GET /3 framed', '< 200 framed 2']);
+  expect(pair.losses.totals()).toEqual([]);
+  // The kernel has counted the call whose head it left out.
+  expect(pair.shared.passed).toEqual({ request: 0, response: 0 });
+});
+
+const POST = 'POST /1 HTTP/1.1$Host: x$Content-Length: 9$$';
+
+test('a message start that a body left out has hidden for certain is counted, once', () => {
+  for (const why of ['shed_body', 'left_out'] as const) {
+    const hidden = new Pair().client(POST).clientCut(`123456789${GET}`, why).server(OK).client(GET);
+    expect(hidden.shared.passed).toEqual({ request: 1, response: 0 });
+    const between = new Pair().client(GET).clientCut(GET, why);
+    between.request.end('fin', 9);
+    expect(between.shared.passed).toEqual({ request: 1, response: 0 });
+  }
+  const few = new Pair().client(POST).clientCut('123456789$', 'shed_body').server(OK).client(GET);
+  expect(few.shared.passed).toEqual({ request: 0, response: 0 });
+});
+
+test('nor is one counted that the kernel has counted: its bytes belong to the same hole', () => {
+  for (const why of ['ring_full', 'shed_head'] as const) {
+    const pair = new Pair().client(GET).server(OK).clientCut(GET, 'shed_body').clientCut(GET, why).server(OK);
+    pair.client(GET);
+    expect(pair.shared.passed).toEqual({ request: 0, response: 0 });
+  }
+});
+
+test('behind the head of a response to nobody knows what, missing bytes are not taken for its body', () => {
+  for (const why of ['gap', 'ring_full', 'shed_head', 'snaplen'] as const) {
+    const pair = new Pair().server(`HTTP/1.1 200 OK$Content-Length: 300$$`);
+    pair.serverCut('x'.repeat(200), why).client(GET).server(OK);
+    expect(pair.log).toEqual(['< 200 lost 0', '> GET /1 framed', '< 200 framed 2']);
+  }
+  const shed = new Pair().server('HTTP/1.1 200 OK$Content-Length: 300$$').serverCut('x'.repeat(300), 'shed_body');
+  expect(shed.client(GET).server(OK).log).toEqual(['< 200 framed 300', '> GET /1 framed', '< 200 framed 2']);
+});
+
+test('a status line that may be the answer to nobody knows what, or be quoted by it, is counted as passed over', () => {
+  const pair = new Pair().client(GET).server(OK).clientLost(GET).server('HTTP/1.1 200 OK$Content-Length: 41$$');
+  pair.server(OK).client(GET).server(OK);
+  expect(pair.log.slice(2)).toEqual(['< 200 lost 0', '> GET /1 framed', '< 200 framed 2']);
+  expect(pair.shared.passed).toEqual({ request: 0, response: 1 });
 });
 
 test('a lost piece of a chunked response does not make a response of what its body quotes', () => {

@@ -41,6 +41,9 @@ export type H1State =
 const CR = 13;
 const LF = 10;
 
+/** The shortest message is "HTTP/1.0 200\r\n\r\n"; fewer bytes hide no start for certain. */
+const MESSAGE_BYTES_MIN = 16;
+
 export class H1Stream implements StreamSink {
   readonly kind: MessageKind;
   /** Stream offset where HTTP/1 ended, or -1. Bytes from there on are not read here. */
@@ -74,6 +77,8 @@ export class H1Stream implements StreamSink {
   #upgrade = false;
   /** Message starts were looked for, so what stands where one is due may be anything. */
   #guessed: boolean;
+  /** Bytes that the kernel took for a body hid a message start for certain: nobody has counted it yet. */
+  #hidStart = false;
 
   constructor(kind: MessageKind, sink: MessageSink, shared: H1Shared, losses: LossSink, start: ConnectionStart) {
     this.kind = kind;
@@ -100,6 +105,7 @@ export class H1Stream implements StreamSink {
     const peer = this.#peer;
     if (peer !== null) peer.#resync.spoke(ack);
     if (this.#state === 'seeking') {
+      if (this.#hidStart) this.#countHidden();
       const resync = this.#resync;
       if (!resync.startsHere(this.kind, memory, offset, offset + length, position, ack)) {
         resync.skip(ack);
@@ -113,15 +119,25 @@ export class H1Stream implements StreamSink {
     this.#read(memory, offset, length, position, ts, ack);
   }
 
-  gap(position: number, length: number, why: LossReason | 'left_out', ts: number): void {
+  gap(position: number, length: number, why: LossReason | 'left_out', ts: number, ack = -1): void {
     if (length === 0) return;
+    // A segment that came cut was sent all the same, and so the other side's next bytes begin a message.
+    if (ack >= 0 && this.#peer !== null) this.#peer.#resync.spoke(ack);
     this.#position = position + length;
     // A segment that was cut has a time; bytes that were in no segment have none.
     this.#ts = why === 'gap' || why === 'ring_full' ? UNSEEN : ts;
-    if (this.#state === 'peek') this.#commitPeek();
+    const asBody = why === 'left_out' || why === 'shed_body';
+    if (this.#state === 'peek') {
+      if (!asBody) {
+        // Whether there is a body at all is not known, and the missing bytes may be messages.
+        this.#abandonPeek(why);
+        return;
+      }
+      this.#commitPeek();
+    }
     const message = this.#message;
     // Body bytes that were not wanted are not missing.
-    const wanted = why !== 'left_out' && why !== 'shed_body' && why !== 'shed_head';
+    const wanted = !asBody && why !== 'shed_head';
     switch (this.#state) {
       case 'body_length':
         if (length > this.#remaining) {
@@ -129,6 +145,7 @@ export class H1Stream implements StreamSink {
           const within = this.#remaining;
           message!.bodyBytes += within;
           this.#loseMessage(message!, why, wanted ? within : length - within, position + within);
+          this.#hidStart = asBody && length - within >= MESSAGE_BYTES_MIN;
           return;
         }
         this.#remaining -= length;
@@ -157,8 +174,11 @@ export class H1Stream implements StreamSink {
       case 'start_lf':
         if (why === 'left_out') this.#losses.lose('window', 1, length);
         this.#seek('desync');
+        this.#hidStart = asBody && length >= MESSAGE_BYTES_MIN;
         return;
       case 'seeking':
+        // The same hole goes on, and what hides its messages is counted by the kernel: the order inside is not known.
+        if (!asBody) this.#hidStart = false;
         this.#resync.gap();
         if (why === 'left_out') this.#losses.lose(this.#resync.reason, 1, length);
         return;
@@ -173,6 +193,7 @@ export class H1Stream implements StreamSink {
     // The last byte of what was sent came with the last data; the last one of what was to come did not come at all.
     if (how !== 'fin' && how !== 'rst') this.#ts = UNSEEN;
     if (this.#state === 'peek') this.#commitPeek();
+    if (this.#hidStart) this.#countHidden();
     const message = this.#message;
     const before = this.#state;
     if (before === 'switched' || before === 'ended') return;
@@ -429,10 +450,22 @@ export class H1Stream implements StreamSink {
       this.#replay(peek);
       return;
     }
-    this.#message!.lose('desync', 0);
-    this.#finishAt('lost', peek.position, this.#headAt);
-    this.#losses.lose('desync', 1, peek.length);
+    this.#shared.passed[this.kind]++;
+    this.#abandonPeek('desync');
+  }
+
+  /** Neither a body nor a message start for certain: gives up what was looked at. */
+  #abandonPeek(why: LossReason): void {
+    const { length, position } = this.#peek!;
+    this.#message!.lose(why, 0);
+    this.#finishAt('lost', position, this.#headAt);
+    if (length > 0) this.#losses.lose('desync', 1, length);
     this.#seek('desync');
+  }
+
+  #countHidden(): void {
+    this.#hidStart = false;
+    this.#shared.passed[this.kind]++;
   }
 
   /** Reads the bytes that were looked at, then stands where it stood. */
