@@ -14,11 +14,14 @@ const layers = {
   http: [],
   redact: [],
   exchange: [],
+  stats: ['redact'],
   export: ['exchange', 'redact'],
-  query: ['exchange', 'redact', 'export'],
-  serve: ['query', 'config', 'redact', 'export', 'exchange'],
+  // Keeps what the header log shows, in its words.
+  store: ['stats', 'exchange', 'redact', 'export'],
+  query: ['stats', 'store', 'exchange', 'redact', 'export'],
+  serve: ['stats', 'query', 'config', 'redact', 'export', 'exchange'],
   // Starts the attacher, and is its child: knows the channel between them.
-  agent: ['attacher', 'kernel', 'pcap', 'tcp', 'tls', 'http', 'exchange', 'redact', 'export', 'query', 'serve', 'config'],
+  agent: ['stats', 'attacher', 'kernel', 'pcap', 'tcp', 'tls', 'http', 'exchange', 'redact', 'export', 'query', 'serve', 'config'],
   attacher: ['kernel', 'redact'],
   cli: ['agent', 'attacher', 'serve', 'query', 'config', 'export', 'redact', 'kernel'],
 };

@@ -1,0 +1,245 @@
+/**
+ * Finds the series of a call: service and side give a group, method and route a series in it. Every dimension is bounded;
+ * what is beyond a bound goes to the series `other` of its group, and the call says so in the counter `overflow`.
+ */
+import type { Connection, Side } from '../model/connection.ts';
+import type { LoadCounter } from '../model/load.ts';
+import type { HeaderObserver, HeaderStatistics } from './header-seam.ts';
+import { OTHER, type SeriesKey, SeriesState } from './series.ts';
+import type { HistogramMemory } from './sketch/histogram.ts';
+import { MinuteRing } from './windows.ts';
+
+export interface StatsLimits {
+  /** Services by name; further ones are `other`. */
+  readonly services: number;
+  readonly methods: number;
+  /** Series of one service on one side, and of all. */
+  readonly serviceSeries: number;
+  readonly series: number;
+  /** Memory of all series; beyond it there are no new ones, and histograms stay coarse. */
+  readonly bytes: number;
+  /** Memory of the minutes that are kept to answer for the last hour. */
+  readonly recentBytes: number;
+}
+
+export const STATS_LIMITS: StatsLimits = {
+  services: 256,
+  methods: 32,
+  serviceSeries: 1_024,
+  series: 4_096,
+  bytes: 64 << 20,
+  recentBytes: 16 << 20,
+};
+
+/** Longer templates are `other`: routes come from the peer. */
+export const ROUTE_LENGTH_MAX = 512;
+/** What a state holds besides its histograms' counts, and a series besides its states: measured, rounded up. */
+export const STATE_BYTES = 3_072;
+const SERIES_BYTES = 1_024;
+/** Slots of minutes that may be open at once. */
+export const OPEN_MINUTES = 4;
+/** Connections whose last series is remembered; a direct-mapped table. */
+const REMEMBERED = 2_048;
+/** A series that nobody called for so many minutes may make room for another. */
+const IDLE_MINUTES = 60;
+
+export class Series {
+  readonly key: SeriesKey;
+  readonly group: Group;
+  /** Since the start, but for the open minutes. */
+  readonly total: SeriesState;
+  /** By place of the open minute. */
+  readonly open: (SeriesState | null)[] = new Array(OPEN_MINUTES).fill(null);
+  readonly headers: HeaderObserver | null;
+  /** It stands for what is beyond a bound. */
+  readonly overflow: boolean;
+  /** Last minute in which it was called. */
+  lastMinute = 0;
+
+  constructor(key: SeriesKey, group: Group, total: SeriesState, headers: HeaderObserver | null, overflow: boolean) {
+    this.key = key;
+    this.group = group;
+    this.total = total;
+    this.headers = headers;
+    this.overflow = overflow;
+  }
+}
+
+/** A service on one side. */
+export class Group {
+  readonly service: string;
+  readonly side: Side;
+  /** The row of the service itself: calls whose request was not seen, time at each concurrency. */
+  own!: Series;
+  other: Series | null = null;
+  readonly routes = new Map<string, Series[]>();
+  size = 0;
+  readonly minutes = new MinuteRing();
+  /** Calls in flight now; null before the first call. */
+  load: LoadCounter | null = null;
+
+  constructor(service: string, side: Side) {
+    this.service = service;
+    this.side = side;
+  }
+}
+
+class Remembered {
+  connection = 0;
+  service = '';
+  side: Side = 'unknown';
+  group: Group | null = null;
+  method = '';
+  route = '';
+  series: Series | null = null;
+}
+
+/** Calls that went to `other`, by the dimension that was full. */
+export interface Overflow {
+  service: number;
+  method: number;
+  route: number;
+  /** Series dropped from their group into `other` because nobody called them for an hour. */
+  folded: number;
+}
+
+export class SeriesTable {
+  readonly limits: StatsLimits;
+  readonly memory: HistogramMemory;
+  readonly overflow: Overflow = { service: 0, method: 0, route: 0, folded: 0 };
+  readonly #headers: HeaderStatistics | null;
+  readonly #groups = new Map<string, Group>();
+  readonly #services = new Set<string>();
+  readonly #methods = new Set<string>();
+  readonly #remembered = Array.from({ length: REMEMBERED }, () => new Remembered());
+  #size = 0;
+
+  constructor(limits: StatsLimits, headers: HeaderStatistics | null) {
+    this.limits = limits;
+    this.memory = { bytes: 0, bytesMax: limits.bytes, coarsened: 0 };
+    this.#headers = headers;
+  }
+
+  /** Series, with those of services themselves and of `other`. */
+  get size(): number {
+    return this.#size;
+  }
+
+  groups(): Iterable<Group> {
+    return this.#groups.values();
+  }
+
+  *series(): Generator<Series> {
+    for (const group of this.#groups.values()) {
+      yield group.own;
+      if (group.other !== null) yield group.other;
+      for (const methods of group.routes.values()) yield* methods;
+    }
+  }
+
+  /** Two comparisons when the connection's last call had the same route; else two or three look-ups. */
+  find(connection: Connection, method: string, route: string): Series {
+    const known = this.#remembered[connection.id % REMEMBERED]!;
+    const { service, side } = connection;
+    if (known.connection !== connection.id || known.service !== service || known.side !== side) {
+      known.connection = connection.id;
+      known.service = service;
+      known.side = side;
+      known.group = this.#group(service, side);
+      known.series = null;
+    }
+    const group = known.group!;
+    if (known.series === null || known.route !== route || known.method !== method) {
+      const series = this.#find(group, method, route);
+      // Overflowing calls are counted one by one.
+      known.series = series.overflow ? null : series;
+      known.method = method;
+      known.route = route;
+      return series;
+    }
+    return known.series;
+  }
+
+  /** When no series can be added, those that nobody calls any more become part of `other`: their counts move there. */
+  fold(minute: number): void {
+    const full = this.#size >= this.limits.series || this.memory.bytes + SERIES_BYTES + STATE_BYTES > this.limits.bytes;
+    if (!full) return;
+    for (const group of this.#groups.values()) {
+      for (const [route, methods] of group.routes) {
+        const kept = methods.filter((series) => !this.#idle(series, minute));
+        if (kept.length === methods.length) continue;
+        for (const series of methods) if (!kept.includes(series)) this.#drop(series);
+        if (kept.length === 0) group.routes.delete(route);
+        else group.routes.set(route, kept);
+      }
+    }
+    for (const known of this.#remembered) known.series = null;
+  }
+
+  #idle(series: Series, minute: number): boolean {
+    return series.lastMinute < minute - IDLE_MINUTES && series.open.every((state) => state === null);
+  }
+
+  #drop(series: Series): void {
+    const { group } = series;
+    this.#other(group).total.merge(series.total);
+    series.total.release();
+    group.size--;
+    this.#size--;
+    this.memory.bytes -= SERIES_BYTES + STATE_BYTES;
+    this.overflow.folded++;
+  }
+
+  #group(service: string, side: Side): Group {
+    const named = this.#services.has(service) || this.#services.size < this.limits.services;
+    if (!named) this.overflow.service++;
+    const name = named ? service : OTHER;
+    const key = `${side} ${name}`;
+    let group = this.#groups.get(key);
+    if (group === undefined) {
+      this.#services.add(name);
+      group = new Group(name, side);
+      this.#groups.set(key, group);
+      group.own = this.#make(group, '', '', false);
+    }
+    return group;
+  }
+
+  #find(group: Group, method: string, route: string): Series {
+    if (method === '' && route === '') return group.own;
+    const methods = group.routes.get(route);
+    if (methods !== undefined) for (const series of methods) if (series.key.method === method) return series;
+    if (!this.#methods.has(method) && this.#methods.size >= this.limits.methods) {
+      this.overflow.method++;
+      return this.#other(group);
+    }
+    const fits =
+      route.length <= ROUTE_LENGTH_MAX &&
+      group.size < this.limits.serviceSeries &&
+      this.#size < this.limits.series &&
+      this.memory.bytes + SERIES_BYTES + STATE_BYTES <= this.limits.bytes;
+    if (!fits) {
+      this.overflow.route++;
+      return this.#other(group);
+    }
+    this.#methods.add(method);
+    const series = this.#make(group, method, route, false);
+    group.size++;
+    if (methods === undefined) group.routes.set(route, [series]);
+    else methods.push(series);
+    return series;
+  }
+
+  /** Always there, whatever is full: one for each group, and groups are bounded. */
+  #other(group: Group): Series {
+    group.other ??= this.#make(group, OTHER, OTHER, true);
+    return group.other;
+  }
+
+  #make(group: Group, method: string, route: string, overflow: boolean): Series {
+    const key: SeriesKey = { service: group.service, side: group.side, method, route };
+    this.#size++;
+    this.memory.bytes += SERIES_BYTES + STATE_BYTES;
+    return new Series(key, group, new SeriesState(this.memory), this.#headers?.series(key) ?? null, overflow);
+  }
+}
