@@ -35,8 +35,10 @@ export const LOSS_REASONS = [
   'desync',
   /** TLS bytes without a secret. */
   'tls_no_secret',
-  /** HTTP/2 bytes, which this version does not decode. */
+  /** HTTP/2 bytes behind a violation of its framing, where nothing can be read any more. */
   'h2_undecoded',
+  /** Header fields that name entries of an HTTP/2 compression table which were not seen. */
+  'hpack_context_lost',
   /** A capture file: a packet cut short by the end of the file. */
   'file_truncated',
   /** A capture file: packets of a link or network type that are not understood. */
@@ -48,6 +50,14 @@ export const LOSS_REASONS = [
   'log_write_failed',
   /** Live viewers (`tail`) too slow to take every call. */
   'tail_slow',
+  /** Calls that the store had no room for: the disk, or the thread that writes, was slower than they came. */
+  'store_queue_full',
+  /** Calls that the store had no room for because the disk refused to take what waited. */
+  'store_write_failed',
+  /** Calls with more header text than one batch of the store holds. */
+  'store_too_large',
+  /** Calls handed over for storing that were not on the disk when the agent was killed, or that were damaged there. */
+  'store_uncommitted',
 ] as const;
 
 export type LossReason = (typeof LOSS_REASONS)[number];

@@ -1,0 +1,66 @@
+/** The schema of a data folder: made, checked, and brought to this program's version. */
+import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { LIVE, SEALED, STORE_VERSION, VERSION_FILE } from './layout.ts';
+
+/** Step i brings a folder from version i + 1 to i + 2. Each may be interrupted and run again. */
+const MIGRATIONS: readonly ((data: string) => void)[] = [];
+
+export type VersionResult =
+  | { readonly ok: true }
+  | { readonly ok: false; readonly message: string; readonly hint: string };
+
+/** Version of a data folder; 0: it is none yet. A file that cannot be understood gives NaN. */
+export function versionOf(data: string): number {
+  let text: string;
+  try {
+    text = readFileSync(join(data, VERSION_FILE), 'utf8');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return 0;
+    throw error;
+  }
+  try {
+    const { version } = JSON.parse(text) as { version?: unknown };
+    return Number.isInteger(version) && (version as number) > 0 ? (version as number) : Number.NaN;
+  } catch {
+    return Number.NaN;
+  }
+}
+
+/** Whether this program can read the folder as it is. */
+export function checkVersion(data: string): VersionResult {
+  const version = versionOf(data);
+  const path = join(data, VERSION_FILE);
+  if (Number.isNaN(version)) {
+    return {
+      ok: false,
+      message: `${path} does not say which version the store has`,
+      hint: `Put {"version":${STORE_VERSION}} there if this program wrote the folder, or use another data folder.`,
+    };
+  }
+  if (version > STORE_VERSION) {
+    return {
+      ok: false,
+      message: `the store in ${data} has version ${version}, this program knows versions up to ${STORE_VERSION}`,
+      hint: 'Use the newer headwater that wrote it, or another data folder.',
+    };
+  }
+  return { ok: true };
+}
+
+/** Makes a new folder, or migrates an older one. Fails as `node:fs` does. */
+export function prepareFolder(data: string): VersionResult {
+  mkdirSync(data, { recursive: true, mode: 0o750 });
+  const checked = checkVersion(data);
+  if (!checked.ok) return checked;
+  for (let version = versionOf(data); version < STORE_VERSION; version++) {
+    if (version > 0) MIGRATIONS[version - 1]!(data);
+    const path = join(data, VERSION_FILE);
+    writeFileSync(`${path}.tmp`, `{"version":${version + 1}}\n`, { mode: 0o640, flush: true });
+    renameSync(`${path}.tmp`, path);
+  }
+  for (const name of [LIVE, SEALED]) {
+    if (!existsSync(join(data, name))) mkdirSync(join(data, name), { mode: 0o750 });
+  }
+  return { ok: true };
+}

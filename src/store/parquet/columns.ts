@@ -1,0 +1,400 @@
+/** Columns of a Parquet file while their rows come in. All are bounded by whoever fills them (see segment.ts). */
+import { bitsFor, type PageBuffer } from './page.ts';
+
+/** Physical types and encodings by their numbers in parquet.thrift. */
+export const INT32 = 1;
+export const INT64 = 2;
+export const BYTE_ARRAY = 6;
+export const PLAIN = 0;
+export const RLE = 3;
+export const DELTA_BINARY_PACKED = 5;
+export const DELTA_LENGTH_BYTE_ARRAY = 6;
+export const RLE_DICTIONARY = 8;
+
+/** What the bytes mean. */
+export type Meaning = 'integer' | 'timestamp_ns' | 'timestamp_ms' | 'text' | 'blob' | 'texts';
+
+export interface Column {
+  readonly name: string;
+  readonly meaning: Meaning;
+  readonly physical: number;
+  readonly optional: boolean;
+  readonly encoding: number;
+  readonly rows: number;
+  clear(): void;
+  /** The dictionary page's body, PLAIN; null: this column has none. Asked once, before the pages. */
+  dictionary(page: PageBuffer): number | null;
+  /** Body of a data page v1 (levels, then values) of rows [from, to); returns its number of values, nulls included. */
+  page(page: PageBuffer, from: number, to: number): number;
+  nulls(): number;
+  /** Least and largest value in Parquet's plain form; null: not known, or not worth it. */
+  bounds(): readonly [Uint8Array, Uint8Array] | null;
+}
+
+const grown = <T extends Float64Array | Int32Array | Uint32Array | Uint8Array>(array: T, wanted: number): T => {
+  const made = new (array.constructor as new (n: number) => T)(Math.max(wanted, array.length * 2));
+  made.set(array as never);
+  return made;
+};
+
+/** Definition levels of rows: length, then the hybrid of one bit each. */
+function levels(page: PageBuffer, bits: Uint8Array, from: number, to: number): void {
+  const at = page.length;
+  page.u32(0);
+  page.hybrid(bits, from, to, 1);
+  page.bytes.writeUInt32LE(page.length - at - 4, at);
+}
+
+const START_ROWS = 1_024;
+
+/** Whole numbers below 2^53, to which `base` is added. */
+export class NumberColumn implements Column {
+  readonly name: string;
+  readonly meaning: Meaning;
+  readonly physical: number;
+  readonly optional: boolean;
+  readonly encoding = DELTA_BINARY_PACKED;
+  /** Added to every value: the anchor of times. */
+  base = 0n;
+  rows = 0;
+  /** Values that are there, without gaps for nulls. */
+  #values = new Float64Array(START_ROWS);
+  #count = 0;
+  #present = new Uint8Array(START_ROWS);
+
+  constructor(
+    name: string,
+    physical: typeof INT32 | typeof INT64,
+    optional = false,
+    meaning: 'integer' | 'timestamp_ns' | 'timestamp_ms' = 'integer',
+  ) {
+    this.name = name;
+    this.physical = physical;
+    this.optional = optional;
+    this.meaning = meaning;
+  }
+
+  push(value: number): void {
+    if (this.#count === this.#values.length) this.#values = grown(this.#values, START_ROWS);
+    this.#values[this.#count++] = value;
+    if (this.optional) this.#mark(1);
+    this.rows++;
+  }
+
+  pushNull(): void {
+    this.#mark(0);
+    this.rows++;
+  }
+
+  #mark(present: number): void {
+    if (this.rows >= this.#present.length) this.#present = grown(this.#present, this.rows + 1);
+    this.#present[this.rows] = present;
+  }
+
+  clear(): void {
+    this.rows = 0;
+    this.#count = 0;
+  }
+
+  dictionary(): null {
+    return null;
+  }
+
+  page(page: PageBuffer, from: number, to: number): number {
+    let start = from;
+    let end = to;
+    if (this.optional) {
+      levels(page, this.#present, from, to);
+      start = 0;
+      for (let i = 0; i < from; i++) start += this.#present[i]!;
+      end = start;
+      for (let i = from; i < to; i++) end += this.#present[i]!;
+    }
+    page.deltas(this.#values, start, end, this.base);
+    return to - from;
+  }
+
+  nulls(): number {
+    return this.rows - this.#count;
+  }
+
+  bounds(): readonly [Uint8Array, Uint8Array] | null {
+    if (this.#count === 0) return null;
+    let min = this.#values[0]!;
+    let max = min;
+    for (let i = 1; i < this.#count; i++) {
+      const value = this.#values[i]!;
+      if (value < min) min = value;
+      else if (value > max) max = value;
+    }
+    return [this.#plain(min), this.#plain(max)];
+  }
+
+  #plain(value: number): Uint8Array {
+    const bytes = Buffer.alloc(this.physical === INT32 ? 4 : 8);
+    if (this.physical === INT32) bytes.writeInt32LE(value);
+    else bytes.writeBigInt64LE(BigInt(value) + this.base);
+    return bytes;
+  }
+}
+
+/** Longest text worth a bound in the footer. */
+const BOUND_BYTES_MAX = 64;
+/** More entries than this, and finding the least one costs more than it saves. */
+const BOUND_ENTRIES_MAX = 4_096;
+
+/** Texts of the segment's dictionary, by their ids. Id 0 is the empty text, or null in an optional column. */
+export class WordColumn implements Column {
+  readonly name: string;
+  readonly meaning = 'text';
+  readonly physical = BYTE_ARRAY;
+  readonly optional: boolean;
+  readonly encoding = RLE_DICTIONARY;
+  rows = 0;
+  readonly #text: (id: number) => Uint8Array;
+  /** Place in this column's dictionary by id, plus 1; 0: not there. */
+  #placeOf = new Uint32Array(START_ROWS);
+  #ids: number[] = [];
+  #indices = new Uint32Array(START_ROWS);
+  #count = 0;
+  #present = new Uint8Array(START_ROWS);
+
+  constructor(name: string, text: (id: number) => Uint8Array, optional = false) {
+    this.name = name;
+    this.#text = text;
+    this.optional = optional;
+  }
+
+  push(id: number): void {
+    const { rows } = this;
+    this.rows++;
+    if (this.optional) {
+      if (rows >= this.#present.length) this.#present = grown(this.#present, rows + 1);
+      this.#present[rows] = id === 0 ? 0 : 1;
+      if (id === 0) return;
+    }
+    if (id >= this.#placeOf.length) this.#placeOf = grown(this.#placeOf, id + 1);
+    let place = this.#placeOf[id]!;
+    if (place === 0) {
+      place = this.#ids.push(id);
+      this.#placeOf[id] = place;
+    }
+    if (this.#count === this.#indices.length) this.#indices = grown(this.#indices, START_ROWS);
+    this.#indices[this.#count++] = place - 1;
+  }
+
+  clear(): void {
+    this.rows = 0;
+    this.#count = 0;
+    this.#ids = [];
+    this.#placeOf.fill(0);
+  }
+
+  dictionary(page: PageBuffer): number {
+    for (const id of this.#ids) {
+      const text = this.#text(id);
+      page.u32(text.length);
+      page.append(text, 0, text.length);
+    }
+    return this.#ids.length;
+  }
+
+  page(page: PageBuffer, from: number, to: number): number {
+    let start = from;
+    let end = to;
+    if (this.optional) {
+      levels(page, this.#present, from, to);
+      start = 0;
+      for (let i = 0; i < from; i++) start += this.#present[i]!;
+      end = start;
+      for (let i = from; i < to; i++) end += this.#present[i]!;
+    }
+    const width = bitsFor(Math.max(0, this.#ids.length - 1));
+    page.byte(width);
+    page.hybrid(this.#indices, start, end, width);
+    return to - from;
+  }
+
+  nulls(): number {
+    return this.rows - this.#count;
+  }
+
+  bounds(): readonly [Uint8Array, Uint8Array] | null {
+    if (this.#ids.length === 0 || this.#ids.length > BOUND_ENTRIES_MAX) return null;
+    let min = this.#text(this.#ids[0]!);
+    let max = min;
+    for (const id of this.#ids) {
+      const text = this.#text(id);
+      if (text.length > BOUND_BYTES_MAX) return null;
+      if (Buffer.compare(text, min) < 0) min = text;
+      else if (Buffer.compare(text, max) > 0) max = text;
+    }
+    return [min, max];
+  }
+}
+
+/** Bytes of many values, one behind the other, and their lengths. */
+class Bytes {
+  bytes: Buffer = Buffer.allocUnsafeSlow(1 << 14);
+  length = 0;
+  lengths = new Int32Array(START_ROWS);
+  count = 0;
+
+  push(from: Uint8Array, at: number, length: number): void {
+    const end = this.length + length;
+    if (end > this.bytes.length) {
+      const bytes = Buffer.allocUnsafeSlow(Math.max(end, this.bytes.length * 2));
+      this.bytes.copy(bytes, 0, 0, this.length);
+      this.bytes = bytes;
+    }
+    if (length <= SHORT) {
+      const { bytes } = this;
+      for (let i = at, to = this.length; to < end; i++, to++) bytes[to] = from[i]!;
+    } else this.bytes.set(from.subarray(at, at + length), this.length);
+    this.length = end;
+    if (this.count === this.lengths.length) this.lengths = grown(this.lengths, this.count + 1);
+    this.lengths[this.count++] = length;
+  }
+
+  clear(): void {
+    this.length = 0;
+    this.count = 0;
+    // One huge segment must not keep its memory for ever.
+    if (this.bytes.length > KEPT_BYTES_MAX) this.bytes = Buffer.allocUnsafeSlow(1 << 14);
+  }
+
+  /** DELTA_LENGTH_BYTE_ARRAY of values [from, to). */
+  write(page: PageBuffer, from: number, to: number): void {
+    let start = 0;
+    for (let i = 0; i < from; i++) start += this.lengths[i]!;
+    let end = start;
+    for (let i = from; i < to; i++) end += this.lengths[i]!;
+    page.deltas(this.lengths, from, to, 0n);
+    page.append(this.bytes, start, end);
+  }
+}
+/** Up to here a loop is faster than a call into the runtime. */
+const SHORT = 32;
+const KEPT_BYTES_MAX = 16 << 20;
+
+/** Text (UTF-8) or bytes that are not worth a dictionary. */
+export class TextColumn implements Column {
+  readonly name: string;
+  readonly meaning: 'text' | 'blob';
+  readonly physical = BYTE_ARRAY;
+  readonly optional = false;
+  readonly encoding = DELTA_LENGTH_BYTE_ARRAY;
+  readonly #values = new Bytes();
+
+  constructor(name: string, meaning: 'text' | 'blob' = 'text') {
+    this.name = name;
+    this.meaning = meaning;
+  }
+
+  get rows(): number {
+    return this.#values.count;
+  }
+
+  push(from: Uint8Array, at: number, length: number): void {
+    this.#values.push(from, at, length);
+  }
+
+  clear(): void {
+    this.#values.clear();
+  }
+
+  dictionary(): null {
+    return null;
+  }
+
+  page(page: PageBuffer, from: number, to: number): number {
+    this.#values.write(page, from, to);
+    return to - from;
+  }
+
+  nulls(): number {
+    return 0;
+  }
+
+  bounds(): null {
+    return null;
+  }
+}
+
+/** A list of texts in each row; never null, perhaps empty. */
+export class TextsColumn implements Column {
+  readonly name: string;
+  readonly meaning = 'texts';
+  readonly physical = BYTE_ARRAY;
+  readonly optional = false;
+  readonly encoding = DELTA_LENGTH_BYTE_ARRAY;
+  rows = 0;
+  readonly #values = new Bytes();
+  /** First level entry, and first value, of each row. */
+  #levelAt = new Int32Array(START_ROWS);
+  #valueAt = new Int32Array(START_ROWS);
+  /** Repetition (0: a row begins) and definition (1: a value, 0: the list is empty) of each entry. */
+  #repetition = new Uint8Array(START_ROWS);
+  #definition = new Uint8Array(START_ROWS);
+  #entries = 0;
+  #empty = 0;
+
+  constructor(name: string) {
+    this.name = name;
+  }
+
+  /** Begins a row of `count` values: each is pushed next. */
+  row(count: number): void {
+    if (this.rows === this.#levelAt.length) {
+      this.#levelAt = grown(this.#levelAt, this.rows + 1);
+      this.#valueAt = grown(this.#valueAt, this.rows + 1);
+    }
+    const wanted = this.#entries + Math.max(1, count);
+    if (wanted > this.#repetition.length) {
+      this.#repetition = grown(this.#repetition, wanted);
+      this.#definition = grown(this.#definition, wanted);
+    }
+    this.#levelAt[this.rows] = this.#entries;
+    this.#valueAt[this.rows] = this.#values.count;
+    this.rows++;
+    this.#definition.fill(count === 0 ? 0 : 1, this.#entries, wanted);
+    this.#repetition.fill(1, this.#entries, wanted);
+    this.#repetition[this.#entries] = 0;
+    if (count === 0) this.#empty++;
+    this.#entries = wanted;
+  }
+
+  push(from: Uint8Array, at: number, length: number): void {
+    this.#values.push(from, at, length);
+  }
+
+  clear(): void {
+    this.rows = 0;
+    this.#entries = 0;
+    this.#empty = 0;
+    this.#values.clear();
+  }
+
+  dictionary(): null {
+    return null;
+  }
+
+  page(page: PageBuffer, from: number, to: number): number {
+    const entry = this.#levelAt[from] ?? this.#entries;
+    const entryEnd = to < this.rows ? this.#levelAt[to]! : this.#entries;
+    const value = this.#valueAt[from] ?? this.#values.count;
+    const valueEnd = to < this.rows ? this.#valueAt[to]! : this.#values.count;
+    levels(page, this.#repetition, entry, entryEnd);
+    levels(page, this.#definition, entry, entryEnd);
+    this.#values.write(page, value, valueEnd);
+    return entryEnd - entry;
+  }
+
+  nulls(): number {
+    return this.#empty;
+  }
+
+  bounds(): null {
+    return null;
+  }
+}

@@ -1,0 +1,185 @@
+/**
+ * The encodings of a Parquet page that the store writes (parquet-format, Encodings.md): the RLE/bit-packing hybrid for levels
+ * and dictionary indices, DELTA_BINARY_PACKED for integers, DELTA_LENGTH_BYTE_ARRAY for text. Numbers are doubles that hold
+ * integers below 2^53.
+ */
+
+const TWO32 = 2 ** 32;
+const DELTA_BLOCK = 128;
+const MINIBLOCKS = 4;
+const MINIBLOCK = DELTA_BLOCK / MINIBLOCKS;
+/** Runs shorter than this are bit-packed. */
+const RUN_MIN = 8;
+
+/** Bits needed for `max`, a whole number below 2^53. */
+export const bitsFor = (max: number): number =>
+  max >= TWO32 ? 64 - Math.clz32(Math.floor(max / TWO32)) : 32 - Math.clz32(max);
+
+/** A page while it is written; grows, and is used again. */
+export class PageBuffer {
+  bytes: Buffer = Buffer.allocUnsafeSlow(1 << 16);
+  length = 0;
+  readonly #deltas = new Float64Array(DELTA_BLOCK);
+
+  clear(): void {
+    this.length = 0;
+  }
+
+  view(): Buffer {
+    return this.bytes.subarray(0, this.length);
+  }
+
+  reserve(more: number): void {
+    const wanted = this.length + more;
+    if (wanted <= this.bytes.length) return;
+    const bytes = Buffer.allocUnsafeSlow(Math.max(wanted, this.bytes.length * 2));
+    this.bytes.copy(bytes, 0, 0, this.length);
+    this.bytes = bytes;
+  }
+
+  byte(value: number): void {
+    this.reserve(1);
+    this.bytes[this.length++] = value;
+  }
+
+  u32(value: number): void {
+    this.reserve(4);
+    this.length = this.bytes.writeUInt32LE(value >>> 0, this.length);
+  }
+
+  append(bytes: Uint8Array, from: number, to: number): void {
+    this.reserve(to - from);
+    this.bytes.set(bytes.subarray(from, to), this.length);
+    this.length += to - from;
+  }
+
+  /** ULEB128 of a whole number below 2^53. */
+  varint(value: number): void {
+    let rest = value;
+    while (rest >= 0x80) {
+      this.byte((rest % 0x80) | 0x80);
+      rest = Math.floor(rest / 0x80);
+    }
+    this.byte(rest);
+  }
+
+  /** Zigzag ULEB128 of a 64-bit integer. */
+  zigzag(value: bigint): void {
+    let rest = BigInt.asUintN(64, (value << 1n) ^ (value >> 63n));
+    while (rest >= 0x80n) {
+      this.byte(Number(rest & 0x7fn) | 0x80);
+      rest >>= 7n;
+    }
+    this.byte(Number(rest));
+  }
+
+  /** Values [from, to) of `width` bits each (at most 32) as runs and bit-packed groups of eight. */
+  hybrid(values: Uint32Array | Uint8Array, from: number, to: number, width: number): void {
+    let packed = from;
+    let i = from;
+    while (i < to) {
+      let run = i + 1;
+      while (run < to && values[run] === values[i]) run++;
+      // A bit-packed stretch holds whole groups of eight, so it may take the start of a run to end on one.
+      const fill = (8 - ((i - packed) & 7)) & 7;
+      if (run - i - fill < RUN_MIN) {
+        i = run;
+        continue;
+      }
+      i += fill;
+      if (i > packed) this.#group(values, packed, i, width);
+      this.varint((run - i) * 2);
+      for (let shift = 0, v = values[i]!; shift < width; shift += 8) this.byte((v >>> shift) & 0xff);
+      packed = run;
+      i = run;
+    }
+    if (to > packed) this.#group(values, packed, to, width);
+  }
+
+  #group(values: Uint32Array | Uint8Array, from: number, to: number, width: number): void {
+    const groups = Math.ceil((to - from) / 8);
+    this.varint(groups * 2 + 1);
+    this.reserve(groups * width);
+    const { bytes } = this;
+    let at = this.length;
+    let held = 0;
+    let bits = 0;
+    const end = from + groups * 8;
+    for (let i = from; i < end; i++) {
+      // Doubles hold what is in flight: at most 7 + 32 bits.
+      held += (i < to ? values[i]! : 0) * 2 ** bits;
+      bits += width;
+      while (bits >= 8) {
+        bytes[at++] = held % 256;
+        held = Math.floor(held / 256);
+        bits -= 8;
+      }
+    }
+    this.length = at;
+  }
+
+  /** DELTA_BINARY_PACKED of values [from, to) plus `base`. */
+  deltas(values: Float64Array | Int32Array, from: number, to: number, base: bigint): void {
+    const count = to - from;
+    this.varint(DELTA_BLOCK);
+    this.varint(MINIBLOCKS);
+    this.varint(count);
+    this.zigzag(count === 0 ? 0n : base + BigInt(values[from]!));
+    const deltas = this.#deltas;
+    for (let i = from + 1; i < to; i += DELTA_BLOCK) {
+      const n = Math.min(DELTA_BLOCK, to - i);
+      let min = Number.POSITIVE_INFINITY;
+      for (let j = 0; j < n; j++) {
+        const delta = values[i + j]! - values[i + j - 1]!;
+        deltas[j] = delta;
+        if (delta < min) min = delta;
+      }
+      this.zigzag(BigInt(min));
+      this.reserve(MINIBLOCKS);
+      const widths = this.length;
+      this.length += MINIBLOCKS;
+      for (let m = 0; m < MINIBLOCKS; m++) {
+        const start = m * MINIBLOCK;
+        const end = Math.min(n, start + MINIBLOCK);
+        let max = 0;
+        for (let j = start; j < end; j++) {
+          deltas[j] = deltas[j]! - min;
+          if (deltas[j]! > max) max = deltas[j]!;
+        }
+        // Miniblocks behind the last value have width 0 and no bytes.
+        const width = start < n ? bitsFor(max) : 0;
+        this.bytes[widths + m] = width;
+        if (width > 0) this.#miniblock(deltas, start, end, width);
+      }
+    }
+  }
+
+  #miniblock(deltas: Float64Array, start: number, end: number, width: number): void {
+    this.reserve((MINIBLOCK * width) / 8);
+    const { bytes } = this;
+    let at = this.length;
+    const after = at + (MINIBLOCK * width) / 8;
+    let held = 0;
+    let bits = 0;
+    for (let j = start; j < end; j++) {
+      // 16 bits at a time, so that what is held stays below 2^53.
+      let rest = deltas[j]!;
+      for (let left = width; left > 0; left -= 16) {
+        const take = Math.min(left, 16);
+        const unit = 1 << take;
+        const part = left <= 16 && rest < unit ? rest : rest % unit;
+        rest = (rest - part) / unit;
+        held |= part << bits;
+        bits += take;
+        while (bits >= 8) {
+          bytes[at++] = held & 0xff;
+          held >>>= 8;
+          bits -= 8;
+        }
+      }
+    }
+    if (bits > 0) bytes[at++] = held & 0xff;
+    while (at < after) bytes[at++] = 0;
+    this.length = at;
+  }
+}

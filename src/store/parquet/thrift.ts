@@ -1,0 +1,125 @@
+/** Thrift's compact protocol, as much of it as Parquet's metadata needs (thrift-compact-protocol.md). */
+
+export const T_I32 = 5;
+export const T_I64 = 6;
+export const T_BINARY = 8;
+export const T_LIST = 9;
+export const T_STRUCT = 12;
+const T_TRUE = 1;
+const T_FALSE = 2;
+
+/** Writes one message. Fields of a struct are written in ascending order of their ids. */
+export class CompactWriter {
+  #bytes: Buffer = Buffer.alloc(1024);
+  #length = 0;
+  /** Last field id of each open struct. */
+  readonly #fields: number[] = [];
+
+  finish(): Buffer {
+    return this.#bytes.subarray(0, this.#length);
+  }
+
+  begin(): this {
+    this.#fields.push(0);
+    return this;
+  }
+
+  end(): this {
+    this.#fields.pop();
+    this.#byte(0);
+    return this;
+  }
+
+  i32(id: number, value: number): this {
+    this.#field(id, T_I32);
+    this.#varint(BigInt(value));
+    return this;
+  }
+
+  i64(id: number, value: number): this {
+    this.#field(id, T_I64);
+    this.#varint(BigInt(value));
+    return this;
+  }
+
+  bool(id: number, value: boolean): this {
+    this.#field(id, value ? T_TRUE : T_FALSE);
+    return this;
+  }
+
+  binary(id: number, value: Uint8Array | string): this {
+    this.#field(id, T_BINARY);
+    this.item(value);
+    return this;
+  }
+
+  /** A struct as field `id`; `body` writes its fields. */
+  struct(id: number, body: () => void): this {
+    this.#field(id, T_STRUCT);
+    this.begin();
+    body();
+    return this.end();
+  }
+
+  /** A list of `size` elements of `type`; `body` writes them with `item`, `element` or begin/end. */
+  list(id: number, type: number, size: number, body: () => void): this {
+    this.#field(id, T_LIST);
+    if (size < 15) this.#byte((size << 4) | type);
+    else {
+      this.#byte(0xf0 | type);
+      this.#unsigned(BigInt(size));
+    }
+    body();
+    return this;
+  }
+
+  /** An element of a list of binaries. */
+  item(value: Uint8Array | string): void {
+    const bytes = typeof value === 'string' ? Buffer.from(value, 'utf8') : value;
+    this.#unsigned(BigInt(bytes.length));
+    this.#reserve(bytes.length);
+    this.#bytes.set(bytes, this.#length);
+    this.#length += bytes.length;
+  }
+
+  /** An element of a list of integers. */
+  element(value: number): void {
+    this.#varint(BigInt(value));
+  }
+
+  #field(id: number, type: number): void {
+    const last = this.#fields.at(-1)!;
+    this.#fields[this.#fields.length - 1] = id;
+    const delta = id - last;
+    if (delta > 0 && delta < 16) this.#byte((delta << 4) | type);
+    else {
+      this.#byte(type);
+      this.#varint(BigInt(id));
+    }
+  }
+
+  #varint(value: bigint): void {
+    this.#unsigned(value < 0n ? -value * 2n - 1n : value * 2n);
+  }
+
+  #unsigned(value: bigint): void {
+    let rest = value;
+    while (rest >= 0x80n) {
+      this.#byte(Number(rest & 0x7fn) | 0x80);
+      rest >>= 7n;
+    }
+    this.#byte(Number(rest));
+  }
+
+  #byte(value: number): void {
+    this.#reserve(1);
+    this.#bytes[this.#length++] = value;
+  }
+
+  #reserve(more: number): void {
+    if (this.#length + more <= this.#bytes.length) return;
+    const bytes = Buffer.alloc(Math.max(this.#length + more, this.#bytes.length * 2));
+    this.#bytes.copy(bytes, 0, 0, this.#length);
+    this.#bytes = bytes;
+  }
+}

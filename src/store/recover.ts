@@ -1,0 +1,165 @@
+/**
+ * What an interrupted run left behind. Every log is read up to its first damage; what follows is set aside and named. It never
+ * stops the start: a file that cannot be read is moved away.
+ */
+import { mkdirSync, readFileSync, renameSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import { Memory } from '../base/memory.ts';
+import { frames } from './frames.ts';
+import { ASIDE, HANDED_FILE, LIVE, ROLLUP, SEALED, segmentOf } from './layout.ts';
+import { list, removeUnfinished, sealedSegments } from './seal.ts';
+import { Segment } from './segment.ts';
+
+/** What was found wrong; for the user. */
+export type StoreDamage =
+  /** A write that was cut short, or damage, at the end of a log or within it: `calls` is what the heads still tell. */
+  | { readonly type: 'torn'; readonly file: string; readonly bytes: number; readonly calls: number }
+  /** A file that is no log at all. */
+  | { readonly type: 'unreadable'; readonly file: string }
+  /** The last run was killed: at least `calls` had been handed over and never reached a file. */
+  | { readonly type: 'uncommitted'; readonly calls: number; readonly atMs: number };
+
+export interface Recovery {
+  /** Number for the next segment. */
+  readonly nextSegment: number;
+  /** Logs that are whole and wait to be sealed, oldest first. */
+  readonly logs: readonly number[];
+  readonly damage: readonly StoreDamage[];
+}
+
+/** How far the last run had come: the segment, its calls handed over, when, and whether it ended in order. */
+export interface Handed {
+  readonly segment: number;
+  readonly calls: number;
+  readonly atMs: number;
+  readonly clean: boolean;
+}
+export const HANDED_BYTES = 32;
+
+export function readHanded(data: string): Handed | null {
+  let bytes: Buffer;
+  try {
+    bytes = readFileSync(join(data, HANDED_FILE));
+  } catch {
+    return null;
+  }
+  if (bytes.length !== HANDED_BYTES) return null;
+  const [segment, calls, atMs, clean] = [0, 8, 16, 24].map((at) => bytes.readDoubleLE(at)) as [
+    number,
+    number,
+    number,
+    number,
+  ];
+  if (![segment, calls].every((n) => Number.isSafeInteger(n) && n >= 0)) return null;
+  return { segment, calls, atMs, clean: clean === 1 };
+}
+
+export function handedBytes({ segment, calls, atMs, clean }: Handed): Buffer {
+  const bytes = Buffer.alloc(HANDED_BYTES);
+  [segment, calls, atMs, clean ? 1 : 0].forEach((n, i) => {
+    bytes.writeDoubleLE(n, i * 8);
+  });
+  return bytes;
+}
+
+/** Moves a file or folder away, under its own name with a time so that nothing there is overwritten. */
+export function setAside(data: string, path: string): string {
+  mkdirSync(join(data, ASIDE), { recursive: true, mode: 0o750 });
+  const to = join(data, ASIDE, `${basename(path)}.${Date.now()}`);
+  renameSync(path, to);
+  return to;
+}
+
+/** Looks at the live folder. Fails as `node:fs` does when the folder itself cannot be used. */
+export function recover(data: string): Recovery {
+  removeUnfinished(data, SEALED);
+  removeUnfinished(data, join(ROLLUP, 'hour'));
+  removeUnfinished(data, join(ROLLUP, 'day'));
+  const sealed = sealedSegments(data);
+  const damage: StoreDamage[] = [];
+  const logs: number[] = [];
+  const committed = new Map<number, number>();
+  let last = Math.max(0, ...sealed.keys());
+  for (const name of list(join(data, LIVE))) {
+    const number = name.endsWith('.log') ? segmentOf(name) : -1;
+    if (number < 0) continue;
+    last = Math.max(last, number);
+    const path = join(data, LIVE, name);
+    if (sealed.has(number)) {
+      rmSync(path, { recursive: true, force: true });
+      continue;
+    }
+    const found = checkLog(data, path);
+    damage.push(...found.damage);
+    if (!found.kept) continue;
+    logs.push(number);
+    committed.set(number, found.calls);
+  }
+  const handed = readHanded(data);
+  if (handed !== null) {
+    last = Math.max(last, handed.segment);
+    if (!handed.clean && !sealed.has(handed.segment)) {
+      const written = committed.get(handed.segment) ?? 0;
+      const named = damage.reduce((sum, d) => sum + (d.type === 'torn' ? d.calls : 0), 0);
+      damage.push({
+        type: 'uncommitted',
+        calls: Math.max(0, handed.calls - written - named),
+        atMs: handed.atMs,
+      });
+    }
+  }
+  return { nextSegment: last + 1, logs, damage };
+}
+
+/** Cuts a log behind its last whole frame. */
+function checkLog(data: string, path: string): { kept: boolean; calls: number; damage: StoreDamage[] } {
+  let bytes: Buffer;
+  try {
+    bytes = readFileSync(path);
+  } catch {
+    return { kept: false, calls: 0, damage: [{ type: 'unreadable', file: setAside(data, path) }] };
+  }
+  let calls = 0;
+  let lost = 0;
+  let good = -1;
+  let end = 0;
+  for (const frame of frames(bytes)) {
+    if (good < 0 && frame.type === 'batch') {
+      calls += frame.calls;
+      end = frame.end;
+      continue;
+    }
+    // What later batches say refers to words that the damaged one may have defined.
+    if (good < 0) good = end;
+    if (frame.type !== 'torn') lost += frame.calls;
+  }
+  if (good < 0) return { kept: calls > 0 || bytes.length > 0, calls, damage: [] };
+  mkdirSync(join(data, ASIDE), { recursive: true, mode: 0o750 });
+  const file = join(data, ASIDE, `${basename(path)}.${Date.now()}`);
+  try {
+    writeFileSync(file, bytes.subarray(good), { mode: 0o640 });
+  } catch {
+    // A full disk must not stop the start; the bytes are of no use to this program.
+  }
+  const damage: StoreDamage[] = [{ type: 'torn', file, bytes: bytes.length - good, calls: lost }];
+  if (good === 0) rmSync(path);
+  else truncateSync(path, good);
+  return { kept: good > 0, calls, damage };
+}
+
+/** Reads a log into columns, up to its first damage. Null: it is gone (sealed meanwhile). */
+export function readLog(path: string, segment: Segment = new Segment()): Segment | null {
+  let bytes: Buffer;
+  try {
+    bytes = readFileSync(path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
+    throw error;
+  }
+  segment.clear();
+  const memory = new Memory(bytes.buffer, bytes.byteOffset, bytes.length);
+  for (const frame of frames(bytes)) {
+    if (frame.type !== 'batch' || !segment.consume(memory, frame.at, frame.end)) break;
+  }
+  return segment;
+}

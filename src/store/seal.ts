@@ -1,0 +1,117 @@
+/** From a segment to its folder of Parquet files. One rename makes it count; before that, nothing does. */
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  writeSync,
+} from 'node:fs';
+import { dirname, join } from 'node:path';
+import { packageVersion } from '../base/version.ts';
+import { hourName, SEALED, STORE_VERSION, segmentName } from './layout.ts';
+import type { Column } from './parquet/columns.ts';
+import { parquetFile } from './parquet/file.ts';
+import type { Segment } from './segment.ts';
+
+export const CALLS_FILE = 'calls.parquet';
+export const STATES_FILE = 'states.parquet';
+export const LEDGER_FILE = 'ledger.parquet';
+const UNFINISHED = '.tmp';
+
+function syncFolder(path: string): void {
+  const fd = openSync(path, 'r');
+  try {
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** Writes one Parquet file and waits until the disk has it. Fails as `node:fs` does. */
+export function writeParquet(
+  path: string,
+  columns: readonly Column[],
+  metadata: Readonly<Record<string, string>>,
+): void {
+  const fd = openSync(path, 'wx', 0o640);
+  try {
+    for (const piece of parquetFile(columns, metadata)) {
+      let at = 0;
+      while (at < piece.length) at += writeSync(fd, piece, at, piece.length - at);
+    }
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/**
+ * Makes a folder appear whole: `fill` writes files into a temporary one, which is then renamed. A folder that is there
+ * already stays as it is: it came from the same segment.
+ */
+export function publish(folder: string, fill: (unfinished: string) => void): void {
+  if (existsSync(folder)) return;
+  const parent = dirname(folder);
+  mkdirSync(parent, { recursive: true, mode: 0o750 });
+  const unfinished = `${folder}${UNFINISHED}`;
+  rmSync(unfinished, { recursive: true, force: true });
+  mkdirSync(unfinished, { mode: 0o750 });
+  try {
+    fill(unfinished);
+    syncFolder(unfinished);
+    renameSync(unfinished, folder);
+  } catch (error) {
+    rmSync(unfinished, { recursive: true, force: true });
+    throw error;
+  }
+  syncFolder(parent);
+}
+
+/** Seals segment `number` of the data folder below the hour in which `openedMs` lies. Idempotent. Fails as `node:fs` does. */
+export function seal(data: string, number: number, openedMs: number, segment: Segment): void {
+  const metadata = {
+    'headwater.version': packageVersion(),
+    'headwater.store': String(STORE_VERSION),
+    'headwater.segment': String(number),
+  };
+  publish(join(data, SEALED, hourName(openedMs), segmentName(number)), (folder) => {
+    writeParquet(join(folder, CALLS_FILE), segment.calls, metadata);
+    if (segment.states[0]!.rows > 0) writeParquet(join(folder, STATES_FILE), segment.states, metadata);
+    if (segment.ledger[0]!.rows > 0) writeParquet(join(folder, LEDGER_FILE), segment.ledger, metadata);
+  });
+}
+
+/** Sealed segments by number: the folder of each, relative to the data folder. Unfinished ones are not among them. */
+export function sealedSegments(data: string): Map<number, string> {
+  const found = new Map<number, string>();
+  for (const hour of list(join(data, SEALED))) {
+    for (const name of list(join(data, SEALED, hour))) {
+      if (/^\d{10}$/.test(name)) found.set(Number(name), join(SEALED, hour, name));
+    }
+  }
+  return found;
+}
+
+/** Removes what an interrupted seal left behind. */
+export function removeUnfinished(data: string, below: string): void {
+  for (const hour of list(join(data, below))) {
+    for (const name of list(join(data, below, hour))) {
+      if (name.endsWith(UNFINISHED)) rmSync(join(data, below, hour, name), { recursive: true, force: true });
+    }
+  }
+}
+
+/** Names in a folder; none when it is not there. */
+export function list(folder: string): string[] {
+  try {
+    return readdirSync(folder).sort();
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT' || code === 'ENOTDIR') return [];
+    throw error;
+  }
+}

@@ -1,0 +1,128 @@
+/** The embedded store: opens a data folder for writing, and closes it with everything on the disk. docs/store.md explains it. */
+import { extname, join } from 'node:path';
+import { Worker } from 'node:worker_threads';
+import type { ClockAnchor } from '../base/clock.ts';
+import type { LossSink, LossTotal } from '../model/loss.ts';
+import {
+  type FromWorker,
+  type RetentionOptions,
+  SLAB_BYTES,
+  SLABS,
+  type StoreEvent,
+  type ToWorker,
+} from './protocol.ts';
+import type { StoreDamage } from './recover.ts';
+import { StoreWriter } from './writer.ts';
+
+export interface StoreOptions {
+  /** Ties the times of calls to the wall clock. */
+  readonly anchor: ClockAnchor;
+  /** First part of the ids of this run's calls. */
+  readonly run: string;
+  readonly losses: LossSink;
+  readonly retention: RetentionOptions;
+  readonly report: (event: StoreEvent) => void;
+  /** Made by `startStoreWorker`; without it one is started now. */
+  readonly worker?: Worker;
+}
+
+export type StoreResult =
+  | { readonly ok: true; readonly store: Store }
+  | { readonly ok: false; readonly message: string; readonly hint: string };
+
+/** Heap of the worker: it holds typed arrays, which do not count. */
+const WORKER_HEAP_MB = 64;
+
+/**
+ * Starts the thread that writes and waits until its code is loaded: to be called while this process may still read its own
+ * installation.
+ */
+export function startStoreWorker(): Worker {
+  const ready = new Int32Array(new SharedArrayBuffer(4));
+  const worker = new Worker(join(import.meta.dirname, `worker${extname(import.meta.filename)}`), {
+    workerData: { ready },
+    resourceLimits: { maxOldGenerationSizeMb: WORKER_HEAP_MB, maxYoungGenerationSizeMb: 8 },
+  });
+  return worker;
+}
+
+export class Store {
+  readonly writer: StoreWriter;
+  /** What the last run left damaged, each thing once. */
+  readonly damage: readonly StoreDamage[];
+  readonly #worker: Worker;
+  readonly #closed: Promise<number>;
+
+  private constructor(writer: StoreWriter, worker: Worker, damage: readonly StoreDamage[], closed: Promise<number>) {
+    this.writer = writer;
+    this.#worker = worker;
+    this.damage = damage;
+    this.#closed = closed;
+  }
+
+  /** Opens (or makes) the data folder. A folder in use, from a newer version, or not writable is refused with what to do. */
+  static async open(data: string, options: StoreOptions, nowMs: number): Promise<StoreResult> {
+    const worker = options.worker ?? startStoreWorker();
+    const slabs = new SharedArrayBuffer(SLABS * SLAB_BYTES);
+    let writer: StoreWriter | null = null;
+    let closed: (unwritten: number) => void = () => {};
+    const closing = new Promise<number>((resolve) => {
+      closed = resolve;
+    });
+    const opened = new Promise<Extract<FromWorker, { type: 'opened' | 'refused' }>>((resolve, reject) => {
+      worker.once('error', reject);
+      worker.on('message', (message: FromWorker) => {
+        switch (message.type) {
+          case 'opened':
+          case 'refused':
+            resolve(message);
+            break;
+          case 'written':
+            writer?.written(message.slab);
+            break;
+          case 'event':
+            writer?.event(message.event);
+            options.report(message.event);
+            break;
+          case 'closed':
+            closed(message.unwritten);
+        }
+      });
+    });
+    const open: ToWorker = { type: 'open', data, retention: options.retention, slabs };
+    worker.postMessage(open);
+    const answer = await opened;
+    if (answer.type === 'refused') {
+      await worker.terminate();
+      return { ok: false, message: answer.message, hint: answer.hint };
+    }
+    writer = new StoreWriter(
+      {
+        data,
+        anchor: options.anchor,
+        run: options.run,
+        losses: options.losses,
+        worker,
+        slabs,
+        nextSegment: answer.nextSegment,
+      },
+      nowMs,
+    );
+    for (const damage of answer.damage) {
+      if (damage.type === 'uncommitted') writer.note(damage.atMs, 'store_uncommitted', damage.calls, 0);
+      if (damage.type === 'torn') writer.note(nowMs, 'store_uncommitted', damage.calls, damage.bytes);
+    }
+    return { ok: true, store: new Store(writer, worker, answer.damage, closing) };
+  }
+
+  /** Writes and seals everything; returns the calls that the disk did not take. */
+  async close(nowMs: number, exchanges: number, losses: readonly LossTotal[]): Promise<number> {
+    this.writer.end(nowMs, exchanges, losses);
+    const close: ToWorker = { type: 'close', sealAtMs: nowMs };
+    this.#worker.postMessage(close);
+    const unwritten = await this.#closed;
+    if (unwritten === 0) this.writer.ended();
+    await this.#worker.terminate();
+    return unwritten;
+  }
+}

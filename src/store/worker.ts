@@ -1,0 +1,45 @@
+/** The thread that writes: batches into the live log, closed segments into Parquet, and what is too old out of the folder. */
+import { parentPort, workerData } from 'node:worker_threads';
+import type { FromWorker, ToWorker } from './protocol.ts';
+import { StoreFiles } from './store-files.ts';
+
+/** Committed to the disk at least this often. */
+const SYNC_MS = 1_000;
+const RETAIN_MS = 60_000;
+
+const port = parentPort!;
+const say = (message: FromWorker): void => port.postMessage(message);
+let files: StoreFiles | null = null;
+
+port.on('message', (message: ToWorker) => {
+  if (message.type === 'open') {
+    const opened = StoreFiles.open(message, say);
+    if (!opened.ok) {
+      say({ type: 'refused', message: opened.message, hint: opened.hint });
+      return;
+    }
+    files = opened.files;
+    say({ type: 'opened', nextSegment: files.nextSegment, damage: files.damage });
+    setInterval(() => files?.sync(), SYNC_MS).unref();
+    setInterval(() => files?.retain(Date.now()), RETAIN_MS).unref();
+    return;
+  }
+  if (files === null) return;
+  switch (message.type) {
+    case 'batch':
+      files.batch(message);
+      break;
+    case 'rotate':
+      files.rotate(message.segment);
+      break;
+    case 'close':
+      say({ type: 'closed', unwritten: files.close() });
+      port.close();
+  }
+});
+
+if (workerData !== null && typeof workerData === 'object' && 'ready' in workerData) {
+  // Its code is loaded: from now on this process may lose its rights to read it.
+  Atomics.store(workerData.ready as Int32Array, 0, 1);
+  Atomics.notify(workerData.ready as Int32Array, 0);
+}
