@@ -107,7 +107,7 @@ export class Pairer implements MessageSink, Unanswered {
     p.loseAllOf(message);
     this.#matched = null;
     const end = message.endOffset >= 0 ? message.endOffset : message.startOffset + message.headBytes;
-    this.#waiting.responseEnded(end, false, p.request !== null);
+    this.#waiting.responseEnded(end, message.end, p.request !== null);
   }
 
   end(message: Message): void {
@@ -223,7 +223,7 @@ export class Pairer implements MessageSink, Unanswered {
   #endRequest(request: Message): void {
     if (request === this.#lateRequest) {
       this.#lateRequest = null;
-      this.#waiting.requestEnded(request.endOffset, request.end === 'lost');
+      this.#waiting.requestEnded(request.endOffset, request.end);
       this.#shared.messagePool.give(request);
       return;
     }
@@ -232,7 +232,7 @@ export class Pairer implements MessageSink, Unanswered {
     this.#receiving = null;
     p.requestDone = true;
     p.endOffset = request.endOffset;
-    this.#waiting.requestEnded(request.endOffset, request.end === 'lost');
+    this.#waiting.requestEnded(request.endOffset, request.end);
     if (p.overflow || p.unanswered) this.#emit(p, UNSEEN);
     else if (p === this.#held) this.#settleHeld(request.lastByteAt);
     else if (this.#closing !== null) this.#settle(request.lastByteAt);
@@ -266,7 +266,7 @@ export class Pairer implements MessageSink, Unanswered {
   #endResponse(response: Message): void {
     if (response === this.#lateResponse) {
       this.#lateResponse = null;
-      this.#waiting.responseEnded(response.endOffset, response.end === 'lost', false);
+      this.#waiting.responseEnded(response.endOffset, response.end, false);
       this.#shared.messagePool.give(response);
       return;
     }
@@ -274,7 +274,7 @@ export class Pairer implements MessageSink, Unanswered {
     const queued = p === this.#waiting.first;
     this.#answering = null;
     this.#matched = null;
-    this.#waiting.responseEnded(response.endOffset, response.end === 'lost', queued);
+    this.#waiting.responseEnded(response.endOffset, response.end, queued);
     p.leave();
     p.response = response;
     p.responseBegun = true;

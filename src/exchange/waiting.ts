@@ -22,7 +22,7 @@
  * pipeline, to the end of the connection.
  */
 import type { LossReason } from '../model/loss.ts';
-import { ANOMALY_BIT, type Message } from '../model/message.ts';
+import { ANOMALY_BIT, type Message, type MessageEnd } from '../model/message.ts';
 import type { Pending } from './pending.ts';
 
 /** The shortest message is "HTTP/1.0 200\r\n\r\n"; a smaller hole is stray line ends between messages. */
@@ -78,6 +78,9 @@ export class Waiting {
   #missingShared = false;
   #pipelines = false;
   #slides = false;
+  /** A message of this direction contradicted itself: later ones are not read. */
+  #requestsBroken = false;
+  #responsesBroken = false;
   /** Why pairs since the last hole are likely only; null: they are certain. */
   #guess: LossReason | null = null;
 
@@ -133,6 +136,7 @@ export class Waiting {
    * they cannot be told from other responses'. Null: nothing.
    */
   get missingResponse(): { why: LossReason; bytes: number } | null {
+    if (this.#responsesBroken) return { why: 'desync', bytes: 0 };
     if (this.#responsesUnseen && this.#responseCursor >= 0) return { why: this.#responseLoss, bytes: 0 };
     const bytes = this.#responseLossEnd - this.#responseCursor;
     if (this.#responseLossEnd < 0 || bytes < MESSAGE_BYTES_MIN) return null;
@@ -195,24 +199,29 @@ export class Waiting {
     }
   }
 
-  /** A request ended at `endOffset` (-1: not known); `lost`: the bytes up to there were not all captured. */
-  requestEnded(endOffset: number, lost: boolean): void {
+  /**
+   * A request ended at `endOffset` (-1: not known). `lost`: the bytes up to there were not all captured, so others may be
+   * among them that nobody sees; `error`: of what follows in this direction nothing is read any more.
+   */
+  requestEnded(endOffset: number, how: MessageEnd): void {
     if (endOffset >= 0) {
       this.#requestCursor = endOffset;
       this.#requestMissing = Math.max(0, this.#requestLossEnd - endOffset);
     }
-    this.#requestsUnseen = lost || endOffset < 0;
+    this.#requestsUnseen = how === 'lost' || endOffset < 0;
+    if (how === 'error') this.#requestsBroken = true;
   }
 
   /** A response (interim or final) ended; `paired`: with a request. */
-  responseEnded(endOffset: number, lost: boolean, paired: boolean): void {
+  responseEnded(endOffset: number, how: MessageEnd, paired: boolean): void {
     if (endOffset >= 0) {
       this.#responseCursor = endOffset;
       this.#responseMissing = Math.max(0, this.#responseLossEnd - endOffset);
       this.#missingShared = false;
       if (paired) this.#answeredEnd = endOffset;
     }
-    this.#responsesUnseen = lost || endOffset < 0;
+    this.#responsesUnseen = how === 'lost' || endOffset < 0;
+    if (how === 'error') this.#responsesBroken = true;
   }
 
   /** Takes the first one out: it was answered. */
@@ -334,6 +343,10 @@ export class Waiting {
   explain(p: Pending, response: Message): void {
     const { ackOffset } = response;
     const { first } = this;
+    if (this.#requestsBroken) {
+      p.lose('desync', 0);
+      return;
+    }
     if (this.#requestsUnseen && this.#requestCursor < 0) {
       p.lose('joined_midstream', 0);
       return;

@@ -107,6 +107,44 @@ describe('a time that was not seen is null', () => {
   });
 });
 
+describe('a direction that contradicts itself is not read any more, and later calls say so', () => {
+  test.each<[string, Talk, string[]]>([
+    [
+      'a response: the calls after it were answered all the same',
+      opened()
+        .client(get('/1'))
+        .server('HTTP/1.1 200 OK\r\nContent-Length : 2\r\n\r\nab')
+        .client(get('/2'))
+        .server(ok('x')),
+      ['GET /1 > 200 protocol_error whitespace_before_colon', 'GET /2 > - truncated desync:0'],
+    ],
+    [
+      'bytes behind a response',
+      opened()
+        .client(get('/1'))
+        .server(`${ok('x')}more`)
+        .client(get('/2'))
+        .server(ok('y')),
+      [
+        'GET /1 > 200 1 complete',
+        '- > 0 protocol_error bad_start_line response_without_request',
+        'GET /2 > - truncated desync:0',
+      ],
+    ],
+    [
+      'a request: the answers after it had requests',
+      opened()
+        .client(get('/1', 'Content-Length: x\r\n'))
+        .server('HTTP/1.1 400 B\r\nContent-Length: 0\r\n\r\n')
+        .client(get('/2'))
+        .server(ok('y')),
+      ['GET /1 > 400 protocol_error bad_content_length', '- > 200 1 truncated desync:0'],
+    ],
+  ])('%s', async (_, talk, expected) => {
+    expect(lines(await replayed(talk.close('server').bytes()))).toEqual(expected);
+  });
+});
+
 describe('what lets two readers disagree is a protocol_error with its reason', () => {
   const post = (head: string, body: string): string => `POST / HTTP/1.1\r\nHost: a\r\n${head}\r\n${body}`;
   const chunked = 'Transfer-Encoding: chunked\r\n';
