@@ -1,5 +1,7 @@
 /**
- * Decides when the ring is read. Under load every few milliseconds by a timer: the kernel then never pays for a wake-up.
+ * Decides when the ring is read. Under load by a timer: the kernel then never pays for a wake-up. How long it waits follows
+ * what came: a look at few records costs several times as much for each of them, because by then the caches hold somebody
+ * else's work; a look too late finds the ring half full, and the kernel side begins to leave out bodies.
  * When the ring has stayed empty for a while the reader says so in shared memory and waits in the event loop's epoll;
  * the next record wakes it. An idle agent does nothing at all but a safety look a few times a second.
  */
@@ -9,8 +11,13 @@ import type { Ring } from './ring.ts';
 
 /** Records in one go before the event loop gets its turn. */
 const BATCH_RECORDS_MAX = 4096;
-/** How long to wait between looks while records keep coming. */
-const BUSY_WAIT_MS = 8;
+/** A look should find this share of the ring in use: enough for a batch, far from the half at which bodies are left out. */
+const FILL_WANTED = 1 / 8;
+/** Bounds of the wait between looks while records keep coming. */
+const WAIT_MS_MIN = 2;
+const WAIT_MS_MAX = 24;
+/** What a server may suddenly send in a millisecond and still find the ring less than half full, however calm it was before. */
+const BURST_BYTES_PER_MS = 160_000;
 /** Empty looks in a row before going to sleep. */
 const EMPTY_LOOKS_MAX = 5;
 /** A record could be published between our last look and the kernel's reading of the flag: look anyway. */
@@ -26,12 +33,15 @@ export class RingReader {
   #immediate: NodeJS.Immediate | null = null;
   #emptyLooks = 0;
   #running = false;
+  #lastLookMs = 0;
+  readonly #waitMsMax: number;
 
   /** @param ringFd the ring's descriptor, for epoll. */
   constructor(ring: Ring, ringFd: number, sink: CaptureSink) {
     this.#ring = ring;
     this.#sink = sink;
     this.#poll = pollReadable(ringFd);
+    this.#waitMsMax = Math.max(WAIT_MS_MIN, Math.min(WAIT_MS_MAX, ring.size / 2 / BURST_BYTES_PER_MS));
   }
 
   start(): void {
@@ -69,7 +79,11 @@ export class RingReader {
   #look = (): void => {
     if (!this.#running) return;
     this.#disarm();
+    const now = performance.now();
+    const came = this.#ring.used;
     const n = this.#ring.drain(this.#sink, BATCH_RECORDS_MAX);
+    const wait = this.#waitFor(came, now - this.#lastLookMs);
+    this.#lastLookMs = now;
     if (n > 0) {
       if (this.#emptyLooks >= EMPTY_LOOKS_MAX) this.#ring.setSleeping(false);
       this.#emptyLooks = 0;
@@ -77,8 +91,14 @@ export class RingReader {
       this.#emptyLooks++;
     }
     if (n === BATCH_RECORDS_MAX) this.#immediate = setImmediate(this.#look);
-    else if (this.#emptyLooks < EMPTY_LOOKS_MAX || !this.#sleep()) this.#timer = setTimeout(this.#look, BUSY_WAIT_MS);
+    else if (this.#emptyLooks < EMPTY_LOOKS_MAX || !this.#sleep()) this.#timer = setTimeout(this.#look, wait);
   };
+
+  /** Milliseconds after which the ring is as full as wanted, when it goes on as in the last `ms`, in which `bytes` came. */
+  #waitFor(bytes: number, ms: number): number {
+    const wait = bytes === 0 ? this.#waitMsMax : (this.#ring.size * FILL_WANTED * ms) / bytes;
+    return Math.max(WAIT_MS_MIN, Math.min(this.#waitMsMax, wait));
+  }
 
   #wake = (): void => {
     this.wakeups++;
