@@ -40,6 +40,10 @@ export class FieldLine {
   policy = 0;
   /** Redacted value; owned by redact/. Only used when `value` is not null. */
   redacted: string | null = null;
+  /** Which KeyedHash filled the two lanes below; 0: none. Only used when `value` is not null. */
+  hashedBy = 0;
+  hashLow = 0;
+  hashHigh = 0;
   constructor(name: HeaderName, raw: string, value: string | null) {
     this.name = name;
     this.raw = raw;

@@ -7,6 +7,7 @@
  * exchange behind it (see ExchangeSink): use it during the call.
  */
 import type { Brand } from '../base/brand.ts';
+import type { KeyedHash } from '../base/keyed-hash.ts';
 import type { Connection } from '../model/connection.ts';
 import type { Exchange, Outcome, Protocol } from '../model/exchange.ts';
 import { type FieldBlock, type FieldLine, HeaderName } from '../model/fields.ts';
@@ -77,6 +78,52 @@ class FieldsView {
   /** Bytes on the wire of line i's value, which is not shared. */
   length(i: number): number {
     return this.#block.valueLength[i]!;
+  }
+
+  /** Keyed hash of line i's value as it was sent, in `hash.low` and `hash.high`: tells values apart without their text. */
+  hash(i: number, hash: KeyedHash): void {
+    const block = this.#block;
+    const line = block.lines[i]!;
+    if (line.value === null) {
+      hash.bytes(block.memory.view, block.valueOffset[i]!, block.valueLength[i]!);
+      return;
+    }
+    if (line.hashedBy !== hash.id) {
+      hash.text(line.value);
+      line.hashedBy = hash.id;
+      line.hashLow = hash.low;
+      line.hashHigh = hash.high;
+      return;
+    }
+    hash.low = line.hashLow;
+    hash.high = line.hashHigh;
+  }
+
+  /** Characters of line i's value as it was sent, shared or not. */
+  size(i: number): number {
+    const shared = this.#block.lines[i]!.value;
+    return shared === null ? this.#block.valueLength[i]! : shared.length;
+  }
+
+  /** HeaderName.id of line i; OTHER_NAME_ID: compare lower(i). */
+  nameId(i: number): number {
+    return this.#block.lines[i]!.name.id;
+  }
+
+  /** Hash of the lines' serials in their order, from `seed`. */
+  sequence(seed: number): number {
+    const { lines, count } = this.#block;
+    let h = seed;
+    for (let i = 0; i < count; i++) h = Math.imul(h ^ lines[i]!.serial, 0x9e3779b1) ^ (h >>> 15);
+    return h ^ (h >>> 13);
+  }
+
+  /** Whether the lines' serials are these, in this order. */
+  isSequence(serials: readonly number[]): boolean {
+    const { lines, count } = this.#block;
+    if (serials.length !== count) return false;
+    for (let i = 0; i < count; i++) if (lines[i]!.serial !== serials[i]) return false;
+    return true;
   }
 
   /** Index of the first line named `lower` at or after `from`, or -1. */

@@ -1,0 +1,197 @@
+/**
+ * What a stretch of time showed of the headers, without anything that the hot path needed to count it: plain, mergeable, written to disk by
+ * codec.ts. Values are redacted texts (a credential is its fingerprint), so that states of different runs and windows fit together, and no
+ * hash of a value is ever in here except the lanes of the distinct counts.
+ */
+import { HyperLogLog } from '../sketch/hyperloglog.ts';
+import { LengthCounts } from './lengths.ts';
+
+export type Direction = 'request' | 'response';
+
+export interface HeaderGroupKey {
+  readonly service: string;
+  readonly side: string;
+  readonly method: string;
+  readonly route: string;
+}
+
+/** Values of one name with a count of their own. */
+export const VALUES_KEPT = 64;
+/** Names in one group and direction. */
+export const NAMES_MAX = 256;
+/** Groups times directions in one state. */
+export const GROUPS_MAX = 4_096;
+/** Stands for all names beyond NAMES_MAX; no header can be called so (RFC 9110 5.1). */
+export const OTHER_NAME = ':other';
+/** Stands for the order of the names: its values are the names of a block in their order. */
+export const ORDER_NAME = ':order';
+
+export interface ValueCount {
+  /** Lower bound; the true count is at most `error` of its name more. */
+  count: number;
+  /** Those of `count` that belong to values which first came in the second half of their window. */
+  late: number;
+  /** Id of a call with this value; "" when it was not kept. */
+  example: string;
+}
+
+/** One header name in one group and direction. Times are Unix milliseconds. */
+export class NameState {
+  readonly name: string;
+  /** Messages that had it, lines of it, messages that had it more than once, most lines of it in one message. */
+  messages = 0;
+  lines = 0;
+  repeated = 0;
+  linesMax = 0;
+  /** Characters of the value. */
+  lengths = new LengthCounts();
+  distinct = new HyperLogLog();
+  values = new Map<string, ValueCount>();
+  /** What may be missing from any value's count. */
+  error = 0;
+  firstAt = 0;
+  lastAt = 0;
+  /** Id of a call that had it. */
+  example = '';
+
+  constructor(name: string) {
+    this.name = name;
+  }
+
+  /** Lines whose values have no count of their own. */
+  get rest(): number {
+    let counted = 0;
+    for (const { count } of this.values.values()) counted += count;
+    return Math.max(0, this.lines - counted);
+  }
+
+  merge(other: NameState): void {
+    if (this.messages === 0 || other.firstAt < this.firstAt) this.firstAt = other.firstAt;
+    if (other.lastAt >= this.lastAt) {
+      this.lastAt = other.lastAt;
+      this.example = other.example || this.example;
+    }
+    this.messages += other.messages;
+    this.lines += other.lines;
+    this.repeated += other.repeated;
+    this.linesMax = Math.max(this.linesMax, other.linesMax);
+    this.lengths.merge(other.lengths);
+    this.distinct.merge(other.distinct);
+    this.error += other.error;
+    for (const [value, { count, late, example }] of other.values) {
+      const mine = this.values.get(value);
+      if (mine === undefined) this.values.set(value, { count, late, example });
+      else {
+        mine.count += count;
+        mine.late += late;
+        mine.example = example || mine.example;
+      }
+    }
+    this.trim();
+  }
+
+  /** Keeps the VALUES_KEPT most frequent values: the others' largest count is what any value may now miss (Agarwal et al., 2013, 3.1). */
+  trim(): void {
+    if (this.values.size <= VALUES_KEPT) return;
+    const counts = [...this.values.values()].map(({ count }) => count).sort((a, b) => b - a);
+    const cut = counts[VALUES_KEPT]!;
+    this.error += cut;
+    for (const [value, entry] of this.values) {
+      if (entry.count <= cut) this.values.delete(value);
+      else {
+        entry.late *= 1 - cut / entry.count;
+        entry.count -= cut;
+      }
+    }
+  }
+}
+
+/** One direction of one group. */
+export class GroupState {
+  readonly key: HeaderGroupKey;
+  readonly direction: Direction;
+  messages = 0;
+  /** Field lines of a block, and its bytes: names, values and 4 bytes for `: ` and CRLF of each line. */
+  blockLines = new LengthCounts();
+  blockBytes = new LengthCounts();
+  order = new NameState(ORDER_NAME);
+  readonly names = new Map<string, NameState>();
+  /** Everything about names beyond the bound; only messages and lines are counted. */
+  other: NameState | null = null;
+
+  constructor(key: HeaderGroupKey, direction: Direction) {
+    this.key = key;
+    this.direction = direction;
+  }
+
+  merge(from: GroupState): void {
+    this.messages += from.messages;
+    this.blockLines.merge(from.blockLines);
+    this.blockBytes.merge(from.blockBytes);
+    this.order.merge(from.order);
+    for (const [name, state] of from.names) this.#name(name).merge(state);
+    if (from.other !== null) this.#other().merge(from.other);
+  }
+
+  #name(name: string): NameState {
+    let known = this.names.get(name);
+    if (known === undefined) {
+      if (this.names.size >= NAMES_MAX) return this.#other();
+      known = new NameState(name);
+      this.names.set(name, known);
+    }
+    return known;
+  }
+
+  #other(): NameState {
+    this.other ??= new NameState(OTHER_NAME);
+    return this.other;
+  }
+}
+
+export const OTHER_GROUP: HeaderGroupKey = { service: 'other', side: 'unknown', method: 'other', route: 'other' };
+
+export const groupId = (key: HeaderGroupKey, direction: Direction): string =>
+  `${key.service}\n${key.side}\n${key.method}\n${key.route}\n${direction}`;
+
+/** All groups over a stretch of time. */
+export class HeaderState {
+  /** Unix milliseconds. */
+  from = 0;
+  to = 0;
+  readonly groups = new Map<string, GroupState>();
+  /** What found no room: groups (each time one was asked for), and lines of names beyond a group's bound. */
+  groupsRefused = 0;
+
+  group(key: HeaderGroupKey, direction: Direction): GroupState {
+    let id = groupId(key, direction);
+    let known = this.groups.get(id);
+    if (known === undefined) {
+      let own = key;
+      // Two more places: the overflow of either direction.
+      if (this.groups.size >= GROUPS_MAX) {
+        this.groupsRefused++;
+        own = OTHER_GROUP;
+        id = groupId(own, direction);
+        known = this.groups.get(id);
+      }
+      if (known === undefined) {
+        known = new GroupState(own, direction);
+        this.groups.set(id, known);
+      }
+    }
+    return known;
+  }
+
+  merge(other: HeaderState): void {
+    if (this.groups.size === 0 && this.to === 0) {
+      this.from = other.from;
+      this.to = other.to;
+    } else {
+      this.from = Math.min(this.from, other.from);
+      this.to = Math.max(this.to, other.to);
+    }
+    this.groupsRefused += other.groupsRefused;
+    for (const group of other.groups.values()) this.group(group.key, group.direction).merge(group);
+  }
+}

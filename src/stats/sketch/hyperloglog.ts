@@ -1,0 +1,255 @@
+/**
+ * How many different values a stream had (Flajolet et al., 2007). Up to SPARSE_MAX of them are kept one by one, so that small counts are
+ * exact; beyond that 2^precision registers, read by the estimator of Ertl ("New cardinality estimation algorithms for HyperLogLog sketches",
+ * 2017, algorithm 6), which needs no correction by tables anywhere between the two. Standard error 1.04 / sqrt(2^precision): 0.8 % at 14.
+ *
+ * A value comes as a 64-bit hash in two 32-bit lanes: the first names the register, the second gives the rank. Sketches of different
+ * precision merge to the coarser one.
+ */
+import type { ByteBudget } from './budget.ts';
+
+export const PRECISION = 14;
+export const PRECISION_MIN = 7;
+/** Values kept one by one. */
+export const SPARSE_MAX = 512;
+/** Ranks of 32 bits: 1 to 33. */
+const RANK_MAX = 33;
+const RANK_BITS = 6;
+const START = 8;
+
+const SPARSE = 1;
+const DENSE = 2;
+
+export class HyperLogLog {
+  precision: number;
+  /** Sparse: first lanes by open addressing, an entry is there where its rank is not 0. */
+  #lanes: Int32Array | null;
+  #ranks: Uint8Array;
+  #size = 0;
+  readonly #budget: ByteBudget | null;
+
+  /** `budget`: asked before the sketch grows; when it has nothing left, the sketch goes on in 2^PRECISION_MIN registers. */
+  constructor(precision = PRECISION, budget: ByteBudget | null = null) {
+    this.#budget = budget;
+    this.precision = Math.max(PRECISION_MIN, Math.min(precision, PRECISION));
+    this.#lanes = new Int32Array(START);
+    this.#ranks = new Uint8Array(START);
+  }
+
+  /** Whether `count` is exact (two values share a whole 32-bit lane and a rank once in 10^10 pairs). */
+  get exact(): boolean {
+    return this.#lanes !== null;
+  }
+
+  get bytes(): number {
+    return (this.#lanes === null ? 0 : this.#lanes.length * 4) + this.#ranks.length;
+  }
+
+  add(low: number, high: number): void {
+    this.#put(low, Math.clz32(high) + 1);
+  }
+
+  /** Rounded estimate of the number of different values. */
+  count(): number {
+    return this.#lanes === null ? Math.round(estimate(this.#ranks, this.precision)) : this.#size;
+  }
+
+  /** Takes what another sketch saw. */
+  merge(other: HyperLogLog): void {
+    if (other.precision < this.precision) this.fold(other.precision);
+    const lanes = other.#lanes;
+    if (lanes !== null) {
+      for (let i = 0; i < lanes.length; i++) if (other.#ranks[i] !== 0) this.#put(lanes[i]!, other.#ranks[i]!);
+      return;
+    }
+    this.#densify();
+    const shift = other.precision - this.precision;
+    const mine = this.#ranks;
+    const theirs = other.#ranks;
+    for (let i = 0; i < theirs.length; i++) if (theirs[i]! > mine[i >> shift]!) mine[i >> shift] = theirs[i]!;
+  }
+
+  /** A copy of at most this precision. */
+  folded(precision: number): HyperLogLog {
+    const copy = new HyperLogLog(Math.min(precision, this.precision));
+    copy.merge(this);
+    return copy;
+  }
+
+  /** Lowers the precision; the sketch is what it would have been at that precision from the start. */
+  fold(precision: number): void {
+    if (precision >= this.precision) return;
+    const shift = this.precision - precision;
+    this.precision = precision;
+    if (this.#lanes !== null) return;
+    const old = this.#ranks;
+    this.#ranks = new Uint8Array(2 ** precision);
+    for (let i = 0; i < old.length; i++) if (old[i]! > this.#ranks[i >> shift]!) this.#ranks[i >> shift] = old[i]!;
+  }
+
+  /** Form, precision, then the sorted entries (5 bytes each) or the registers as 4 bits above the smallest of them. */
+  encode(): Uint8Array {
+    const lanes = this.#lanes;
+    if (lanes !== null) {
+      const entries: number[] = [];
+      for (let i = 0; i < lanes.length; i++)
+        if (this.#ranks[i] !== 0) entries.push((lanes[i]! >>> 0) * 64 + this.#ranks[i]!);
+      entries.sort((a, b) => a - b);
+      const out = new Uint8Array(4 + entries.length * 5);
+      out[0] = SPARSE;
+      out[1] = this.precision;
+      out[2] = entries.length & 0xff;
+      out[3] = entries.length >> 8;
+      entries.forEach((entry, i) => {
+        let rest = entry;
+        for (let b = 0; b < 5; b++, rest = Math.floor(rest / 256)) out[4 + i * 5 + b] = rest & 0xff;
+      });
+      return out;
+    }
+    const registers = this.#ranks;
+    const base = registers.reduce((least, rank) => Math.min(least, rank), RANK_MAX);
+    // Ranks lie close together: 4 bits above the smallest hold almost all, and the few that do not follow one by one.
+    const beyond: number[] = [];
+    const out = new Uint8Array(5 + registers.length / 2 + registers.length * 3);
+    out[0] = DENSE;
+    out[1] = this.precision;
+    out[2] = base;
+    for (let i = 0; i < registers.length; i++) {
+      const above = registers[i]! - base;
+      if (above >= 15) beyond.push(i);
+      out[5 + (i >> 1)]! |= Math.min(above, 15) << ((i & 1) << 2);
+    }
+    out[3] = beyond.length & 0xff;
+    out[4] = beyond.length >> 8;
+    let at = 5 + registers.length / 2;
+    for (const i of beyond) {
+      out[at++] = i & 0xff;
+      out[at++] = i >> 8;
+      out[at++] = registers[i]!;
+    }
+    return out.slice(0, at);
+  }
+
+  /** Reads what `encode` wrote; null when these bytes are none of that. */
+  static decode(bytes: Uint8Array): HyperLogLog | null {
+    const precision = bytes[1] ?? 0;
+    if (bytes.length < 4 || precision < PRECISION_MIN || precision > PRECISION) return null;
+    const sketch = new HyperLogLog(precision);
+    if (bytes[0] === SPARSE) {
+      const size = bytes[2]! + bytes[3]! * 256;
+      if (size > SPARSE_MAX || bytes.length !== 4 + size * 5) return null;
+      for (let at = 4; at < bytes.length; at += 5) {
+        let entry = 0;
+        for (let b = 4; b >= 0; b--) entry = entry * 256 + bytes[at + b]!;
+        const rank = entry % 64;
+        if (rank < 1 || rank > RANK_MAX || entry >= 2 ** (32 + RANK_BITS)) return null;
+        sketch.#put(Math.floor(entry / 64) | 0, rank);
+      }
+      return sketch.#size === size ? sketch : null;
+    }
+    const half = 2 ** (precision - 1);
+    if (bytes[0] !== DENSE || bytes.length < 5 + half) return null;
+    const base = bytes[2]!;
+    const beyond = bytes[3]! + bytes[4]! * 256;
+    if (base > RANK_MAX || bytes.length !== 5 + half + beyond * 3) return null;
+    sketch.#densify();
+    const registers = sketch.#ranks;
+    for (let i = 0; i < registers.length; i++) {
+      const rank = base + ((bytes[5 + (i >> 1)]! >> ((i & 1) << 2)) & 15);
+      if (rank > RANK_MAX) return null;
+      registers[i] = rank;
+    }
+    for (let at = 5 + half; at < bytes.length; at += 3) {
+      const i = bytes[at]! + bytes[at + 1]! * 256;
+      if (i >= registers.length || bytes[at + 2]! > RANK_MAX) return null;
+      registers[i] = bytes[at + 2]!;
+    }
+    return sketch;
+  }
+
+  #put(lane: number, rank: number): void {
+    const lanes = this.#lanes;
+    if (lanes === null) {
+      const register = lane >>> (32 - this.precision);
+      if (rank > this.#ranks[register]!) this.#ranks[register] = rank;
+      return;
+    }
+    const ranks = this.#ranks;
+    const mask = lanes.length - 1;
+    let slot = lane & mask;
+    for (; ranks[slot] !== 0; slot = (slot + 1) & mask) if (lanes[slot] === lane && ranks[slot] === rank) return;
+    const full = this.#size >= SPARSE_MAX;
+    if (full || (this.#size + 1) * 4 > lanes.length * 3) {
+      const more = full ? 2 ** this.precision : lanes.length * 5;
+      if (this.#budget !== null && !this.#budget.take(more)) {
+        this.precision = PRECISION_MIN;
+        this.#densify();
+      } else if (full) this.#densify();
+      else this.#grow();
+      this.#put(lane, rank);
+      return;
+    }
+    lanes[slot] = lane;
+    ranks[slot] = rank;
+    this.#size++;
+  }
+
+  #grow(): void {
+    const lanes = this.#lanes!;
+    const ranks = this.#ranks;
+    this.#lanes = new Int32Array(lanes.length * 2);
+    this.#ranks = new Uint8Array(lanes.length * 2);
+    this.#size = 0;
+    for (let i = 0; i < lanes.length; i++) if (ranks[i] !== 0) this.#put(lanes[i]!, ranks[i]!);
+  }
+
+  #densify(): void {
+    const lanes = this.#lanes;
+    if (lanes === null) return;
+    const ranks = this.#ranks;
+    this.#lanes = null;
+    this.#size = 0;
+    this.#ranks = new Uint8Array(2 ** this.precision);
+    for (let i = 0; i < lanes.length; i++) if (ranks[i] !== 0) this.#put(lanes[i]!, ranks[i]!);
+  }
+}
+
+/** Ertl's improved raw estimator over registers of ranks 0 to 33. */
+function estimate(registers: Uint8Array, precision: number): number {
+  const m = 2 ** precision;
+  const histogram = new Float64Array(RANK_MAX + 1);
+  for (const rank of registers) histogram[rank]!++;
+  const q = RANK_MAX - 1;
+  let z = m * tau(1 - histogram[q + 1]! / m);
+  for (let k = q; k >= 1; k--) z = 0.5 * (z + histogram[k]!);
+  z += m * sigma(histogram[0]! / m);
+  return ((m / (2 * Math.LN2)) * m) / z;
+}
+
+function sigma(x: number): number {
+  if (x === 1) return Number.POSITIVE_INFINITY;
+  let power = x;
+  let y = 1;
+  let z = x;
+  for (let last = -1; z !== last; ) {
+    power *= power;
+    last = z;
+    z += power * y;
+    y += y;
+  }
+  return z;
+}
+
+function tau(x: number): number {
+  if (x === 0 || x === 1) return 0;
+  let root = x;
+  let y = 1;
+  let z = 1 - x;
+  for (let last = -1; z !== last; ) {
+    root = Math.sqrt(root);
+    last = z;
+    y *= 0.5;
+    z -= (1 - root) ** 2 * y;
+  }
+  return z / 3;
+}
