@@ -9,10 +9,14 @@ if (folder === undefined || cgroup === undefined || socketPath === undefined) {
   process.exit(2);
 }
 await runCommand({
-  config: overlayFlags(defaultConfig(), {
-    cgroups: [cgroup],
-    ...(log === undefined ? { statsOnly: true } : { log }),
-  }),
+  config: {
+    ...overlayFlags(defaultConfig(), {
+      cgroups: [cgroup],
+      ...(log === undefined ? { statsOnly: true } : { log }),
+    }),
+    // The server's libraries are the machine's: no probe goes onto them.
+    tls: { secrets: false },
+  },
   socketPath,
   token: null,
   runtimeFlags: ['--cpu-prof', `--cpu-prof-dir=${folder}`],

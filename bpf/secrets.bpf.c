@@ -117,16 +117,84 @@ static __always_inline __u8 copy(__u8 *to, __u32 room, __u64 from, __u64 length)
 	return bpf_probe_read_user(to, take, (const void *)from) == 0 ? take : 0;
 }
 
-/* The labels that name traffic secrets, RFC 8446 7.1. */
-static __always_inline int wanted_label(const __u8 *label, __u32 length)
+static __always_inline struct hw_secret *start_secret(struct hw_tap_counters *counters, int tap)
 {
-	if (length == 11)	/* "c e traffic" */
-		return label[0] == 'c' && label[1] == ' ' && label[2] == 'e' && label[3] == ' ' && label[4] == 't';
-	if (length != 12)	/* "c hs traffic", "s hs traffic", "c ap traffic", "s ap traffic" */
+	struct hw_secret *out = bpf_ringbuf_reserve(&secrets, sizeof(*out), 0);
+
+	if (!out) {
+		__sync_fetch_and_add(&counters->ring_full, 1);
 		return 0;
-	return (label[0] == 'c' || label[0] == 's') && label[1] == ' ' &&
-	       ((label[2] == 'h' && label[3] == 's') || (label[2] == 'a' && label[3] == 'p')) && label[4] == ' ' &&
-	       label[5] == 't';
+	}
+	__builtin_memset(out, 0, sizeof(*out));
+	out->tap = tap;
+	out->ts = bpf_ktime_get_ns();
+	out->cgroup_id = bpf_get_current_cgroup_id();
+	out->pid = bpf_get_current_pid_tgid() >> 32;
+	return out;
+}
+
+static __always_inline int finish_secret(struct hw_tap_counters *counters, struct hw_secret *out, int whole)
+{
+	if (!whole) {
+		__sync_fetch_and_add(&counters->unreadable, 1);
+		bpf_ringbuf_discard(out, BPF_RB_FORCE_WAKEUP);
+		return 0;
+	}
+	/* A secret must not wait for the next one: its connection's first records are here already. */
+	bpf_ringbuf_submit(out, BPF_RB_FORCE_WAKEUP);
+	__sync_fetch_and_add(&counters->emitted, 1);
+	return 0;
+}
+
+/*
+ * Labels as two words, as they lie in memory: those that name traffic secrets (RFC 8446 7.1) and the one that names TLS 1.2's
+ * key block (RFC 5246 6.3).
+ */
+#define LABEL_C_HS 0x6172742073682063ULL	/* "c hs tra" */
+#define LABEL_S_HS 0x6172742073682073ULL
+#define LABEL_C_AP 0x6172742070612063ULL
+#define LABEL_S_AP 0x6172742070612073ULL
+#define LABEL_FFIC 0x63696666ULL		/* "ffic" */
+#define LABEL_C_E 0x6661727420652063ULL		/* "c e traf" */
+#define LABEL_FIC 0x636966ULL			/* "fic" */
+#define LABEL_KEY_EXPA 0x617078652079656bULL	/* "key expa" */
+#define LABEL_NSION 0x6e6f69736eULL		/* "nsion" */
+
+/* One parameter and its name; 0 at the end of the list, or where it cannot be read. */
+static __always_inline int read_param(__u64 at, struct param *param, __u64 *name)
+{
+	if (bpf_probe_read_user(param, sizeof(*param), (const void *)at) || param->key == 0)
+		return 0;
+	*name = 0;
+	/* A name may end at the end of a page: what is there up to the NUL. */
+	bpf_probe_read_user_str(name, sizeof(*name), (const void *)param->key);
+	return 1;
+}
+
+/* Which of the derivations this is; most are of no use. Nothing is reserved before that is known. */
+static __noinline int kdf_tap(__u64 at)
+{
+	for (int i = 0; i < PARAMS_MAX; i++) {
+		struct param param;
+		__u64 label[2] = {};
+		__u64 name;
+
+		if (!read_param(at + i * sizeof(param), &param, &name))
+			return 0;
+		if (name != NAME_LABEL && name != NAME_SEED)
+			continue;
+		if (copy((__u8 *)label, sizeof(label), param.data, param.size) == 0)
+			return 0;
+		/* OpenSSL gives "key expansion", server random and client random as a seed each. */
+		if (name == NAME_SEED)
+			return label[0] == LABEL_KEY_EXPA && label[1] == LABEL_NSION ? HW_TAP_OPENSSL12 : 0;
+		if (label[0] == LABEL_C_E)
+			return label[1] == LABEL_FIC ? HW_TAP_OPENSSL13 : 0;
+		if (label[0] == LABEL_C_HS || label[0] == LABEL_S_HS || label[0] == LABEL_C_AP || label[0] == LABEL_S_AP)
+			return label[1] == LABEL_FFIC ? HW_TAP_OPENSSL13 : 0;
+		return 0;
+	}
+	return 0;
 }
 
 SEC("uprobe")
@@ -136,7 +204,7 @@ int headwater_kdf(struct registers *ctx)
 	struct hw_secret *out;
 	__u64 at = ARG4(ctx);
 	__u32 seeds = 0;
-	int wanted = 0;
+	int tap;
 
 	if (!observed())
 		return 0;
@@ -144,66 +212,35 @@ int headwater_kdf(struct registers *ctx)
 	if (!counters)
 		return 0;
 	__sync_fetch_and_add(&counters->entered, 1);
-	out = bpf_ringbuf_reserve(&secrets, sizeof(*out), 0);
-	if (!out) {
-		__sync_fetch_and_add(&counters->ring_full, 1);
+	tap = kdf_tap(at);
+	if (tap == 0)
 		return 0;
-	}
-	__builtin_memset(out, 0, sizeof(*out));
+	out = start_secret(counters, tap);
+	if (!out)
+		return 0;
 	for (int i = 0; i < PARAMS_MAX; i++) {
 		struct param param;
-		__u64 name = 0;
+		__u64 name;
 
-		if (bpf_probe_read_user(&param, sizeof(param), (const void *)(at + i * sizeof(param))))
+		if (!read_param(at + i * sizeof(param), &param, &name))
 			break;
-		if (param.key == 0)
-			break;
-		/* Names shorter than eight bytes may end at the end of a page: read what is there up to the NUL. */
-		if (bpf_probe_read_user_str(&name, sizeof(name), (const void *)param.key) < 0)
-			continue;
 		if (name == NAME_LABEL) {
 			out->label_length = copy(out->label, sizeof(out->label), param.data, param.size);
-			if (!wanted_label(out->label, out->label_length))
-				break;
-			out->tap = HW_TAP_OPENSSL13;
-			wanted = 1;
 		} else if (name == NAME_KEY || name == NAME_SECRET) {
 			out->secret_length = copy(out->secret, sizeof(out->secret), param.data, param.size);
 		} else if (name == NAME_DATA) {
 			out->context_length = copy(out->context, sizeof(out->context), param.data, param.size);
 		} else if (name == NAME_DIGEST) {
 			out->digest_length = copy(out->digest, sizeof(out->digest), param.data, param.size);
-		} else if (name == NAME_SEED) {
-			/* "key expansion", server random, client random: OpenSSL gives each as a seed of its own. */
-			if (seeds == 0) {
-				out->label_length = copy(out->label, sizeof(out->label), param.data, param.size);
-				if (out->label_length != 13 || out->label[0] != 'k' || out->label[4] != 'e')
-					break;
-				out->tap = HW_TAP_OPENSSL12;
-				wanted = 1;
-			} else if (seeds == 1 && param.size == 32) {
+		} else if (name == NAME_SEED && param.size == 32) {
+			if (seeds == 0)
 				out->context_length = copy(out->context, 32, param.data, 32);
-			} else if (seeds == 2 && param.size == 32 && out->context_length == 32) {
+			else if (seeds == 1 && out->context_length == 32)
 				out->context_length += copy(out->context + 32, 32, param.data, 32);
-			}
 			seeds++;
 		}
 	}
-	if (!wanted) {
-		bpf_ringbuf_discard(out, BPF_RB_NO_WAKEUP);
-		return 0;
-	}
-	if (out->secret_length == 0 || out->context_length == 0) {
-		__sync_fetch_and_add(&counters->unreadable, 1);
-		bpf_ringbuf_discard(out, BPF_RB_NO_WAKEUP);
-		return 0;
-	}
-	out->ts = bpf_ktime_get_ns();
-	out->cgroup_id = bpf_get_current_cgroup_id();
-	out->pid = bpf_get_current_pid_tgid() >> 32;
-	bpf_ringbuf_submit(out, 0);
-	__sync_fetch_and_add(&counters->emitted, 1);
-	return 0;
+	return finish_secret(counters, out, out->secret_length != 0 && out->context_length != 0);
 }
 
 /* --- functions that write a key log line, whether or not one is wanted ------------------------------------------- */
@@ -217,13 +254,9 @@ static __always_inline int keylog(__u64 label, __u64 label_length, __u64 random,
 	if (!counters)
 		return 0;
 	__sync_fetch_and_add(&counters->entered, 1);
-	out = bpf_ringbuf_reserve(&secrets, sizeof(*out), 0);
-	if (!out) {
-		__sync_fetch_and_add(&counters->ring_full, 1);
+	out = start_secret(counters, HW_TAP_KEYLOG);
+	if (!out)
 		return 0;
-	}
-	__builtin_memset(out, 0, sizeof(*out));
-	out->tap = HW_TAP_KEYLOG;
 	if (label_length) {
 		out->label_length = copy(out->label, sizeof(out->label), label, label_length);
 	} else {
@@ -234,17 +267,8 @@ static __always_inline int keylog(__u64 label, __u64 label_length, __u64 random,
 	if (random)
 		out->context_length = copy(out->context, sizeof(out->context), random, random_length);
 	out->secret_length = copy(out->secret, sizeof(out->secret), secret, secret_length);
-	if (out->label_length == 0 || out->secret_length == 0 || (random && out->context_length != 32)) {
-		__sync_fetch_and_add(&counters->unreadable, 1);
-		bpf_ringbuf_discard(out, BPF_RB_NO_WAKEUP);
-		return 0;
-	}
-	out->ts = bpf_ktime_get_ns();
-	out->cgroup_id = bpf_get_current_cgroup_id();
-	out->pid = bpf_get_current_pid_tgid() >> 32;
-	bpf_ringbuf_submit(out, 0);
-	__sync_fetch_and_add(&counters->emitted, 1);
-	return 0;
+	return finish_secret(counters, out, out->label_length != 0 && out->secret_length != 0 &&
+						    (!random || out->context_length == 32));
 }
 
 /*

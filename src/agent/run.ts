@@ -41,6 +41,7 @@ export async function runCommand(options: RunOptions): Promise<never> {
     pipelineConfig: settings,
     ...(options.runtimeFlags === undefined ? {} : { runtimeFlags: options.runtimeFlags }),
     loadKernel: loadKernel({
+      secrets: config.tls.secrets,
       ringBytes: config.capture.ring,
       windowBytes: config.capture.window,
       streamBytes: config.capture.stream_window,

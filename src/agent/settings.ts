@@ -17,4 +17,6 @@ export interface KernelDescription {
   readonly layout: RingLayout;
   /** Every map of the programs, as it was made. */
   readonly maps: readonly MapStatus[];
+  /** Why TLS is not tapped; "" when it is. */
+  readonly tapsAbsent: string;
 }

@@ -1,5 +1,6 @@
 /** What the attacher needs of src/kernel: programs loaded and attached to the scope, and what the pipeline must be given. */
 import { type CaptureOptions, type LoadedProgram, loadCapture } from '../kernel/load.ts';
+import { type LoadedTaps, loadTaps } from '../kernel/secrets.ts';
 import { mapFacts } from './map-facts.ts';
 import { Refusal } from './refusal.ts';
 import type { Scope } from './scope.ts';
@@ -15,13 +16,24 @@ export interface KernelSide {
   readonly variant: string;
   /** What keeps the programs attached: closing these detaches. */
   readonly links: readonly number[];
+  /** null: TLS is not tapped, and `tapsAbsent` says why. */
+  readonly taps: LoadedTaps | null;
+  readonly tapsAbsent: string;
 }
 
 export type LoadKernel = (scope: Scope) => KernelSide | Refusal;
 
-/** Loads the capture programs and attaches them to every cgroup of the scope. */
+export interface KernelOptions extends CaptureOptions {
+  /** Take TLS secrets. */
+  readonly secrets: boolean;
+}
+
+/**
+ * Loads the capture programs and attaches them to every cgroup of the scope. Without the TLS taps, which need more of the
+ * machine and more rights, packets are captured all the same.
+ */
 export const loadKernel =
-  (options: CaptureOptions): LoadKernel =>
+  (options: KernelOptions): LoadKernel =>
   (scope) => {
     const loaded = loadCapture(options);
     if (!loaded.ok) return refusalOf(loaded.error);
@@ -35,13 +47,28 @@ export const loadKernel =
       }
       links.push(...attached.value.links);
     }
+    const whole = scope.cgroups.some(({ path }) => path === '/');
+    const tapped = options.secrets ? loadTaps(whole ? [] : scope.cgroups.map(({ folder }) => folder)) : null;
+    const taps = tapped?.ok === true ? tapped.value : null;
+    const tapsAbsent = tapped === null ? 'switched off (tls.secrets)' : tapped.ok ? '' : tapped.error.message;
     return {
       description: {
         variant: capture.variant,
         layout: capture.layout,
         maps: capture.maps.map(({ name, fd }) => mapFacts(name, fd)),
+        tapsAbsent,
       },
-      maps: Object.entries(capture.descriptors).map(([name, fd]) => ({ name, fd: fd as number })),
+      maps: [
+        ...Object.entries(capture.descriptors).map(([name, fd]) => ({ name, fd: fd as number })),
+        ...(taps === null
+          ? []
+          : [
+              { name: 'secrets', fd: taps.secrets },
+              { name: 'taps', fd: taps.counters },
+            ]),
+      ],
+      taps,
+      tapsAbsent,
       programs: capture.programs,
       variant: capture.variant,
       links,

@@ -11,13 +11,10 @@ import type { HostFiles } from './host.ts';
 import { ANY_IPV4, ANY_IPV6, keyOfAddress, parseTcpTable, TCP_LISTEN, type TcpRow } from './proc-net.ts';
 import { readProcess, startTime } from './processes.ts';
 import type { SocketTuple } from './protocol.ts';
+import { scopePids } from './scope-pids.ts';
 
 /** A full look at /proc happens at most this often; between, answers come from the last one. */
 const LOOK_INTERVAL_MS = 1_000;
-/** Processes looked at. */
-const PIDS_MAX = 32_768;
-/** Cgroups walked for their processes. */
-const CGROUPS_MAX = 16_384;
 /** Descriptors read in one look: about half a second. */
 const DESCRIPTORS_MAX = 200_000;
 /** Network namespaces looked at. */
@@ -123,7 +120,7 @@ export class Owners {
 
   #lookAround(now: number): Look {
     const byNamespace = new Map<string, number[]>();
-    for (const pid of this.#pids()) {
+    for (const pid of scopePids(this.#host, this.#cgroups)) {
       const namespace = this.#host.link(`/proc/${pid}/ns/net`);
       if (namespace === null) continue;
       const known = byNamespace.get(namespace);
@@ -132,21 +129,6 @@ export class Owners {
     }
     const namespaces = [...byNamespace.values()].map((pids) => this.#readNamespace(pids));
     return { at: now, namespaces, holders: this.#readHolders(namespaces) };
-  }
-
-  #pids(): number[] {
-    const pids: number[] = [];
-    const waiting = [...this.#cgroups];
-    for (let i = 0; i < waiting.length && i < CGROUPS_MAX && pids.length < PIDS_MAX; i++) {
-      const folder = waiting[i]!;
-      for (const line of (this.#host.read(`${folder}/cgroup.procs`) ?? '').split('\n')) {
-        const pid = Number(line);
-        // 0: a process that our pid namespace does not show.
-        if (Number.isInteger(pid) && pid > 0 && pids.length < PIDS_MAX) pids.push(pid);
-      }
-      for (const name of this.#host.folders(folder)) waiting.push(`${folder}/${name}`);
-    }
-    return pids;
   }
 
   #readNamespace(pids: readonly number[]): Namespace {

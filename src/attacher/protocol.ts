@@ -36,6 +36,8 @@ export type Operation =
   | { readonly op: 'reopen' }
   | { readonly op: 'owners'; readonly tuples: readonly SocketTuple[] }
   | { readonly op: 'processes'; readonly pids: readonly number[] }
+  /** Look at the TLS implementations that these processes run, now. */
+  | { readonly op: 'tls'; readonly pids: readonly number[] }
   /** Measure the kernel programs (BPF_ENABLE_STATS) for a moment. */
   | { readonly op: 'programs' }
   /** The attacher's own CPU time and memory. */
@@ -131,7 +133,8 @@ const operationOf = (body: Record<string, unknown>): Operation | null => {
       const tuples = batchOf(tupleList, tupleOf);
       return tuples === null ? null : { op, tuples };
     }
-    case 'processes': {
+    case 'processes':
+    case 'tls': {
       const pids = batchOf(pidList, pidOf);
       return pids === null ? null : { op, pids };
     }

@@ -8,6 +8,7 @@ import { Socket } from 'node:net';
 import { constants } from 'node:os';
 import { reap } from '../kernel/posix.ts';
 import type { ProgramStatus } from '../model/status.ts';
+import type { TlsProcess } from '../model/why.ts';
 import { type Answer, Channel } from './channel.ts';
 import { confinementProblems, readThreads } from './confinement.ts';
 import { HostFiles } from './host.ts';
@@ -20,6 +21,7 @@ import type { Request, StartMessage } from './protocol.ts';
 import { Refusal } from './refusal.ts';
 import { removeRuntime } from './runtime.ts';
 import type { ResidentState } from './state.ts';
+import { Taps } from './taps/taps.ts';
 
 /** From spawn to the closed cage. */
 const START_MS_MAX = 20_000;
@@ -40,6 +42,7 @@ class Resident {
   readonly #channel: Channel;
   readonly #owners: Owners;
   readonly #files: LogFiles | null;
+  readonly #taps: Taps | null;
   readonly #finished: (code: number) => void;
   #start: StartMessage | null;
   #deadline: NodeJS.Timeout;
@@ -55,6 +58,7 @@ class Resident {
     this.#start = state.start;
     this.#files = state.log === null ? null : new LogFiles(state.log);
     this.#owners = new Owners(this.#host, state.start.mount, state.folders);
+    this.#taps = state.taps === null ? null : Taps.start(this.#host, state.taps, state.folders, say);
     const { promise, resolve } = Promise.withResolvers<number>();
     this.done = promise;
     this.#finished = resolve;
@@ -95,6 +99,7 @@ class Resident {
     if (!this.#attached) return;
     this.#attached = false;
     for (const link of this.#state.links) closeSync(link);
+    this.#taps?.close();
   }
 
   #confined(): void {
@@ -135,6 +140,8 @@ class Resident {
         return { result: this.#owners.resolve(request.tuples, performance.now()) };
       case 'processes':
         return { result: request.pids.map((pid) => this.#observedProcess(pid)) };
+      case 'tls':
+        return { result: request.pids.map((pid) => this.#tlsOf(pid)) };
       case 'programs':
         return this.#measure().then((result) => ({ result }));
       case 'usage': {
@@ -162,6 +169,10 @@ class Resident {
       ({ path }) => path === '/' || facts?.cgroup === path || facts?.cgroup.startsWith(`${path}/`),
     );
     return inside ? facts : null;
+  }
+
+  #tlsOf(pid: number): readonly TlsProcess[] {
+    return this.#taps === null || this.#observedProcess(pid) === null ? [] : this.#taps.describe(pid);
   }
 
   #kill(why: string): void {

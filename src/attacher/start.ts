@@ -146,6 +146,7 @@ export const startAttacher = (options: AttacherOptions): Refusal => {
     links: kernel.links,
     programs: kernel.programs,
     variant: kernel.variant,
+    taps: kernel.taps,
     identity,
     log,
     folders: scope.cgroups.map(({ folder }) => folder),
@@ -178,6 +179,7 @@ const becomeResident = (state: ResidentState, stateFd: number, child: ChildProce
     state.lockFd,
     ...state.links,
     ...state.programs.map((program) => program.fd),
+    ...(state.taps === null ? [] : [...Object.values(state.taps.programs), state.taps.births, state.taps.exec]),
   ]) {
     keepAcrossExec(fd);
   }

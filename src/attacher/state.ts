@@ -1,5 +1,6 @@
 /** What the loading process leaves to the resident one across execve: descriptors that stay open, and facts. Plain JSON. */
 import type { LoadedProgram } from '../kernel/load.ts';
+import type { LoadedTaps } from '../kernel/secrets.ts';
 import type { Confinement } from './confinement.ts';
 import type { LogFileOptions } from './log-files.ts';
 import type { StartMessage } from './protocol.ts';
@@ -15,6 +16,8 @@ export interface ResidentState {
   readonly links: readonly number[];
   readonly programs: readonly LoadedProgram[];
   readonly variant: string;
+  /** null: TLS is not tapped. */
+  readonly taps: LoadedTaps | null;
   readonly identity: Confinement | null;
   readonly log: LogFileOptions | null;
   /** Folders of the observed cgroups. */

@@ -148,6 +148,15 @@ const timeouts = z.strictObject({
     .describe('The state of a connection that was silent for this long is given up.'),
 });
 
+const tls = z.strictObject({
+  secrets: z
+    .boolean()
+    .default(true)
+    .describe(
+      'Take the secrets of TLS handshakes from the processes in scope, so that their calls can be read. They stay in memory. Without them a TLS connection is shown by name, bytes and times (tls_no_secret).',
+    ),
+});
+
 const limits = z.strictObject({
   connections: z
     .int()
@@ -207,6 +216,7 @@ export const configSchema = z
       .prefault('60s')
       .describe('Window over which rates are computed.'),
     timeouts: timeouts.prefault({}).describe('When waiting ends.'),
+    tls: tls.prefault({}).describe('Encrypted traffic.'),
     limits: limits.prefault({}).describe('Bounds; what goes beyond them is counted by reason.'),
   })
   .describe(

@@ -25,6 +25,19 @@ export interface WhyGroup {
   readonly losses: readonly LossTotal[];
 }
 
+/** A TLS implementation that a process runs. */
+export interface TlsProcess {
+  /** As the process sees it. */
+  readonly path: string;
+  readonly kind: 'openssl' | 'go' | 'boringssl' | 'gnutls' | 'nss' | 'rustls' | 'java';
+  /** As it calls itself; "" when it does not say. */
+  readonly version: string;
+  /** Its secrets are taken. */
+  readonly tapped: boolean;
+  /** Why not; "" when they are. */
+  readonly gap: string;
+}
+
 /** Groups in one answer; the largest come first. */
 export const WHY_GROUPS_MAX = 4_096;
 

@@ -79,6 +79,8 @@ export interface AgentOptions {
   readonly args?: readonly string[];
   /** Text of a configuration file. */
   readonly config?: string;
+  /** Take TLS secrets: only for a test whose programs run private copies of the libraries that are probed. */
+  readonly secrets?: boolean;
   readonly env?: Readonly<Record<string, string | undefined>>;
 }
 
@@ -93,12 +95,13 @@ export class Agent implements AsyncDisposable {
   readonly program: Program;
   #stopped: Promise<Stopped> | null = null;
 
-  private constructor({ cgroups, args = [], config, env = {} }: AgentOptions) {
+  private constructor({ cgroups, args = [], config = '', secrets = false, env = {} }: AgentOptions) {
     this.log = this.folder.file('headers.ndjson');
     this.socket = this.folder.file('headwater.sock');
     const command = [HEADWATER, 'run', '--log', this.log, '--socket', this.socket];
     for (const cgroup of cgroups) command.push('--cgroup', typeof cgroup === 'string' ? cgroup : cgroup.path);
-    if (config !== undefined) command.push('--config', this.folder.write('headwater.yaml', config));
+    const tls = `tls:\n  secrets: ${secrets}\n`;
+    command.push('--config', this.folder.write('headwater.yaml', `${config}\n${tls}`));
     this.program = new Program([...command, ...args], { env });
   }
 

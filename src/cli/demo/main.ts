@@ -2,7 +2,7 @@
  * `headwater demo`: a real gateway between real clients and a fake provider, in a cgroup of their own, and the agent
  * beside them. Shows both legs of each call, then the ledger. Everything that it starts it also ends.
  */
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import type { AddressInfo } from 'node:net';
 import { connect, createServer } from 'node:net';
@@ -86,6 +86,9 @@ async function play(scene: Scene, gatewayScript: string): Promise<ExitCode> {
   );
 
   const log = join(scene.folder, 'headers.ndjson');
+  // Everything here is cleartext: no probe goes onto a library that the machine's other programs use too.
+  const config = join(scene.folder, 'headwater.yaml');
+  writeFileSync(config, 'tls:\n  secrets: false\n');
   const client = new AgentClient(join(scene.folder, 'headwater.sock'));
   const agent = scene.start(
     [
@@ -93,6 +96,8 @@ async function play(scene: Scene, gatewayScript: string): Promise<ExitCode> {
       'run',
       '--cgroup',
       scene.cgroup,
+      '--config',
+      config,
       '--log',
       log,
       '--socket',

@@ -15,10 +15,12 @@ const standIn: LoadKernel = () => ({
   programs: [],
   variant: 'none',
   links: [],
+  taps: null,
+  tapsAbsent: '',
 });
 /** Loaded only here: the other tests run where no programs are built. */
 const realKernel = async (): Promise<LoadKernel> =>
-  (await import('../../../src/attacher/kernel-side.ts')).loadKernel({ ringBytes: 65536 });
+  (await import('../../../src/attacher/kernel-side.ts')).loadKernel({ ringBytes: 65536, secrets: false });
 
 const refusal = startAttacher({
   ...options,

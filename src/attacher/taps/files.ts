@@ -1,0 +1,48 @@
+/** Opens the very file that a process runs, whatever became of its path: containers, deleted and replaced files. */
+import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
+import type { HostFiles } from '../host.ts';
+import { ElfFile } from './elf.ts';
+import { inspectTls, linkerTap, type TapPoint, type TlsFacts } from './library.ts';
+import type { MappedFile } from './maps.ts';
+
+/** A descriptor of the file, or null when this process may not open it. */
+export const openMapped = (host: HostFiles, pid: number, file: MappedFile): number | null => {
+  // Through the process's own root, as far as the path still leads to the same inode.
+  const byPath = open(host, `/proc/${pid}/root${file.path}`);
+  if (byPath !== null) {
+    if (fstatSync(byPath).ino === file.inode) return byPath;
+    closeSync(byPath);
+  }
+  // Asks for CAP_CHECKPOINT_RESTORE or CAP_SYS_ADMIN (fs/proc/base.c), but needs no path.
+  return open(host, `/proc/${pid}/map_files/${file.range}`);
+};
+
+const open = (host: HostFiles, path: string): number | null => {
+  try {
+    return openSync(host.real(path), 'r');
+  } catch {
+    return null;
+  }
+};
+
+export interface Inspection {
+  readonly tls: TlsFacts | null;
+  readonly linker: TapPoint | null;
+}
+
+const NOTHING: Inspection = { tls: null, linker: null };
+
+/** What there is to tap in an open file. */
+export const inspectFile = (fd: number, path: string): Inspection => {
+  const read = (offset: number, length: number): Buffer => {
+    const bytes = Buffer.allocUnsafe(length);
+    try {
+      return bytes.subarray(0, readSync(fd, bytes, 0, length, offset));
+    } catch {
+      return bytes.subarray(0, 0);
+    }
+  };
+  if (!fstatSync(fd).isFile()) return NOTHING;
+  const elf = ElfFile.parse(read);
+  return elf === null ? NOTHING : { tls: inspectTls(elf, path), linker: linkerTap(elf) };
+};

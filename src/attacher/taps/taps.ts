@@ -1,0 +1,103 @@
+/** The TLS taps in the resident attacher: hears of programs and libraries as they start, and puts probes on them. */
+import { closeSync } from 'node:fs';
+import { RecordRing } from '../../kernel/record-ring.ts';
+import { BIRTHS_RING_BYTES, type LoadedTaps } from '../../kernel/secrets.ts';
+import { BIRTH_PID, BIRTH_SIZE } from '../../kernel/secrets-abi.ts';
+import { attachUprobe } from '../../kernel/uprobes.ts';
+import type { TlsProcess } from '../../model/why.ts';
+import type { HostFiles } from '../host.ts';
+import { withCapability } from '../privileges.ts';
+import { scopePids } from '../scope-pids.ts';
+import { TapKeeper, type TapsStatus } from './keeper.ts';
+
+/** Finds what was moved into an observed cgroup after it had started, and lets go of what has ended. */
+const SWEEP_MS = 10_000;
+/** Processes looked at before the event loop gets its turn. */
+const SLICE = 8;
+
+export class Taps {
+  readonly #host: HostFiles;
+  readonly #folders: readonly string[];
+  readonly #keeper: TapKeeper;
+  readonly #births: RecordRing;
+  readonly #taps: LoadedTaps;
+  readonly #born = new Set<number>();
+  #sweeping = false;
+  #timer: NodeJS.Timeout;
+
+  private constructor(host: HostFiles, taps: LoadedTaps, folders: readonly string[], births: RecordRing) {
+    this.#host = host;
+    this.#folders = folders;
+    this.#taps = taps;
+    this.#births = births;
+    this.#keeper = new TapKeeper(host, ({ program, offset }, fileFd) =>
+      // A perf event asks for CAP_SYS_ADMIN, the uprobe_multi link for CAP_PERFMON, which that one implies.
+      withCapability('SYS_ADMIN', () =>
+        withCapability('PERFMON', () =>
+          attachUprobe(taps.programs[program], taps.multi, `/proc/self/fd/${fileFd}`, offset),
+        ),
+      ),
+    );
+    this.#sweep();
+    this.#timer = setInterval(() => this.#sweep(), SWEEP_MS);
+    births.follow((memory, at, length) => {
+      if (length < BIRTH_SIZE) return;
+      // The dynamic linker tells twice: one look is enough.
+      if (this.#born.size === 0) setImmediate(() => this.#meet());
+      this.#born.add(memory.view.getUint32(at + BIRTH_PID, true));
+    });
+  }
+
+  /** null, and a line for the user, when the ring of new processes cannot be read. */
+  static start(
+    host: HostFiles,
+    taps: LoadedTaps,
+    folders: readonly string[],
+    say: (line: string) => void,
+  ): Taps | null {
+    const births = RecordRing.open(taps.births, BIRTHS_RING_BYTES);
+    if (typeof births !== 'number') return new Taps(host, taps, folders, births);
+    say('TLS is not tapped: the ring of new processes cannot be mapped');
+    return null;
+  }
+
+  /** Looks again, and says what was found. */
+  describe(pid: number): readonly TlsProcess[] {
+    this.#keeper.look(pid);
+    return this.#keeper.describe(pid);
+  }
+
+  status(): TapsStatus {
+    return this.#keeper.status();
+  }
+
+  /** Detaches every probe. */
+  close(): void {
+    clearInterval(this.#timer);
+    this.#births.close();
+    closeSync(this.#taps.exec);
+    this.#keeper.close();
+  }
+
+  #meet(): void {
+    const pids = [...this.#born];
+    this.#born.clear();
+    // The kernel's program has checked the cgroup.
+    for (const pid of pids) this.#keeper.look(pid);
+  }
+
+  #sweep(): void {
+    if (this.#sweeping) return;
+    this.#sweeping = true;
+    const steps = this.#keeper.sweep(scopePids(this.#host, this.#folders));
+    const go = (): void => {
+      for (let i = 0; i < SLICE; i++) {
+        if (steps.next().done !== true) continue;
+        this.#sweeping = false;
+        return;
+      }
+      setImmediate(go);
+    };
+    go();
+  }
+}

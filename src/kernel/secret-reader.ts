@@ -1,0 +1,90 @@
+/** Reads the TLS taps' ring and counters, in a process that has inherited their descriptors. */
+import type { TappedSecret } from '../model/secret.ts';
+import type { KernelAnchor } from './clock.ts';
+import { type Mapping, mapShared, PAGE } from './libbpf.ts';
+import { RecordRing } from './record-ring.ts';
+import { SECRETS_RING_BYTES } from './secrets.ts';
+import * as abi from './secrets-abi.ts';
+
+const TAPS: Readonly<Record<number, TappedSecret['tap']>> = {
+  [abi.TAP_OPENSSL13]: 'openssl13',
+  [abi.TAP_OPENSSL12]: 'openssl12',
+  [abi.TAP_KEYLOG]: 'keylog',
+};
+
+export interface TapCounters {
+  /** Calls of the tapped functions by observed processes; most derive something else. */
+  readonly entered: number;
+  /** Secrets handed over. */
+  readonly emitted: number;
+  /** Secrets lost because the ring was full. */
+  readonly ring_full: number;
+  /** Calls whose arguments could not be read. */
+  readonly unreadable: number;
+}
+
+export class SecretReader {
+  /** Records that were not what the ABI says. */
+  malformed = 0;
+  readonly #ring: RecordRing;
+  readonly #counters: Mapping;
+  readonly #anchorNs: bigint;
+
+  private constructor(ring: RecordRing, counters: Mapping, anchor: KernelAnchor) {
+    this.#ring = ring;
+    this.#counters = counters;
+    this.#anchorNs = anchor.monotonicNs;
+  }
+
+  /** An errno when a map cannot be mapped. */
+  static open(ringFd: number, countersFd: number, anchor: KernelAnchor): SecretReader | number {
+    const ring = RecordRing.open(ringFd, SECRETS_RING_BYTES);
+    if (typeof ring === 'number') return ring;
+    const counters = mapShared(countersFd, 0, PAGE, false);
+    if (typeof counters !== 'number') return new SecretReader(ring, counters, anchor);
+    ring.close();
+    return counters;
+  }
+
+  /** Hands over every secret as it comes. */
+  follow(take: (secret: TappedSecret) => void): void {
+    this.#ring.follow((memory, at, length) => {
+      const { view } = memory;
+      const tap = length < abi.SECRET_SIZE ? undefined : TAPS[view.getUint8(at + abi.SECRET_TAP)];
+      if (tap === undefined) {
+        this.malformed++;
+        return;
+      }
+      const bytes = (from: number, room: number, lengthAt: number): Uint8Array =>
+        memory.buf.subarray(at + from, at + from + Math.min(room, view.getUint8(at + lengthAt)));
+      const text = (from: number, room: number, lengthAt: number): string =>
+        memory.buf.latin1Slice(at + from, at + from + Math.min(room, view.getUint8(at + lengthAt)));
+      take({
+        tap,
+        ts: Number(view.getBigUint64(at + abi.SECRET_TS, true) - this.#anchorNs),
+        pid: view.getUint32(at + abi.SECRET_PID, true),
+        cgroupId: Number(view.getBigUint64(at + abi.SECRET_CGROUP_ID, true)),
+        label: text(abi.SECRET_LABEL, abi.LABEL_BYTES, abi.SECRET_LABEL_LENGTH),
+        digest: text(abi.SECRET_DIGEST, abi.DIGEST_BYTES, abi.SECRET_DIGEST_LENGTH).replace(/\0.*$/s, ''),
+        secret: bytes(abi.SECRET_SECRET, abi.SECRET_BYTES, abi.SECRET_SECRET_LENGTH),
+        context: bytes(abi.SECRET_CONTEXT, abi.SECRET_BYTES, abi.SECRET_CONTEXT_LENGTH),
+      });
+    });
+  }
+
+  counters(): TapCounters {
+    const view = new DataView(this.#counters.buffer);
+    const count = (offset: number): number => Number(view.getBigUint64(offset, true));
+    return {
+      entered: count(abi.TAP_COUNTERS_ENTERED),
+      emitted: count(abi.TAP_COUNTERS_EMITTED),
+      ring_full: count(abi.TAP_COUNTERS_RING_FULL),
+      unreadable: count(abi.TAP_COUNTERS_UNREADABLE),
+    };
+  }
+
+  close(): void {
+    this.#ring.close();
+    this.#counters.release();
+  }
+}

@@ -1,0 +1,283 @@
+/** The TLS taps: the secrets that they take equal what the peers write into their own key logs. */
+import { createHmac } from 'node:crypto';
+import { closeSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { HostFiles } from '../../src/attacher/host.ts';
+import { Taps } from '../../src/attacher/taps/taps.ts';
+import { takeAnchor } from '../../src/kernel/clock.ts';
+import { SecretReader } from '../../src/kernel/secret-reader.ts';
+import { type LoadedTaps, loadTaps } from '../../src/kernel/secrets.ts';
+import { Cgroup } from '../rig/cgroup.ts';
+import { Folder } from '../rig/folder.ts';
+import { findProgram, when } from '../rig/need.ts';
+import { freePort } from '../rig/ports.ts';
+import { privateOpenssl } from '../rig/private-tls.ts';
+import { must, Program, run } from '../rig/program.ts';
+
+/** RFC 8446 7.1, HKDF-Expand-Label, one block. */
+function expandLabel(hash: string, secret: Uint8Array, label: string, context: Uint8Array): string {
+  const length = hash === 'sha384' ? 48 : 32;
+  const info = Buffer.concat([
+    Buffer.from([0, length, 6 + label.length]),
+    Buffer.from(`tls13 ${label}`),
+    Buffer.from([context.length]),
+    context,
+  ]);
+  return createHmac(hash, secret)
+    .update(info)
+    .update(Buffer.from([1]))
+    .digest('hex');
+}
+
+const KEY_LOG_LABEL: Readonly<Record<string, string>> = {
+  'c hs traffic': 'CLIENT_HANDSHAKE_TRAFFIC_SECRET',
+  's hs traffic': 'SERVER_HANDSHAKE_TRAFFIC_SECRET',
+  'c ap traffic': 'CLIENT_TRAFFIC_SECRET_0',
+  's ap traffic': 'SERVER_TRAFFIC_SECRET_0',
+};
+
+/** Label and secret of each line, the client random where the tap tells it. */
+const keyLogLines = (text: string): string[] =>
+  text.split('\n').flatMap((line) => {
+    const [label, random, secret] = line.split(' ');
+    if (label === undefined || random === undefined || secret === undefined || label.startsWith('#')) return [];
+    if (label.startsWith('EXPORTER') || label.startsWith('EARLY')) return [];
+    return [label === 'CLIENT_RANDOM' ? `${label} ${random} ${secret}` : `${label} ${secret}`];
+  });
+
+class Rig implements AsyncDisposable {
+  readonly folder = new Folder();
+  readonly inside = new Cgroup('taps');
+  readonly outside = new Cgroup('untapped');
+  readonly taken: string[] = [];
+  readonly taps: LoadedTaps;
+  readonly reader: SecretReader;
+  readonly resident: Taps;
+
+  constructor() {
+    const loaded = loadTaps([this.inside.path]);
+    if (!loaded.ok) throw new Error(`${loaded.error.message}\n${loaded.error.detail}`);
+    this.taps = loaded.value;
+    const reader = SecretReader.open(this.taps.secrets, this.taps.counters, takeAnchor());
+    if (typeof reader === 'number') throw new Error(`cannot map the ring: errno ${reader}`);
+    this.reader = reader;
+    this.reader.follow(({ tap, label, digest, secret, context }) => {
+      const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
+      if (tap === 'openssl13')
+        this.taken.push(
+          `${KEY_LOG_LABEL[label]} ${expandLabel(digest.toLowerCase().replace('sha2-', 'sha'), secret, label, context)}`,
+        );
+      else if (tap === 'openssl12') this.taken.push(`CLIENT_RANDOM ${hex(context.subarray(32))} ${hex(secret)}`);
+      else
+        this.taken.push(
+          label === 'CLIENT_RANDOM' ? `${label} ${hex(context)} ${hex(secret)}` : `${label} ${hex(secret)}`,
+        );
+    });
+    this.resident = Taps.start(new HostFiles(), this.taps, [this.inside.path], (line) => {
+      throw new Error(line);
+    })!;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.resident.close();
+    this.reader.close();
+    for (const fd of [...Object.values(this.taps.programs), this.taps.secrets, this.taps.births, this.taps.counters])
+      closeSync(fd);
+    await this.inside[Symbol.asyncDispose]();
+    await this.outside[Symbol.asyncDispose]();
+    this.folder[Symbol.dispose]();
+  }
+}
+
+const openssl = findProgram('openssl') ?? 'openssl';
+
+async function certificate(folder: Folder): Promise<{ key: string; certificate: string }> {
+  const [key, certificate] = [folder.file('key.pem'), folder.file('cert.pem')];
+  await must([
+    openssl,
+    'req',
+    '-x509',
+    '-newkey',
+    'ec',
+    '-pkeyopt',
+    'ec_paramgen_curve:P-256',
+    '-nodes',
+    '-subj',
+    '/CN=localhost',
+    '-addext',
+    'subjectAltName=DNS:localhost,IP:127.0.0.1',
+    '-days',
+    '2',
+    '-keyout',
+    key,
+    '-out',
+    certificate,
+  ]);
+  return { key, certificate };
+}
+
+when(
+  describe,
+  'root',
+  'cgroup2',
+  'bpf',
+  'openssl',
+)('OpenSSL through EVP_KDF_derive', () => {
+  let rig: Rig;
+  let env: { LD_LIBRARY_PATH: string };
+  let pair: { key: string; certificate: string };
+
+  beforeAll(async () => {
+    rig = new Rig();
+    env = await privateOpenssl(rig.folder);
+    pair = await certificate(rig.folder);
+  });
+  afterAll(() => rig[Symbol.asyncDispose]());
+
+  async function handshake(name: string, where: Cgroup, args: readonly string[]): Promise<string[]> {
+    const port = await freePort();
+    const log = rig.folder.file(`${name}.keys`);
+    await using server = new Program(
+      [
+        openssl,
+        's_server',
+        '-accept',
+        `127.0.0.1:${port}`,
+        '-key',
+        pair.key,
+        '-cert',
+        pair.certificate,
+        '-www',
+        '-quiet',
+      ],
+      { cgroup: rig.outside },
+    );
+    await server.until(
+      'the port',
+      async () => (await run(['bash', '-c', `exec 3<>/dev/tcp/127.0.0.1/${port}`])).code === 0,
+    );
+    // Waits before it speaks, so that its library is met first: the start of a program is a race that other tests look at.
+    await using client = new Program(
+      [
+        'sh',
+        '-c',
+        `sleep 0.5; exec "$@"`,
+        'sh',
+        openssl,
+        's_client',
+        '-connect',
+        `127.0.0.1:${port}`,
+        '-keylogfile',
+        log,
+        ...args,
+      ],
+      { cgroup: where, env },
+    );
+    await client.until('the end of the handshake', () => client.stdout.includes('Verify return code'));
+    client.stdin.write('GET / HTTP/1.0\r\n\r\n');
+    await client.ended;
+    return keyLogLines(readFileSync(log, 'latin1'));
+  }
+
+  test.each([
+    ['TLS 1.3, SHA-256', ['-tls1_3', '-ciphersuites', 'TLS_AES_128_GCM_SHA256'], 4],
+    ['TLS 1.3, SHA-384', ['-tls1_3', '-ciphersuites', 'TLS_AES_256_GCM_SHA384'], 4],
+    ['TLS 1.3, ChaCha20', ['-tls1_3', '-ciphersuites', 'TLS_CHACHA20_POLY1305_SHA256'], 4],
+    ['TLS 1.2', ['-tls1_2'], 1],
+  ])('%s: what was taken is what the client logged', async (name, args, lines) => {
+    rig.taken.length = 0;
+    const keepsLibraryTapped = new Program(
+      ['sh', '-c', 'exec "$@" </dev/zero >/dev/null', 'sh', openssl, 'dgst', '-sha256'],
+      {
+        cgroup: rig.inside,
+        env,
+      },
+    );
+    await using _ = keepsLibraryTapped;
+    await keepsLibraryTapped.until('a probe', () => rig.resident.status().tapped > 0);
+    const logged = await handshake(name.replaceAll(/\W/g, ''), rig.inside, args);
+    expect(logged).toHaveLength(lines);
+    await soon(() => rig.taken.length >= lines);
+    expect(new Set(rig.taken)).toEqual(new Set(logged));
+  });
+
+  test('a process outside the observed cgroup is not read', async () => {
+    await using inside = new Program(
+      ['sh', '-c', 'exec "$@" </dev/zero >/dev/null', 'sh', openssl, 'dgst', '-sha256'],
+      {
+        cgroup: rig.inside,
+        env,
+      },
+    );
+    await inside.until('a probe', () => rig.resident.status().tapped > 0);
+    rig.taken.length = 0;
+    const before = rig.reader.counters();
+    expect(await handshake('outside', rig.outside, ['-tls1_3'])).toHaveLength(4);
+    expect(rig.taken).toEqual([]);
+    expect(rig.reader.counters()).toEqual(before);
+  });
+
+  test('the probe goes when the last process that runs the library has ended', async () => {
+    await using inside = new Program(['sleep', '60'], { cgroup: rig.inside });
+    await inside.until('it to be met', () => rig.resident.status().processes > 0);
+    await soon(() => rig.resident.status().tapped === 0);
+    expect(rig.resident.status().tapped).toBe(0);
+  });
+});
+
+const soon = async (ready: () => boolean): Promise<void> => {
+  for (let i = 0; i < 1500 && !ready(); i++) await new Promise((resolve) => setTimeout(resolve, 10));
+};
+
+const GO = `package main
+import ("crypto/tls"; "net/http"; "net/http/httptest"; "os"; "io"; "time"; "fmt")
+func main() {
+  log, _ := os.Create(os.Args[1])
+  max := uint16(tls.VersionTLS13)
+  if os.Args[2] == "1.2" { max = tls.VersionTLS12 }
+  s := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "hello") }))
+  time.Sleep(700 * time.Millisecond)
+  c := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true, KeyLogWriter: log, MaxVersion: max}}}
+  r, err := c.Get(s.URL)
+  if err != nil { fmt.Println(err); os.Exit(1) }
+  io.ReadAll(r.Body)
+}
+`;
+
+when(
+  describe,
+  'root',
+  'cgroup2',
+  'bpf',
+  'go',
+)('Go through writeKeyLog', () => {
+  let rig: Rig;
+  beforeAll(() => {
+    rig = new Rig();
+  });
+  afterAll(() => rig[Symbol.asyncDispose]());
+
+  test.each([
+    ['with symbols', [], '1.3'],
+    ['stripped', ['-ldflags=-s -w'], '1.3'],
+    ['position independent, stripped', ['-buildmode=pie', '-ldflags=-s -w'], '1.3'],
+    ['stripped, TLS 1.2', ['-ldflags=-s -w'], '1.2'],
+  ])('%s', async (name, flags, version) => {
+    const folder = rig.folder.file(name.replaceAll(/\W/g, ''));
+    mkdirSync(folder);
+    writeFileSync(join(folder, 'main.go'), GO);
+    const program = join(folder, 'program');
+    await must([findProgram('go')!, 'build', ...flags, '-o', program, join(folder, 'main.go')], {
+      env: { GOFLAGS: '-mod=mod', GO111MODULE: 'off' },
+    });
+    rig.taken.length = 0;
+    const log = join(folder, 'keys');
+    await must([program, log, version], { cgroup: rig.inside });
+    const logged = keyLogLines(readFileSync(log, 'latin1'));
+    expect(logged).toHaveLength(version === '1.3' ? 4 : 1);
+    // Client and server are one process: each secret is seen on both sides.
+    expect(new Set(rig.taken)).toEqual(new Set(logged));
+    expect(rig.taken).toHaveLength(2 * logged.length);
+  });
+});
