@@ -232,7 +232,8 @@ export class Pairer implements MessageSink, Unanswered {
     this.#receiving = null;
     p.requestDone = true;
     p.endOffset = request.endOffset;
-    this.#waiting.requestEnded(request.endOffset, request.end);
+    // For the pairing it was not seen.
+    this.#waiting.requestEnded(request.endOffset, p.overflow ? 'lost' : request.end);
     if (p.overflow || p.unanswered) this.#emit(p, UNSEEN);
     else if (p === this.#held) this.#settleHeld(request.lastByteAt);
     else if (this.#closing !== null) this.#settle(request.lastByteAt);
@@ -244,8 +245,17 @@ export class Pairer implements MessageSink, Unanswered {
     if (!this.#started) this.#start();
     this.#matched = response;
     const before = this.#answering;
-    if (before !== null && before.request === null && !before.ghost) return before;
+    const alone = before !== null && before.request === null && !before.ghost;
+    const stray = alone && before.response === null && (before.anomalies & ANOMALY_BIT.response_without_request) !== 0;
+    if (alone && !stray) return before;
     const found = this.#waiting.match(response);
+    if (stray) {
+      if (found === null) return before;
+      // An interim response that nobody had asked for came before this one's request.
+      found.anomalies |= before.anomalies;
+      this.#answering = null;
+      this.#shared.pending.give(before);
+    }
     this.#answering = found ?? this.#unasked(response);
     return this.#answering;
   }
@@ -354,9 +364,9 @@ export class Pairer implements MessageSink, Unanswered {
     const { request, response } = p;
     const { exchangeSink, messagePool, limits } = this.#shared;
     p.leave();
-    if (response === null && p.doubted) {
+    if (response === null && p.doubted !== null) {
       p.unanswered = true;
-      if (p.losses.length === 0) p.lose('gap', 0);
+      if (p.losses.length === 0) p.lose(p.doubted, 0);
     }
     if (request !== null) {
       p.anomalies |= request.anomalies;
@@ -366,7 +376,9 @@ export class Pairer implements MessageSink, Unanswered {
       p.anomalies |= response.anomalies;
       if (response.losses.length > 0) p.loseAllOf(response);
     }
-    p.protocol = (request ?? response)!.version === 10 ? 'http/1.0' : 'http/1.1';
+    // A request that asked for h2c is answered on stream 1 of what the connection became (RFC 7540 3.2).
+    const h2c = response?.version === 20;
+    p.protocol = h2c ? 'h2c' : (request ?? response)!.version === 10 ? 'http/1.0' : 'http/1.1';
     p.outcome = outcomeOf(p, this.#closing ?? STILL_OPEN, late || isLate(p, now, limits.timeoutNs));
     if (p.outcome === 'upgraded') p.upgrade = upgradeOf(p);
     const gone = this.#closing?.gone ?? null;
@@ -386,7 +398,8 @@ export class Pairer implements MessageSink, Unanswered {
 
 const isWhole = (response: Message): boolean => response.end === 'framed' || response.end === 'fin';
 
-const copyInterim = (message: Message): Interim => {
+/** Fields of an interim response, which goes back to its pool. */
+export const copyInterim = (message: Message): Interim => {
   const { fields } = message;
   const copy: [string, string][] = [];
   for (let i = 0; i < fields.count; i++) copy.push([fields.lines[i]!.raw, fields.value(i)]);

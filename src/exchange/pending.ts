@@ -29,8 +29,8 @@ export class Pending extends Exchange {
   responseBegun = false;
   /** Bytes of a response exist or existed that cannot be told to be this call's. */
   unanswered = false;
-  /** A response came that may have been this call's, or not. */
-  doubted = false;
+  /** A response came that may have been this call's, or not: why that is not known. */
+  doubted: LossReason | null = null;
   /** Logged as timed out; kept only so that a late response does not shift later pairs. */
   ghost = false;
   /** More than the limit were waiting: not paired at all. */
@@ -63,7 +63,7 @@ export class Pending extends Exchange {
     this.responseDone = false;
     this.responseBegun = false;
     this.unanswered = false;
-    this.doubted = false;
+    this.doubted = null;
     this.ghost = false;
     this.overflow = false;
     this.waitingSince = UNSEEN;

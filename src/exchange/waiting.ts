@@ -147,6 +147,7 @@ export class Waiting {
   /** A request that is not queued follows: for the pairing it was not seen. */
   skip(request: Message): void {
     this.#requestsUnseen = true;
+    this.#requestLoss = 'queue_limit';
     this.#requestAck = request.ackOffset;
     this.#pipelines = true;
   }
@@ -326,7 +327,8 @@ export class Waiting {
     const unseenAfter = known && p.endOffset >= 0 && end - p.endOffset >= MESSAGE_BYTES_MIN;
     const doubtful = this.#slack || responsesUnseen;
     if ((known && p.unseenBefore) || ((candidates || unseenAfter) && doubtful)) {
-      for (let q: Pending | null = p; q !== null && !excluded(q, response); q = q.next) q.doubted = true;
+      const why = p.unseenBefore ? this.#requestLoss : this.#responseLoss;
+      for (let q: Pending | null = p; q !== null && !excluded(q, response); q = q.next) q.doubted = why;
       if (doubtful && !p.unseenBefore) this.#drop(0);
       this.#slack = this.first !== null && (this.#slack || responsesUnseen);
       return null;

@@ -125,6 +125,20 @@ describe('pairing', () => {
 });
 
 describe('interim responses', () => {
+  test('one that comes after its final response leaves the next call its own', () => {
+    const s = new Script();
+    s.ask({ id: 'a' });
+    s.answer({ id: 'a' });
+    s.interim(100);
+    s.ask({ id: 'b' });
+    s.answer({ id: 'b' });
+    expect(s.emitted).toMatchObject([
+      { request: 'a', response: 'a', anomalies: [] },
+      { request: 'b', response: 'b', outcome: 'complete', interim: [], anomalies: ['response_without_request'] },
+    ]);
+    expect(s.pool.taken).toBe(0);
+  });
+
   test('stay with their call, with their own times', () => {
     const s = new Script();
     const q = s.request();
@@ -214,6 +228,21 @@ describe('bounds and time', () => {
     s.ask({ id: 'b' });
     s.answer({ id: 'b' });
     expect(s.pairs.at(-1)).toBe('b>b');
+  });
+
+  test('a request over the queue limit shifts no later pair, and its response has the same reason', () => {
+    const s = new Script({ limits: { pendingMax: 2 } });
+    for (const id of ['0', '1', '2']) s.ask({ id, ack: 0 });
+    s.answer({ id: '0', ack: 300 });
+    s.ask({ id: '3', ack: 0 });
+    for (const id of ['1', '2', '3']) s.answer({ id, ack: 400 });
+    s.closed('client', 'fin');
+    s.closed('server', 'fin');
+    for (const x of s.emitted) {
+      if (x.request !== null && x.response !== null) expect(x.response).toBe(x.request);
+      else expect([x.outcome, x.losses[0]?.reason, x.anomalies]).toEqual(['truncated', 'queue_limit', []]);
+    }
+    expect(s.pairs.slice(0, 3)).toEqual(['2>-', '0>0', '1>1']);
   });
 
   test('a call is counted where it arrived, whatever the connection counts with later', () => {

@@ -30,7 +30,7 @@ import { SAW_BARE_CR, SAW_BARE_LF, SAW_CONTROL, SAW_NUL, skipBlank, TOKEN, trimB
 import { emptyStartLine, readStartLine } from './start.ts';
 
 /** Field lines in one block. */
-const LINES_MAX = 4_096;
+const LINES_MAX = 10_240;
 /** Lines that a connection remembers in each direction. */
 const PREDICTED_MAX = 64;
 /** How many predicted lines a block may leave out in a row and still be recognised. */

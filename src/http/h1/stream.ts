@@ -28,6 +28,8 @@ export type H1State =
   | 'trailers'
   /** The body of a response whose request was not seen: is it there at all? */
   | 'peek'
+  /** The expectation of this request failed before any of its body came: does the body follow, or the next request? */
+  | 'refused'
   /** Bytes that are no request after one that asked for another protocol: the answer will tell. */
   | 'held'
   /** Looking for a message start. */
@@ -135,6 +137,7 @@ export class H1Stream implements StreamSink {
       }
       this.#commitPeek();
     }
+    if (this.#state === 'refused') this.#toBody();
     const message = this.#message;
     // Body bytes that were not wanted are not missing.
     const wanted = !asBody && why !== 'shed_head';
@@ -272,6 +275,12 @@ export class H1Stream implements StreamSink {
           else if (peek.answer === 'start_line') this.#commitNoBody();
           break;
         }
+        case 'refused':
+          if (wholeStartLine(this.kind, memory, at, end)) {
+            this.#message!.anomalies |= ANOMALY_BIT.short_body;
+            this.#finishAt('short', at + origin, this.#headAt);
+          } else this.#toBody();
+          break;
         case 'held':
           at = this.#hold(memory, at, end);
           break;
@@ -367,7 +376,7 @@ export class H1Stream implements StreamSink {
     // The sink may end the exchange and take the request back with the response's head.
     const answered = request === null ? -1 : request.startOffset;
     this.#sink.head(message);
-    if (this.#peer !== null) this.#peer.#answer(answered, this.#framing === 'switched');
+    if (this.#peer !== null) this.#peer.#answer(answered, this.#framing === 'switched', message.status);
     this.#startBody(position, request === null);
   }
 
@@ -401,7 +410,11 @@ export class H1Stream implements StreamSink {
       this.#peek ??= new Peek();
       this.#peek.begin(position);
       this.#state = 'peek';
-    } else this.#state = BODY_STATES[this.#framing];
+    } else this.#toBody();
+  }
+
+  #toBody(): void {
+    this.#state = BODY_STATES[this.#framing as keyof typeof BODY_STATES];
   }
 
   #readChunks(memory: Memory, at: number, end: number, origin: number): number {
@@ -435,7 +448,7 @@ export class H1Stream implements StreamSink {
   /** It was a body after all. */
   #commitPeek(): void {
     const peek = this.#peek!;
-    this.#state = BODY_STATES[this.#framing as keyof typeof BODY_STATES];
+    this.#toBody();
     this.#replay(peek);
   }
 
@@ -579,12 +592,25 @@ export class H1Stream implements StreamSink {
   }
 
   /** The final response to the request at `startOffset` (-1: not seen) has begun. */
-  #answer(startOffset: number, switched: boolean): void {
+  #answer(startOffset: number, switched: boolean, status: number): void {
     if (switched) this.#switchOver();
     else if (startOffset >= 0 && startOffset === this.#asked) {
       this.#asked = -1;
       if (this.#state === 'held') this.#reject(this.#position);
-    } else if (startOffset >= 0 && this.#message?.startOffset === startOffset) this.#answered = true;
+    } else if (startOffset >= 0 && this.#message?.startOffset === startOffset) {
+      this.#answered = true;
+      if (status === EXPECTATION_FAILED) this.#refuse(this.#message);
+    }
+  }
+
+  /**
+   * RFC 9110 15.5.18: the client repeats the request without its expectation. It has not sent the body, and many do not
+   * close the connection for it, though the length in its head says that a body follows.
+   */
+  #refuse(message: Message): void {
+    const inBody = this.#state === 'body_length' || this.#state === 'chunks';
+    const headEnd = message.startOffset + message.headBytes;
+    if (inBody && this.#position === headEnd && message.fields.get('expect') !== null) this.#state = 'refused';
   }
 
   #answerLost(): void {
@@ -620,6 +646,7 @@ export class H1Stream implements StreamSink {
   }
 }
 
+const EXPECTATION_FAILED = 417;
 const BODY_STATES = { length: 'body_length', close: 'body_close', chunked: 'chunks' } as const;
 const ENDS = { rst: 'rst', capture_end: 'open', evicted: 'lost', vanished: 'lost' } as const;
 const GONE = { evicted: 'connection_limit', vanished: 'end_unseen' } as const;

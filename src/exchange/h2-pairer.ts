@@ -1,0 +1,276 @@
+/**
+ * Pairs the messages of one HTTP/2 connection into exchanges, by stream. What became of a call is outcome.ts's, as in
+ * HTTP/1; a stream that was reset is to its call what a reset connection is there, but for one row: a client that resets
+ * a stream while it waits has cancelled the call (client_abort), unless its time was up. An exchange is ready when
+ *
+ *   - both messages ended by themselves, or the stream was reset;
+ *   - the server said that it never looked at the stream (GOAWAY);
+ *   - the direction that should bring the rest has ended;
+ *   - no response came within `lateNs`; or, where bytes of the server are missing, within `timeoutNs`;
+ *   - the response ended, and the request does not within `timeoutNs`.
+ */
+import type { Connection } from '../model/connection.ts';
+import type { Protocol } from '../model/exchange.ts';
+import type { LossReason } from '../model/loss.ts';
+import { ANOMALY_BIT, type Message } from '../model/message.ts';
+import type { MultiplexSink, Peer, StreamEnd } from '../model/stages.ts';
+import { type Closing, isLate, outcomeOf, STILL_OPEN, waited } from './outcome.ts';
+import { copyInterim, type PairerShared } from './pairer.ts';
+import type { Pending } from './pending.ts';
+
+/** Calls of one connection that have begun and not ended. */
+const CALLS_MAX = 4_096;
+
+export class H2Pairer implements MultiplexSink {
+  readonly #connection: Connection;
+  readonly #shared: PairerShared;
+  readonly #protocol: Protocol;
+  readonly #calls = new Map<number, Pending>();
+  /** Messages that the parser still fills although their exchange is out. */
+  readonly #late = new Set<Message>();
+  #closing: Closing | null = null;
+  /** The stream whose reset is being told. */
+  #resetId = 0;
+  #resetBy: Peer = 'client';
+  /** Why requests, and responses, may have passed without being seen; null: they have not. */
+  #requestLoss: LossReason | null;
+  #responseLoss: LossReason = 'gap';
+
+  /** `joined`: calls may have begun before the first byte that was seen. */
+  constructor(connection: Connection, shared: PairerShared, protocol: Protocol, joined: boolean) {
+    this.#connection = connection;
+    this.#shared = shared;
+    this.#protocol = protocol;
+    this.#requestLoss = joined ? 'joined_midstream' : null;
+  }
+
+  head(message: Message): void {
+    if (message.kind === 'request') this.#begin(message);
+    else {
+      const p = this.#answered(message.streamId);
+      p.response = message;
+      p.responseBegun = true;
+    }
+  }
+
+  interim(message: Message): void {
+    const { limits, losses } = this.#shared;
+    const p = this.#answered(message.streamId);
+    if (p.interim.length >= limits.interimMax || p.interimBytes + message.headBytes > limits.interimBytesMax) {
+      p.lose('queue_limit', message.headBytes);
+      losses.lose('queue_limit', 1, message.headBytes);
+    } else {
+      p.interimBytes += message.headBytes;
+      p.interim = [...p.interim, copyInterim(message)];
+    }
+    p.anomalies |= message.anomalies;
+    p.loseAllOf(message);
+  }
+
+  end(message: Message): void {
+    if (this.#late.size > 0 && this.#late.delete(message)) {
+      this.#shared.messagePool.give(message);
+      return;
+    }
+    const p = this.#calls.get(message.streamId);
+    if (p === undefined) {
+      this.#shared.messagePool.give(message);
+      return;
+    }
+    if (message.kind === 'request') p.requestDone = true;
+    else {
+      p.responseDone = true;
+      p.leave();
+    }
+    if (this.#ready(p, message.streamId)) this.#emit(p, message.streamId, message.lastByteAt);
+  }
+
+  reset(by: Peer, streamId: number, _code: number, ts: number): void {
+    this.#resetId = streamId;
+    this.#resetBy = by;
+    const p = this.#calls.get(streamId);
+    if (p === undefined || p.ghost) return;
+    // Messages that are under way are about to end.
+    if ((p.request === null || p.requestDone) && (!p.responseBegun || p.responseDone)) this.#emit(p, streamId, ts);
+  }
+
+  goaway(by: Peer, lastStreamId: number, ts: number): void {
+    if (by === 'client') return;
+    for (const [id, p] of this.#calls) {
+      if (id <= lastStreamId || id % 2 === 0 || p.responseBegun || p.ghost) continue;
+      this.#resetId = id;
+      this.#resetBy = by;
+      this.#emit(p, id, ts);
+    }
+  }
+
+  missed(by: Peer, why: LossReason): void {
+    if (by === 'client') this.#requestLoss = why;
+    else {
+      this.#responseLoss = why;
+      for (const p of this.#calls.values()) p.doubted = true;
+    }
+  }
+
+  /** The direction of `by` ended. Call it after the parser was told; for a reset, the direction that sent it first. */
+  closed(by: Peer, how: StreamEnd, ts: number): void {
+    this.#closing ??= { ...STILL_OPEN };
+    const closing = this.#closing;
+    if (by === 'client') closing.clientEnded = true;
+    else closing.serverEnded = true;
+    if (how === 'fin') {
+      closing.firstFin ??= by;
+      if (by === 'client') closing.clientFinAt = ts;
+      else closing.serverFin = true;
+    } else if (how === 'rst') closing.resetBy ??= by;
+    else if (how === 'evicted') closing.gone = 'connection_limit';
+    else if (how === 'vanished') closing.gone = 'end_unseen';
+    this.#resetId = 0;
+    const over = closing.clientEnded && closing.serverEnded;
+    for (const [id, p] of this.#calls) if (over || this.#ready(p, id)) this.#emit(p, id, ts);
+  }
+
+  /** Time passes: call it about once a second with the time of the source. */
+  tick(now: number): void {
+    const { timeoutNs, lateNs } = this.#shared.limits;
+    this.#resetId = 0;
+    for (const [id, p] of this.#calls) {
+      if (p.ghost) continue;
+      if (!p.responseBegun) {
+        if (!p.requestDone) continue;
+        const age = waited(p, p.request, now);
+        if (p.doubted && age > timeoutNs) this.#emit(p, id, now);
+        else if (age > lateNs) {
+          this.#publish(p, id, now, true);
+          p.haunt(++this.#connection.exchanges);
+        }
+      } else if (p.responseDone ? !p.requestDone : p.response!.losses.length > 0) {
+        if (waited(p, p.response, now) > timeoutNs) this.#emit(p, id, now);
+      }
+    }
+  }
+
+  #take(): Pending {
+    const p = this.#shared.pending.take(this.#connection);
+    p.ordinal = ++this.#connection.exchanges;
+    return p;
+  }
+
+  #begin(request: Message): void {
+    const id = request.streamId;
+    const before = this.#calls.get(id);
+    if (before !== undefined) {
+      // A stream cannot be used again (RFC 9113 5.1.1).
+      if (!before.ghost) before.anomalies |= ANOMALY_BIT.h2_frame_error;
+      this.#emit(before, id, request.firstByteAt);
+    }
+    const p = this.#take();
+    p.request = request;
+    p.enter(this.#connection.load);
+    this.#calls.set(id, p);
+    if (this.#calls.size <= CALLS_MAX) return;
+    p.overflow = true;
+    p.lose('queue_limit', 0);
+    this.#shared.losses.lose('queue_limit', 1, 0);
+    this.#emit(p, id, request.firstByteAt);
+  }
+
+  /** The call that the server answers on stream `id`, or a new one without a request. */
+  #answered(id: number): Pending {
+    const known = this.#calls.get(id);
+    if (known !== undefined) return known;
+    const p = this.#take();
+    if (this.#requestLoss === null) p.anomalies |= ANOMALY_BIT.response_without_request;
+    else p.lose(this.#requestLoss, 0);
+    this.#calls.set(id, p);
+    return p;
+  }
+
+  /** Whether nothing more comes for `p`, and it is known why. */
+  #ready(p: Pending, id: number): boolean {
+    const { request, response } = p;
+    const closing = this.#closing ?? STILL_OPEN;
+    if (p.ghost && !p.responseDone) return false;
+    if (request !== null && !p.requestDone) return false;
+    if (id === this.#resetId) return true;
+    if (request !== null && byConnection(request) && !closing.clientEnded) return false;
+    if (!p.responseBegun) return closing.serverEnded;
+    return p.responseDone && (!byConnection(response!) || closing.serverEnded || closing.resetBy !== null);
+  }
+
+  #closingOf(id: number): Readonly<Closing> {
+    if (id !== this.#resetId) return this.#closing ?? STILL_OPEN;
+    return { ...(this.#closing ?? STILL_OPEN), resetBy: this.#resetBy };
+  }
+
+  #emit(p: Pending, id: number, now: number): void {
+    this.#calls.delete(id);
+    if (p.request !== null || p.response !== null) this.#publish(p, id, now, false);
+    else p.leave();
+    this.#shared.pending.give(p);
+  }
+
+  /** Hands the exchange to the sink and its messages back. `late`: no response came within any limit. */
+  #publish(p: Pending, id: number, now: number, late: boolean): void {
+    const { request, response } = p;
+    const { exchangeSink, limits } = this.#shared;
+    p.leave();
+    if (response === null && p.doubted) {
+      p.unanswered = true;
+      p.lose(this.#responseLoss, 0);
+    }
+    for (const message of [request, response]) {
+      if (message === null) continue;
+      p.anomalies |= message.anomalies;
+      if (message.losses.length > 0) p.loseAllOf(message);
+    }
+    p.protocol = this.#protocol;
+    const closing = this.#closingOf(id);
+    this.#judge(p, closing, late || isLate(p, now, limits.timeoutNs));
+    if (p.outcome === 'truncated' && p.losses.length === 0 && closing.gone !== null) p.lose(closing.gone, 0);
+    exchangeSink.exchange(p);
+    if (request !== null) this.#giveBack(request, p.requestDone);
+    if (response !== null) this.#giveBack(response, p.responseDone);
+  }
+
+  #judge(p: Pending, closing: Readonly<Closing>, late: boolean): void {
+    const { request, response } = p;
+    if (request !== null && response !== null) {
+      if (request.end !== 'framed' && p.responseDone && response.end === 'framed') {
+        p.anomalies |= ANOMALY_BIT.early_response;
+      }
+      if (request.method === 'CONNECT' && response.status >= 200 && response.status < 300) {
+        response.end = 'switched';
+        p.upgrade = request.protocol === '' ? 'connect' : request.protocol.toLowerCase();
+      }
+    }
+    const mismatch =
+      (request !== null && mismatched(request)) ||
+      (response !== null && request?.method !== 'HEAD' && response.status !== 304 && mismatched(response));
+    if (mismatch) p.anomalies |= ANOMALY_BIT.content_length_mismatch;
+    p.outcome = outcomeOf(p, closing, late);
+    if (mismatch) p.outcome = 'protocol_error';
+    else if (p.outcome === 'timeout' && response === null && !late && closing.resetBy === 'client') {
+      // The client took back the stream alone: it says so by a frame, where HTTP/1 can only close.
+      if (this.#closing?.resetBy !== 'client') p.outcome = 'client_abort';
+    }
+  }
+
+  #giveBack(message: Message, done: boolean): void {
+    if (done) this.#shared.messagePool.give(message);
+    else this.#late.add(message);
+  }
+}
+
+/** It ended with the connection, not by itself. */
+const byConnection = (message: Message): boolean =>
+  message.end === 'rst' || message.end === 'short' || message.end === 'open';
+
+const DIGITS = /^\d{1,15}$/;
+
+/** Content-Length says something else than the frames (RFC 9113 8.1.1). */
+function mismatched(message: Message): boolean {
+  if (message.end !== 'framed' || message.losses.length > 0) return false;
+  const declared = message.fields.get('content-length');
+  return declared !== null && (!DIGITS.test(declared) || +declared !== message.bodyBytes);
+}
