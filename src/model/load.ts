@@ -37,6 +37,11 @@ export class LoadCounter {
   #low = LOAD_BUCKETS;
   #high = 0;
 
+  /** Whether time has passed since the last drain. */
+  get pending(): boolean {
+    return this.#low <= this.#high;
+  }
+
   /** A call arrives at `at`, in ns since the anchor (UNSEEN: not known). Returns how many are in flight, with it. */
   enter(at: number): number {
     this.#pass(at);

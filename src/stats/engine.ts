@@ -277,6 +277,7 @@ export class StatsEngine {
   #load({ group }: Series, slot: Slot, connection: Connection): void {
     const { load } = connection;
     group.load = load;
+    if (!load.pending) return;
     const own = group.own.open[slot.place] ?? this.#open(group.own, slot);
     own.residence ??= new Float64Array(LOAD_BUCKETS);
     own.area ??= new Float64Array(LOAD_BUCKETS);
