@@ -108,7 +108,7 @@ export class H2Pairer implements MultiplexSink {
     if (by === 'client') this.#requestLoss = why;
     else {
       this.#responseLoss = why;
-      for (const p of this.#calls.values()) p.doubted = true;
+      for (const p of this.#calls.values()) p.doubted = why;
     }
   }
 
