@@ -63,7 +63,7 @@ export interface StatsHealth {
   };
   /** Histograms made coarser because memory was short. */
   readonly coarsened: number;
-  /** Times that the clock stepped back, or forward by more than an hour; minutes opened again for late calls. */
+  /** Times that the clock stepped back, or forward by more than an hour; minutes opened although they, or later ones, were sealed. */
   readonly clock: { readonly back: number; readonly forward: number; readonly reopened: number };
   /** Sealed minutes that went before anybody took them. */
   readonly minutes_untaken: number;
@@ -112,7 +112,7 @@ export class StatsEngine {
   #last = 0;
   #now = Number.NaN;
   readonly #clock = { back: 0, forward: 0, reopened: 0 };
-  #newest = 0;
+  #newestSealed = Number.NEGATIVE_INFINITY;
 
   constructor(options: StatsOptions) {
     this.#options = options;
@@ -327,8 +327,7 @@ export class StatsEngine {
       slot.from = (minute * MINUTE_MS - this.#anchorMs) * 1e6;
       slot.to = slot.from + MINUTE_NS;
       this.#openSlots.push(slot);
-      if (minute < this.#newest) this.#clock.reopened++;
-      else this.#newest = minute;
+      if (minute <= this.#newestSealed) this.#clock.reopened++;
     }
     this.#current = slot;
     return slot;
@@ -359,6 +358,7 @@ export class StatsEngine {
       this.#free(state);
     }
     const { minute } = slot;
+    this.#newestSealed = Math.max(this.#newestSealed, minute);
     slot.series.length = 0;
     slot.minute = -1;
     slot.from = 0;

@@ -124,10 +124,18 @@ export class SeriesState {
     return this.counters[COUNTER[counter]]!;
   }
 
-  /** Response times of calls that arrived in this bucket. */
+  /**
+   * Response times of calls that arrived in this bucket. When memory is short, what would need a new histogram goes to bucket 0:
+   * its time is kept, its load is not known.
+   */
   latencyAt(bucket: number): ExponentialHistogram {
     let histogram = this.latency[bucket]!;
     if (histogram === null) {
+      const memory = this.#memory;
+      if (bucket !== 0 && memory !== null && memory.bytes >= memory.bytesMax) {
+        memory.coarsened++;
+        return this.latencyAt(0);
+      }
       histogram = new ExponentialHistogram(NS_PER_S, this.#memory);
       this.latency[bucket] = histogram;
     }
