@@ -76,6 +76,21 @@ export class Ring {
     return succeed(new Ring([consumer, producer, control], layout, anchor));
   }
 
+  /**
+   * A ring over memory that somebody else writes, laid out as the kernel's: consumer page, producer page and data twice in a
+   * row, control page.
+   */
+  static over(
+    consumer: ArrayBuffer,
+    producer: ArrayBuffer,
+    control: ArrayBuffer,
+    layout: RingLayout,
+    anchor: KernelAnchor,
+  ): Ring {
+    const unmapped = (buffer: ArrayBuffer): Mapping => ({ buffer, release: () => undefined });
+    return new Ring([unmapped(consumer), unmapped(producer), unmapped(control)], layout, anchor);
+  }
+
   get size(): number {
     return this.#bytes;
   }
