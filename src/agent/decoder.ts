@@ -1,7 +1,8 @@
 /**
  * One connection's protocol stack, and the one place where it is chosen (decoder/chooser.ts):
  *
- *     reassembled bytes ─▶ Chooser ─▶ HTTP/1          decoder/h1.ts
+ *     reassembled bytes ─▶ Chooser ─▶ HTTP/1          decoder/h1.ts ─▶ (Upgrade: h2c) HTTP/2
+ *                                ├──▶ HTTP/2          decoder/h2.ts
  *                                ├──▶ a wrapping layer (TLS), which decrypts ─▶ Chooser ─▶ HTTP/1 ...
  *                                └──▶ something else: counted by what it looks like (decoder/opaque.ts)
  *
@@ -18,6 +19,7 @@
  */
 import type { PairerShared } from '../exchange/pairer.ts';
 import type { H1Shared } from '../http/h1/shared.ts';
+import type { H2Shared } from '../http/h2/shared.ts';
 import type { Connection, ConnectionStart } from '../model/connection.ts';
 import type { LossSink } from '../model/loss.ts';
 import type { ConnectionDecoder, DecoderFactory } from '../model/stages.ts';
@@ -45,6 +47,7 @@ export type WrappingLayer = (
 
 export interface DecoderShared {
   readonly h1: H1Shared;
+  readonly h2: H2Shared;
   readonly pairing: PairerShared;
   readonly losses: LossSink;
   /** Payload bytes that were not HTTP, by what they looked like. */

@@ -3,6 +3,7 @@ import type { ClockAnchor } from '../base/clock.ts';
 import { PAIRER_LIMITS, type PairerLimits, PairerShared } from '../exchange/pairer.ts';
 import { RouteTable } from '../exchange/route.ts';
 import { H1Shared } from '../http/h1/shared.ts';
+import { H2Shared } from '../http/h2/shared.ts';
 import type { Connection } from '../model/connection.ts';
 import type { Exchange } from '../model/exchange.ts';
 import type { LossLedger, LossReason } from '../model/loss.ts';
@@ -68,6 +69,7 @@ export class Pipeline implements ExchangeSink {
     const limits: PairerLimits = { ...PAIRER_LIMITS, timeoutNs, lateNs: timeoutNs * LATE_TIMES };
     this.decoding = {
       h1,
+      h2: new H2Shared(h1.names, h1.pool),
       pairing: new PairerShared(this, h1.pool, this.losses, limits),
       losses: this.losses,
       notHttp: { tls: 0, h2: 0, other: 0, switched: 0, undecided: 0 },

@@ -32,9 +32,8 @@ export class H2Pairer implements MultiplexSink {
   /** The stream whose reset is being told. */
   #resetId = 0;
   #resetBy: Peer = 'client';
-  /** Why requests, and responses, may have passed without being seen; null: they have not. */
+  /** Why requests may have passed without being seen; null: they have not. */
   #requestLoss: LossReason | null;
-  #responseLoss: LossReason = 'gap';
 
   /** `joined`: calls may have begun before the first byte that was seen. */
   constructor(connection: Connection, shared: PairerShared, protocol: Protocol, joined: boolean) {
@@ -106,10 +105,7 @@ export class H2Pairer implements MultiplexSink {
 
   missed(by: Peer, why: LossReason): void {
     if (by === 'client') this.#requestLoss = why;
-    else {
-      this.#responseLoss = why;
-      for (const p of this.#calls.values()) p.doubted = why;
-    }
+    else for (const p of this.#calls.values()) p.doubted = why;
   }
 
   /** The direction of `by` ended. Call it after the parser was told; for a reset, the direction that sent it first. */
@@ -139,7 +135,7 @@ export class H2Pairer implements MultiplexSink {
       if (!p.responseBegun) {
         if (!p.requestDone) continue;
         const age = waited(p, p.request, now);
-        if (p.doubted && age > timeoutNs) this.#emit(p, id, now);
+        if (p.doubted !== null && age > timeoutNs) this.#emit(p, id, now);
         else if (age > lateNs) {
           this.#publish(p, id, now, true);
           p.haunt(++this.#connection.exchanges);
@@ -215,9 +211,9 @@ export class H2Pairer implements MultiplexSink {
     const { request, response } = p;
     const { exchangeSink, limits } = this.#shared;
     p.leave();
-    if (response === null && p.doubted) {
+    if (response === null && p.doubted !== null) {
       p.unanswered = true;
-      p.lose(this.#responseLoss, 0);
+      p.lose(p.doubted, 0);
     }
     for (const message of [request, response]) {
       if (message === null) continue;

@@ -4,10 +4,12 @@ import type { Redacted } from '../redact/redacted.ts';
 
 /**
  * Scheme and authority of a request (RFC 9112 3.2 and 3.3): an absolute-form target wins over Host, CONNECT's target is
- * its authority. User information is no part of the authority (RFC 9110 4.2.4). "" where the request has none.
+ * its authority; in HTTP/2 its pseudo-header fields. User information is no part of the authority (RFC 9110 4.2.4). "" where the request has none.
  */
 export function schemeAndAuthority(request: Redacted<Message>): { scheme: string; authority: string } {
-  const target = request.target;
+  const { target, scheme } = request;
+  // HTTP/2 says both; Host stands in for an authority that is left out (RFC 9113 8.3.1).
+  if (scheme !== '') return { scheme, authority: request.authority || hostOf(request.fields.get('host') ?? '') };
   if (request.method === 'CONNECT') return { scheme: 'http', authority: hostOf(target) };
   const from = authorityStart(target);
   if (from < 0) return { scheme: 'http', authority: hostOf(request.fields.get('host') ?? '') };

@@ -44,6 +44,10 @@ export const ANOMALIES = [
   'response_without_request',
   'early_response',
   'body_where_none_allowed',
+  'hpack_error',
+  'h2_frame_error',
+  'bad_pseudo_header',
+  'content_length_mismatch',
 ] as const;
 export type Anomaly = (typeof ANOMALIES)[number];
 
@@ -67,6 +71,10 @@ export class Message {
   method = '';
   /** Request target as sent (latin1); "" in a response. */
   target = '';
+  /** HTTP/2 request: `:scheme`, `:authority` and (extended CONNECT) `:protocol`; "" in HTTP/1, where target and Host say it. */
+  scheme = '';
+  authority = '';
+  protocol = '';
   /** Response; 0 in a request. */
   status = 0;
   reason = '';
@@ -75,7 +83,7 @@ export class Message {
   readonly fields = new FieldBlock();
   /** null while none were sent. */
   trailers: FieldBlock | null = null;
-  /** Start line through the empty line, in bytes. */
+  /** Start line through the empty line, in bytes. HTTP/2: the encoded header block, without padding and priority. */
   headBytes = 0;
   /** After transfer coding is removed, before content decoding. */
   bodyBytes = 0;
@@ -103,6 +111,9 @@ export class Message {
     this.version = 11;
     this.method = '';
     this.target = '';
+    this.scheme = '';
+    this.authority = '';
+    this.protocol = '';
     this.status = 0;
     this.reason = '';
     this.streamId = 0;

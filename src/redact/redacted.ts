@@ -193,6 +193,15 @@ class MessageView {
     this.#target ??= this.#policy.target(this.#message.target);
     return this.#target;
   }
+  /** HTTP/2: `:scheme` as sent, and `:authority` without user information; "" in HTTP/1. */
+  get scheme(): string {
+    const { scheme } = this.#message;
+    return scheme === 'https' || scheme === 'http' || scheme === '' ? scheme : this.#policy.text(scheme);
+  }
+  get authority(): string {
+    const { authority } = this.#message;
+    return authority.slice(authority.lastIndexOf('@') + 1);
+  }
   get status(): number {
     return this.#message.status;
   }

@@ -4,6 +4,7 @@
  */
 import { Memory } from '../../base/memory.ts';
 import { classifyBroken, classifyStart, type StartKind } from '../../http/detect.ts';
+import { beginsWithSettings, framesOf } from '../../http/h2/detect.ts';
 import type { ConnectionStart } from '../../model/connection.ts';
 import type { LossReason } from '../../model/loss.ts';
 import { type Direction, EGRESS, INGRESS } from '../../model/segment.ts';
@@ -11,11 +12,15 @@ import type { ConnectionDecoder, StreamEnd, StreamSink } from '../../model/stage
 import type { LayerFacts } from '../decoder.ts';
 import type { Account } from './account.ts';
 import { H1Connection } from './h1.ts';
+import { H2Connection } from './h2.ts';
 import { Opaque } from './opaque.ts';
 
 /** Bytes kept while the first ones do not decide yet: a little more than http/detect needs at most. */
 const UNDECIDED_BYTES_MAX = 2_304;
 const UNDECIDED_BYTES_FIRST = 128;
+
+/** What a direction's first bytes are; `h2_client` and `h2_server`: frames, without the preface. */
+type Kind = StartKind | 'h2_client' | 'h2_server';
 
 export class Chooser implements ConnectionDecoder {
   readonly streams: readonly [ChoosingStream, ChoosingStream];
@@ -40,19 +45,26 @@ export class Chooser implements ConnectionDecoder {
   }
 
   /** The bytes of `direction` begin as `kind` does. */
-  decided(direction: Direction, kind: StartKind): void {
+  decided(direction: Direction, kind: Kind): void {
     const { account, streams } = this;
     const { shared, connection } = account;
     if (kind === 'h1_request' || kind === 'h1_response') {
       const client: Direction = kind === 'h1_request' ? direction : other(direction);
       account.named(client);
-      const h1 = new H1Connection(account, client, [streams[INGRESS].start, streams[EGRESS].start]);
+      const starts = [streams[INGRESS].start, streams[EGRESS].start] as const;
+      const h1 = new H1Connection(account, client, starts, this.facts?.secure === true);
       account.become('http');
-      for (const by of [INGRESS, EGRESS] as const) {
-        const { missed } = streams[by];
-        if (missed !== null) h1.streams[by].missed(missed.end - missed.length, missed.length, missed.why);
-      }
+      this.#tellMissed(h1);
       this.#choose(h1, client);
+    } else if (kind === 'h2_preface' || kind === 'h2_client' || kind === 'h2_server') {
+      const client: Direction = kind === 'h2_server' ? other(direction) : direction;
+      account.named(client);
+      const starts = [streams[INGRESS].start, streams[EGRESS].start] as [ConnectionStart, ConnectionStart];
+      if (kind === 'h2_preface') starts[client] = 'opened';
+      const h2 = new H2Connection(account, client, starts, this.facts?.secure === true);
+      account.become('http');
+      this.#tellMissed(h2);
+      this.#choose(h2, client);
     } else if (kind === 'tls' && this.facts === null && shared.tls) {
       account.become('tls');
       this.#choose(
@@ -60,8 +72,15 @@ export class Chooser implements ConnectionDecoder {
         direction,
       );
     } else {
-      account.become(kind === 'tls' ? 'tls' : kind === 'h2_preface' ? 'h2' : 'other');
+      account.become(kind === 'tls' ? 'tls' : 'other');
       this.#choose(new Opaque(account), direction);
+    }
+  }
+
+  #tellMissed(chosen: H1Connection | H2Connection): void {
+    for (const by of [INGRESS, EGRESS] as const) {
+      const { missed } = this.streams[by];
+      if (missed !== null) chosen.streams[by].missed(missed.end - missed.length, missed.length, missed.why);
     }
   }
 
@@ -123,8 +142,19 @@ class ChoosingStream implements StreamSink {
     else this.#decide(memory, offset, length, position, ts, ack);
   }
 
-  #classify(memory: Memory, offset: number, length: number): StartKind {
+  #classify(memory: Memory, offset: number, length: number): Kind {
     const kind = classifyStart(memory, offset, length);
+    if (kind === 'other') {
+      const { view } = memory;
+      if (this.start === 'opened') {
+        // The server may speak first; whether the client understands is seen when it does.
+        const settings = beginsWithSettings(view, offset, offset + length);
+        if (settings !== 'no') return settings === 'yes' && length >= UNDECIDED_BYTES_MAX ? 'h2_server' : 'need_more';
+      } else {
+        const by = framesOf(view, offset, offset + length);
+        if (by !== null) return by === 'client' ? 'h2_client' : 'h2_server';
+      }
+    }
     const first = this.start === 'opened' && this.#direction === this.#chooser.account.connection.clientDirection;
     return kind === 'other' && first ? classifyBroken(memory, offset, length) : kind;
   }
@@ -167,7 +197,7 @@ class ChoosingStream implements StreamSink {
   }
 
   /** False: the `bytes` that were classified as `kind` begin nothing; they are counted. */
-  #accept(kind: StartKind, bytes: number): boolean {
+  #accept(kind: Kind, bytes: number): boolean {
     if ((kind === 'other' || kind === 'need_more') && this.start === 'joined') {
       // Joined in the middle, perhaps of a body: the next segment may begin a message.
       this.#passOver(bytes, this.#chooser.start === 'opened' ? 'desync' : 'joined_midstream');

@@ -1,4 +1,5 @@
-import type { Memory } from '../../base/memory.ts';
+import { UNSEEN } from '../../base/clock.ts';
+import { Memory } from '../../base/memory.ts';
 import { Pairer } from '../../exchange/pairer.ts';
 import { H1Stream } from '../../http/h1/stream.ts';
 import type { ConnectionStart } from '../../model/connection.ts';
@@ -6,59 +7,112 @@ import type { LossReason } from '../../model/loss.ts';
 import { type Direction, EGRESS, INGRESS } from '../../model/segment.ts';
 import type { ConnectionDecoder, StreamEnd, StreamSink } from '../../model/stages.ts';
 import type { Account } from './account.ts';
+import { H2Connection } from './h2.ts';
+import { Upgrade } from './upgrade.ts';
 
 /** A connection that speaks HTTP/1, until it may become another protocol. */
 export class H1Connection implements ConnectionDecoder {
   readonly streams: readonly [H1Direction, H1Direction];
   readonly #account: Account;
   readonly #pairer: Pairer;
+  readonly #upgrade: Upgrade;
+  readonly #client: Direction;
+  readonly #secure: boolean;
+  /** What it became; null: nothing that is read. */
+  #became: ConnectionDecoder | null = null;
 
-  /** `starts` by direction: whether its first byte is the first one that was sent. */
-  constructor(account: Account, client: Direction, starts: readonly [ConnectionStart, ConnectionStart]) {
+  /** `starts` by direction: whether its first byte is the first one that was sent. `secure`: the bytes were decrypted. */
+  constructor(
+    account: Account,
+    client: Direction,
+    starts: readonly [ConnectionStart, ConnectionStart],
+    secure: boolean,
+  ) {
     const { connection, shared } = account;
     const server: Direction = client === INGRESS ? EGRESS : INGRESS;
     this.#account = account;
+    this.#client = client;
+    this.#secure = secure;
     this.#pairer = new Pairer(connection, shared.pairing);
-    const request = new H1Stream('request', this.#pairer, shared.h1, shared.losses, starts[client]);
-    const response = new H1Stream('response', this.#pairer, shared.h1, shared.losses, starts[server]);
+    this.#upgrade = new Upgrade(this.#pairer, shared.h1.pool);
+    const request = new H1Stream('request', this.#upgrade, shared.h1, shared.losses, starts[client]);
+    const response = new H1Stream('response', this.#upgrade, shared.h1, shared.losses, starts[server]);
     H1Stream.pair(request, response);
-    const asked = new H1Direction(this, this.#pairer, 'client', request);
-    const answered = new H1Direction(this, this.#pairer, 'server', response);
+    const asked = new H1Direction(this, client, this.#pairer, 'client', request);
+    const answered = new H1Direction(this, server, this.#pairer, 'server', response);
     this.streams = client === INGRESS ? [asked, answered] : [answered, asked];
   }
 
   tick(now: number): void {
     this.#pairer.tick(now);
+    this.#became?.tick(now);
   }
 
-  /** HTTP/1 ended here by Upgrade or CONNECT; `bytes` of this direction are the other protocol's. */
+  /** HTTP/1 ended here by Upgrade or CONNECT; `bytes` of a direction are the other protocol's. */
   switched(bytes: number): void {
     if (this.#account.guess === 'http') this.#account.become('switched');
     if (bytes > 0) this.#account.count(bytes);
+  }
+
+  /** What a direction's bytes behind the switch go to; null: they are counted. */
+  become(direction: Direction): StreamSink | null {
+    if (this.#upgrade.h2c && this.#became === null) {
+      const h2 = new H2Connection(this.#account, this.#client, ['opened', 'opened'], this.#secure, (pairer) =>
+        this.#upgrade.firstStream(pairer),
+      );
+      this.#became = h2;
+      this.streams[this.#client].handOver(h2.streams[this.#client]);
+    }
+    return this.#became === null ? null : this.#became.streams[direction];
   }
 }
 
 class H1Direction implements StreamSink {
   readonly #connection: H1Connection;
+  readonly #direction: Direction;
   readonly #pairer: Pairer;
   readonly #by: 'client' | 'server';
   readonly #h1: H1Stream;
+  /** What the connection became. */
+  #to: StreamSink | null = null;
 
-  constructor(connection: H1Connection, pairer: Pairer, by: 'client' | 'server', h1: H1Stream) {
+  constructor(connection: H1Connection, direction: Direction, pairer: Pairer, by: 'client' | 'server', h1: H1Stream) {
     this.#connection = connection;
+    this.#direction = direction;
     this.#pairer = pairer;
     this.#by = by;
     this.#h1 = h1;
   }
 
   data(memory: Memory, offset: number, length: number, position: number, ts: number, ack: number): void {
+    if (this.#to !== null) {
+      this.#to.data(memory, offset, length, position, ts, ack);
+      return;
+    }
     const h1 = this.#h1;
     h1.data(memory, offset, length, position, ts, ack);
-    if (h1.switchedAt >= 0) this.#connection.switched(Math.min(length, position + length - h1.switchedAt));
+    if (h1.switchedAt < 0) return;
+    const bytes = Math.min(length, position + length - h1.switchedAt);
+    this.#to = this.#connection.become(this.#direction);
+    if (this.#to === null) this.#connection.switched(bytes);
+    else if (bytes > 0) this.#to.data(memory, offset + length - bytes, bytes, position + length - bytes, ts, ack);
+  }
+
+  /** The connection became another protocol, and bytes of it came before that was known. */
+  handOver(to: StreamSink): void {
+    const { held, switchedAt } = this.#h1;
+    if (held === null) return;
+    this.#to = to;
+    to.data(Memory.from(held), 0, held.length, switchedAt, UNSEEN, -1);
   }
 
   /** A message that was in these bytes alone is missing, and its pair must not shift: the pairing is told first. */
   gap(position: number, length: number, why: LossReason | 'left_out', ts: number, ack = -1): void {
+    if (this.#to === null && this.#h1.switchedAt >= 0) this.#to = this.#connection.become(this.#direction);
+    if (this.#to !== null) {
+      this.#to.gap(position, length, why, ts, ack);
+      return;
+    }
     this.missed(position, length, why);
     this.#h1.gap(position, length, why, ts, ack);
   }
@@ -70,6 +124,8 @@ class H1Direction implements StreamSink {
 
   end(how: StreamEnd, ts: number): void {
     this.#h1.end(how, ts);
+    const to = this.#to ?? (this.#h1.switchedAt >= 0 ? this.#connection.become(this.#direction) : null);
+    to?.end(how, ts);
     this.#pairer.closed(this.#by, how, ts);
   }
 }

@@ -178,8 +178,7 @@ export class HpackDecoder {
 
     const room = this.#valueRoom(memory, at, end);
     if (room < 0) return -1;
-    const kept =
-      list.used + room <= VALUE_BYTES_MAX && this.#shared.pool.reserve(block, list.used, list.used + room);
+    const kept = list.used + room <= VALUE_BYTES_MAX && this.#shared.pool.reserve(block, list.used, list.used + room);
     const to = kept ? block.memory : scratch;
     const next = this.#string(memory, at, end, to, kept ? list.used : 0);
     if (next < 0) return -1;

@@ -1,0 +1,69 @@
+/**
+ * h2c by Upgrade (RFC 7540 3.2): the 101 is an interim response of the request that asked for it, and what comes on
+ * stream 1 of the HTTP/2 connection is the answer. So the HTTP/1 pairing keeps that call to its end: one exchange.
+ */
+import type { Pairer } from '../../exchange/pairer.ts';
+import type { Message } from '../../model/message.ts';
+import type { MessagePool } from '../../model/pool.ts';
+import type { MessageSink, MultiplexSink } from '../../model/stages.ts';
+
+/** The stream of the request that was upgraded. */
+const FIRST_STREAM = 1;
+
+/** Stands in front of the pairing and looks for the switch. */
+export class Upgrade implements MessageSink {
+  /** The server switched to HTTP/2. */
+  h2c = false;
+  readonly #pairer: Pairer;
+  readonly #pool: Pick<MessagePool, 'give'>;
+
+  constructor(pairer: Pairer, pool: Pick<MessagePool, 'give'>) {
+    this.#pairer = pairer;
+    this.#pool = pool;
+  }
+
+  head(message: Message): void {
+    if (message.status !== 101 || !asksForH2c(message)) this.#pairer.head(message);
+    else this.h2c = true;
+  }
+
+  interim(message: Message): void {
+    this.#pairer.interim(message);
+  }
+
+  end(message: Message): void {
+    if (!this.h2c || message.status !== 101) {
+      this.#pairer.end(message);
+      return;
+    }
+    this.#pairer.interim(message);
+    this.#pool.give(message);
+  }
+
+  requestFor(response: Message): Message | null {
+    return this.#pairer.requestFor(response);
+  }
+
+  /** What the new connection's messages go to: `others`, but for the answer to the request that was upgraded. */
+  firstStream(others: MultiplexSink): MultiplexSink {
+    const pairer = this.#pairer;
+    return {
+      head: (message) => {
+        if (message.streamId !== FIRST_STREAM || message.kind === 'request') others.head(message);
+        else {
+          pairer.requestFor(message);
+          pairer.head(message);
+        }
+      },
+      interim: (message) => (message.streamId === FIRST_STREAM ? pairer : others).interim(message),
+      end: (message) =>
+        (message.streamId === FIRST_STREAM && message.kind === 'response' ? pairer : others).end(message),
+      reset: (by, streamId, code, ts) => others.reset(by, streamId, code, ts),
+      goaway: (by, lastStreamId, ts) => others.goaway(by, lastStreamId, ts),
+      missed: (by, why) => others.missed(by, why),
+    };
+  }
+}
+
+const asksForH2c = (response: Message): boolean =>
+  (response.fields.get('upgrade') ?? '').split(',', 1)[0]!.trim().toLowerCase() === 'h2c';

@@ -1,0 +1,235 @@
+/** Header blocks of one direction: put together from their frames, decoded, and made into messages. */
+
+import { UNSEEN } from '../../base/clock.ts';
+import type { Memory } from '../../base/memory.ts';
+import type { LossReason, LossSink } from '../../model/loss.ts';
+import { ANOMALY_BIT, type Message } from '../../model/message.ts';
+import type { MultiplexSink } from '../../model/stages.ts';
+import { CONTINUATION, FLAG_END_HEADERS, FLAG_END_STREAM, HEADERS, PUSH_PROMISE } from './frames.ts';
+import { Gather } from './gather.ts';
+import { readHead } from './head.ts';
+import type { H2Shared } from './shared.ts';
+import { type H2Stream, STREAMS_MAX } from './stream.ts';
+
+export class Blocks {
+  /** Whose block goes on in the next frame; 0: none. */
+  streamId = 0;
+  readonly #stream: H2Stream;
+  readonly #sink: MultiplexSink;
+  readonly #shared: H2Shared;
+  readonly #losses: LossSink;
+  readonly #scheme: string;
+  readonly #parts: Gather;
+  /** Of the block at hand: a HEADERS or PUSH_PROMISE frame was seen, and what it said. */
+  #begun = false;
+  #id = 0;
+  #pushed = false;
+  #endStream = false;
+  #firstAt = 0;
+  #firstTs = UNSEEN;
+  #ack = -1;
+  #bytes = 0;
+  /** A part of it is missing. */
+  #broken: LossReason | null = null;
+  #missing = 0;
+
+  constructor(stream: H2Stream, sink: MultiplexSink, shared: H2Shared, losses: LossSink, scheme: string) {
+    this.#stream = stream;
+    this.#sink = sink;
+    this.#shared = shared;
+    this.#losses = losses;
+    this.#scheme = scheme;
+    this.#parts = new Gather(shared.pool);
+  }
+
+  /** The frame at hand begins a block. `promised`: the stream that PUSH_PROMISE reserves. */
+  begin(type: number, flags: number, promised: number): void {
+    const stream = this.#stream;
+    this.#begun = true;
+    this.#pushed = type === PUSH_PROMISE;
+    this.#id = this.#pushed ? promised : stream.streamId;
+    this.#endStream = type === HEADERS && (flags & FLAG_END_STREAM) !== 0;
+    this.#firstAt = stream.frameAt;
+    this.#firstTs = stream.frameTs;
+    this.#ack = stream.ack;
+    this.#bytes = 0;
+    this.#broken = null;
+    this.#missing = 0;
+  }
+
+  /** The next fragment; `last`: the block ends with it, at `position`. */
+  add(memory: Memory, at: number, end: number, last: boolean, position: number): void {
+    this.#bytes += end - at;
+    if (this.#begun && last && this.#parts.length === 0 && this.#broken === null) {
+      this.#decode(memory, at, end, position);
+      return;
+    }
+    if (this.#begun && this.#broken === null && !this.#parts.append(memory, at, end)) {
+      this.#broken = 'head_too_large';
+      this.#missing = this.#parts.length + end - at;
+      this.#losses.lose('head_too_large', 1, this.#missing);
+      this.#parts.clear();
+    } else if (this.#broken === 'head_too_large') {
+      this.#missing += end - at;
+      this.#losses.lose('head_too_large', 0, end - at);
+    }
+    this.#continue(last, position);
+  }
+
+  /** `bytes` of a fragment are missing, and with them the block. The frame itself goes on. */
+  lost(type: number, flags: number, why: LossReason, bytes: number): void {
+    if (type !== CONTINUATION) this.begin(type === PUSH_PROMISE ? HEADERS : type, flags, 0);
+    // Which stream was promised is not known.
+    if (type === PUSH_PROMISE) this.#id = 0;
+    this.#broken = why;
+    this.#missing += bytes;
+    this.#parts.clear();
+    this.#continue((flags & FLAG_END_HEADERS) !== 0, -1);
+  }
+
+  /** What came of the block is of no use. */
+  abandon(): void {
+    this.streamId = 0;
+    this.#begun = false;
+    this.#parts.clear();
+  }
+
+  #continue(last: boolean, position: number): void {
+    if (!last) {
+      this.streamId = this.#stream.streamId;
+      return;
+    }
+    const parts = this.#parts;
+    if (!this.#begun) this.#stream.hpack.table.lose();
+    else if (this.#broken !== null) this.#without(this.#broken, position);
+    else {
+      const held = parts.take();
+      this.#decode(held.memory, 0, this.#bytes, position);
+      parts.giveBack(held);
+    }
+    this.abandon();
+  }
+
+  #take(): Message {
+    const stream = this.#stream;
+    const message = this.#shared.pool.take(stream.by === 'client' || this.#pushed ? 'request' : 'response');
+    message.version = 20;
+    message.streamId = this.#id;
+    message.firstByteAt = this.#firstTs;
+    message.lastByteAt = stream.ts;
+    message.startOffset = this.#firstAt;
+    message.ackOffset = this.#ack;
+    return message;
+  }
+
+  #decode(memory: Memory, at: number, end: number, position: number): void {
+    const { open } = this.#stream;
+    const known = this.#pushed ? undefined : open.get(this.#id);
+    if (known !== undefined) this.#trailers(known, memory, at, end, position);
+    else if (this.#stream.wasReset(this.#id)) this.#drop(memory, at, end);
+    else this.#head(memory, at, end, position);
+    this.#begun = false;
+  }
+
+  #head(memory: Memory, at: number, end: number, position: number): void {
+    const stream = this.#stream;
+    const { list } = this.#shared.hpack;
+    const message = this.#take();
+    const outcome = stream.hpack.decode(memory, at, end, message.fields);
+    message.headBytes = this.#bytes;
+    // Trailers of a stream whose head was before the first byte that was seen.
+    const orphan = list.pseudoCount === 0 && list.unknown === 0 && outcome === 'done' && stream.guessed;
+    if (orphan || (stream.guessed && outcome === 'error')) {
+      this.#losses.lose('desync', 1, end - at);
+      this.#shared.pool.give(message);
+      return;
+    }
+    readHead(message, list, this.#shared, this.#scheme);
+    this.#mark(message, outcome === 'error');
+    if (message.kind === 'response' && message.status >= 100 && message.status < 200 && !this.#endStream) {
+      message.end = 'framed';
+      message.endOffset = position;
+      this.#sink.interim(message);
+      this.#shared.pool.give(message);
+      return;
+    }
+    this.#announce(message, outcome === 'error', position);
+  }
+
+  /** Marks what the block just decoded for `message` lacks. */
+  #mark(message: Message, error: boolean): void {
+    const { list } = this.#shared.hpack;
+    if (error) message.anomalies |= ANOMALY_BIT.hpack_error;
+    if (list.unknown > 0) {
+      message.lose('hpack_context_lost', 0);
+      this.#losses.lose('hpack_context_lost', 1, 0);
+    }
+    if (list.dropped > 0) {
+      message.lose('head_too_large', list.dropped);
+      this.#losses.lose('head_too_large', 1, list.dropped);
+    }
+  }
+
+  #announce(message: Message, error: boolean, position: number): void {
+    const stream = this.#stream;
+    const { open } = stream;
+    this.#sink.head(message);
+    if (error) stream.finish(message, 'error', position);
+    else if (this.#endStream || this.#pushed) stream.finish(message, 'framed', position);
+    else if (open.size < STREAMS_MAX) open.set(message.streamId, message);
+    else {
+      message.lose('queue_limit', 0);
+      this.#losses.lose('queue_limit', 1, 0);
+      stream.finish(message, 'lost', position);
+    }
+  }
+
+  #trailers(message: Message, memory: Memory, at: number, end: number, position: number): void {
+    const stream = this.#stream;
+    const { pool, hpack } = this.#shared;
+    // A head whose block was lost may have been an interim response's: then this is the final one's.
+    if (message.kind === 'response' && message.status === 0 && message.fields.count === 0 && !this.#endStream) {
+      stream.hpack.decode(memory, at, end, message.fields);
+      readHead(message, hpack.list, this.#shared, this.#scheme);
+      this.#mark(message, false);
+      return;
+    }
+    const block = pool.takeBlock();
+    const outcome = stream.hpack.decode(memory, at, end, block);
+    message.lastByteAt = stream.ts;
+    this.#mark(message, outcome === 'error');
+    // Pseudo-header fields have no place in trailers, and trailers end the stream (RFC 9113 8.1).
+    if (hpack.list.pseudoCount > 0 || hpack.list.pseudoMisplaced) message.anomalies |= ANOMALY_BIT.bad_pseudo_header;
+    if (!this.#endStream || hpack.list.badName) message.anomalies |= ANOMALY_BIT.bad_field_line;
+    if (message.trailers !== null || block.count === 0) pool.giveBlock(block);
+    else message.trailers = block;
+    if (outcome === 'error') stream.finish(message, 'error', position);
+    else if (this.#endStream) stream.finish(message, 'framed', position);
+  }
+
+  /** Late frames of a stream that was reset: only the table learns from them. */
+  #drop(memory: Memory, at: number, end: number): void {
+    const { pool } = this.#shared;
+    const block = pool.takeBlock();
+    this.#stream.hpack.decode(memory, at, end, block);
+    pool.giveBlock(block);
+  }
+
+  /** The block is known to have been there, and not what it said. */
+  #without(why: LossReason, position: number): void {
+    const stream = this.#stream;
+    stream.hpack.table.lose();
+    if (this.#id === 0 || stream.wasReset(this.#id)) return;
+    const known = stream.open.get(this.#id);
+    if (known !== undefined) {
+      known.lose(why, this.#missing);
+      if (this.#endStream) stream.finish(known, 'framed', position);
+      return;
+    }
+    const message = this.#take();
+    message.headBytes = this.#bytes;
+    message.scheme = message.kind === 'request' ? this.#scheme : '';
+    message.lose(why, this.#missing);
+    this.#announce(message, false, position);
+  }
+}

@@ -1,0 +1,26 @@
+import type { MessagePool } from '../../model/pool.ts';
+import { HpackShared } from '../hpack/decoder.ts';
+import { SharedLines } from '../hpack/lines.ts';
+import { NAMES_MAX, type NameTable } from '../names.ts';
+
+/** What a field means to HTTP/2, by the id of its name. */
+export const ROLE_NONE = 0;
+/** Belongs to HTTP/1 connections (RFC 9113 8.2.2). */
+export const ROLE_CONNECTION = 1;
+export const ROLE_TE = 2;
+
+/** What all HTTP/2 connections of a pipeline share. */
+export class H2Shared {
+  readonly pool: MessagePool;
+  readonly hpack: HpackShared;
+  readonly roles = new Uint8Array(NAMES_MAX + 1);
+
+  constructor(names: NameTable, pool: MessagePool) {
+    this.pool = pool;
+    this.hpack = new HpackShared(new SharedLines(names), pool);
+    for (const name of ['connection', 'proxy-connection', 'keep-alive', 'transfer-encoding', 'upgrade']) {
+      this.roles[names.intern(name).id] = ROLE_CONNECTION;
+    }
+    this.roles[names.intern('te').id] = ROLE_TE;
+  }
+}
