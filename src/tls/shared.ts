@@ -1,0 +1,113 @@
+/** What the TLS stage of one pipeline shares: secrets, bounds, counters. */
+import type { LossSink } from '../model/loss.ts';
+import { TLS_UNREAD_CAUSES, type TlsUnreadCause } from '../model/tls.ts';
+import type { SecretStore } from './secrets.ts';
+
+export interface TlsLimits {
+  /** Nanoseconds for which records wait for a secret; 0 where none can come later. */
+  readonly waitNs: number;
+  /** Encrypted bytes of one connection that wait for a secret. */
+  readonly waitBytes: number;
+  /** Memory for records that wait or are not complete, all connections together. */
+  readonly totalBytes: number;
+}
+export const TLS_LIMITS: TlsLimits = { waitNs: 2e9, waitBytes: 256 << 10, totalBytes: 32 << 20 };
+
+export interface TlsCounters {
+  /** Connections that began as TLS, and of these: decrypted in at least one direction. */
+  connections: number;
+  decrypted: number;
+  /** Protected records opened, and of these: with their tag checked. */
+  records: number;
+  verified: number;
+  /** Tags that did not fit, trials after a loss apart. */
+  refused: number;
+  /** Records tried again and again to find the step after a loss. */
+  trials: number;
+  keyUpdates: number;
+  resumed: number;
+  /** Connections, and protected bytes of them, that were not read, by cause. */
+  readonly unread: Record<TlsUnreadCause, { connections: number; bytes: number }>;
+}
+
+/** A connection that waits for a secret. */
+export interface Expiring {
+  /** Nanoseconds since the anchor. */
+  readonly deadline: number;
+  expire(): void;
+}
+
+export interface TlsOptions {
+  readonly store: SecretStore;
+  readonly losses: LossSink;
+  /** 'always': every record's tag. 'bound': the first records under a key and those after a loss. */
+  readonly verify: 'always' | 'bound';
+  /** Told of protected bytes that gave nothing, beside the ledger. */
+  readonly unread?: (bytes: number) => void;
+  readonly limits?: TlsLimits;
+}
+
+export class TlsShared {
+  readonly store: SecretStore;
+  readonly losses: LossSink;
+  readonly verifyAlways: boolean;
+  readonly limits: TlsLimits;
+  readonly counters: TlsCounters = {
+    connections: 0,
+    decrypted: 0,
+    records: 0,
+    verified: 0,
+    refused: 0,
+    trials: 0,
+    keyUpdates: 0,
+    resumed: 0,
+    unread: Object.fromEntries(
+      TLS_UNREAD_CAUSES.map((cause) => [cause, { connections: 0, bytes: 0 }]),
+    ) as TlsCounters['unread'],
+  };
+  /** Memory that holds records now, in bytes. */
+  held = 0;
+  readonly waiting = new Set<Expiring>();
+  readonly #unread: (bytes: number) => void;
+  #ticked = 0;
+
+  constructor(options: TlsOptions) {
+    this.store = options.store;
+    this.losses = options.losses;
+    this.verifyAlways = options.verify === 'always';
+    this.limits = options.limits ?? TLS_LIMITS;
+    this.#unread = options.unread ?? (() => {});
+  }
+
+  reserve(bytes: number): boolean {
+    if (this.held + bytes > this.limits.totalBytes) return false;
+    this.held += bytes;
+    return true;
+  }
+
+  release(bytes: number): void {
+    this.held -= bytes;
+  }
+
+  /** A protected record that could not be read. */
+  unread(cause: TlsUnreadCause, bytes: number): void {
+    this.counters.unread[cause].bytes += bytes;
+    this.losses.lose('tls_no_secret', 1, bytes);
+    this.#unread(bytes);
+  }
+
+  /** Time passes: connections that waited too long go on without. Any connection's tick may call it. */
+  tick(now: number): void {
+    if (now < this.#ticked + TICK_NS) return;
+    this.#ticked = now;
+    this.store.tick(now);
+    for (const one of this.waiting) if (one.deadline <= now) one.expire();
+  }
+
+  /** The capture is over: nobody waits any more. */
+  finish(): void {
+    for (const one of this.waiting) one.expire();
+  }
+}
+
+const TICK_NS = 0.5e9;
