@@ -8,11 +8,11 @@
 
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
-#include "maps.h"
+#include "load.h"
 #include "scan.h"
 
 /* Where in the framing: what the next byte must be. */
-#define CHUNK_NONE 0		/* not a chunked body */
+#define FRAME_NONE 0		/* nothing is followed */
 #define CHUNK_SIZE 1		/* first digit of a chunk size */
 #define CHUNK_DIGITS 2		/* more digits, or the end of them */
 #define CHUNK_EXTENSION 3	/* anything up to the line's end */
@@ -39,101 +39,66 @@ __noinline __u64 chunk_step(__u64 before, __u32 c)
 	if (state == CHUNK_DATA_CR && c == '\r')
 		return CHUNK_STEP(CHUNK_DATA_LF, 0, 0);
 	if (state >= CHUNK_DATA_CR)
-		return CHUNK_STEP(c == '\n' ? CHUNK_SIZE : CHUNK_NONE, 0, 0);
+		return CHUNK_STEP(c == '\n' ? CHUNK_SIZE : FRAME_NONE, 0, 0);
 	digit = c - '0' < 10 ? c - '0' : (c | 32) - 'a' < 6 ? (c | 32) - 'a' + 10 : 16;
 	if (state != CHUNK_EXTENSION && digit < 16)
-		return CHUNK_STEP(size > CHUNK_SIZE_MAX >> 4 ? CHUNK_NONE : CHUNK_DIGITS, size << 4 | digit, 0);
+		return CHUNK_STEP(size > CHUNK_SIZE_MAX >> 4 ? FRAME_NONE : CHUNK_DIGITS, size << 4 | digit, 0);
 	if (state == CHUNK_SIZE)
-		return CHUNK_STEP(CHUNK_NONE, 0, 0);
+		return CHUNK_STEP(FRAME_NONE, 0, 0);
 	if (c == '\n')
 		return CHUNK_STEP(CHUNK_DATA_CR, size, 1);
 	if (state == CHUNK_DIGITS && c != '\r' && c != ';' && c != ' ' && c != '\t')
-		return CHUNK_STEP(CHUNK_NONE, 0, 0);
+		return CHUNK_STEP(FRAME_NONE, 0, 0);
 	return CHUNK_STEP(CHUNK_EXTENSION, size, 0);
 }
 
 /*
- * Reads framing from payload [offset, offset + length), whose first byte is d->chunk_seq. Moves the state on and returns
+ * Reads framing from payload [offset, offset + length), whose first byte is d->frame_seq. Moves the state on and returns
  * how many bytes from there on user space must have; 0: this is no chunked body. A global function: verified once.
  */
 __noinline int read_chunk_framing(struct __sk_buff *skb, __u32 dir, __u32 offset, __u32 length)
 {
-	struct bpf_sock *sk = skb->sk;
 	struct socket_state *s;
 	struct direction *d;
 	__u8 b[CHUNK_LOOK] = {};
 	__u64 step;
-	__u64 less = (length < CHUNK_LOOK ? length : CHUNK_LOOK) - 1;
+	__u32 n = length < CHUNK_LOOK ? length : CHUNK_LOOK;
 
-	if (!sk)
-		return 0;
-	sk = bpf_sk_fullsock(sk);
-	if (!sk)
-		return 0;
-	s = bpf_sk_storage_get(&sockets, sk, 0, 0);
+	s = state_of(skb);
 	if (!s)
 		return 0;
-	d = &s->direction[dir & 1];
-	barrier_var(less);
-	if (less >= CHUNK_LOOK || bpf_skb_load_bytes(skb, offset, b, less + 1)) {
-		d->chunk = CHUNK_NONE;
+	d = direction_of(s, dir);
+	if (load_up_to(skb, offset, b, n, CHUNK_LOOK)) {
+		d->frame = FRAME_NONE;
 		return 0;
 	}
-	step = CHUNK_STEP(d->chunk, d->chunk_size, 0);
-	for (__u32 i = 0; i < CHUNK_LOOK && i <= less; i++) {
+	step = CHUNK_STEP(d->frame, d->frame_size, 0);
+	for (__u32 i = 0; i < CHUNK_LOOK && i < n; i++) {
 		step = chunk_step(step, b[i]);
 		if (!STEP_STATE(step))
 			break;
 		if (!STEP_DONE(step))
 			continue;
-		d->chunk_size = STEP_SIZE(step);
-		if (d->chunk_size) {
-			d->chunk = CHUNK_DATA_CR;
-			d->chunk_seq += i + 1 + d->chunk_size;
+		d->frame_size = STEP_SIZE(step);
+		if (d->frame_size) {
+			d->frame = CHUNK_DATA_CR;
+			d->frame_seq += i + 1 + d->frame_size;
 			return i + 1;
 		}
 		/* The trailer section, maybe empty, ends like a header block: an empty line, the last of it seen so far a line end. */
-		d->chunk = CHUNK_NONE;
+		d->frame = FRAME_NONE;
 		d->head = HEAD_OPEN;
 		d->tail = TAIL_LF;
-		d->burst_seq = d->chunk_seq + i + 1;
+		d->burst_seq = d->frame_seq + i + 1;
 		d->streamed = 0;
 		return length < TRAILER_BYTES ? length : TRAILER_BYTES;
 	}
-	d->chunk = STEP_STATE(step);
-	d->chunk_size = STEP_SIZE(step);
-	if (!d->chunk)
+	d->frame = STEP_STATE(step);
+	d->frame_size = STEP_SIZE(step);
+	if (!d->frame)
 		return 0;
-	d->chunk_seq += less + 1;
-	return less + 1;
-}
-
-/* Chunk-size lines read at most in a segment that is copied whole. */
-#define SKIPS_MAX 16
-
-/* Moves on over the framing in a segment that is copied whole, at payload [offset, offset + length). */
-__noinline int skip_chunks(struct __sk_buff *skb, __u32 dir, __u32 seq, __u32 offset, __u32 length)
-{
-	struct bpf_sock *sk = skb->sk;
-	struct socket_state *s;
-	struct direction *d;
-
-	if (!sk)
-		return 0;
-	sk = bpf_sk_fullsock(sk);
-	if (!sk)
-		return 0;
-	s = bpf_sk_storage_get(&sockets, sk, 0, 0);
-	if (!s)
-		return 0;
-	d = &s->direction[dir & 1];
-	for (int i = 0; i < SKIPS_MAX; i++) {
-		__u32 at = d->chunk_seq - seq;
-
-		if (!d->chunk || at >= length || !read_chunk_framing(skb, dir, offset + at, length - at))
-			break;
-	}
-	return 0;
+	d->frame_seq += n;
+	return n;
 }
 
 #endif

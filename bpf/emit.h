@@ -7,6 +7,7 @@
 #ifndef HEADWATER_EMIT_H
 #define HEADWATER_EMIT_H
 
+#include "load.h"
 #include "maps.h"
 
 /* Payload of one record; more is told in several. */
@@ -20,60 +21,61 @@ static __always_inline __u64 wakeup(void)
 	return c && c->sleeping ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP;
 }
 
-static __always_inline int fill(struct __sk_buff *skb, const struct hw_segment *h, __u32 offset, __u32 n,
-				struct ends *seen, const __u32 room)
+#define RESERVE(room_) \
+	({ *room = (room_); bpf_ringbuf_reserve(&ring, sizeof(struct hw_segment) + (room_), 0); })
+
+/* A record with room for `n` bytes of payload and how much room it has; NULL when the ring has none. */
+static __always_inline struct hw_segment *reserve_segment(__u32 n, __u32 *room)
 {
-	struct hw_segment *record = bpf_ringbuf_reserve(&ring, sizeof(*h) + room, 0);
+	if (n <= 480) {
+		if (n == 0)
+			return RESERVE(0);
+		if (n <= 96)
+			return RESERVE(96);
+		if (n <= 288)
+			return RESERVE(288);
+		return RESERVE(480);
+	}
+	if (n <= 1056) {
+		if (n <= 736)
+			return RESERVE(736);
+		return RESERVE(1056);
+	}
+	if (n <= 1568)
+		return RESERVE(1568);
+	if (n <= 3104)
+		return RESERVE(3104);
+	if (n <= 5152)
+		return RESERVE(5152);
+	return RESERVE(PIECE_BYTES);
+}
+
+/* A record with `n` bytes of payload (whose ends are left in `seen` when it has 8 bytes or more), at most PIECE_BYTES; -1 when the ring has no room. */
+static __noinline int emit(struct __sk_buff *skb, const struct hw_segment *h, __u32 offset, __u32 n, struct ends *seen)
+{
+	__u32 room;
+	struct hw_segment *record = reserve_segment(n, &room);
 
 	if (!record)
 		return -1;
 	__builtin_memcpy(record, h, sizeof(*h));
 	record->captured = n;
-	if (room) {
-		__u64 less = n - 1, from;
+	if (n) {
+		__u64 from = n - 4;
 
-		/* The compiler must not see through this: the verifier wants 1 <= size <= room from the comparison. */
-		barrier_var(less);
-		if (less >= room || bpf_skb_load_bytes(skb, offset, record->payload, less + 1)) {
+		if (load_up_to(skb, offset, record->payload, n, room)) {
 			bpf_ringbuf_discard(record, BPF_RB_NO_WAKEUP);
 			return -1;
 		}
 		/* A look at the copy is cheaper than two more at the packet. */
-		from = less - 3;
 		barrier_var(from);
-		if (from < room - 3) {
+		if (room >= 96 && from < room - 3) {
 			seen->first = *(__u64 *)record->payload;
 			seen->last = *(__u32 *)(record->payload + from);
 		}
 	}
 	bpf_ringbuf_submit(record, wakeup());
 	return 0;
-}
-
-/* A record with `n` bytes of payload (whose ends are left in `seen` when it has 8 bytes or more), at most PIECE_BYTES; -1 when the ring has no room. */
-static __noinline int emit(struct __sk_buff *skb, const struct hw_segment *h, __u32 offset, __u32 n, struct ends *seen)
-{
-	if (n <= 480) {
-		if (n == 0)
-			return fill(skb, h, offset, n, seen, 0);
-		if (n <= 96)
-			return fill(skb, h, offset, n, seen, 96);
-		if (n <= 288)
-			return fill(skb, h, offset, n, seen, 288);
-		return fill(skb, h, offset, n, seen, 480);
-	}
-	if (n <= 1056) {
-		if (n <= 736)
-			return fill(skb, h, offset, n, seen, 736);
-		return fill(skb, h, offset, n, seen, 1056);
-	}
-	if (n <= 1568)
-		return fill(skb, h, offset, n, seen, 1568);
-	if (n <= 3104)
-		return fill(skb, h, offset, n, seen, 3104);
-	if (n <= 5152)
-		return fill(skb, h, offset, n, seen, 5152);
-	return fill(skb, h, offset, n, seen, PIECE_BYTES);
 }
 
 #endif

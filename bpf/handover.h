@@ -3,13 +3,18 @@
 #ifndef HEADWATER_HANDOVER_H
 #define HEADWATER_HANDOVER_H
 
-#include "chunk.h"
 #include "count.h"
 #include "emit.h"
+#include "load.h"
 #include "parse.h"
+#include "record.h"
 
-/* Chunk-size lines of one segment, and the record that ends it. More in one segment are small chunks: copied as such, or lost. */
-#define SLICES_MAX 16
+/*
+ * Units of framing (chunk-size lines, TLS records, frames) read in one call, and calls for one segment. More in one segment
+ * are lost; the framing with them.
+ */
+#define SLICES 16
+#define SLICE_CALLS_MAX 64
 /* Pieces of one segment, each a record. */
 #define PIECES_MAX 12
 
@@ -52,23 +57,41 @@ static __always_inline void told(struct direction *d, const struct hw_segment *h
 	d->unreported *= !d->plan.advances;
 }
 
-/* Pieces are short (chunk-size lines) or as long as can be. */
-#define PIECE_SMALL_BYTES 96
 #define PIECE_FIRST 2	/* beside the direction: this is the packet's first record */
 #define PIECE_LAST 4	/* ... and its last */
 
-/* A piece with room for `room` bytes, built in the ring itself: the stack has no room for another header. */
-static __always_inline int build_piece(struct __sk_buff *skb, struct socket_state *s, __u32 dir_and_place,
-				       __u64 start_and_n, __u32 length, const __u32 room)
+/* Few sizes: headers, beginnings, short records and frames, as long as can be. The verifier parses the packet for each. */
+static __always_inline struct hw_segment *reserve_piece(__u32 n, __u32 *room)
 {
-	struct hw_segment *h = bpf_ringbuf_reserve(&ring, sizeof(*h) + room, 0);
-	struct direction *d = &s->direction[dir_and_place & 1];
-	__u32 start = start_and_n >> 32;
-	__u64 less = (__u32)start_and_n - 1;
-	struct packet p = {};
+	if (n <= 96)
+		return RESERVE(96);
+	if (n <= 608)
+		return RESERVE(608);
+	if (n <= 2336)
+		return RESERVE(2336);
+	return RESERVE(PIECE_BYTES);
+}
 
-	if (!h)
+/*
+ * One of several records of a packet: tells `length` bytes of payload from `start` (high half) on, and carries the first
+ * `n` (low half). Returns 0, or -1 when the ring has no room. A global function, so that the verifier walks it once; it
+ * may take numbers alone, so it parses the packet again, straight into the ring: packets told in pieces are rare.
+ */
+__noinline int emit_piece(struct __sk_buff *skb, __u32 dir_and_place, __u64 start_and_n, __u32 length)
+{
+	struct socket_state *s = state_of(skb);
+	struct hw_counters *c = this_cpu();
+	struct direction *d;
+	struct hw_segment *h;
+	struct packet p = {};
+	__u32 start = start_and_n >> 32, n = start_and_n, room;
+
+	if (!c || !s)
 		return -1;
+	d = direction_of(s, dir_and_place);
+	h = reserve_piece(n, &room);
+	if (!h)
+		goto no_room;
 	if (parse_slowly(skb, dir_and_place & 1, h, &p) != PARSED_TCP)
 		goto discard;
 	describe_segment(h, s, dir_and_place & 1, d->plan.ts);
@@ -81,112 +104,111 @@ static __always_inline int build_piece(struct __sk_buff *skb, struct socket_stat
 	if (!(dir_and_place & PIECE_LAST))
 		h->tcp_flags &= ~(TCP_FLAG_FIN | TCP_FLAG_RST | TCP_FLAG_PSH);
 	h->length = length;
-	h->captured = start_and_n;
+	h->captured = n;
 	carry(d, h);
-	if (h->captured) {
-		barrier_var(less);
-		if (less >= room || bpf_skb_load_bytes(skb, p.payload + start, h->payload, less + 1))
-			goto discard;
-	}
+	if (n && load_up_to(skb, p.payload + start, h->payload, n, room))
+		goto discard;
 	told(d, h);
 	bpf_ringbuf_submit(h, wakeup());
 	return 0;
 discard:
 	bpf_ringbuf_discard(h, BPF_RB_NO_WAKEUP);
+no_room:
+	add(c->records_lost, 1);
 	return -1;
 }
 
 /*
- * One of several records of a packet: tells `length` bytes of payload from `start` (high half) on, and carries the first
- * `n` (low half). Returns 0, or -1 when the ring has no room. A global function, so that the verifier walks it once; it
- * may take numbers alone, so it parses the packet again: packets told in pieces are rare.
+ * Reads one unit of framing and tells what lies before it, once it is known how far that reaches: what touches is told in one
+ * record. `more` is 0 when nothing further may be read. Returns 1 when the segment is told.
  */
-__noinline int emit_piece(struct __sk_buff *skb, __u32 dir_and_place, __u64 start_and_n, __u32 length)
+static __always_inline int next_slice(struct __sk_buff *skb, struct direction *d, __u32 dir, __u32 have, int more)
 {
-	struct bpf_sock *sk = skb->sk;
-	struct hw_counters *c = this_cpu();
-	struct socket_state *s;
-	int result;
+	struct plan *p = &d->plan;
+	__u32 at = d->frame_seq - p->seq, read = 0, end = p->start + p->pending;
 
-	if (!c || !sk)
-		return -1;
-	sk = bpf_sk_fullsock(sk);
-	if (!sk)
-		return -1;
-	s = bpf_sk_storage_get(&sockets, sk, 0, 0);
-	if (!s)
-		return -1;
-	result = (__u32)start_and_n <= PIECE_SMALL_BYTES
-			 ? build_piece(skb, s, dir_and_place, start_and_n, length, PIECE_SMALL_BYTES)
-			 : build_piece(skb, s, dir_and_place, start_and_n, length, PIECE_BYTES);
-	if (result)
-		add(c->records_lost, 1);
-	return result;
-}
-
-/*
- * Hands over what takes several records: bytes [0, have) when they are too many for one, and after them the framing of a
- * chunked body, each piece of it in a record whose range reaches up to the next one. The plan says afterwards how many of
- * `have` found room (handed), how many bytes were copied beyond (extra), and up to where the payload is told (told_to).
- */
-__noinline int hand_over(struct __sk_buff *skb, __u32 dir, __u32 have)
-{
-	struct bpf_sock *sk = skb->sk;
-	struct socket_state *s;
-	struct direction *d;
-	struct plan *p;
-
-	dir &= 1;
-	if (!sk)
-		return 0;
-	sk = bpf_sk_fullsock(sk);
-	if (!sk)
-		return 0;
-	s = bpf_sk_storage_get(&sockets, sk, 0, 0);
-	if (!s)
-		return 0;
-	d = &s->direction[dir];
-	p = &d->plan;
-	p->start = 0;
-	for (int i = 0; i < PIECES_MAX && have - p->start > PIECE_BYTES; i++) {
-		if (emit_piece(skb, dir | (i ? 0 : PIECE_FIRST), (__u64)p->start << 32 | PIECE_BYTES, PIECE_BYTES))
+	if (more && p->sliced && d->frame && at < p->length)
+		read = read_framing(skb, d, dir, p->offset + at, p->length - at);
+	if (read) {
+		if (at + read <= end)
 			return 0;
-		p->start += PIECE_BYTES;
-		p->told_to = p->handed = p->start;
-	}
-	/* From here on [start, start + pending) waits: its range reaches up to the next piece, or to the end. */
-	p->pending = have - p->start < PIECE_BYTES ? have - p->start : PIECE_BYTES;
-	for (int i = 0; i <= SLICES_MAX; i++) {
-		__u32 at = d->chunk_seq - p->seq, read = 0, end = p->start + p->pending;
-
-		if (p->sliced && d->chunk && at < p->length && i < SLICES_MAX)
-			read = read_chunk_framing(skb, dir, p->offset + at, p->length - at);
-		if (read) {
-			if (at + read <= end)
-				continue;
-			/* Right behind what is to be copied anyway: one record for both. */
-			if (at <= end && at + read - p->start <= PIECE_BYTES) {
-				p->pending = at + read - p->start;
-				continue;
-			}
-		} else {
-			at = p->length;
-			if (!p->pending && !p->ends)
-				break;
+		/* Right behind what is to be copied anyway: one record for both. */
+		if (at <= end && at + read - p->start <= PIECE_BYTES) {
+			p->pending = at + read - p->start;
+			return 0;
 		}
-		if (emit_piece(skb, dir | (p->start ? 0 : PIECE_FIRST) | (read ? 0 : PIECE_LAST),
-			       (__u64)p->start << 32 | p->pending, at - p->start))
-			break;
+	} else {
+		at = p->length;
+		if (!p->pending && !p->ends)
+			return 1;
+	}
+	if (p->failed || emit_piece(skb, dir | (p->start ? 0 : PIECE_FIRST) | (read ? 0 : PIECE_LAST),
+				    (__u64)p->start << 32 | p->pending, at - p->start)) {
+		/* Framing is read on, so that it is not lost for the segments to come. */
+		p->failed = 1;
+		if (end > have)
+			p->extra_lost += end - (p->start > have ? p->start : have);
+	} else {
 		p->told_to = at;
 		if (end > have)
 			p->extra += end - (p->start > have ? p->start : have);
 		if (p->start < have)
 			p->handed = end < have ? end : have;
-		if (!read)
-			break;
-		p->start = at;
-		p->pending = read;
 	}
+	p->start = at;
+	p->pending = read;
+	return !read;
+}
+
+/* Some of them. A global function, so that the verifier does not multiply the two loops. */
+__noinline int hand_over_some(struct __sk_buff *skb, __u32 dir, __u32 have)
+{
+	struct socket_state *s = state_of(skb);
+	struct direction *d;
+
+	if (!s)
+		return 1;
+	d = direction_of(s, dir);
+#pragma unroll 1
+	for (int i = 0; i < SLICES; i++)
+		if (next_slice(skb, d, dir & 1, have, 1))
+			return 1;
+	return 0;
+}
+
+/*
+ * Hands over what takes several records: bytes [0, have) when they are too many for one, and after them what framing asks
+ * for, each piece of it in a record whose range reaches up to the next one. The plan says afterwards how many of `have`
+ * found room (handed), how many bytes were copied beyond (extra) or found no room there (extra_lost), and up to where the
+ * payload is told (told_to).
+ */
+__noinline int hand_over(struct __sk_buff *skb, __u32 dir, __u32 have)
+{
+	struct socket_state *s = state_of(skb);
+	struct direction *d;
+	struct plan *p;
+
+	dir &= 1;
+	if (!s)
+		return 0;
+	d = direction_of(s, dir);
+	p = &d->plan;
+	p->start = 0;
+	for (int i = 0; i < PIECES_MAX && have - p->start > PIECE_BYTES; i++) {
+		if (!p->failed && emit_piece(skb, dir | (i ? 0 : PIECE_FIRST), (__u64)p->start << 32 | PIECE_BYTES, PIECE_BYTES))
+			p->failed = 1;
+		p->start += PIECE_BYTES;
+		if (!p->failed)
+			p->told_to = p->handed = p->start;
+	}
+	/* From here on [start, start + pending) waits: its range reaches up to the next piece, or to the end. */
+	p->pending = have - p->start < PIECE_BYTES ? have - p->start : PIECE_BYTES;
+#pragma unroll 1
+	for (int i = 0; i < SLICE_CALLS_MAX; i++)
+		if (hand_over_some(skb, dir, have))
+			return 0;
+	next_slice(skb, d, dir, have, 0);
+	d->frame = FRAME_NONE;
 	return 0;
 }
 

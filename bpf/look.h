@@ -5,6 +5,7 @@
 
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
+#include "load.h"
 #include "maps.h"
 #include "state.h"
 
@@ -14,7 +15,8 @@ enum look {
 	LOOK_REQUEST = 2,
 	LOOK_RESPONSE = 3,
 	LOOK_TLS = 4,
-	LOOK_H2 = 5,
+	LOOK_H2 = 5,		/* a client's connection preface (RFC 9113 3.4) */
+	LOOK_SETTINGS = 6,	/* a server's, which may come first: a SETTINGS frame */
 };
 
 /* RFC 9110 leaves the length of a method open; no registered one is longer than 17. */
@@ -56,6 +58,9 @@ static __always_inline int look_quickly(__u64 w)
 	/* Record type 20-23, version 3.0 to 3.4, at most 2^14 + 2048 bytes (RFC 5246 6.2.3, RFC 8446 5.1). */
 	if (first >= 0x14 && first <= 0x17 && (__u8)(w >> 8) == 3 && (__u8)(w >> 16) <= 4 && (__u8)(w >> 24) <= 0x48)
 		return LOOK_TLS;
+	/* Below 256 bytes, no flags, stream 0. */
+	if ((w & ~(0xffULL << 16)) == 4ULL << 24)
+		return LOOK_SETTINGS;
 	if (!is_tchar(first) && first != '\r' && first != '\n')
 		return LOOK_NOTHING;
 	return LOOK_MORE;
@@ -86,17 +91,13 @@ __noinline int leading_newlines(__u64 w)
  */
 __noinline int look_closely(struct __sk_buff *skb, __u32 dir, __u32 n)
 {
-	struct bpf_sock *sk = skb->sk;
 	struct socket_state *s;
 	const __u8 *b;
 	__u32 at = 0;
 
-	if (n > FIRST_BYTES || !sk)
+	if (n > FIRST_BYTES)
 		return LOOK_NOTHING;
-	sk = bpf_sk_fullsock(sk);
-	if (!sk)
-		return LOOK_NOTHING;
-	s = bpf_sk_storage_get(&sockets, sk, 0, 0);
+	s = state_of(skb);
 	if (!s)
 		return LOOK_NOTHING;
 	b = s->direction[dir & 1].first;

@@ -72,20 +72,37 @@ static __always_inline int worth_telling(const struct socket_state *s, const str
 {
 	if (flags & (TCP_FLAG_FIN | TCP_FLAG_RST))
 		return 1;
-	if (s->guess != HW_GUESS_H1 || d->plan.silent)
+	if ((s->guess != HW_GUESS_H1 && d->frame < FRAME_TLS) || d->plan.silent)
 		return 0;
 	return flags & TCP_FLAG_PSH || d->unreported + length >= config.report_every ||
 	       d->plan.shed == HW_CLASS_SHED_HEAD;
 }
 
+static __always_inline __u32 at_most(__u32 n, __u32 limit)
+{
+	return n < limit ? n : limit;
+}
+
 /*
  * Counts a segment: every byte in one class, and what user space was not told in the sums that the next record carries.
  * All numbers are read from the plan once: should another CPU have overwritten it, each byte is still counted once.
+ * A global function, so that the verifier does not walk it once for each way here.
  */
-static __always_inline void settle(struct hw_counters *c, struct direction *d, __u32 length, __u32 want, __u32 have)
+__noinline int settle(struct __sk_buff *skb, __u32 dir, __u32 length, __u32 want, __u32 have)
 {
-	const __u32 handed = d->plan.handed < have ? d->plan.handed : have, lost = have - handed;
-	const __u32 beyond = d->plan.extra, extra = beyond < length - want ? beyond : length - want;
+	struct socket_state *s = state_of(skb);
+	struct hw_counters *c = this_cpu();
+	struct direction *d;
+
+	if (!s || !c || want > length || have > want)
+		return 0;
+	d = direction_of(s, dir);
+
+	const __u32 handed = d->plan.handed < have ? d->plan.handed : have;
+	const __u32 extra = at_most(d->plan.extra, length - want);
+	const __u32 extra_lost = at_most(d->plan.extra_lost, length - want - extra);
+	const __u32 extra_shed = at_most(d->plan.extra_shed, length - want - extra - extra_lost);
+	const __u32 lost = have - handed + extra_lost;
 	const __u32 told_to = d->plan.told_to, untold = told_to < length ? length - told_to : 0;
 	const __u8 rest = d->plan.rest, shed_as = d->plan.shed;
 	/* Old bytes are not missed again. */
@@ -105,11 +122,20 @@ static __always_inline void settle(struct hw_counters *c, struct direction *d, _
 		else if (d->plan.look == LOOK_RESPONSE)
 			add(c->responses_lost, 1);
 	}
-	count_class(c, handed || extra ? HW_CLASS_COPIED : lost ? HW_CLASS_RING_FULL : want ? shed_as : rest, 1, 0);
+	count_class(c, handed || extra ? HW_CLASS_COPIED : lost ? HW_CLASS_RING_FULL : want ? shed_as :
+		    extra_shed ? HW_CLASS_SHED_BODY : rest, 1, 0);
 	count_class(c, HW_CLASS_COPIED, 0, handed + extra);
 	count_class(c, HW_CLASS_RING_FULL, 0, lost);
 	count_class(c, shed_as, 0, want - have);
-	count_class(c, rest, 0, length - want - extra);
+	count_class(c, HW_CLASS_SHED_BODY, 0, extra_shed);
+	count_class(c, rest, 0, length - want - extra - extra_lost - extra_shed);
+	return 0;
+}
+
+static __always_inline void count_copied(struct hw_counters *c, __u32 length)
+{
+	add(c->segments[HW_CLASS_COPIED], 1);
+	add(c->bytes[HW_CLASS_COPIED], length);
 }
 
 /* The whole segment in one record that carries its first `n` bytes. */
@@ -192,19 +218,21 @@ static __always_inline int packet(struct __sk_buff *skb, const __u8 dir)
 	if (s->guess == HW_GUESS_H1 && d->plan.burst && d->plan.in_order && level == PRESSURE_NONE && !s->shed_call &&
 	    p.length >= 8 && is_whole(p.length, h.tcp_flags))
 		copy(skb, c, d, &h, &p, p.length);
-	if (d->plan.in_order) {
+	d->plan.level = level;
+	if (d->plan.in_order && d->frame < FRAME_TLS) {
 		look(skb, s, d, dir, p.payload, p.length);
 		conclude(c, s, d, &s->direction[!dir], seq);
 		if (d->head == HEAD_OPEN)
 			find_head_end(skb, c, d, seq, p.payload, p.length, h.tcp_flags);
 	}
 	if (d->plan.copied) {
-		if (d->chunk && d->chunk_seq - seq < p.length)
-			skip_chunks(skb, dir, seq, p.payload, p.length);
-		add(c->segments[HW_CLASS_COPIED], 1);
-		add(c->bytes[HW_CLASS_COPIED], p.length);
+		if (d->frame && d->frame_seq - seq < p.length)
+			pass_over(skb, dir, seq, p.payload, p.length);
+		count_copied(c, p.length);
 		return 1;
 	}
+	if (s->guess == HW_GUESS_TLS || s->guess == HW_GUESS_H2)
+		walk(skb, dir, seq, p.payload, p.length);
 	measure(s, d, seq, p.length);
 	if (level != PRESSURE_NONE || s->shed_call)
 		shed(skb, dir, level);
@@ -214,7 +242,8 @@ static __always_inline int packet(struct __sk_buff *skb, const __u8 dir)
 	h.guess = s->guess;
 	if (have < want)
 		d->marks |= d->plan.shed == HW_CLASS_SHED_HEAD ? HW_MARK_SHED_HEAD : HW_MARK_SHED_BODY;
-	d->plan.sliced = d->chunk && d->plan.in_order && !d->plan.silent && d->chunk_seq - seq < p.length;
+	d->plan.sliced = d->plan.walked == WALK_PART || (d->plan.walked == WALK_LOST && d->frame && d->plan.in_order &&
+							 !d->plan.silent && d->frame_seq - seq < p.length);
 	if (have > PIECE_BYTES || d->plan.sliced) {
 		d->plan.ends = (h.tcp_flags & (TCP_FLAG_FIN | TCP_FLAG_RST | TCP_FLAG_PSH)) != 0;
 		d->plan.seq = seq;
@@ -225,7 +254,10 @@ static __always_inline int packet(struct __sk_buff *skb, const __u8 dir)
 	} else if (have || worth_telling(s, d, p.length, h.tcp_flags)) {
 		copy(skb, c, d, &h, &p, have);
 	}
-	settle(c, d, p.length, want, have);
+	if (d->plan.copied && have == p.length)
+		count_copied(c, p.length);
+	else
+		settle(skb, dir, p.length, want, have);
 	return 1;
 }
 

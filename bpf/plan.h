@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* The decisions about one segment, in the order in which they are made: follow, look, conclude, find_head_end, measure, shed. */
+/* The decisions about one segment, in the order in which they are made: follow, look, conclude, find_head_end (or walk), measure, shed. */
 #ifndef HEADWATER_PLAN_H
 #define HEADWATER_PLAN_H
 
-#include "chunk.h"
 #include "count.h"
+#include "load.h"
 #include "look.h"
 #include "parse.h"
+#include "pressure.h"
+#include "record.h"
 #include "scan.h"
 
 /* Sequence numbers further away than this from what was expected: start over. */
@@ -25,31 +27,6 @@
 /* A burst with several message starts is pipelined; its responses lie close together, so its window is this much wider. */
 #define PIPELINE_FACTOR 8
 
-/* How full the ring is, as one of PRESSURE_*. A global function for the sake of the verifier: its result is unknown. */
-__noinline __u32 pressure(void)
-{
-	__u64 used = bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA), size = config.ring_bytes;
-
-	if (used <= size / 2)
-		return 0;
-	if (used <= size / 4 * 3)
-		return 1;
-	/* 2 to 257: the share of calls, of 256, whose header blocks go, from three quarters to fifteen sixteenths. */
-	used = (used - size / 4 * 3) * 256 / (size / 16 * 3);
-	return used >= 256 ? 258 : used + 2;
-}
-#define PRESSURE_NONE 0
-#define PRESSURE_BODY 1
-#define PRESSURE_HEAD 2
-#define PRESSURE_ALL 258
-
-static __always_inline int sheds_call(const struct socket_state *s, __u32 level)
-{
-	__u32 hash = ((__u32)s->cookie * 31 + s->calls) * 0x9e3779b1u >> 24;
-
-	return level == PRESSURE_ALL || hash < level - PRESSURE_HEAD;
-}
-
 /* Follows the sequence numbers; says what is new, and where a burst begins. */
 static __always_inline void follow(struct socket_state *s, struct direction *d, __u8 dir, __u32 seq, __u32 length)
 {
@@ -64,7 +41,7 @@ static __always_inline void follow(struct socket_state *s, struct direction *d, 
 		d->next_seq = d->burst_seq = seq;
 		d->holes = 0;
 		d->head = HEAD_NONE;
-		d->chunk = CHUNK_NONE;
+		d->frame = FRAME_NONE;
 		ahead = 0;
 	}
 	beyond = ahead + (__s32)length;
@@ -101,6 +78,7 @@ static __always_inline void look(struct __sk_buff *skb, const struct socket_stat
 	__u32 gathered = d->first_length, closer = d->plan.burst || gathered;
 	__u64 w;
 
+	d->plan.gathered = gathered;
 	if (!closer && s->guess != HW_GUESS_H1 && s->guess != HW_GUESS_UNKNOWN)
 		return;
 	if (!gathered && length >= 8) {
@@ -128,13 +106,12 @@ static __always_inline void look(struct __sk_buff *skb, const struct socket_stat
 	if (gathered > FIRST_BYTES)
 		return;
 
-	__u64 less = (length < FIRST_BYTES - gathered ? length : FIRST_BYTES - gathered) - 1;
+	__u32 n = length < FIRST_BYTES - gathered ? length : FIRST_BYTES - gathered;
 
-	barrier_var(less);
-	if (less >= FIRST_BYTES || bpf_skb_load_bytes(skb, offset, d->first + gathered, less + 1))
+	if (load_up_to(skb, offset, d->first + gathered, n, FIRST_BYTES))
 		return;
-	d->plan.look = look_closely(skb, dir, gathered + less + 1);
-	d->first_length = d->plan.look == LOOK_MORE ? gathered + less + 1 : 0;
+	d->plan.look = look_closely(skb, dir, gathered + n);
+	d->first_length = d->plan.look == LOOK_MORE ? gathered + n : 0;
 	d->plan.begins = !gathered && (d->plan.look == LOOK_REQUEST || d->plan.look == LOOK_RESPONSE);
 }
 
@@ -154,7 +131,7 @@ static __always_inline void conclude(struct hw_counters *c, struct socket_state 
 			d->tail = TAIL_NONE;
 		}
 		d->head = HEAD_OPEN;
-		d->chunk = CHUNK_NONE;
+		d->frame = FRAME_NONE;
 		if (d->plan.look == LOOK_REQUEST) {
 			s->calls++;
 			add(c->requests_seen, 1);
@@ -163,11 +140,27 @@ static __always_inline void conclude(struct hw_counters *c, struct socket_state 
 		}
 		break;
 	case LOOK_TLS:
-		if (d->plan.burst)
-			s->guess = HW_GUESS_TLS;
+		if (!d->plan.burst && !d->plan.gathered)
+			break;
+		s->guess = HW_GUESS_TLS;
+		/* Joined later it cannot be decrypted. */
+		if (s->from_start)
+			s->followed = 1;
+		follow_frames(d, s->followed ? FRAME_TLS : FRAME_NONE, seq);
+		d->frame_have = d->plan.gathered;
 		break;
 	case LOOK_H2:
 		s->guess = HW_GUESS_H2;
+		s->followed = 1;
+		follow_frames(d, FRAME_H2, seq);
+		d->frame_keep = H2_PREFACE_BYTES - d->plan.gathered;
+		break;
+	case LOOK_SETTINGS:
+		if (!d->plan.burst || !s->from_start || s->guess != HW_GUESS_UNKNOWN)
+			break;
+		s->guess = HW_GUESS_H2;
+		s->followed = 1;
+		follow_frames(d, FRAME_H2, seq);
 		break;
 	case LOOK_MORE:
 		if (s->guess == HW_GUESS_H1)
@@ -239,9 +232,9 @@ __noinline __u64 find_heads(struct __sk_buff *skb, __u32 offset, __u32 length, _
 
 static __always_inline void expect_chunks(struct direction *d, __u32 seq)
 {
-	d->chunk = CHUNK_SIZE;
-	d->chunk_seq = seq;
-	d->chunk_size = 0;
+	d->frame = CHUNK_SIZE;
+	d->frame_seq = seq;
+	d->frame_size = 0;
 }
 
 static __always_inline int is_whole(__u32 length, __u8 flags)
@@ -274,7 +267,7 @@ static __always_inline void find_head_end(struct __sk_buff *skb, struct hw_count
 			return;
 		}
 	}
-	d->chunk = CHUNK_NONE;
+	d->frame = FRAME_NONE;
 	result = find_heads(skb, offset, length, d->tail);
 	d->plan.head_end = HEADS_END(result);
 	d->tail = HEADS_TAIL(result);
@@ -301,7 +294,7 @@ static __always_inline void measure(const struct socket_state *s, struct directi
 	} else {
 		d->plan.rest = s->guess == HW_GUESS_TLS ? HW_CLASS_TLS : s->guess == HW_GUESS_H2 ? HW_CLASS_H2 :
 			     s->guess == HW_GUESS_OTHER ? HW_CLASS_OTHER : HW_CLASS_UNKNOWN;
-		if ((s->from_start && d->bursts <= 1) || d->plan.look == LOOK_MORE)
+		if (s->followed || (s->from_start && d->bursts <= 1) || d->plan.look == LOOK_MORE)
 			limit = config.window;
 	}
 	want = limit - position;
@@ -313,6 +306,8 @@ static __always_inline void measure(const struct socket_state *s, struct directi
 		d->streamed += length;
 		d->plan.want = length;
 	}
+	if (d->plan.walked != WALK_LOST)
+		d->plan.want = d->plan.walked == WALK_WHOLE ? length : 0;
 	d->plan.have = d->plan.want;
 	if (d->head == HEAD_OPEN && position + length >= config.head_budget)
 		d->head = HEAD_NONE;
@@ -325,24 +320,18 @@ static __always_inline void measure(const struct socket_state *s, struct directi
  */
 __noinline int shed(struct __sk_buff *skb, __u32 dir, __u32 level)
 {
-	struct bpf_sock *sk = skb->sk;
 	struct socket_state *s;
 	struct direction *d;
 	__u32 keep = 0, what;
 
-	if (!sk)
-		return 0;
-	sk = bpf_sk_fullsock(sk);
-	if (!sk)
-		return 0;
-	s = bpf_sk_storage_get(&sockets, sk, 0, 0);
+	s = state_of(skb);
 	if (!s)
 		return 0;
-	d = &s->direction[dir & 1];
+	d = direction_of(s, dir);
 	if (d->plan.look == LOOK_REQUEST)
 		s->shed_call = level >= PRESSURE_HEAD && sheds_call(s, level);
 	d->plan.silent = level >= PRESSURE_ALL;
-	if (level == PRESSURE_NONE && !s->shed_call)
+	if ((level == PRESSURE_NONE && !s->shed_call) || d->plan.walked != WALK_LOST)
 		return 0;
 	what = d->plan.begins || d->plan.look == LOOK_MORE || d->plan.head_before == HEAD_OPEN;
 	if (what && level < PRESSURE_ALL && !(s->shed_call && s->guess == HW_GUESS_H1))

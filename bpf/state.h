@@ -41,7 +41,10 @@ struct plan {
 	volatile __u32 pending;	/* bytes it carries */
 	volatile __u32 told_to;	/* up to where the payload was told */
 	volatile __u32 handed;	/* bytes below `have` that were copied */
-	__u32 extra;		/* bytes of chunk framing copied beyond `have` */
+	volatile __u32 extra;	/* bytes beyond `have` that framing asked for and that were copied */
+	volatile __u32 extra_lost;	/* the same, for which the ring had no room */
+	__u32 extra_shed;	/* the same, left out under pressure */
+	__u32 level;		/* PRESSURE_* */
 	__u8 look;		/* enum look, of what its first byte begins or completes */
 	__u8 begins;		/* a message starts at its first byte */
 	__u8 burst;		/* it begins a burst */
@@ -49,10 +52,13 @@ struct plan {
 	__u8 rest;		/* enum hw_class of bytes that are not wanted */
 	__u8 shed;		/* enum hw_class of bytes wanted and not had */
 	__u8 head_before;	/* enum head, before this segment's bytes */
-	__u8 sliced;		/* framing of a chunked body lies in it, beyond `have` */
+	__u8 sliced;		/* framing lies in it, beyond `have` */
+	volatile __u8 failed;	/* the ring had no room for one of its records: the rest goes with it */
 	__u8 ends;		/* the sender had no more to send just then, or ever: worth a record of its own */
 	__u8 silent;		/* the ring is so full that only bytes are worth a record */
 	__u8 advances;		/* it moves next_seq on: 0 or 1 */
+	__u8 walked;		/* WALK_*, see record.h */
+	__u8 gathered;		/* bytes of its burst looked at before it */
 	__u8 copied;		/* it is in the ring already: ends_seen is what was copied */
 };
 
@@ -68,20 +74,23 @@ struct direction {
 	__u32 next_seq;		/* after the highest byte seen */
 	__u32 burst_seq;	/* where the window begins */
 	__u32 holes;		/* bytes below next_seq that were not seen: they are still to come, out of order */
-	__u32 streamed;		/* bytes of this burst copied beyond the window because they came in small segments */
+	__u32 streamed;		/* bytes of this burst copied beyond the window: small segments, records, DATA frames */
 	__u32 unreported;	/* bytes left out since the last record; loses its precision in races, decides only when to report */
-	__u32 chunk_seq;	/* next byte of a chunked body's framing */
-	__u32 chunk_size;	/* digits read so far */
+	__u32 frame_seq;	/* next byte that must be copied: of framing, or `frame_keep` bytes after it */
+	__u32 frame_size;	/* of a chunk: digits read so far */
+	__u32 frame_keep;	/* of a record or frame: bytes from frame_seq on that are copied ... */
+	__u32 frame_skip;	/* ... and bytes after these up to the next header */
 	__u32 bursts;
 	__u8 known;		/* next_seq is valid */
 	__u8 head;		/* enum head */
 	__u8 tail;		/* how much of an empty line the last bytes scanned were: see scan.h */
-	__u8 chunk;		/* where in a chunk-size line chunk_seq is: CHUNK_*, see chunk.h */
+	__u8 frame;		/* what is read at frame_seq: CHUNK_*, see chunk.h, or FRAME_*, see record.h */
+	__u8 frame_have;	/* bytes of a record's or frame's header read so far, in `first` */
 	__u8 marks;		/* HW_MARK_SHED_* since the last record */
 	__u8 foreign;		/* a burst began, and not like HTTP */
 	__u8 starts;		/* message starts in this burst: 0, 1, 2 or more */
 	__u8 first_length;
-	__u8 first[2 * FIRST_BYTES];	/* first bytes of a burst while they are too few to decide */
+	__u8 first[2 * FIRST_BYTES];	/* first bytes of a burst, or of a header, while they are too few to decide */
 	struct plan plan;
 };
 
@@ -98,7 +107,7 @@ struct socket_state {
 	__u8 accepted;
 	__u8 last;		/* direction of the last burst + 1; 0: nothing seen */
 	__u8 shed_call;		/* the current call's header blocks are left out */
-	__u8 reserved;
+	__u8 followed;		/* TLS or HTTP/2 whose first record or frame was seen: see record.h */
 };
 
 /* Kept from socket creation on, inherited by accepted sockets. */

@@ -1,7 +1,8 @@
 /** A raw TCP server whose segments the tests determine: it runs in the captured cgroup and does what its argument says. */
+import { readFileSync } from 'node:fs';
 import { createServer, type Socket } from 'node:net';
 
-const [, , portText, behaviour] = process.argv;
+const [, , portText, behaviour, script] = process.argv;
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
 const CHUNK = 48 * 1024;
@@ -52,6 +53,20 @@ const behaviours: Record<string, (socket: Socket) => void> = {
       for (let i = 0; i < 100; i++) {
         socket.write(`data: ${String(i).padStart(8, '0')} ${'e'.repeat(480)}\n\n`);
         await pause(1);
+      }
+      socket.end();
+    });
+  },
+  /** Reads, says nothing. */
+  sink: (socket) => {
+    socket.resume();
+  },
+  /** On the first byte it sends the file named by its third argument, a JSON list of writes in base64, and ends. */
+  play: (socket) => {
+    socket.once('data', async () => {
+      for (const write of JSON.parse(readFileSync(script!, 'utf8')) as string[]) {
+        socket.write(Buffer.from(write, 'base64'));
+        await pause(0);
       }
       socket.end();
     });

@@ -1,0 +1,301 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Follows TLS records (RFC 8446 5.1, RFC 5246 6.2.1) and HTTP/2 frames (RFC 9113 4.1) by their own lengths. Headers are
+ * copied always, and whatever can carry a header block or control; of long application records and DATA frames the
+ * beginning. What is left out is counted like any other byte, and the records' ranges say where it lay.
+ */
+#ifndef HEADWATER_RECORD_H
+#define HEADWATER_RECORD_H
+
+#include "chunk.h"
+#include "load.h"
+#include "pressure.h"
+
+/* What is followed, beside CHUNK_*. */
+#define FRAME_TLS 6
+#define FRAME_H2 7
+
+#define TLS_HEADER_BYTES 5
+#define TLS_APPLICATION 23
+/* 2^14 of plaintext and at most 2048 around it (RFC 5246 6.2.3). */
+#define TLS_FRAGMENT_MAX (16384 + 2048)
+/* Up to this many bytes an application record is copied whole: a message's head and short body, frames, alerts. */
+#define TLS_WHOLE_BYTES 4096
+/* Copied of a longer one, unless it begins a burst. Under pressure of every one. */
+#define TLS_PART_BYTES 512
+
+#define H2_HEADER_BYTES 9
+#define H2_PREFACE_BYTES 24
+#define H2_DATA 0
+#define H2_LAST_TYPE 9
+/* A DATA frame is copied whole up to this: server-sent events, short gRPC messages. Less would not pay for a record. */
+#define H2_WHOLE_BYTES 2048
+/* Copied of a longer one: pad length, the prefix of a gRPC message, the first line of text. */
+#define H2_PART_BYTES 240
+/* The same beyond the burst's budget, and under pressure: pad length and gRPC prefix. */
+#define H2_LEAST_BYTES 7
+
+/* Copied at once of one record or frame, so that it fits in a ring record; the rest follows. */
+#define UNIT_BYTES 8192
+
+/* Can this be a frame's header (length, type, flags, stream)? Only what a peer must answer with a connection error says no. */
+static __always_inline int is_frame(__u32 length, __u8 type, __u32 stream)
+{
+	switch (type) {
+	case 0:			/* DATA */
+	case 1:			/* HEADERS */
+	case 5:			/* PUSH_PROMISE */
+	case 9:			/* CONTINUATION */
+		return stream != 0;
+	case 2:			/* PRIORITY */
+		return stream && length == 5;
+	case 3:			/* RST_STREAM */
+		return stream && length == 4;
+	case 4:			/* SETTINGS */
+		return !stream && length % 6 == 0;
+	case 6:			/* PING */
+		return !stream && length == 8;
+	case 7:			/* GOAWAY */
+		return !stream && length >= 8;
+	case 8:			/* WINDOW_UPDATE */
+		return length == 4;
+	default:		/* Extensions, and types that are sent to be ignored. */
+		return length <= 16384;
+	}
+}
+
+/* How many bytes of an application record's fragment, or of a DATA frame's payload, are copied. Moves the budget on. */
+static __always_inline __u32 part_of(struct direction *d, __u32 length, __u32 whole, __u32 part, __u32 least)
+{
+	__u32 keep = d->streamed + length > config.stream_budget ? least : length <= whole ? length : part;
+
+	if (keep > length)
+		keep = length;
+	d->streamed += keep;
+	return keep;
+}
+
+/* Reads d->first as a header: sets what of the unit is copied and what is skipped. 0: this is no header. */
+static __always_inline int read_header(struct socket_state *s, struct direction *d)
+{
+	const __u8 *b = d->first;
+	__u32 length, keep, wanted;
+
+	if (d->frame == FRAME_TLS) {
+		length = b[3] << 8 | b[4];
+		if (b[0] < 20 || b[0] > 24 || b[1] != 3 || b[2] > 4 || length > TLS_FRAGMENT_MAX)
+			return 0;
+		keep = wanted = length;
+		if (b[0] == TLS_APPLICATION) {
+			keep = wanted = part_of(d, length, d->streamed < config.window ? length : TLS_WHOLE_BYTES,
+						TLS_PART_BYTES, TLS_PART_BYTES);
+			if (d->plan.level >= PRESSURE_HEAD && sheds_call(s, d->plan.level))
+				keep = 0;
+			else if (d->plan.level >= PRESSURE_BODY && keep > TLS_PART_BYTES)
+				keep = TLS_PART_BYTES;
+		}
+	} else {
+		__u32 stream = (b[5] << 24 | b[6] << 16 | b[7] << 8 | b[8]) & 0x7fffffff;
+
+		length = b[0] << 16 | b[1] << 8 | b[2];
+		if (!is_frame(length, b[3], stream))
+			return 0;
+		if (b[3] == H2_DATA || b[3] > H2_LAST_TYPE) {
+			keep = wanted = part_of(d, length, H2_WHOLE_BYTES, H2_PART_BYTES, H2_LEAST_BYTES);
+			if (d->plan.level >= PRESSURE_BODY && keep > H2_LEAST_BYTES)
+				keep = H2_LEAST_BYTES;
+		} else {
+			keep = wanted = length < config.head_budget ? length : config.head_budget;
+		}
+	}
+	if (keep < wanted) {
+		d->plan.extra_shed += wanted - keep;
+		d->marks |= HW_MARK_SHED_BODY;
+	}
+	d->frame_keep = keep;
+	d->frame_skip = length - keep;
+	return 1;
+}
+
+/*
+ * Reads from payload [offset, offset + length), whose first byte is d->frame_seq: of one record or frame, its header and
+ * what is copied of it, as far as they lie there. Moves the state on and returns how many bytes from there on user space
+ * must have; 0: there is no header where one must be. A global function: verified once.
+ */
+__noinline int read_record(struct __sk_buff *skb, __u32 dir, __u32 offset, __u32 length)
+{
+	struct socket_state *s = state_of(skb);
+	struct direction *d;
+	__u32 n = 0, more, have;
+
+	if (!s || !length)
+		return 0;
+	d = direction_of(s, dir);
+	if (!d->frame_keep) {
+		const __u32 header = d->frame == FRAME_TLS ? TLS_HEADER_BYTES : H2_HEADER_BYTES;
+
+		have = d->frame_have & 15;
+		n = header - have;
+		if (n > length)
+			n = length;
+		if (load_up_to(skb, offset, d->first + have, n, H2_HEADER_BYTES))
+			goto lost;
+		have += n;
+		d->frame_have = have;
+		if (have < header) {
+			d->frame_seq += n;
+			return n;
+		}
+		d->frame_have = 0;
+		if (!read_header(s, d))
+			goto lost;
+	}
+	more = length - n;
+	if (more > UNIT_BYTES - n)
+		more = UNIT_BYTES - n;
+	if (more > d->frame_keep)
+		more = d->frame_keep;
+	d->frame_keep -= more;
+	n += more;
+	d->frame_seq += n;
+	if (!d->frame_keep) {
+		d->frame_seq += d->frame_skip;
+		d->frame_skip = 0;
+	}
+	return n;
+lost:
+	d->frame = FRAME_NONE;
+	d->frame_keep = d->frame_skip = 0;
+	return 0;
+}
+
+static __always_inline void follow_frames(struct direction *d, __u8 frame, __u32 seq)
+{
+	d->frame = frame;
+	d->frame_seq = seq;
+	d->frame_have = 0;
+	d->frame_keep = d->frame_skip = 0;
+}
+
+/* One unit of whatever is followed. */
+static __always_inline int read_framing(struct __sk_buff *skb, const struct direction *d, __u32 dir, __u32 offset,
+					__u32 length)
+{
+	return d->frame >= FRAME_TLS ? read_record(skb, dir, offset, length)
+				     : read_chunk_framing(skb, dir, offset, length);
+}
+
+/* What `pass_over` found. */
+#define PASSED_MORE 0	/* not at the end yet */
+#define PASSED_ALL 1	/* every byte from the first unit on is wanted */
+#define PASSED_PART 2	/* some are not */
+
+/* Units passed over in one call, and calls for one segment: UNIT_BYTES of empty frames. */
+#define PASSES 16
+#define PASS_CALLS_MAX 64
+
+/* Moves on over the framing in payload [offset, offset + length), which begins at `seq`. */
+__noinline int pass_some(struct __sk_buff *skb, __u32 dir, __u32 seq, __u32 offset, __u32 length)
+{
+	struct socket_state *s = state_of(skb);
+	struct direction *d;
+
+	if (!s)
+		return PASSED_PART;
+	d = direction_of(s, dir);
+#pragma unroll 1
+	for (int i = 0; i < PASSES; i++) {
+		__u32 at = d->frame_seq - seq, n;
+
+		if (!d->frame || at >= length)
+			return PASSED_ALL;
+		n = read_framing(skb, d, dir, offset + at, length - at);
+		if (!n || (at + n < length && d->frame_seq - seq != at + n && d->frame >= FRAME_TLS))
+			return PASSED_PART;
+	}
+	return PASSED_MORE;
+}
+
+static __always_inline int pass_over(struct __sk_buff *skb, __u32 dir, __u32 seq, __u32 offset, __u32 length)
+{
+#pragma unroll 1
+	for (int i = 0; i < PASS_CALLS_MAX; i++) {
+		int passed = pass_some(skb, dir, seq, offset, length);
+
+		if (passed != PASSED_MORE)
+			return passed;
+	}
+	return PASSED_PART;
+}
+
+/* What becomes of a segment of a connection whose records or frames are followed. */
+#define WALK_LOST 0	/* they are not, or not any more: the window decides */
+#define WALK_WHOLE 1	/* all of it is copied */
+#define WALK_PART 2	/* parts of it: framing lies in it */
+#define WALK_NOTHING 3	/* nothing of it is wanted */
+
+/* Begins, goes on or ends following, for payload [offset, offset + length) that begins at `seq`. */
+static __always_inline int walk_on(struct __sk_buff *skb, const struct socket_state *s, struct direction *d, __u32 dir,
+				   __u32 seq, __u32 offset, __u32 length)
+{
+	__u32 at;
+	__u32 frame_seq, keep, skip, streamed, shed;
+	__u64 first;
+	__u8 frame, have, last, marks;
+
+	if (d->frame < FRAME_TLS) {
+		/* Writers begin with a whole header; whether it is one is seen when it is read. */
+		if (!d->plan.burst || !d->plan.in_order || !s->followed)
+			return WALK_LOST;
+		follow_frames(d, s->guess == HW_GUESS_TLS ? FRAME_TLS : FRAME_H2, seq);
+	}
+	at = d->frame_seq - seq;
+	if ((__s32)at < 0) {
+		/* A header lies in a hole. As long as the hole may be filled this segment is beyond what can be told apart. */
+		if (d->plan.in_order)
+			d->frame = FRAME_NONE;
+		return WALK_LOST;
+	}
+	if (at >= length)
+		return WALK_NOTHING;
+	if (at || length > UNIT_BYTES || d->plan.level != PRESSURE_NONE)
+		return WALK_PART;
+	frame_seq = d->frame_seq;
+	keep = d->frame_keep;
+	skip = d->frame_skip;
+	streamed = d->streamed;
+	shed = d->plan.extra_shed;
+	frame = d->frame;
+	have = d->frame_have;
+	marks = d->marks;
+	first = *(__u64 *)d->first;
+	last = d->first[8];
+	if (pass_over(skb, dir, seq, offset, length) == PASSED_ALL && d->frame)
+		return WALK_WHOLE;
+	d->frame_seq = frame_seq;
+	d->frame_keep = keep;
+	d->frame_skip = skip;
+	d->streamed = streamed;
+	d->plan.extra_shed = shed;
+	d->frame = frame;
+	d->frame_have = have;
+	d->marks = marks;
+	*(__u64 *)d->first = first;
+	d->first[8] = last;
+	return WALK_PART;
+}
+
+/* The same; the plan says what becomes of the segment. A global function: verified once. */
+__noinline int walk(struct __sk_buff *skb, __u32 dir, __u32 seq, __u32 offset, __u32 length)
+{
+	struct socket_state *s = state_of(skb);
+	struct direction *d;
+
+	if (!s)
+		return 0;
+	d = direction_of(s, dir);
+	d->plan.walked = walk_on(skb, s, d, dir, seq, offset, length);
+	return 0;
+}
+
+#endif
