@@ -9,6 +9,8 @@ import { NameState } from './state.ts';
 const VALUES_LIVE = 128;
 /** So many values of a name get their text at first sight, the others when they come again. */
 const TEXTS_AT_ONCE = 8;
+/** Times that the text of a value is asked for, should there have been no room for it. */
+const TEXT_TRIES = 3;
 /** Longest text that is kept of a value. */
 export const TEXT_MAX = 160;
 /** The same for the names of a block in their order. */
@@ -80,10 +82,14 @@ export class NameWindow {
     if (values.inserted) {
       this.#distinct.add(low, high);
       if (values.size > TEXTS_AT_ONCE || values.offset > 0) return;
-    } else if (values.labels[place] !== undefined || values.counts[place]! < 2 + values.offset / 2) return;
+    } else {
+      // Counts grow by one here: the text is asked for just as a value rises above the noise, if it has none by then.
+      const above = values.count(place) - values.offset / 2;
+      if (above < 2 || above >= 2 + TEXT_TRIES || values.label(place) !== undefined) return;
+    }
     const text = source.text();
     if (this.#budget.take(text.length + LABEL_BYTES))
-      values.labels[place] = { text, example: source.example(), firstAt: ordinal };
+      values.setLabel(place, { text, example: source.example(), firstAt: ordinal });
   }
 
   /** A value that came `weight` times, with its label. */
@@ -93,10 +99,10 @@ export class NameWindow {
     const { values } = this;
     const place = values.add(low, high, weight);
     if (values.inserted) this.#distinct.add(low, high);
-    const known = values.labels[place];
+    const known = values.label(place);
     if (known !== undefined) {
       if (label.firstAt < known.firstAt) known.firstAt = label.firstAt;
-    } else if (this.#budget.take(label.text.length + LABEL_BYTES)) values.labels[place] = { ...label };
+    } else if (this.#budget.take(label.text.length + LABEL_BYTES)) values.setLabel(place, { ...label });
   }
 
   /** `half`: ordinal of the message in the middle of the window; `ms`: Unix time of a time since the anchor. */
@@ -113,12 +119,10 @@ export class NameWindow {
     state.example = this.example;
     const { values } = this;
     let lost = 0;
-    for (let i = 0; i < values.size; i++) {
-      const count = values.counts[i]!;
-      const label = values.labels[i];
+    values.each((_low, _high, count, label) => {
       if (label === undefined) {
         if (count > lost) lost = count;
-        continue;
+        return;
       }
       const late = label.firstAt > half ? count : 0;
       const known = state.values.get(label.text);
@@ -127,7 +131,7 @@ export class NameWindow {
         known.count += count;
         known.late += late;
       }
-    }
+    });
     state.error = values.offset + lost;
     state.trim();
     return state;

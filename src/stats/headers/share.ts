@@ -60,7 +60,7 @@ export class Share {
     const share = new Share();
     share.#n = like.#n;
     share.#nn = like.#nn;
-    share.#all = false;
+    share.#all = like.#n === 0;
     return share;
   }
 

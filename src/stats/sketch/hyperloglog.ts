@@ -19,6 +19,7 @@ const START = 8;
 
 const SPARSE = 1;
 const DENSE = 2;
+const GAPS = 3;
 
 export class HyperLogLog {
   precision: number;
@@ -69,6 +70,12 @@ export class HyperLogLog {
     for (let i = 0; i < theirs.length; i++) if (theirs[i]! > mine[i >> shift]!) mine[i >> shift] = theirs[i]!;
   }
 
+  /** The same in registers, whatever it is in now. */
+  dense(): this {
+    this.#densify();
+    return this;
+  }
+
   /** A copy of at most this precision. */
   folded(precision: number): HyperLogLog {
     const copy = new HyperLogLog(Math.min(precision, this.precision));
@@ -87,7 +94,10 @@ export class HyperLogLog {
     for (let i = 0; i < old.length; i++) if (old[i]! > this.#ranks[i >> shift]!) this.#ranks[i >> shift] = old[i]!;
   }
 
-  /** Form, precision, then the sorted entries (5 bytes each) or the registers as 4 bits above the smallest of them. */
+  /**
+   * Form, precision, then the sorted entries (5 bytes each), or the registers: those that are not 0 by their distances, or all of them as 4
+   * bits above the smallest, whichever is shorter.
+   */
   encode(): Uint8Array {
     const lanes = this.#lanes;
     if (lanes !== null) {
@@ -107,6 +117,8 @@ export class HyperLogLog {
       return out;
     }
     const registers = this.#ranks;
+    const gaps = encodeGaps(registers, this.precision);
+    if (gaps !== null) return gaps;
     const base = registers.reduce((least, rank) => Math.min(least, rank), RANK_MAX);
     // Ranks lie close together: 4 bits above the smallest hold almost all, and the few that do not follow one by one.
     const beyond: number[] = [];
@@ -147,6 +159,7 @@ export class HyperLogLog {
       }
       return sketch.#size === size ? sketch : null;
     }
+    if (bytes[0] === GAPS) return sketch.#readGaps(bytes) ? sketch : null;
     const half = 2 ** (precision - 1);
     if (bytes[0] !== DENSE || bytes.length < 5 + half) return null;
     const base = bytes[2]!;
@@ -165,6 +178,20 @@ export class HyperLogLog {
       registers[i] = bytes[at + 2]!;
     }
     return sketch;
+  }
+
+  #readGaps(bytes: Uint8Array): boolean {
+    this.#densify();
+    const registers = this.#ranks;
+    let register = -1;
+    for (let at = 2; at < bytes.length; at++) {
+      const first = bytes[at++]!;
+      register += first < 128 ? first + 1 : (first & 127) + bytes[at++]! * 128 + 1;
+      const rank = bytes[at];
+      if (rank === undefined || rank < 1 || rank > RANK_MAX || !(register < registers.length)) return false;
+      registers[register] = rank;
+    }
+    return true;
   }
 
   #put(lane: number, rank: number): void {
@@ -212,6 +239,28 @@ export class HyperLogLog {
     this.#ranks = new Uint8Array(2 ** this.precision);
     for (let i = 0; i < lanes.length; i++) if (ranks[i] !== 0) this.#put(lanes[i]!, ranks[i]!);
   }
+}
+
+/** Registers that are not 0, each as how many it skips (a byte, or two with the first one's top bit set) and its rank; null: too long. */
+function encodeGaps(registers: Uint8Array, precision: number): Uint8Array | null {
+  const out = new Uint8Array(registers.length / 2);
+  out[0] = GAPS;
+  out[1] = precision;
+  let at = 2;
+  let last = -1;
+  for (let i = 0; i < registers.length; i++) {
+    if (registers[i] === 0) continue;
+    if (at + 3 > out.length) return null;
+    const gap = i - last - 1;
+    if (gap < 128) out[at++] = gap;
+    else {
+      out[at++] = (gap & 127) | 128;
+      out[at++] = gap >> 7;
+    }
+    out[at++] = registers[i]!;
+    last = i;
+  }
+  return out.slice(0, at);
 }
 
 /** Ertl's improved raw estimator over registers of ranks 0 to 33. */

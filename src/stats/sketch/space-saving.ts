@@ -5,27 +5,22 @@
  * subtracts its median from all counters and drops what is then empty (Anderson et al., "A high-performance algorithm for identifying
  * frequent items in data streams", 2017).
  *
- * For every value, kept or not: count - lower bound <= `offset`, and `offset` <= 2 x total / capacity, also after merging. While there were
- * no more values than the capacity, `offset` is 0 and every count is exact.
+ * For every value, kept or not: true count - counter <= `offset`, counter <= true count, and `offset` <= 2 x total / capacity, also after
+ * merging. While there were no more values than the capacity, `offset` is 0 and every count is exact.
  */
-
 import type { ByteBudget } from './budget.ts';
 
 /** Counters that a new table has room for. */
 const START = 8;
-/** Capacities beyond this would not fit the index's 16 bits. */
-const CAPACITY_MAX = 1 << 14;
+/** Counts up to here are ranked without sorting: a stream of ids has nothing else. */
+const SMALL = 32;
+const ofCount = new Uint32Array(SMALL + 1);
 
 /** Values are 64-bit hashes as two 32-bit lanes; `T` is whatever the owner wants to remember beside a counter. O(1) amortised. */
 export class SpaceSaving<T> {
   readonly capacity: number;
-  /** Counters in use; the arrays below hold them at [0, size), in no order. */
+  /** Counters in use. */
   size = 0;
-  lows: Int32Array;
-  highs: Int32Array;
-  /** Lower bounds: the true count lies in [counts[i], counts[i] + offset]. */
-  counts: Float64Array;
-  labels: (T | undefined)[] = [];
   /** What may be missing from any counter, and the most that a value without a counter can have had. */
   offset = 0;
   /** Sum of all that was added. */
@@ -33,136 +28,167 @@ export class SpaceSaving<T> {
   /** Set by `add`: the value had no counter before. */
   inserted = false;
   readonly #budget: ByteBudget | null;
-  /** index[h & mask]: place of a counter + 1, 0 where there is none; linear probing. */
-  #index: Int16Array;
+  /** Open addressing, 16 bytes a place so that a look-up touches one cache line: two lanes, then the count as a double, 0 where it is free. */
+  #lanes: Int32Array;
+  #counts: Float64Array;
   #mask: number;
+  #room: number;
+  #labels: (T | undefined)[] | null = null;
 
   /** `budget`: asked before the tables grow; when it has nothing left, the capacity is what there is. */
   constructor(capacity: number, budget: ByteBudget | null = null) {
     this.#budget = budget;
-    this.capacity = Math.max(2, Math.min(capacity, CAPACITY_MAX));
-    const room = Math.min(START, this.capacity);
-    this.lows = new Int32Array(room);
-    this.highs = new Int32Array(room);
-    this.counts = new Float64Array(room);
-    this.#mask = powerOfTwo(room * 2) - 1;
-    this.#index = new Int16Array(this.#mask + 1);
+    this.capacity = Math.max(2, capacity);
+    this.#room = Math.min(START, this.capacity);
+    this.#mask = placesFor(this.#room) - 1;
+    this.#lanes = new Int32Array((this.#mask + 1) * 4);
+    this.#counts = new Float64Array(this.#lanes.buffer);
   }
 
-  /** Bytes of the tables, labels apart. */
+  /** Bytes of the table, labels apart. */
   get bytes(): number {
-    return this.lows.length * 24 + this.#index.length * 2;
+    return this.#lanes.byteLength;
   }
 
   /** Place of the value's counter, valid until the next `add`; -1: it has none. */
   find(low: number, high: number): number {
-    const index = this.#index;
-    const mask = this.#mask;
-    for (let slot = low & mask; ; slot = (slot + 1) & mask) {
-      const place = index[slot]! - 1;
-      if (place < 0) return -1;
-      if (this.lows[place] === low && this.highs[place] === high) return place;
-    }
+    const place = this.#place(low, high);
+    return this.#counts[place * 2 + 1] === 0 ? -1 : place;
   }
 
-  /** Counts the value `weight` times more; returns the place of its counter, valid until the next `add`. */
+  /** Lower bound of the count at a place; the true one is at most `offset` more. */
+  count(place: number): number {
+    return this.#counts[place * 2 + 1]!;
+  }
+
+  label(place: number): T | undefined {
+    return this.#labels?.[place];
+  }
+
+  setLabel(place: number, label: T | undefined): void {
+    this.#labels ??= new Array(this.#mask + 1);
+    this.#labels[place] = label;
+  }
+
+  /** Counts the value `weight` (above 0) times more; returns the place of its counter, valid until the next `add`. */
   add(low: number, high: number, weight: number): number {
     this.total += weight;
-    const index = this.#index;
-    const mask = this.#mask;
-    let slot = low & mask;
-    for (; ; slot = (slot + 1) & mask) {
-      const place = index[slot]! - 1;
-      if (place < 0) break;
-      if (this.lows[place] === low && this.highs[place] === high) {
-        this.counts[place]! += weight;
-        this.inserted = false;
-        return place;
-      }
+    let place = this.#place(low, high);
+    const at = place * 2 + 1;
+    const count = this.#counts[at]!;
+    if (count !== 0) {
+      this.inserted = false;
+      this.#counts[at] = count + weight;
+      return place;
     }
     this.inserted = true;
-    const { size } = this;
-    if (size === this.lows.length) {
-      if (size < this.capacity && (this.#budget === null || this.#budget.take(this.bytes))) this.#grow();
+    if (this.size >= this.#room) {
+      if (this.#room < this.capacity && (this.#budget === null || this.#budget.take(this.bytes))) this.#grow();
       else this.#purge();
-      slot = this.#free(low);
+      place = this.#place(low, high);
     }
-    const place = this.size++;
-    this.#index[slot] = place + 1;
-    this.lows[place] = low;
-    this.highs[place] = high;
-    this.counts[place] = weight;
-    this.labels[place] = undefined;
+    this.#set(place, low, high, weight);
     return place;
   }
 
-  /** Adds what another summary of the same hash counted; the error bounds add up. `label` joins what both remember. */
-  merge(other: SpaceSaving<T>, label: (mine: T | undefined, theirs: T | undefined) => T | undefined): void {
-    const total = this.total + other.total;
-    const offset = other.offset;
-    for (let i = 0; i < other.size; i++) {
-      const place = this.add(other.lows[i]!, other.highs[i]!, other.counts[i]!);
-      this.labels[place] = label(this.labels[place], other.labels[i]);
+  /** Calls `visit` with each counter, in no order. */
+  each(visit: (low: number, high: number, count: number, label: T | undefined) => void): void {
+    for (let place = 0; place <= this.#mask; place++) {
+      const count = this.count(place);
+      if (count !== 0) visit(this.#lanes[place * 4]!, this.#lanes[place * 4 + 1]!, count, this.label(place));
     }
+  }
+
+  /** Adds what another summary of the same hash counted; the error bounds add up. `join` makes one label of two. */
+  merge(other: SpaceSaving<T>, join: (mine: T | undefined, theirs: T | undefined) => T | undefined): void {
+    const total = this.total + other.total;
+    const { offset } = other;
+    other.each((low, high, count, label) => {
+      const place = this.add(low, high, count);
+      const joined = join(this.label(place), label);
+      if (joined !== undefined) this.setLabel(place, joined);
+    });
     this.offset += offset;
     this.total = total;
   }
 
-  clear(): void {
-    this.size = 0;
-    this.offset = 0;
-    this.total = 0;
-    this.#index.fill(0);
-    this.labels.length = 0;
+  /** Where the value is, or the free place where it would be. */
+  #place(low: number, high: number): number {
+    const lanes = this.#lanes;
+    const counts = this.#counts;
+    const mask = this.#mask;
+    for (let place = low & mask; ; place = (place + 1) & mask) {
+      if (lanes[place * 4] === low && lanes[place * 4 + 1] === high) return place;
+      if (counts[place * 2 + 1] === 0) return place;
+    }
   }
 
-  #free(low: number): number {
-    let slot = low & this.#mask;
-    while (this.#index[slot] !== 0) slot = (slot + 1) & this.#mask;
-    return slot;
+  #set(place: number, low: number, high: number, count: number): void {
+    this.size++;
+    this.#lanes[place * 4] = low;
+    this.#lanes[place * 4 + 1] = high;
+    this.#counts[place * 2 + 1] = count;
   }
 
   #grow(): void {
-    const room = Math.min(this.lows.length * 2, this.capacity);
-    this.lows = grown(this.lows, new Int32Array(room));
-    this.highs = grown(this.highs, new Int32Array(room));
-    this.counts = grown(this.counts, new Float64Array(room));
-    this.#mask = powerOfTwo(room * 2) - 1;
-    this.#index = new Int16Array(this.#mask + 1);
-    this.#reindex();
+    this.#room = Math.min(this.#room * 2, this.capacity);
+    this.#rebuild(placesFor(this.#room), 0);
   }
 
   /** Frees at least half of the counters. */
   #purge(): void {
-    const { size, counts, lows, highs, labels } = this;
-    const sorted = counts.slice(0, size).sort();
-    // At least half of the counters hold this much: what one purge adds to the offset took size / 2 times as much from the total.
-    const cut = sorted[size >> 1]!;
-    let kept = 0;
-    for (let i = 0; i < size; i++) {
-      const rest = counts[i]! - cut;
-      if (rest <= 0) continue;
-      lows[kept] = lows[i]!;
-      highs[kept] = highs[i]!;
-      counts[kept] = rest;
-      labels[kept] = labels[i];
-      kept++;
-    }
-    labels.length = kept;
-    this.size = kept;
+    const cut = this.#median();
     this.offset += cut;
-    this.#index.fill(0);
-    this.#reindex();
+    this.#rebuild(this.#mask + 1, cut);
   }
 
-  #reindex(): void {
-    for (let i = 0; i < this.size; i++) this.#index[this.#free(this.lows[i]!)] = i + 1;
+  /** The largest count that at least half of the counters reach: a purge takes this much from each of those, so offset <= 2 x total / capacity. */
+  #median(): number {
+    ofCount.fill(0);
+    const counts = this.#counts;
+    let small = 0;
+    for (let at = 1; at < counts.length; at += 2) {
+      const count = counts[at]!;
+      if (count !== 0 && count <= SMALL) {
+        ofCount[Math.ceil(count)]!++;
+        small++;
+      }
+    }
+    // Rank from below, so that size - rank counters reach it.
+    const rank = this.size >> 1;
+    if (small > rank) {
+      let below = 0;
+      for (let count = 1; count <= SMALL; count++) {
+        below += ofCount[count]!;
+        if (below > rank) return count;
+      }
+    }
+    const sorted = counts.filter((count, at) => (at & 1) === 1 && count !== 0).sort();
+    return sorted[rank]!;
+  }
+
+  /** Moves what is left of each counter after `cut` to a table of this many places. */
+  #rebuild(places: number, cut: number): void {
+    const lanes = this.#lanes;
+    const counts = this.#counts;
+    const labels = this.#labels;
+    this.#mask = places - 1;
+    this.#lanes = new Int32Array(places * 4);
+    this.#counts = new Float64Array(this.#lanes.buffer);
+    this.#labels = null;
+    this.size = 0;
+    for (let place = 0; place * 4 < lanes.length; place++) {
+      const count = counts[place * 2 + 1]! - cut;
+      if (count <= 0) continue;
+      const low = lanes[place * 4]!;
+      const high = lanes[place * 4 + 1]!;
+      const to = this.#place(low, high);
+      this.#set(to, low, high, count);
+      const label = labels?.[place];
+      if (label !== undefined) this.setLabel(to, label);
+    }
   }
 }
 
-function grown<A extends Int32Array | Float64Array>(from: A, to: A): A {
-  to.set(from);
-  return to;
-}
-
-const powerOfTwo = (n: number): number => 2 ** Math.ceil(Math.log2(n));
+/** Places for so many counters: a power of two, at most half full. */
+const placesFor = (room: number): number => 2 ** Math.ceil(Math.log2(room * 2));
