@@ -207,8 +207,8 @@ export class SeriesState {
     for (const part of this.latency) part?.clear();
     for (const histogram of this.#histograms()) histogram.clear();
     this.firstErrors.fill(null);
-    this.residence?.fill(0);
-    this.area?.fill(0);
+    this.residence = null;
+    this.area = null;
     this.#statusCounts.fill(0);
     this.#statusesUsed = 0;
   }

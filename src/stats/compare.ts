@@ -1,0 +1,128 @@
+/**
+ * What changed between two ranges: rate, error ratio and percentiles of each route, each with whether chance explains it. A
+ * difference is called significant at p < 0.001 two-sided, since a table has many rows:
+ *
+ *   - rates by the difference of two Poisson counts over their spans,
+ *   - error ratios by a two-proportion z (pooled),
+ *   - percentiles when their confidence intervals, by the ranks of the binomial (Hollander and Wolfe, 3.6), do not meet and they
+ *     are further apart than the histogram's own error.
+ */
+import type { SeriesKey, SeriesState } from './series.ts';
+import type { ExponentialHistogram } from './sketch/histogram.ts';
+import type { StateSet } from './state-set.ts';
+
+const Z = 3.290_526_731_491_926;
+const PERCENTILES = { p50: 0.5, p95: 0.95, p99: 0.99 } as const;
+type Percentile = keyof typeof PERCENTILES;
+
+export interface Difference {
+  readonly before: number | null;
+  readonly after: number | null;
+  /** after / before - 1; null when one of them is missing or before is 0. */
+  readonly change: number | null;
+  readonly significant: boolean;
+}
+
+export interface RouteComparison {
+  readonly service: string;
+  readonly side: string;
+  readonly method: string;
+  readonly route: string;
+  /** Only in one of the ranges, or in both. */
+  readonly presence: 'both' | 'new' | 'vanished';
+  readonly count: { readonly before: number; readonly after: number };
+  readonly rate_per_s: Difference;
+  readonly error_ratio: Difference;
+  readonly latency_ns: Readonly<Record<Percentile, Difference>>;
+}
+
+export interface Range {
+  readonly states: StateSet;
+  readonly seconds: number;
+}
+
+/** One row for each route of either range; what changed significantly first, then by calls. */
+export function compareRanges(before: Range, after: Range): RouteComparison[] {
+  const keys: SeriesKey[] = [...after.states].map(({ key }) => key);
+  for (const { key } of before.states) if (after.states.get(key) === null) keys.push(key);
+  return keys
+    .map((key) => compareSeries(key, before, after))
+    .filter(({ count }) => count.before + count.after > 0)
+    .sort((a, b) => Number(changed(b)) - Number(changed(a)) || calls(b) - calls(a));
+}
+
+const calls = ({ count }: RouteComparison): number => count.before + count.after;
+
+/** Whether anything in the row is significant. */
+export const changed = (row: RouteComparison): boolean =>
+  row.rate_per_s.significant ||
+  row.error_ratio.significant ||
+  Object.values(row.latency_ns).some(({ significant }) => significant);
+
+function compareSeries(key: SeriesKey, before: Range, after: Range): RouteComparison {
+  const a = before.states.get(key);
+  const b = after.states.get(key);
+  const [n, m] = [a?.calls ?? 0, b?.calls ?? 0];
+  const [latencyA, latencyB] = [a?.responseTime() ?? null, b?.responseTime() ?? null];
+  return {
+    service: key.service,
+    side: key.side,
+    method: key.method,
+    route: key.route,
+    presence: n === 0 ? 'new' : m === 0 ? 'vanished' : 'both',
+    count: { before: n, after: m },
+    rate_per_s: rates(n, before.seconds, m, after.seconds),
+    error_ratio: ratios(a, b),
+    latency_ns: {
+      p50: quantiles(latencyA, latencyB, PERCENTILES.p50),
+      p95: quantiles(latencyA, latencyB, PERCENTILES.p95),
+      p99: quantiles(latencyA, latencyB, PERCENTILES.p99),
+    },
+  };
+}
+
+function difference(before: number | null, after: number | null, significant: boolean): Difference {
+  const change = before === null || after === null || before === 0 ? null : after / before - 1;
+  return { before, after, change, significant };
+}
+
+function rates(n: number, secondsA: number, m: number, secondsB: number): Difference {
+  if (secondsA <= 0 || secondsB <= 0) return difference(null, null, false);
+  const [a, b] = [n / secondsA, m / secondsB];
+  const deviation = Math.sqrt(n / secondsA ** 2 + m / secondsB ** 2);
+  return difference(a, b, Math.abs(b - a) > Z * deviation);
+}
+
+function ratios(a: SeriesState | null, b: SeriesState | null): Difference {
+  const [n, m] = [a?.calls ?? 0, b?.calls ?? 0];
+  if (a === null || b === null || n === 0 || m === 0) {
+    return difference(n > 0 ? a!.get('errors') / n : null, m > 0 ? b!.get('errors') / m : null, false);
+  }
+  const [x, y] = [a.get('errors'), b.get('errors')];
+  const pooled = (x + y) / (n + m);
+  const deviation = Math.sqrt(pooled * (1 - pooled) * (1 / n + 1 / m));
+  return difference(x / n, y / m, Math.abs(y / m - x / n) > Z * deviation);
+}
+
+function quantiles(a: ExponentialHistogram | null, b: ExponentialHistogram | null, q: number): Difference {
+  const before = a === null || a.count === 0 ? null : Math.round(a.quantile(q));
+  const after = b === null || b.count === 0 ? null : Math.round(b.quantile(q));
+  if (before === null || after === null) return difference(before, after, false);
+  const [lowA, highA] = interval(a!, q);
+  const [lowB, highB] = interval(b!, q);
+  const error = a!.relativeError + b!.relativeError;
+  const apart = lowB > highA || lowA > highB;
+  return difference(before, after, apart && Math.abs(after - before) > error * Math.max(before, after));
+}
+
+/** The values between which the q-quantile lies, by the ranks n q -+ z sqrt(n q (1 - q)); open ends where there are no such ranks. */
+function interval(histogram: ExponentialHistogram, q: number): [low: number, high: number] {
+  const n = histogram.count;
+  const spread = Z * Math.sqrt(n * q * (1 - q));
+  const low = n * q - spread;
+  const high = n * q + spread + 1;
+  return [
+    low < 1 ? 0 : histogram.quantile(low / n),
+    high > n ? Number.POSITIVE_INFINITY : histogram.quantile(high / n),
+  ];
+}

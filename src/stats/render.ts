@@ -1,0 +1,275 @@
+/** A report as text for a terminal, or as Markdown. Header values are hostile: control characters and markup never get through. */
+import type { RouteComparison } from './compare.ts';
+import { changed } from './compare.ts';
+import type { RouteReport, StatisticsReport } from './report.ts';
+
+/** Routes, paths and values longer than this are cut in a table. */
+const CELL_MAX = 48;
+
+type Cells = readonly string[];
+interface Table {
+  readonly title: string;
+  readonly head: Cells;
+  /** Columns that are numbers stand to the right. */
+  readonly numeric: readonly boolean[];
+  readonly rows: readonly Cells[];
+}
+
+/** The parts of a header row that a table shows (headers/rows.ts). */
+interface HeaderCells {
+  readonly direction: string;
+  readonly name: string;
+  readonly presence: number;
+  readonly n: number;
+  readonly distinct: number;
+  readonly class: string;
+  readonly entropy_bits: number;
+  readonly top: readonly { readonly value: string; readonly count: number }[];
+}
+
+interface ChangeCells {
+  readonly at: string;
+  readonly kind: string;
+  readonly service: string;
+  readonly route: string;
+  readonly direction: string;
+  readonly name: string;
+  readonly example: string;
+}
+
+export type PrintableReport = StatisticsReport<HeaderCells, ChangeCells>;
+
+/** For a terminal: aligned columns, one table for each statistic. */
+export const reportText = (report: PrintableReport): string =>
+  [heading(report), ...tables(report).map(textTable), ledgerLine(report)].join('\n\n').concat('\n');
+
+export const reportMarkdown = (report: PrintableReport): string =>
+  ['# API runtime statistics', heading(report), ...tables(report).map(markdownTable), ledgerLine(report)]
+    .join('\n\n')
+    .concat('\n');
+
+export const comparisonText = (rows: readonly RouteComparison[]): string => `${textTable(comparison(rows))}\n`;
+export const comparisonMarkdown = (rows: readonly RouteComparison[]): string => `${markdownTable(comparison(rows))}\n`;
+
+const heading = ({ range }: PrintableReport): string => `${range.since} to ${range.until}`;
+
+const ledgerLine = ({ ledger }: PrintableReport): string => {
+  const losses = ledger.losses.map(({ reason, count }) => `${reason} ${count}`).join(', ');
+  return `${ledger.exchanges} calls seen; lost: ${losses === '' ? 'nothing' : losses}`;
+};
+
+function tables(report: PrintableReport): Table[] {
+  const { routes, services, changes } = report;
+  const all: Table[] = [
+    table('Response time', ['calls', 'p50', 'p90', 'p95', 'p99', 'p99.9', 'max', 'first byte p50'], routes, (row) => [
+      `${row.count}`,
+      ...[row.latency_ns.p50, row.latency_ns.p90, row.latency_ns.p95, row.latency_ns.p99, row.latency_ns.p999].map(ns),
+      ns(row.latency_ns.max),
+      ns(row.ttfb_ns.p50),
+    ]),
+    table('Errors', ['errors', 'ratio', '95 % interval', 'classes'], routes, ({ errors }) => [
+      `${errors.total}`,
+      percent(errors.ratio),
+      `${percent(errors.interval[0])} - ${percent(errors.interval[1])}`,
+      Object.entries(errors.classes)
+        .filter(([, count]) => count > 0)
+        .map(([name, count]) => `${name} ${count}`)
+        .join(', '),
+    ]),
+    table(
+      'Traffic',
+      ['calls/s', 'request head', 'body', 'response head', 'body'],
+      routes,
+      ({ rate_per_s, bytes: b }) => [
+        significant(rate_per_s),
+        bytes(b.request_header),
+        bytes(b.request_body),
+        bytes(b.response_header),
+        bytes(b.response_body),
+      ],
+    ),
+    {
+      title: 'Services',
+      head: ['service', 'calls', 'calls/s', 'connections', 'calls each', 'protocols', 'in other'],
+      numeric: [false, true, true, true, true, false, true],
+      rows: services.map((row) => [
+        `${plain(row.service) || '-'} (${row.side})`,
+        `${row.count}`,
+        significant(row.rate_per_s),
+        `${row.connections.opened + row.connections.joined}`,
+        row.connections.calls_per_connection === null ? '-' : significant(row.connections.calls_per_connection),
+        Object.entries(row.protocols)
+          .map(([name, count]) => `${name} ${count}`)
+          .join(', '),
+        `${row.overflow}`,
+      ]),
+    },
+    loadTable(routes),
+    headerTable(routes),
+    {
+      title: 'Changes',
+      head: ['at', 'kind', 'where', 'name', 'example'],
+      numeric: [false, false, false, false, false],
+      rows: changes.map(({ at, kind, service, route, direction, name, example }) =>
+        [at, kind, `${service} ${route} ${direction}`, name, example].map(plain),
+      ),
+    },
+  ];
+  return all.filter(({ rows }) => rows.length > 0);
+}
+
+function table(
+  title: string,
+  columns: Cells,
+  routes: readonly RouteReport[],
+  cells: (row: RouteReport) => Cells,
+): Table {
+  return {
+    title,
+    head: ['service', 'method', 'route', ...columns],
+    numeric: [false, false, false, ...columns.map((name) => name !== 'classes')],
+    rows: routes.map((row) => [...names(row), ...cells(row)]),
+  };
+}
+
+const names = (row: { service: string; side: string; method: string; route: string }): Cells => [
+  `${plain(row.service) || '-'} (${row.side})`,
+  plain(row.method) || '-',
+  plain(row.route) || '-',
+];
+
+function loadTable(routes: readonly RouteReport[]): Table {
+  return {
+    title: 'Latency under load',
+    head: ['service', 'method', 'route', 'in flight', 'calls', 'p50', 'p95', 'service calls/s', ''],
+    numeric: [false, false, false, true, true, true, true, true, false],
+    rows: routes.flatMap((row) => {
+      const { buckets, knee, usl, usl_missing } = row.load;
+      const fit =
+        usl === null
+          ? `no curve: ${usl_missing}`
+          : `lambda ${significant(usl.lambda)}/s, sigma ${significant(usl.sigma)}, kappa ${significant(usl.kappa)}, R2 ${usl.r2.toFixed(3)}`;
+      return buckets.map((bucket, i) => [
+        ...(i === 0 ? names(row) : ['', '', '']),
+        `${bucket.in_flight}`,
+        `${bucket.count}`,
+        ns(bucket.p50_ns),
+        ns(bucket.p95_ns),
+        bucket.throughput_per_s === null ? '-' : significant(bucket.throughput_per_s),
+        [
+          ...(knee?.in_flight === bucket.in_flight ? [knee.at_edge ? 'knee, or beyond' : 'knee'] : []),
+          ...(i === 0 ? [fit] : []),
+        ].join('; '),
+      ]);
+    }),
+  };
+}
+
+function headerTable(routes: readonly RouteReport<HeaderCells>[]): Table {
+  return {
+    title: 'Headers',
+    head: [
+      'service',
+      'method',
+      'route',
+      'direction',
+      'name',
+      'present',
+      'distinct',
+      'class',
+      'entropy',
+      'most frequent',
+    ],
+    numeric: [false, false, false, false, false, true, true, false, true, false],
+    rows: routes.flatMap((row) =>
+      row.headers.map((header, i) => [
+        ...(i === 0 ? names(row) : ['', '', '']),
+        header.direction,
+        plain(header.name),
+        percent(header.presence),
+        `${header.distinct}`,
+        header.class,
+        header.entropy_bits.toFixed(1),
+        header.top[0] === undefined ? '' : plain(`${header.top[0].value} (${header.top[0].count})`),
+      ]),
+    ),
+  };
+}
+
+function comparison(rows: readonly RouteComparison[]): Table {
+  const delta = (
+    { before, after, change, significant: sure }: RouteComparison['rate_per_s'],
+    show: (value: number) => string,
+  ): string => {
+    const text = `${before === null ? '-' : show(before)} > ${after === null ? '-' : show(after)}`;
+    const by = change === null ? '' : ` ${change >= 0 ? '+' : ''}${(change * 100).toFixed(0)} %`;
+    return `${text}${by}${sure ? ' *' : ''}`;
+  };
+  return {
+    title: `What changed (* more than chance, p < 0.001): ${rows.filter(changed).length} of ${rows.length} routes`,
+    head: ['service', 'method', 'route', '', 'calls/s', 'errors', 'p50', 'p95', 'p99'],
+    numeric: [false, false, false, false, true, true, true, true, true],
+    rows: rows.map((row) => [
+      ...names(row),
+      row.presence === 'both' ? '' : row.presence,
+      delta(row.rate_per_s, significant),
+      delta(row.error_ratio, percent),
+      delta(row.latency_ns.p50, ns),
+      delta(row.latency_ns.p95, ns),
+      delta(row.latency_ns.p99, ns),
+    ]),
+  };
+}
+
+function textTable({ title, head, numeric, rows }: Table): string {
+  const width = head.map((name, i) => Math.max(name.length, ...rows.map((row) => row[i]!.length)));
+  const line = (cells: Cells): string =>
+    cells
+      .map((cell, i) => (numeric[i] ? cell.padStart(width[i]!) : cell.padEnd(width[i]!)))
+      .join('  ')
+      .trimEnd();
+  return [title, line(head), ...rows.map(line)].join('\n');
+}
+
+function markdownTable({ title, head, numeric, rows }: Table): string {
+  const line = (cells: Cells): string => `| ${cells.map(markdownCell).join(' | ')} |`;
+  const rule = `|${numeric.map((right) => (right ? ' ---: |' : ' --- |')).join('')}`;
+  return [`## ${title}`, '', line(head), rule, ...rows.map(line)].join('\n');
+}
+
+/** Markup of Markdown and HTML is escaped. */
+const markdownCell = (cell: string): string => cell.replace(/[\\`*_{}[\]<>|#&!~]/g, '\\$&');
+
+/** Printable ASCII and Latin-1 letters only, and not too much of it. */
+function plain(text: string): string {
+  const clean = text.replace(/[^\x20-\x7e\xa1-\xff]/g, '?');
+  return clean.length <= CELL_MAX ? clean : `${clean.slice(0, CELL_MAX - 3)}...`;
+}
+
+const percent = (share: number): string => `${(share * 100).toFixed(share > 0 && share < 0.001 ? 3 : 1)} %`;
+
+/** Three digits that count. */
+function significant(value: number): string {
+  if (value === 0 || !Number.isFinite(value)) return '0';
+  if (Math.abs(value) >= 100) return value.toFixed(0);
+  return Math.abs(value) < 0.001 ? value.toExponential(1) : `${Number(value.toPrecision(3))}`;
+}
+
+function ns(value: number | null): string {
+  if (value === null) return '-';
+  if (value < 1e3) return `${Math.round(value)} ns`;
+  if (value < 1e6) return `${Number((value / 1e3).toPrecision(3))} us`;
+  if (value < 1e9) return `${Number((value / 1e6).toPrecision(3))} ms`;
+  return `${Number((value / 1e9).toPrecision(3))} s`;
+}
+
+function bytes(value: number): string {
+  const units = ['B', 'KB', 'MB', 'GB', 'TB'];
+  let scaled = value;
+  let unit = 0;
+  while (scaled >= 1_000 && unit < units.length - 1) {
+    scaled /= 1_000;
+    unit++;
+  }
+  return `${Number(scaled.toPrecision(3))} ${units[unit]}`;
+}

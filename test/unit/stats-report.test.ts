@@ -1,0 +1,153 @@
+import { describe, expect, test } from 'vitest';
+import { changed, compareRanges } from '../../src/stats/compare.ts';
+import { comparisonMarkdown, comparisonText, reportMarkdown, reportText } from '../../src/stats/render.ts';
+import { buildReport, type StatisticsReport } from '../../src/stats/report.ts';
+import type { StateSet } from '../../src/stats/state-set.ts';
+import { wilson } from '../../src/stats/wilson.ts';
+import { type Call, Dice, FIRST_MINUTE, StatsRig } from './stats-rig.ts';
+
+const MS = 1_000_000;
+
+/** `calls` with response times around `ms`. */
+function traffic(seed: number, calls: number, ms: number, errors: number, more: Call = {}): StateSet {
+  const rig = new StatsRig();
+  const dice = new Dice(seed);
+  for (let i = 0; i < calls; i++) {
+    const length = Math.round(dice.exponential(ms * MS)) + 1_000;
+    rig.call({
+      times: [1_000, 1_500, 1_000 + length, 1_000 + length],
+      status: dice.uniform() < errors ? 503 : 200,
+      ...more,
+    });
+  }
+  return rig.engine.states();
+}
+const reportOf = (rows: StateSet): StatisticsReport<never, never> =>
+  buildReport({
+    rows,
+    sinceMs: FIRST_MINUTE * 60_000,
+    untilMs: FIRST_MINUTE * 60_000 + 60_000,
+    losses: [{ reason: 'ring_full', count: 2 }],
+  });
+
+describe('Wilson', () => {
+  test('is the known interval', () => {
+    // Newcombe (1998), table I: 81 of 263, 15 of 148, 0 of 20, 1 of 29.
+    for (const [hits, n, low, high] of [
+      [81, 263, 0.2553, 0.3662],
+      [15, 148, 0.0624, 0.1605],
+      [0, 20, 0, 0.1611],
+      [1, 29, 0.0061, 0.1718],
+    ] as const) {
+      const [a, b] = wilson(hits, n);
+      expect(a).toBeCloseTo(low, 4);
+      expect(b).toBeCloseTo(high, 4);
+    }
+    expect(wilson(0, 0)).toEqual([0, 1]);
+    expect(wilson(5, 5)[1]).toBe(1);
+  });
+
+  test('holds the truth about 95 times in 100', () => {
+    const dice = new Dice(5);
+    let held = 0;
+    for (let run = 0; run < 2_000; run++) {
+      let hits = 0;
+      for (let i = 0; i < 200; i++) if (dice.uniform() < 0.03) hits++;
+      const [low, high] = wilson(hits, 200);
+      if (low <= 0.03 && 0.03 <= high) held++;
+    }
+    expect(held / 2_000).toBeGreaterThan(0.93);
+  });
+});
+
+describe('comparing two ranges', () => {
+  const compare = (a: StateSet, b: StateSet, seconds = 60) =>
+    compareRanges({ states: a, seconds: 60 }, { states: b, seconds });
+
+  test('without a change finds none, in 200 pairs', () => {
+    let alarms = 0;
+    for (let seed = 1; seed <= 200; seed++) {
+      const [row] = compare(traffic(seed, 400, 10, 0.05), traffic(seed + 1_000, 400, 10, 0.05));
+      if (changed(row!)) alarms++;
+    }
+    // Five comparisons at p < 0.001 in each pair.
+    expect(alarms).toBeLessThanOrEqual(4);
+  });
+
+  test('finds slower answers, more errors, another rate, each alone', () => {
+    const base = traffic(1, 4_000, 10, 0.02);
+    const [slow] = compare(base, traffic(2, 4_000, 13, 0.02));
+    expect(slow!.latency_ns.p50).toMatchObject({ significant: true });
+    expect(slow!.latency_ns.p50.change).toBeCloseTo(0.3, 1);
+    expect(slow!.error_ratio.significant || slow!.rate_per_s.significant).toBe(false);
+    const [failing] = compare(base, traffic(3, 4_000, 10, 0.06));
+    expect(failing!.error_ratio.significant).toBe(true);
+    expect(failing!.latency_ns.p95.significant || failing!.rate_per_s.significant).toBe(false);
+    const [busy] = compare(base, traffic(4, 4_000, 10, 0.02), 40);
+    expect(busy!.rate_per_s).toMatchObject({ significant: true });
+    expect(busy!.rate_per_s.change).toBeCloseTo(0.5, 5);
+    expect(busy!.latency_ns.p50.significant || busy!.error_ratio.significant).toBe(false);
+  });
+
+  test('few calls are no evidence; new and vanished routes are named', () => {
+    const [few] = compare(traffic(1, 5, 10, 0), traffic(2, 5, 20, 0.5));
+    expect(changed(few!)).toBe(false);
+    const rows = compare(traffic(1, 50, 10, 0, { route: '/old' }), traffic(2, 60, 10, 0, { route: '/new' }));
+    expect(rows.map(({ route, presence }) => [route, presence])).toEqual([
+      ['/new', 'new'],
+      ['/old', 'vanished'],
+    ]);
+    expect(rows[0]!.latency_ns.p50).toMatchObject({ before: null, change: null, significant: false });
+  });
+});
+
+describe('as text', () => {
+  test('each statistic has its table, and the ledger is there', () => {
+    const text = reportText(reportOf(traffic(1, 1_000, 10, 0.1)));
+    for (const title of ['Response time', 'Errors', 'Traffic', 'Services', 'Latency under load'])
+      expect(text).toContain(`\n${title}\n`);
+    expect(text).toMatch(/api \(server\) {2}GET {5}\/v1\/users\/\{id\} +1000 +\d/);
+    expect(text).toContain('5xx ');
+    expect(text).toContain('1000 calls seen; lost: ring_full 2');
+    expect(text.split('\n').every((line) => line === line.trimEnd())).toBe(true);
+  });
+
+  test('Markdown tables have as many cells in each row as in their head', () => {
+    const markdown = reportMarkdown(reportOf(traffic(1, 100, 10, 0.1, { route: '/a|b' })));
+    expect(markdown.startsWith('# API runtime statistics\n')).toBe(true);
+    for (const block of markdown.split('\n\n')) {
+      const widths = block
+        .split('\n')
+        .filter((line) => line.startsWith('|'))
+        .map((line) => line.split(/(?<!\\)\|/).length);
+      expect(new Set(widths).size).toBeLessThanOrEqual(1);
+    }
+  });
+
+  test('hostile names do not get through', () => {
+    const hostile = traffic(1, 10, 1, 0, { route: '/\u001b[2J\r\n<script>|`x`\u202e', method: '*bold*' });
+    const markdown = reportMarkdown(reportOf(hostile));
+    expect(markdown).not.toMatch(/(?<!\\)<script|\u001b|\u202e|\r/);
+    expect(markdown).toContain('\\<script\\>\\|\\`x\\`');
+    expect(reportText(reportOf(hostile))).not.toMatch(/[\u001b\u202e\r]/);
+    const comparison = compareRanges({ states: hostile, seconds: 1 }, { states: hostile, seconds: 1 });
+    expect(comparisonText(comparison)).not.toMatch(/[\u001b\u202e\r]/);
+    expect(comparisonMarkdown(comparison)).not.toMatch(/(?<!\\)<script/);
+  });
+
+  test('a comparison marks what is more than chance', () => {
+    const rows = compareRanges(
+      { states: traffic(1, 4_000, 10, 0.02), seconds: 60 },
+      { states: traffic(2, 4_000, 20, 0.02), seconds: 60 },
+    );
+    const text = comparisonText(rows);
+    expect(text).toContain('1 of 1 routes');
+    expect(text).toMatch(/ms > .* ms \+\d+ % \*/);
+  });
+
+  test('nothing seen is a report too', () => {
+    const empty = buildReport({ rows: [], sinceMs: 0, untilMs: 0, losses: [] });
+    expect(empty).toMatchObject({ routes: [], services: [], changes: [], ledger: { exchanges: 0, losses: [] } });
+    expect(reportText(empty)).toContain('0 calls seen; lost: nothing');
+  });
+});
