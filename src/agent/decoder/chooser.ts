@@ -80,7 +80,7 @@ export class Chooser implements ConnectionDecoder {
   #tellMissed(chosen: H1Connection | H2Connection): void {
     for (const by of [INGRESS, EGRESS] as const) {
       const { missed } = this.streams[by];
-      if (missed !== null) chosen.streams[by].missed(missed.end - missed.length, missed.length, missed.why);
+      if (missed !== null) chosen.streams[by].missed(missed.end - missed.length, missed.length, missed.why, missed.ack);
     }
   }
 
@@ -112,7 +112,7 @@ class ChoosingStream implements StreamSink {
   /** What was chosen; null: nothing yet. */
   to: StreamSink | null = null;
   /** Bytes that will never come, before it was known what they belong to. */
-  missed: { length: number; end: number; why: LossReason | 'left_out' } | null = null;
+  missed: { length: number; end: number; why: LossReason | 'left_out'; ack: number } | null = null;
   readonly #chooser: Chooser;
   readonly #direction: Direction;
   /** A byte of this direction was passed over: what comes next need not begin a message. */
@@ -222,9 +222,10 @@ class ChoosingStream implements StreamSink {
     }
     if (this.#undecided !== null) this.#passOver(this.#undecided.length, 'desync');
     this.#passed = true;
-    if (this.missed === null) this.missed = { length: 0, end: 0, why };
+    if (this.missed === null) this.missed = { length: 0, end: 0, why, ack };
     this.missed.length += length;
     this.missed.end = position + length;
+    this.missed.ack = ack;
     // Bytes that never came are counted where they were missed: in the kernel, or by reassembly.
   }
 

@@ -37,6 +37,7 @@ export class H1Connection implements ConnectionDecoder {
     this.#upgrade = new Upgrade(this.#pairer, shared.h1.pool);
     const request = new H1Stream('request', this.#upgrade, shared.h1, shared.losses, starts[client]);
     const response = new H1Stream('response', this.#upgrade, shared.h1, shared.losses, starts[server]);
+    if (secure) request.scheme = 'https';
     H1Stream.pair(request, response);
     const asked = new H1Direction(this, client, this.#pairer, 'client', request);
     const answered = new H1Direction(this, server, this.#pairer, 'server', response);
@@ -113,13 +114,14 @@ class H1Direction implements StreamSink {
       this.#to.gap(position, length, why, ts, ack);
       return;
     }
-    this.missed(position, length, why);
+    this.#pairer.gap(this.#by, position, length, why);
     this.#h1.gap(position, length, why, ts, ack);
   }
 
   /** Bytes that will never come, from before it was known that this is HTTP/1. */
-  missed(position: number, length: number, why: LossReason | 'left_out'): void {
+  missed(position: number, length: number, why: LossReason | 'left_out', ack: number): void {
     this.#pairer.gap(this.#by, position, length, why);
+    this.#h1.told(ack);
   }
 
   end(how: StreamEnd, ts: number): void {

@@ -64,7 +64,7 @@ class H2Direction implements StreamSink {
   }
 
   /** Bytes that will never come, from before it was known that this is HTTP/2. */
-  missed(_position: number, _length: number, why: LossReason | 'left_out'): void {
+  missed(_position: number, _length: number, why: LossReason | 'left_out', _ack: number): void {
     this.#pairer.missed(this.#h2.by, why === 'left_out' ? 'window' : why);
   }
 

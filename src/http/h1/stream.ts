@@ -48,6 +48,8 @@ const MESSAGE_BYTES_MIN = 16;
 
 export class H1Stream implements StreamSink {
   readonly kind: MessageKind;
+  /** Of its requests; "": what their targets say. */
+  scheme = '';
   /** Stream offset where HTTP/1 ended, or -1. Bytes from there on are not read here. */
   switchedAt = -1;
   /** Bytes of the other protocol that came before the switch was known: from `switchedAt` on. */
@@ -123,8 +125,7 @@ export class H1Stream implements StreamSink {
 
   gap(position: number, length: number, why: LossReason | 'left_out', ts: number, ack = -1): void {
     if (length === 0) return;
-    // A segment that came cut was sent all the same, and so the other side's next bytes begin a message.
-    if (ack >= 0 && this.#peer !== null) this.#peer.#resync.spoke(ack);
+    this.told(ack);
     this.#position = position + length;
     // A segment that was cut has a time; bytes that were in no segment have none.
     this.#ts = why === 'gap' || why === 'ring_full' ? UNSEEN : ts;
@@ -190,6 +191,14 @@ export class H1Stream implements StreamSink {
         return;
       default:
     }
+  }
+
+  /**
+   * A segment that came without its bytes acknowledged `ack` of the other side's (-1: not known). It was sent all the same,
+   * so the other side's next bytes begin a message.
+   */
+  told(ack: number): void {
+    if (ack >= 0 && this.#peer !== null) this.#peer.#resync.spoke(ack);
   }
 
   end(how: StreamEnd, _ts: number): void {
@@ -298,6 +307,7 @@ export class H1Stream implements StreamSink {
   /** Takes a message that starts at `position`. */
   #take(position: number): Message {
     const message = this.#shared.pool.take(this.kind);
+    message.scheme = this.scheme;
     message.firstByteAt = this.#ts;
     message.startOffset = position;
     message.ackOffset = this.#ack;
