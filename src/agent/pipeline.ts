@@ -15,6 +15,9 @@ import type { RedactionPolicy } from '../redact/policy.ts';
 import { type Redacted, redactor } from '../redact/redacted.ts';
 import { LIVE_LIMITS } from '../tcp/context.ts';
 import { ConnectionTracker } from '../tcp/tracker.ts';
+import { TlsConnection } from '../tls/connection.ts';
+import { LIVE_SECRET_LIMITS, SecretStore } from '../tls/secrets.ts';
+import { TLS_LIMITS, TlsShared } from '../tls/shared.ts';
 import { type ConnectionLife, type DecoderShared, decoderFactory, type Guess } from './decoder.ts';
 
 /** A call past its time-out is still one whole record if its answer comes within this many time-outs. */
@@ -28,8 +31,12 @@ export interface PipelineOptions {
   readonly offline: boolean;
   readonly policy: RedactionPolicy;
   readonly filter: Filter | null;
+  /** Counts every call, whatever the filter says of it; null: nobody does. */
+  readonly statistics?: RedactedSink | null;
   /** Where the exchange goes; empty: it is only counted, and nobody redacts or formats it. */
   readonly sinks: () => readonly RedactedSink[];
+  /** Secrets of TLS connections; null: none can come, and TLS shows its handshakes alone. */
+  readonly secrets?: SecretStore | null;
   /** Who is behind the connections; null offline. */
   readonly owners: (ConnectionLife & { told(connection: Connection, event: SocketEvent): void }) | null;
   readonly connectionsMax?: number;
@@ -52,6 +59,7 @@ export class Pipeline implements ExchangeSink {
   readonly losses: LossLedger;
   readonly counters: PipelineCounters = { exchanges: 0, requests: 0, responses: 0, matched: 0 };
   readonly decoding: DecoderShared;
+  readonly tls: TlsShared;
   readonly tracker: ConnectionTracker;
   readonly #routes = new RouteTable();
   readonly #redact: (exchange: Exchange) => Redacted<Exchange>;
@@ -67,6 +75,17 @@ export class Pipeline implements ExchangeSink {
     const h1 = new H1Shared();
     const timeoutNs = options.responseTimeoutNs ?? PAIRER_LIMITS.timeoutNs;
     const limits: PairerLimits = { ...PAIRER_LIMITS, timeoutNs, lateNs: timeoutNs * LATE_TIMES };
+    const secrets = options.secrets ?? null;
+    this.tls = new TlsShared({
+      store: secrets ?? new SecretStore(LIVE_SECRET_LIMITS, false),
+      losses: this.losses,
+      // A file may be damaged anywhere; live, the segments come from the kernel that the peers use.
+      verify: options.offline ? 'always' : 'bound',
+      limits: secrets === null ? { ...TLS_LIMITS, waitNs: 0 } : TLS_LIMITS,
+      unread: (bytes) => {
+        this.decoding.notHttp.tls += bytes;
+      },
+    });
     this.decoding = {
       h1,
       h2: new H2Shared(h1.names, h1.pool),
@@ -75,6 +94,7 @@ export class Pipeline implements ExchangeSink {
       notHttp: { tls: 0, h2: 0, other: 0, switched: 0, undecided: 0 },
       live: new Set(),
       offline: options.offline,
+      tls: (connection, inner) => new TlsConnection(connection, this.tls, inner),
       life: options.owners,
       open: { unknown: 0, http: 0, tls: 0, h2: 0, other: 0, switched: 0 } satisfies Record<Guess, number>,
     };
@@ -89,6 +109,12 @@ export class Pipeline implements ExchangeSink {
         ? {}
         : { limits: { ...LIVE_LIMITS, totalBytes: options.memoryMax } }),
     });
+  }
+
+  /** The capture is over: every connection ends, and none waits for anything. */
+  finish(): void {
+    this.tracker.finish();
+    this.tls.finish();
   }
 
   get capture(): CaptureSink {
@@ -111,11 +137,14 @@ export class Pipeline implements ExchangeSink {
     if (exchange.losses.length > 0) loseAll(exchange);
     const { filter } = this.#options;
     const sinks = this.#options.sinks();
-    if (sinks.length === 0) return;
+    const { statistics = null } = this.#options;
+    if (sinks.length === 0 && statistics === null) return;
     const { request } = exchange;
-    if (request !== null)
+    if (request !== null && exchange.route === '')
       exchange.route = this.#routes.route(exchange.connection.service, request.method, request.target);
     const redacted = this.#redact(exchange);
+    if (statistics !== null) statistics(redacted);
+    if (sinks.length === 0) return;
     if (filter !== null && !filter.matches(this.#subject!.bind(redacted))) return;
     counters.matched++;
     for (const sink of sinks) sink(redacted);

@@ -1,9 +1,9 @@
 /** `headwater replay`: capture files through the same pipeline. */
 import { randomBytes } from 'node:crypto';
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, readFileSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { type ClockAnchor, TimeFormatter } from '../base/clock.ts';
-import { EXIT, fail } from '../base/failure.ts';
+import { EXIT, Failure, fail } from '../base/failure.ts';
 import { packageVersion } from '../base/version.ts';
 import { defaultKeyPath } from '../config/paths.ts';
 import type { Config } from '../config/schema.ts';
@@ -22,6 +22,8 @@ import { readCapture } from '../pcap/reader.ts';
 import { Fingerprinter } from '../redact/fingerprint.ts';
 import { loadInstallationKey } from '../redact/key.ts';
 import { CredentialPolicy, KeepEverything, type RedactionPolicy } from '../redact/policy.ts';
+import { readKeyLog } from '../tls/keylog.ts';
+import { FILE_SECRET_LIMITS, SecretStore } from '../tls/secrets.ts';
 import { filterOf } from './filter.ts';
 import { Pipeline, type RedactedSink } from './pipeline.ts';
 
@@ -30,6 +32,8 @@ export interface ReplayOptions {
   /** 'summary': calls are counted, and only the last line is printed. */
   readonly format: 'ndjson' | 'har' | 'summary';
   readonly redact: boolean;
+  /** Key log (SSLKEYLOGFILE format) with the secrets of TLS connections; null: those inside pcapng alone. */
+  readonly keylog: string | null;
 }
 
 /** Output that may wait in memory: a file can wait for it. */
@@ -42,6 +46,8 @@ export async function replayCommand(files: readonly string[], options: ReplayOpt
   const losses = new LossLedger();
   const filter = filterOf(config.filter);
   const policy = options.redact ? credentialPolicy(config) : new KeepEverything();
+  const secrets = new SecretStore(FILE_SECRET_LIMITS, false);
+  if (options.keylog !== null) readKeyLogFile(options.keylog, secrets);
   const output = new ReplayOutput(options, losses);
   await output.start();
   const sinks: readonly RedactedSink[] =
@@ -49,6 +55,7 @@ export async function replayCommand(files: readonly string[], options: ReplayOpt
   const pipeline = new Pipeline({
     losses,
     offline: true,
+    secrets,
     owners: null,
     policy,
     filter,
@@ -66,6 +73,9 @@ export async function replayCommand(files: readonly string[], options: ReplayOpt
         pipeline.anchored(first);
         output.open(first);
       },
+      onSecrets: (type, data) => {
+        if (type === TLS_KEY_LOG) takeKeyLog(`secrets in ${file}`, data, secrets);
+      },
       between: () => output.room(),
     });
     if (!result.ok) {
@@ -78,8 +88,9 @@ export async function replayCommand(files: readonly string[], options: ReplayOpt
   }
   if (problem !== '' && output.exporter === null) fail(EXIT.USAGE, problem);
   if (output.exporter === null) output.open(NO_TIME);
-  pipeline.tracker.finish();
+  pipeline.finish();
   await output.exporter!.end(() => totalsOf(pipeline));
+  secrets.close();
   if (problem !== '') fail(EXIT.USAGE, problem);
   return EXIT.DONE;
 }
@@ -90,6 +101,42 @@ const NO_TIME: ClockAnchor = { wallNs: 0n };
 const note = (text: string): void => {
   process.stderr.write(`headwater: ${text}\n`);
 };
+
+/** The pcapng type of secrets in the format of a key log ("TLSK"). */
+const TLS_KEY_LOG = 0x544c534b;
+const KEY_LOG_BYTES_MAX = 1 << 30;
+
+function readKeyLogFile(path: string, secrets: SecretStore): void {
+  let text: Buffer;
+  try {
+    if (statSync(path).size > KEY_LOG_BYTES_MAX)
+      fail(EXIT.USAGE, `cannot read key log ${path}: it is larger than 1 GiB`);
+    text = readFileSync(path);
+  } catch (error) {
+    if (error instanceof Failure) throw error;
+    const code = (error as NodeJS.ErrnoException).code ?? '';
+    fail(EXIT.USAGE, `cannot read key log ${path}: ${KEY_LOG_PROBLEMS[code] ?? code}`);
+  }
+  takeKeyLog(`key log ${path}`, text, secrets);
+}
+
+const KEY_LOG_PROBLEMS: Readonly<Record<string, string>> = {
+  ENOENT: 'there is no such file',
+  EISDIR: 'it is a folder',
+  EACCES: 'permission denied',
+};
+
+/** Takes in a key log's lines and zeroes `text`; says how many were none. */
+function takeKeyLog(name: string, text: Buffer, secrets: SecretStore): void {
+  const { malformed, firstMalformed } = readKeyLog(text, secrets, 0);
+  text.fill(0);
+  if (malformed === 0) return;
+  const lines =
+    malformed === 1
+      ? `line ${firstMalformed} is no key log line`
+      : `${malformed} lines are no key log lines, the first is line ${firstMalformed}`;
+  note(`${name}: ${lines}; the others were used`);
+}
 
 function credentialPolicy(config: Config): RedactionPolicy {
   const path = defaultKeyPath();

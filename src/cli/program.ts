@@ -28,6 +28,7 @@ export interface ReplayFlags {
   readonly format: 'ndjson' | 'har' | 'summary';
   readonly redact: boolean;
   readonly filter?: string;
+  readonly keylog?: string;
 }
 
 export interface StatusFlags {
@@ -117,6 +118,9 @@ export function buildProgram(): Command {
       new Option('--format <format>', "how calls are printed ('summary': the last line alone)")
         .choices(['ndjson', 'har', 'summary'])
         .default('ndjson'),
+    )
+    .addOption(
+      pathOption('--keylog <file>', 'TLS secrets (SSLKEYLOGFILE format); those inside pcapng files are used as well'),
     )
     .addOption(new Option('--no-redact', 'show credentials'))
     .addOption(filterOption())

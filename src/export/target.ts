@@ -9,10 +9,13 @@ import type { Redacted } from '../redact/redacted.ts';
 export function schemeAndAuthority(request: Redacted<Message>): { scheme: string; authority: string } {
   const { target, scheme } = request;
   // HTTP/2 says both; Host stands in for an authority that is left out (RFC 9113 8.3.1).
-  if (scheme !== '') return { scheme, authority: request.authority || hostOf(request.fields.get('host') ?? '') };
-  if (request.method === 'CONNECT') return { scheme: 'http', authority: hostOf(target) };
+  if (scheme !== '' && request.version >= 20)
+    return { scheme, authority: request.authority || hostOf(request.fields.get('host') ?? '') };
+  // HTTP/1: https when it was decrypted.
+  const own = scheme || 'http';
+  if (request.method === 'CONNECT') return { scheme: own, authority: hostOf(target) };
   const from = authorityStart(target);
-  if (from < 0) return { scheme: 'http', authority: hostOf(request.fields.get('host') ?? '') };
+  if (from < 0) return { scheme: own, authority: hostOf(request.fields.get('host') ?? '') };
   return {
     scheme: target.slice(0, from - 3).toLowerCase(),
     authority: hostOf(target.slice(from, authorityEnd(target, from))),

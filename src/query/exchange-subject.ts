@@ -95,10 +95,10 @@ export class ExchangeSubject implements FilterSubject {
     return this.#exchange.connection.server.port;
   }
   get tlsVersion() {
-    return undefined;
+    return this.#exchange.connection.tls?.version || undefined;
   }
   get serverName() {
-    return undefined;
+    return this.#exchange.connection.tls?.sni || undefined;
   }
   get pid() {
     return this.#exchange.connection.process?.pid;

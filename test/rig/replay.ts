@@ -8,6 +8,8 @@ import { LossLedger } from '../../src/model/loss.ts';
 import type { ExchangeRecord, SummaryRecord } from '../../src/model/record.ts';
 import { readCapture } from '../../src/pcap/reader.ts';
 import { KeepEverything, type RedactionPolicy } from '../../src/redact/policy.ts';
+import { readKeyLog } from '../../src/tls/keylog.ts';
+import { FILE_SECRET_LIMITS, SecretStore } from '../../src/tls/secrets.ts';
 import { validLine } from '../unit/log-schema.ts';
 
 /** A line of the log, with what ExchangeRecord leaves out. */
@@ -22,18 +24,30 @@ export interface Replayed {
   readonly summary: SummaryRecord;
   readonly tracker: Pipeline['tracker'];
   readonly notHttp: Pipeline['decoding']['notHttp'];
+  readonly tls: Pipeline['tls'];
 }
 
 /** Replays a capture file in memory, or a file by its path. Throws when it cannot be read, or a line breaks the schema. */
 export async function replayed(
   capture: Buffer | string,
   policy: RedactionPolicy = new KeepEverything(),
+  keylog: Buffer | null = null,
 ): Promise<Replayed> {
   const losses = new LossLedger();
   const lines: string[] = [];
   let format: NdjsonFormat | null = null;
   const sinks: readonly RedactedSink[] = [(exchange) => void lines.push(format!.exchange(exchange))];
-  const pipeline = new Pipeline({ losses, offline: true, owners: null, policy, filter: null, sinks: () => sinks });
+  const secrets = new SecretStore(FILE_SECRET_LIMITS, false);
+  if (keylog !== null) readKeyLog(keylog, secrets, 0);
+  const pipeline = new Pipeline({
+    losses,
+    offline: true,
+    secrets,
+    owners: null,
+    policy,
+    filter: null,
+    sinks: () => sinks,
+  });
   const open = (anchor: ClockAnchor): void => {
     pipeline.anchored(anchor);
     format = new NdjsonFormat({ id: (c, n) => exchangeId('test', c, n), time: new TimeFormatter(anchor) });
@@ -41,11 +55,12 @@ export async function replayed(
   const inMemory = typeof capture !== 'string';
   const result = await readCapture(inMemory ? '-' : capture, pipeline.capture, losses, {
     onAnchor: open,
+    onSecrets: (_type, data) => void readKeyLog(data, secrets, 0),
     ...(inMemory ? { stdin: Readable.from([capture]) } : {}),
   });
   if (!result.ok) throw new Error(result.message);
   if (format === null) open({ wallNs: 0n });
-  pipeline.tracker.finish();
+  pipeline.finish();
   const { segments, bytes, connections } = pipeline.tracker.counters;
   const { exchanges } = pipeline.counters;
   const end = format!.end({ segments, bytes, connections, exchanges, losses: losses.totals() }, lines.length);
@@ -59,5 +74,6 @@ export async function replayed(
     summary,
     tracker: pipeline.tracker,
     notHttp: pipeline.decoding.notHttp,
+    tls: pipeline.tls,
   };
 }

@@ -5,5 +5,10 @@ import { settings } from './settings.ts';
 export async function replay(files: readonly string[], flags: ReplayFlags): Promise<number> {
   const config = settings(flags.config, flags.filter === undefined ? {} : { filter: flags.filter });
   const { replayCommand } = await import('../../agent/replay.ts');
-  return await replayCommand(files, { config, format: flags.format, redact: flags.redact });
+  return await replayCommand(files, {
+    config,
+    format: flags.format,
+    redact: flags.redact,
+    keylog: flags.keylog ?? null,
+  });
 }

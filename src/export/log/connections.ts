@@ -2,6 +2,7 @@
 import { assert } from '../../base/assert.ts';
 import type { Connection, ProcessInfo, Side } from '../../model/connection.ts';
 import type { Protocol } from '../../model/exchange.ts';
+import type { TlsFacts } from '../../model/tls.ts';
 import type { BlockText } from './blocks.ts';
 import type { LogFormatOptions } from './format.ts';
 import { asciiJson, wireJson } from './json.ts';
@@ -18,6 +19,16 @@ function processJson(info: ProcessInfo | null): string {
   return `{"pid":${info.pid},"name":"${asciiJson(info.name)}","cgroup":"${asciiJson(info.cgroup)}"${container},"evidence":"${info.evidence}"}`;
 }
 
+/** Empty without TLS; what is not known is left out. */
+function tlsJson(tls: TlsFacts | null): string {
+  if (tls === null) return '';
+  const parts = [`"version":"${tls.version}"`];
+  if (tls.sni !== '') parts.push(`"sni":"${wireJson(tls.sni)}"`);
+  if (tls.alpn !== '') parts.push(`"alpn":"${wireJson(tls.alpn)}"`);
+  if (tls.cipher !== '') parts.push(`"cipher":"${tls.cipher}"`);
+  return `,"tls":{${parts.join(',')}}`;
+}
+
 const BEGIN = '{"type":"exchange","id":"';
 
 /** One connection's text, and what it was made from. */
@@ -27,6 +38,8 @@ export class ConnectionText {
   readonly #service: string;
   readonly #side: Side;
   readonly #clientDirection: number;
+  /** The last thing to be known of a TLS handshake. */
+  readonly #alpn: string;
   readonly protocol: Protocol;
   /** From the line's first character to where the ordinal goes. */
   readonly begin: Uint8Array;
@@ -46,13 +59,14 @@ export class ConnectionText {
     this.#service = connection.service;
     this.#side = connection.side;
     this.#clientDirection = connection.clientDirection;
+    this.#alpn = connection.tls?.alpn ?? '';
     this.protocol = protocol;
     this.begin = Buffer.from(`${BEGIN}${prefix}-`, 'latin1');
     const protocolPart = `,"protocol":"${protocol}"`;
     const { process, service, side, client, server } = connection;
     const rest =
       `,"side":"${side}","service":"${asciiJson(service)}","connection":"${prefix}","process":${processJson(process)}` +
-      `${endpoint('client', client)}${endpoint('server', server)},"route":"`;
+      `${endpoint('client', client)}${endpoint('server', server)}${tlsJson(connection.tls)},"route":"`;
     this.whole = Buffer.from(protocolPart + rest, 'latin1');
     this.protocolPart = this.whole.subarray(0, protocolPart.length);
     this.rest = this.whole.subarray(protocolPart.length);
@@ -65,6 +79,7 @@ export class ConnectionText {
       this.#service === connection.service &&
       this.#side === connection.side &&
       this.#clientDirection === connection.clientDirection &&
+      this.#alpn === (connection.tls?.alpn ?? '') &&
       this.protocol === protocol
     );
   }

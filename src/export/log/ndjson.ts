@@ -164,7 +164,7 @@ export class NdjsonFormat implements LogFormat {
     const fields = m.fields;
     const known = this.#known(fields, connection.request);
     connection.request = known;
-    const origin = target.charCodeAt(0) === SLASH && m.version < 20 && method !== 'CONNECT';
+    const origin = target.charCodeAt(0) === SLASH && m.version < 20 && m.scheme === '' && method !== 'CONNECT';
     if (origin && known !== null && known.requestHead !== null) {
       out.append(known.requestHead);
       this.#varying(fields, known, out);
