@@ -16,6 +16,7 @@ await runCommand({
     }),
     // The server's libraries are the machine's: no probe goes onto them.
     tls: { secrets: false },
+    store: { ...defaultConfig().store, enabled: false },
   },
   socketPath,
   token: null,

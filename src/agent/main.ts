@@ -31,7 +31,6 @@ import { filterOf } from './filter.ts';
 import { AttacherOpener } from './log-source.ts';
 import { Owners } from './owners.ts';
 import { Pipeline, type RedactedSink } from './pipeline.ts';
-import { rehearse } from './rehearsal.ts';
 import type { KernelDescription, PipelineSettings } from './settings.ts';
 import { StatusKeeper } from './status.ts';
 
@@ -44,12 +43,13 @@ const say = (line: string): void => {
   process.stderr.write(`headwater: ${line}\n`);
 };
 
+export { rehearse as prepare } from './rehearsal.ts';
+
 /** Called by attacher/child.ts once the cage is closed. Resolves to the exit code when everything captured is written. */
 export async function runPipeline({ client, start, key }: Handover): Promise<number> {
   const { config, version, token } = start.config as PipelineSettings;
   const kernel = start.kernel as KernelDescription;
   const { layout } = kernel;
-  rehearse(start.logFd >= 0);
   const fd = (name: string): number => start.maps.find((map) => map.name === name)!.fd;
   const anchor = takeAnchor();
   const descriptors = { ring: fd('ring'), counters: fd('counters'), control: fd('control') };

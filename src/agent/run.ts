@@ -4,7 +4,7 @@ import { loadKernel } from '../attacher/kernel-side.ts';
 import { startAttacher } from '../attacher/start.ts';
 import { EXIT, fail } from '../base/failure.ts';
 import { packageVersion } from '../base/version.ts';
-import { defaultKeyPath } from '../config/paths.ts';
+import { defaultDataPath, defaultKeyPath } from '../config/paths.ts';
 import type { Config } from '../config/schema.ts';
 import type { PipelineSettings } from './settings.ts';
 
@@ -36,6 +36,7 @@ export async function runCommand(options: RunOptions): Promise<never> {
         : file === '-'
           ? 'stdout'
           : { path: isAbsolute(file) ? file : resolve(file), compress, keep: rotate.keep },
+    dataPath: config.store.enabled ? resolve(config.store.folder ?? defaultDataPath()) : null,
     keyPath: defaultKeyPath(),
     pipelineEntry: join(import.meta.dirname, `main${extname(import.meta.filename)}`),
     pipelineConfig: settings,

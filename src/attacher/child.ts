@@ -10,8 +10,13 @@ import { type Confinement, confine, confinementProblems, readThreads } from './c
 import { HostFiles } from './host.ts';
 import type { StartMessage } from './protocol.ts';
 
-/** What the pipeline's entry module exports as `runPipeline`. Resolves to the exit code when everything is written. */
-export type RunPipeline = (handover: Handover) => Promise<number>;
+/** What the pipeline's entry module exports. */
+export interface PipelineEntry {
+  /** Resolves to the exit code when everything is written. */
+  runPipeline(handover: Handover): Promise<number>;
+  /** Whatever makes it ready, before anything is attached. `logged`: there will be a header log. */
+  prepare?(logged: boolean): void;
+}
 
 export interface Handover {
   readonly client: AttacherClient;
@@ -25,11 +30,12 @@ const NOT_ALLOWED = 3;
 // The attacher decides what these mean: a Ctrl-C reaches the whole process group.
 for (const signal of ['SIGINT', 'SIGHUP'] as const) process.on(signal, () => undefined);
 
-const [entry, identity] = process.argv.slice(2);
+const [entry, identity, logged] = process.argv.slice(2);
 const wanted = JSON.parse(identity!) as Confinement | null;
-const { runPipeline } = (await import(pathToFileURL(entry!).href)) as { runPipeline: RunPipeline };
+const pipeline = (await import(pathToFileURL(entry!).href)) as PipelineEntry;
 // The next start finds everything compiled. Afterwards this process may write nothing.
 flushCompileCache();
+pipeline.prepare?.(logged === 'true');
 
 const client = new AttacherClient(CONTROL_FD, DESCRIPTOR_FD);
 // A service manager sends it to both processes.
@@ -42,4 +48,4 @@ if (failure !== null) {
 const start = await client.confined();
 if (start === null) process.exit(1);
 const { key, ...rest } = start;
-process.exit(await runPipeline({ client, start: rest, key: Buffer.from(key, 'hex') }));
+process.exit(await pipeline.runPipeline({ client, start: rest, key: Buffer.from(key, 'hex') }));

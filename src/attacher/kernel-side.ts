@@ -1,4 +1,4 @@
-/** What the attacher needs of src/kernel: programs loaded and attached to the scope, and what the pipeline must be given. */
+/** What the attacher needs of src/kernel: programs loaded, attached to the scope when it says so, and what the pipeline must be given. */
 import { type CaptureOptions, type LoadedProgram, loadCapture } from '../kernel/load.ts';
 import { type LoadedTaps, loadTaps } from '../kernel/secrets.ts';
 import { mapFacts } from './map-facts.ts';
@@ -14,8 +14,8 @@ export interface KernelSide {
   readonly programs: readonly LoadedProgram[];
   /** Which build of the programs runs. */
   readonly variant: string;
-  /** What keeps the programs attached: closing these detaches. */
-  readonly links: readonly number[];
+  /** Attaches the programs to the scope. What keeps them attached: closing these detaches. */
+  attach(): readonly number[] | Refusal;
   /** null: TLS is not tapped, and `tapsAbsent` says why. */
   readonly taps: LoadedTaps | null;
   readonly tapsAbsent: string;
@@ -29,7 +29,7 @@ export interface KernelOptions extends CaptureOptions {
 }
 
 /**
- * Loads the capture programs and attaches them to every cgroup of the scope. Without the TLS taps, which need more of the
+ * Loads the capture programs, to be attached to every cgroup of the scope. Without the TLS taps, which need more of the
  * machine and more rights, packets are captured all the same.
  */
 export const loadKernel =
@@ -38,15 +38,6 @@ export const loadKernel =
     const loaded = loadCapture(options);
     if (!loaded.ok) return refusalOf(loaded.error);
     const capture = loaded.value;
-    const links: number[] = [];
-    for (const cgroup of scope.cgroups) {
-      const attached = capture.attach(cgroup.folder);
-      if (!attached.ok) {
-        capture.close();
-        return refusalOf(attached.error);
-      }
-      links.push(...attached.value.links);
-    }
     const whole = scope.cgroups.some(({ path }) => path === '/');
     const tapped = options.secrets ? loadTaps(whole ? [] : scope.cgroups.map(({ folder }) => folder)) : null;
     const taps = tapped?.ok === true ? tapped.value : null;
@@ -71,7 +62,18 @@ export const loadKernel =
       tapsAbsent,
       programs: capture.programs,
       variant: capture.variant,
-      links,
+      attach: () => {
+        const links: number[] = [];
+        for (const cgroup of scope.cgroups) {
+          const attached = capture.attach(cgroup.folder);
+          if (!attached.ok) {
+            capture.close();
+            return refusalOf(attached.error);
+          }
+          links.push(...attached.value.links);
+        }
+        return links;
+      },
     };
   };
 

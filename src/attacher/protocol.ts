@@ -78,6 +78,9 @@ export interface StartMessage {
   readonly socketPath: string;
   /** Log file, 1 for stdout, -1 for none. */
   readonly logFd: number;
+  /** The data folder, -1 for none, and what the user calls it. */
+  readonly dataFd: number;
+  readonly dataPath: string;
   /** Rotations come with an archive descriptor. */
   readonly archive: boolean;
   /** Installation key, hexadecimal. */

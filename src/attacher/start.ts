@@ -3,13 +3,14 @@
  * itself anew as resident.ts, with few capabilities and without the code that is not needed any more. The links, the lock and
  * the control channel are descriptors and stay open across that.
  *
- * Order matters: everything that can be refused is tried before anything is attached.
+ * Order matters: everything that can be refused is tried before anything is attached, and the pipeline is ready by then:
+ * what passes while it starts would fill the ring and be lost.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdirSync, writeSync } from 'node:fs';
+import { closeSync, mkdirSync, writeSync } from 'node:fs';
 import { flushCompileCache, getCompileCacheDir } from 'node:module';
 import { dirname, extname, join } from 'node:path';
-import { descriptorPair, keepAcrossExec, memoryFile, streamPair } from '../kernel/posix.ts';
+import { descriptorPair, keepAcrossExec, memoryFile, streamPair, waitReadable } from '../kernel/posix.ts';
 import { loadInstallationKey } from '../redact/key.ts';
 import type { Confinement } from './confinement.ts';
 import { HostFiles } from './host.ts';
@@ -33,7 +34,7 @@ export interface AttacherOptions {
   readonly log: LogFileOptions | 'stdout' | null;
   /** Installation key for fingerprints; created when it is not there. */
   readonly keyPath: string;
-  /** Module that exports `runPipeline: RunPipeline` (child.ts). Absolute path. */
+  /** Module that is a PipelineEntry (child.ts). Absolute path. */
   readonly pipelineEntry: string;
   /** Plain JSON for the pipeline. */
   readonly pipelineConfig: unknown;
@@ -45,6 +46,8 @@ export interface AttacherOptions {
 }
 
 const SOCKET_MODE = 0o600;
+/** From spawn to the first word; then it is attached all the same, and the resident attacher says what is wrong. */
+const READY_MS_MAX = 10_000;
 /**
  * Nothing else of the user's environment goes on: no NODE_OPTIONS, no credentials. With the compile cache a process
  * neither strips types nor compiles: a third less memory, and half of the start.
@@ -54,10 +57,11 @@ const ENVIRONMENT = {
   ...(getCompileCacheDir() === undefined ? {} : { NODE_COMPILE_CACHE: dirname(getCompileCacheDir()!) }),
 };
 /**
- * What is parsed dies young, so small halves of the young generation do. Left alone, V8 lets the old one grow to several
- * times what lives before it looks; marking stays concurrent, because a pause fills the ring.
+ * What is parsed dies young, so small halves of the young generation do; helpers would cost more than they save there. Left
+ * alone, V8 lets the old one grow to several times what lives before it looks; marking stays concurrent, because a pause
+ * fills the ring.
  */
-const PIPELINE_FLAGS = ['--max-semi-space-size=4', '--heap-growing-percent=40'];
+const PIPELINE_FLAGS = ['--max-semi-space-size=2', '--heap-growing-percent=40', '--no-parallel-scavenge'];
 /** No helper threads that have nothing to do, no inspector. */
 const RESIDENT_FLAGS = [
   '--v8-pool-size=0',
@@ -138,12 +142,20 @@ export const startAttacher = (options: AttacherOptions): Refusal => {
       ),
     );
   }
+  // With this end of it, the channel would outlive the pipeline.
+  closeSync(control[1]);
+  waitReadable(control[0], READY_MS_MAX);
+  const links = kernel.attach();
+  if (links instanceof Refusal) {
+    child.kill('SIGKILL');
+    return refuse(links);
+  }
   const state: ResidentState = {
     pipelinePid: child.pid,
     controlFd: control[0],
     descriptorFd: descriptors[0],
     lockFd: claim.lockFd,
-    links: kernel.links,
+    links,
     programs: kernel.programs,
     variant: kernel.variant,
     taps: kernel.taps,
@@ -225,6 +237,7 @@ const spawnPipeline = (
       sibling('child'),
       options.pipelineEntry,
       JSON.stringify(identity),
+      String(options.log !== null),
     ],
     {
       cwd: '/',

@@ -13,6 +13,9 @@ export interface RunFlags {
   readonly statsOnly?: true;
   /** Nanoseconds. */
   readonly window?: number;
+  readonly data?: string;
+  /** false: --no-store. */
+  readonly store: boolean;
   readonly socket?: string;
 }
 
@@ -97,6 +100,12 @@ export function buildProgram(): Command {
     .addOption(
       new Option('--listen <addr:port>', 'serve /healthz, /readyz and /metrics here').argParser(listenArgument),
     )
+    .addOption(
+      pathOption('--data <dir>', "keep calls and statistics here (default: 'data' in the state directory)").conflicts(
+        'noStore',
+      ),
+    )
+    .addOption(new Option('--no-store', 'keep nothing on disk'))
     .addOption(new Option('--stats-only', 'no record of a single call leaves memory'))
     .addOption(
       new Option('--window <duration>', 'window over which rates are computed (default: 60s)').argParser(

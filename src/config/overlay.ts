@@ -11,6 +11,9 @@ export interface ConfigFlags {
   readonly statsOnly?: boolean;
   /** Nanoseconds. */
   readonly window?: number;
+  readonly data?: string;
+  /** false: --no-store. */
+  readonly store?: boolean;
 }
 
 /** `config` with everything that a flag says; does not change its argument. */
@@ -24,5 +27,12 @@ export function overlayFlags(config: Config, flags: ConfigFlags): Config {
     ...(flags.socket !== undefined && { socket: flags.socket }),
     ...(flags.statsOnly !== undefined && { stats_only: flags.statsOnly }),
     ...(flags.window !== undefined && { window: flags.window }),
+    ...((flags.data !== undefined || flags.store === false) && {
+      store: {
+        ...config.store,
+        ...(flags.data !== undefined && { folder: flags.data, enabled: true }),
+        ...(flags.store === false && { enabled: false }),
+      },
+    }),
   };
 }

@@ -17,9 +17,15 @@ export function defaultSocketPath(env: NodeJS.ProcessEnv = process.env, uid: num
  * The installation key that credentials are fingerprinted with: systemd's STATE_DIRECTORY, /var/lib/headwater for root, $XDG_STATE_HOME/headwater or
  * ~/.local/state/headwater for anybody else.
  */
-export function defaultKeyPath(env: NodeJS.ProcessEnv = process.env, uid: number = process.getuid?.() ?? 0): string {
+export const defaultKeyPath = (env?: NodeJS.ProcessEnv, uid?: number): string =>
+  join(stateFolder(env, uid), 'installation.key');
+
+/** The data folder of the store, in the same place. */
+export const defaultDataPath = (env?: NodeJS.ProcessEnv, uid?: number): string => join(stateFolder(env, uid), 'data');
+
+function stateFolder(env: NodeJS.ProcessEnv = process.env, uid: number = process.getuid?.() ?? 0): string {
   const systemd = env['STATE_DIRECTORY']?.split(':')[0];
-  if (systemd !== undefined) return join(systemd, 'installation.key');
+  if (systemd !== undefined) return systemd;
   const state = env['XDG_STATE_HOME'] ?? join(env['HOME'] ?? '/tmp', '.local', 'state');
-  return join(uid === 0 ? '/var/lib/headwater' : join(state, 'headwater'), 'installation.key');
+  return uid === 0 ? '/var/lib/headwater' : join(state, 'headwater');
 }

@@ -148,6 +148,24 @@ const timeouts = z.strictObject({
     .describe('The state of a connection that was silent for this long is given up.'),
 });
 
+const store = z.strictObject({
+  enabled: z.boolean().default(true).describe('Keep calls, statistics and the ledger on disk, for query and report.'),
+  folder: path()
+    .optional()
+    .describe(
+      "Data folder; the user that parses traffic owns it. Default: 'data' in the state directory (/var/lib/headwater for root).",
+    ),
+  keep: z
+    .strictObject({
+      age: duration().prefault('30d').describe('Sealed hours older than this are removed. 0: age does not matter.'),
+      size: size()
+        .prefault('10GiB')
+        .describe('The oldest are removed while the folder is larger. 0: size does not matter.'),
+    })
+    .prefault({})
+    .describe('How much is kept.'),
+});
+
 const tls = z.strictObject({
   secrets: z
     .boolean()
@@ -216,6 +234,7 @@ export const configSchema = z
       .prefault('60s')
       .describe('Window over which rates are computed.'),
     timeouts: timeouts.prefault({}).describe('When waiting ends.'),
+    store: store.prefault({}).describe('The embedded store (docs/store.md).'),
     tls: tls.prefault({}).describe('Encrypted traffic.'),
     limits: limits.prefault({}).describe('Bounds; what goes beyond them is counted by reason.'),
   })

@@ -81,6 +81,8 @@ export interface AgentOptions {
   readonly config?: string;
   /** Take TLS secrets: only for a test whose programs run private copies of the libraries that are probed. */
   readonly secrets?: boolean;
+  /** Data folder of the store; without it nothing is stored. */
+  readonly data?: string;
   readonly env?: Readonly<Record<string, string | undefined>>;
 }
 
@@ -95,10 +97,12 @@ export class Agent implements AsyncDisposable {
   readonly program: Program;
   #stopped: Promise<Stopped> | null = null;
 
-  private constructor({ cgroups, args = [], config = '', secrets = false, env = {} }: AgentOptions) {
+  private constructor({ cgroups, args = [], config = '', secrets = false, data, env = {} }: AgentOptions) {
     this.log = this.folder.file('headers.ndjson');
     this.socket = this.folder.file('headwater.sock');
     const command = [HEADWATER, 'run', '--log', this.log, '--socket', this.socket];
+    if (data === undefined) command.push('--no-store');
+    else command.push('--data', data);
     for (const cgroup of cgroups) command.push('--cgroup', typeof cgroup === 'string' ? cgroup : cgroup.path);
     const tls = `tls:\n  secrets: ${secrets}\n`;
     command.push('--config', this.folder.write('headwater.yaml', `${config}\n${tls}`));

@@ -98,6 +98,7 @@ async function play(scene: Scene, gatewayScript: string): Promise<ExitCode> {
       scene.cgroup,
       '--config',
       config,
+      '--no-store',
       '--log',
       log,
       '--socket',

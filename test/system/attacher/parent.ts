@@ -14,7 +14,7 @@ const standIn: LoadKernel = () => ({
   maps: [{ name: 'ring', fd: openSync('/dev/null', 'r') }],
   programs: [],
   variant: 'none',
-  links: [],
+  attach: () => [],
   taps: null,
   tapsAbsent: '',
 });

@@ -5,7 +5,7 @@
 import { fstatSync, readFileSync, writeSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { RunPipeline } from '../../../src/attacher/child.ts';
+import type { PipelineEntry } from '../../../src/attacher/child.ts';
 import { CONTROL_FD } from '../../../src/attacher/client.ts';
 import type { SocketTuple } from '../../../src/attacher/protocol.ts';
 
@@ -46,7 +46,7 @@ const writeAll = async (text: string): Promise<void> => {
 };
 
 /** Loaded by path. @public */
-export const runPipeline: RunPipeline = ({ client, start, key }) =>
+export const runPipeline: PipelineEntry['runPipeline'] = ({ client, start, key }) =>
   new Promise((resolve) => {
     let log = start.logFd;
     let hung = false;

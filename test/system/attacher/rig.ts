@@ -32,6 +32,7 @@ export class TestAttacher implements AsyncDisposable {
       user: 'nobody',
       socketPath: this.socketPath,
       log: { path: this.logPath, compress: 'none', keep: 0 },
+      dataPath: null,
       keyPath: folder.file('state', 'key'),
       pipelineEntry: PIPELINE,
       pipelineConfig: { hello: 'pipeline' },

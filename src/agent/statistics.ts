@@ -1,0 +1,216 @@
+/**
+ * The statistics of a run: feeds the engine and the header statistics with each call, ends their windows, and answers for what
+ * is in memory. What has ended is handed to the store, when there is one.
+ */
+import type { ClockAnchor } from '../base/clock.ts';
+import type { Connection } from '../model/connection.ts';
+import type { Exchange } from '../model/exchange.ts';
+import type { LossTotal } from '../model/loss.ts';
+import { composeReport, type Report } from '../query/report.ts';
+import type { Redacted } from '../redact/redacted.ts';
+import { type SealedMinute, StatsEngine } from '../stats/engine.ts';
+import type { HeaderObserver, HeaderStatistics } from '../stats/header-seam.ts';
+import type { Change } from '../stats/headers/changes.ts';
+import { decodeHeaders, encodeHeaders } from '../stats/headers/codec.ts';
+import { HeaderGroup, HeaderStats } from '../stats/headers/header-stats.ts';
+import { HeaderState } from '../stats/headers/state.ts';
+import type { SeriesKey } from '../stats/series.ts';
+
+/** Ended windows of header statistics kept one by one, to answer for the last hour, and their encoded bytes. */
+const WINDOWS_MAX = 60;
+const WINDOWS_BYTES_MAX = 16 << 20;
+/** Encoded bytes of older windows that may be merged into one: beyond that the oldest are the store's alone. */
+const OLDER_BYTES_MAX = 32 << 20;
+/** Changes kept for answers; the store has them all. */
+const CHANGES_MAX = 1_000;
+
+export interface StatisticsOptions {
+  readonly anchor: ClockAnchor;
+  readonly id: (connection: Connection, ordinal: number) => string;
+  /** Secret of the installation: keys the hashes of header values. */
+  readonly key: Uint8Array;
+  /** Length of a window of the header statistics, ns. */
+  readonly windowNs: number;
+}
+
+/** What ended since the last call: for the store. */
+export interface Ended {
+  readonly minutes: readonly SealedMinute[];
+  readonly windows: readonly EndedWindow[];
+}
+
+export interface EndedWindow {
+  /** Unix ms. */
+  readonly from: number;
+  readonly to: number;
+  /** encodeHeaders() of its state. */
+  readonly state: Uint8Array;
+  readonly changes: readonly Change[];
+}
+
+export class Statistics {
+  readonly engine: StatsEngine;
+  readonly headers: HeaderStats;
+  readonly #options: StatisticsOptions;
+  readonly #anchorMs: number;
+  readonly #windows: EndedWindow[] = [];
+  #windowsBytes = 0;
+  /** Of windows that are no longer kept one by one. */
+  readonly #older = new HeaderState();
+  #olderBytes = 0;
+  /** Windows that a report from memory no longer holds. */
+  windowsForgotten = 0;
+  readonly #changes: Change[] = [];
+  /** Changes so far by side, service and kind. */
+  readonly changeCounts = new Map<string, { side: string; service: string; kind: string; count: number }>();
+  #untaken: EndedWindow[] = [];
+  #windowEnd = Number.NaN;
+  #first = Number.NaN;
+  #last = 0;
+
+  constructor(options: StatisticsOptions) {
+    this.#options = options;
+    const { anchor, id, key } = options;
+    this.#anchorMs = Number(anchor.wallNs / 1_000_000n);
+    this.headers = new HeaderStats({ key, anchor });
+    const headers: HeaderStatistics = {
+      series: (key) => new SeriesHeaders(key, this.headers, id, this.#anchorMs),
+      sealed: () => {},
+    };
+    this.engine = new StatsEngine({ anchor, id, headers });
+  }
+
+  /** Counts a call; valid during the call only. */
+  observe(x: Redacted<Exchange>): void {
+    this.engine.observe(x);
+  }
+
+  /** It is `now` (ns since the anchor): ends what is over. */
+  tick(now: number): void {
+    this.#last = now;
+    if (Number.isNaN(this.#first)) this.#first = now;
+    this.engine.advance(now);
+    if (Number.isNaN(this.#windowEnd)) this.#windowEnd = now + this.#options.windowNs;
+    // A clock that stepped back would hold the window open.
+    else if (now >= this.#windowEnd || now < this.#windowEnd - this.#options.windowNs) this.#rotate(now);
+  }
+
+  /** Nothing more comes. */
+  finish(): void {
+    this.engine.finish();
+    this.#rotate(this.#last);
+  }
+
+  /** What ended since the last call. */
+  ended(): Ended {
+    const windows = this.#untaken;
+    this.#untaken = [];
+    return { minutes: this.engine.sealed(), windows };
+  }
+
+  /** The last window that has ended, and those before it: for gauges. */
+  lastWindow(): { readonly state: HeaderState; readonly reference: HeaderState | null } | null {
+    const window = this.#windows.at(-1);
+    if (window === undefined) return null;
+    return { state: this.#merged([window], false)!, reference: this.#merged(this.#windows.slice(0, -1), true) };
+  }
+
+  /** Unix ms of the first call or tick. */
+  get startedMs(): number {
+    return this.#anchorMs + (Number.isNaN(this.#first) ? 0 : this.#first / 1e6);
+  }
+
+  /** Unix ms from which on `report` can answer from memory. */
+  get memorySinceMs(): number {
+    const window = this.#windows[0];
+    const minute = this.engine.oldestMinute;
+    return Math.max(window === undefined ? 0 : window.from, minute === null ? 0 : minute * 60_000);
+  }
+
+  /** Everything since the start, or the windows and minutes within [sinceMs, untilMs). */
+  report(losses: readonly LossTotal[], sinceMs?: number, untilMs?: number): Report {
+    const nowMs = this.#anchorMs + this.#last / 1e6;
+    const since = sinceMs ?? this.startedMs;
+    const until = untilMs ?? nowMs;
+    const all = sinceMs === undefined && untilMs === undefined;
+    const series = all ? this.engine.states() : this.engine.states(since, until);
+    const running = this.headers.state(this.#last);
+    const inside = this.#windows.filter(({ from, to }) => all || (to > since && from < until));
+    const before = this.#windows.filter(({ to }) => to <= since);
+    const headers = this.#merged(inside, all) ?? new HeaderState();
+    if (all || (running.to > since && running.from < until)) headers.merge(running);
+    const changes = this.#changes.filter(({ at }) => all || (Date.parse(at) > since && Date.parse(at) <= until));
+    return composeReport(
+      { series, headers, reference: all ? null : this.#merged(before, true), changes, losses },
+      since,
+      until,
+    );
+  }
+
+  #merged(windows: readonly EndedWindow[], withOlder: boolean): HeaderState | null {
+    if (windows.length === 0 && (!withOlder || this.#older.groups.size === 0)) return null;
+    const merged = new HeaderState();
+    if (withOlder) merged.merge(this.#older);
+    for (const { state } of windows) {
+      const decoded = decodeHeaders(state);
+      if (decoded.ok) merged.merge(decoded.state);
+    }
+    return merged;
+  }
+
+  #rotate(now: number): void {
+    const { state, changes } = this.headers.rotate(now);
+    this.#windowEnd = now + this.#options.windowNs;
+    const ended: EndedWindow = { from: state.from, to: state.to, state: encodeHeaders(state), changes };
+    this.#untaken.push(ended);
+    if (this.#untaken.length > WINDOWS_MAX) this.#untaken.shift();
+    this.#windows.push(ended);
+    this.#windowsBytes += ended.state.length;
+    while (this.#windows.length > WINDOWS_MAX || (this.#windowsBytes > WINDOWS_BYTES_MAX && this.#windows.length > 1))
+      this.#forget(this.#windows.shift()!);
+    for (const change of ended.changes) {
+      this.#changes.push(change);
+      const name = `${change.side} ${change.kind} ${change.service}`;
+      const known = this.changeCounts.get(name);
+      if (known !== undefined) known.count++;
+      else this.changeCounts.set(name, { side: change.side, service: change.service, kind: change.kind, count: 1 });
+    }
+    if (this.#changes.length > CHANGES_MAX) this.#changes.splice(0, this.#changes.length - CHANGES_MAX);
+  }
+
+  #forget({ state }: EndedWindow): void {
+    this.#windowsBytes -= state.length;
+    const decoded = this.#olderBytes + state.length > OLDER_BYTES_MAX ? null : decodeHeaders(state);
+    if (decoded?.ok !== true) {
+      this.windowsForgotten++;
+      return;
+    }
+    this.#olderBytes += state.length;
+    this.#older.merge(decoded.state);
+  }
+}
+
+/** Hands the messages of one series to the header statistics. */
+class SeriesHeaders implements HeaderObserver {
+  readonly #group: HeaderGroup;
+  readonly #headers: HeaderStats;
+  readonly #id: StatisticsOptions['id'];
+  readonly #anchorMs: number;
+  #exchange: Redacted<Exchange> | null = null;
+
+  constructor(key: SeriesKey, headers: HeaderStats, id: StatisticsOptions['id'], anchorMs: number) {
+    this.#group = new HeaderGroup(key);
+    this.#headers = headers;
+    this.#id = id;
+    this.#anchorMs = anchorMs;
+  }
+
+  observe(x: Redacted<Exchange>, at: number): void {
+    this.#exchange = x;
+    const now = (at - this.#anchorMs) * 1e6;
+    if (x.request !== null) this.#headers.observe(this.#group, 'request', x.request.fields, this.#example, now);
+    if (x.response !== null) this.#headers.observe(this.#group, 'response', x.response.fields, this.#example, now);
+  }
+
+  readonly #example = (): string => this.#id(this.#exchange!.connection, this.#exchange!.ordinal);
+}

@@ -1,0 +1,100 @@
+/** Feeds the store with what is not a call: states of the statistics, changes, and the ledger. And says what happens to it. */
+import type { LossTotal } from '../model/loss.ts';
+import { STATE_KIND } from '../query/states.ts';
+import type { StoreEvent } from '../store/protocol.ts';
+import type { StoreDamage } from '../store/recover.ts';
+import type { Store } from '../store/store.ts';
+import type { StateKey } from '../store/writer.ts';
+import type { Statistics } from './statistics.ts';
+
+interface Waiting {
+  readonly key: StateKey;
+  readonly state: Uint8Array;
+}
+
+/** States that wait for room in a batch; older ones go first, and are counted. */
+const WAITING_MAX = 16_384;
+const MINUTE_MS = 60_000;
+
+export class StoreFeed {
+  /** States that found no room in time. */
+  lost = 0;
+  readonly #store: Store;
+  readonly #statistics: Statistics;
+  readonly #waiting: Waiting[] = [];
+
+  constructor(store: Store, statistics: Statistics) {
+    this.#store = store;
+    this.#statistics = statistics;
+  }
+
+  /** Several times a second. `exchanges` and `losses` are the run's totals. */
+  tick(nowMs: number, exchanges: number, losses: readonly LossTotal[]): void {
+    this.#take();
+    this.#put();
+    this.#store.writer.tick(nowMs, exchanges, losses);
+  }
+
+  /** The last states, counts and calls; returns the calls that the disk did not take. */
+  async close(nowMs: number, exchanges: number, losses: readonly LossTotal[]): Promise<number> {
+    this.#take();
+    this.#put();
+    return await this.#store.close(nowMs, exchanges, losses);
+  }
+
+  #take(): void {
+    const { minutes, windows } = this.#statistics.ended();
+    for (const { minute, rows } of minutes) {
+      for (const { key, state } of rows) {
+        this.#waiting.push({
+          key: { level: 'minute', startMs: minute * MINUTE_MS, ...key, kind: STATE_KIND.calls },
+          state,
+        });
+      }
+    }
+    for (const { from, state, changes } of windows) {
+      const key = { level: 'minute', startMs: from, service: '', side: '', method: '', route: '' } as const;
+      this.#waiting.push({ key: { ...key, kind: STATE_KIND.headers }, state });
+      if (changes.length === 0) continue;
+      this.#waiting.push({ key: { ...key, kind: STATE_KIND.changes }, state: Buffer.from(JSON.stringify(changes)) });
+    }
+    const over = this.#waiting.length - WAITING_MAX;
+    if (over > 0) {
+      this.#waiting.splice(0, over);
+      this.lost += over;
+    }
+  }
+
+  #put(): void {
+    let done = 0;
+    for (const { key, state } of this.#waiting) {
+      if (!this.#store.writer.state(key, state)) break;
+      done++;
+    }
+    this.#waiting.splice(0, done);
+  }
+}
+
+export function storeEventText(event: StoreEvent, data: string): string {
+  switch (event.type) {
+    case 'write_failed':
+      return `cannot write to the store in ${data} (${event.file}: ${event.code}); calls go on being counted, what finds no room is lost (store_queue_full, store_write_failed)`;
+    case 'recovered':
+      return `the store in ${data} can be written again`;
+    case 'seal_failed':
+      return `segment ${event.segment} of the store in ${data} could not be sealed: ${event.code}; its log stays, and is sealed later`;
+    case 'damage':
+      return damageText(event.damage, data);
+  }
+}
+
+export function damageText(damage: StoreDamage, data: string): string {
+  switch (damage.type) {
+    case 'torn':
+      return `store in ${data}: ${damage.file} was cut short: ${damage.bytes} bytes with ${damage.calls} calls were set aside`;
+    case 'unreadable':
+      return `store in ${data}: ${damage.file} cannot be read and was set aside`;
+    case 'uncommitted':
+      return `store in ${data}: the last run was killed at ${new Date(damage.atMs).toISOString()}; ${damage.calls} calls or more had not reached the disk`;
+  }
+}
