@@ -14,6 +14,7 @@ import type { Protocol } from '../model/exchange.ts';
 import type { LossReason } from '../model/loss.ts';
 import { ANOMALY_BIT, type Message } from '../model/message.ts';
 import type { MultiplexSink, Peer, StreamEnd } from '../model/stages.ts';
+import { grpcKind, judgeGrpc } from './grpc.ts';
 import { type Closing, isLate, outcomeOf, STILL_OPEN, waited } from './outcome.ts';
 import { copyInterim, type PairerShared } from './pairer.ts';
 import type { Pending } from './pending.ts';
@@ -222,14 +223,14 @@ export class H2Pairer implements MultiplexSink {
     }
     p.protocol = this.#protocol;
     const closing = this.#closingOf(id);
-    this.#judge(p, closing, late || isLate(p, now, limits.timeoutNs));
+    this.#judge(p, closing, now, late || isLate(p, now, limits.timeoutNs));
     if (p.outcome === 'truncated' && p.losses.length === 0 && closing.gone !== null) p.lose(closing.gone, 0);
     exchangeSink.exchange(p);
     if (request !== null) this.#giveBack(request, p.requestDone);
     if (response !== null) this.#giveBack(response, p.responseDone);
   }
 
-  #judge(p: Pending, closing: Readonly<Closing>, late: boolean): void {
+  #judge(p: Pending, closing: Readonly<Closing>, now: number, late: boolean): void {
     const { request, response } = p;
     if (request !== null && response !== null) {
       if (request.end !== 'framed' && p.responseDone && response.end === 'framed') {
@@ -250,6 +251,8 @@ export class H2Pairer implements MultiplexSink {
       // The client took back the stream alone: it says so by a frame, where HTTP/1 can only close.
       if (this.#closing?.resetBy !== 'client') p.outcome = 'client_abort';
     }
+    const kind = request === null ? '' : grpcKind(request);
+    if (kind !== '') judgeGrpc(p, request!, kind, this.#shared.grpcRoutes, now);
   }
 
   #giveBack(message: Message, done: boolean): void {

@@ -19,6 +19,7 @@ import type { LossReason, LossSink } from '../model/loss.ts';
 import { ANOMALY_BIT, type Message } from '../model/message.ts';
 import type { MessagePool } from '../model/pool.ts';
 import type { ExchangeSink, MessageSink, StreamEnd } from '../model/stages.ts';
+import { GrpcRoutes } from './grpc.ts';
 import { type Closing, isLate, outcomeOf, STILL_OPEN, upgradeOf, waited } from './outcome.ts';
 import { type Pending, PendingPool } from './pending.ts';
 import { type Unanswered, Waiting } from './waiting.ts';
@@ -51,6 +52,7 @@ export class PairerShared {
   readonly losses: LossSink;
   readonly limits: PairerLimits;
   readonly pending = new PendingPool();
+  readonly grpcRoutes = new GrpcRoutes();
 
   constructor(
     exchangeSink: ExchangeSink,

@@ -52,6 +52,7 @@ export class Pending extends Exchange {
     this.inFlight = 0;
     this.anomalies = 0;
     if (this.losses.length > 0) this.losses.length = 0;
+    this.grpc = null;
     this.route = '';
     this.next = null;
     this.load = null;

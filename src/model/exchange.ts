@@ -25,6 +25,17 @@ export interface Interim {
   readonly fields: ReadonlyArray<readonly [name: string, value: string]>;
 }
 
+/** What a gRPC call says beyond HTTP. */
+export interface GrpcFacts {
+  /** grpc-status; null: none was seen. */
+  readonly status: number | null;
+  /** grpc-timeout in ns; null: the call has no deadline. */
+  readonly timeoutNs: number | null;
+  /** Messages each way; null: not all of them could be counted. */
+  readonly requestMessages: number | null;
+  readonly responseMessages: number | null;
+}
+
 /** One call: a request and its response, as one side saw them. Pooled and mutable: see ExchangeSink. */
 export class Exchange {
   connection!: Connection;
@@ -44,6 +55,8 @@ export class Exchange {
   anomalies = 0;
   /** Everything missing from this record; empty: it is whole. */
   readonly losses: LossMark[] = [];
+  /** null: the call is not gRPC. */
+  grpc: GrpcFacts | null = null;
   /** Endpoint template; "" until somebody asks (see exchange/route). */
   route = '';
 }

@@ -1,6 +1,7 @@
 import { UNSEEN } from '../base/clock.ts';
 import { FieldBlock } from './fields.ts';
 import type { LossMark, LossReason } from './loss.ts';
+import type { BodyUnits } from './units.ts';
 
 export type MessageKind = 'request' | 'response';
 
@@ -87,6 +88,8 @@ export class Message {
   headBytes = 0;
   /** After transfer coding is removed, before content decoding. */
   bodyBytes = 0;
+  /** Counts the application messages in the body; null: it is not known to have any. */
+  units: BodyUnits | null = null;
   /** Nanoseconds since the anchor, or UNSEEN. */
   firstByteAt: number = UNSEEN;
   lastByteAt: number = UNSEEN;
@@ -121,6 +124,7 @@ export class Message {
     this.trailers = null;
     this.headBytes = 0;
     this.bodyBytes = 0;
+    this.units = null;
     this.firstByteAt = UNSEEN;
     this.lastByteAt = UNSEEN;
     this.startOffset = 0;

@@ -9,7 +9,7 @@
 import type { Brand } from '../base/brand.ts';
 import type { KeyedHash } from '../base/keyed-hash.ts';
 import type { Connection } from '../model/connection.ts';
-import type { Exchange, Outcome, Protocol } from '../model/exchange.ts';
+import type { Exchange, GrpcFacts, Outcome, Protocol } from '../model/exchange.ts';
 import { type FieldBlock, type FieldLine, HeaderName } from '../model/fields.ts';
 import type { LossMark } from '../model/loss.ts';
 import type { Message, MessageEnd } from '../model/message.ts';
@@ -303,6 +303,9 @@ class ExchangeView {
   }
   get losses(): readonly Readonly<LossMark>[] {
     return this.#exchange.losses;
+  }
+  get grpc(): GrpcFacts | null {
+    return this.#exchange.grpc;
   }
   get route(): string {
     const route = this.#exchange.route;

@@ -1,6 +1,6 @@
 /** The header log: one JSON object a line, as docs/header-log.md describes it and docs/header-log.schema.json checks it. */
 import { type TimeFormatter, UNSEEN } from '../../base/clock.ts';
-import type { Exchange } from '../../model/exchange.ts';
+import type { Exchange, GrpcFacts } from '../../model/exchange.ts';
 import type { FieldBlock } from '../../model/fields.ts';
 import type { LossMark } from '../../model/loss.ts';
 import { anomalyNames, type Message } from '../../model/message.ts';
@@ -97,6 +97,7 @@ export class NdjsonFormat implements LogFormat {
       out.append(connection.protocolPart);
       if (upgrade !== '') out.text(`,"upgrade":"${wireJson(upgrade)}"`);
       if (streams) out.text(`,"stream_id":${request?.streamId || response?.streamId || 0}`);
+      if (x.grpc !== null) out.text(grpcJson(x.grpc));
       out.append(connection.rest);
     }
     const route = x.route;
@@ -335,6 +336,9 @@ export class NdjsonFormat implements LogFormat {
 
 const SLASH = 0x2f;
 const CLOSING = 0x7d;
+const grpcJson = ({ status, timeoutNs, requestMessages, responseMessages }: GrpcFacts): string =>
+  `,"grpc":{"status":${status},"timeout_ns":${timeoutNs},"request_messages":${requestMessages},"response_messages":${responseMessages}}`;
+
 /** `[`: nothing stands in the list yet. A pair always ends in `]`. */
 const OPENING = 0x5b;
 

@@ -5,6 +5,7 @@ import type { Memory } from '../../base/memory.ts';
 import type { LossReason, LossSink } from '../../model/loss.ts';
 import { ANOMALY_BIT, type Message } from '../../model/message.ts';
 import type { MultiplexSink } from '../../model/stages.ts';
+import { grpcMessages } from '../grpc/messages.ts';
 import { CONTINUATION, FLAG_END_HEADERS, FLAG_END_STREAM, HEADERS, PUSH_PROMISE } from './frames.ts';
 import { Gather } from './gather.ts';
 import { readHead } from './head.ts';
@@ -173,6 +174,7 @@ export class Blocks {
   #announce(message: Message, error: boolean, position: number): void {
     const stream = this.#stream;
     const { open } = stream;
+    if (!this.#endStream) message.units = grpcMessages(message.fields);
     this.#sink.head(message);
     if (error) stream.finish(message, 'error', position);
     else if (this.#endStream || this.#pushed) stream.finish(message, 'framed', position);

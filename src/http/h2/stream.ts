@@ -353,6 +353,7 @@ export class H2Stream implements StreamSink {
     if (message !== undefined) {
       message.bodyBytes += body;
       message.lastByteAt = this.ts;
+      message.units?.read(memory, at, at + body);
     } else if (this.guessed) this.#losses.lose(this.#reason, 1, taken);
     at += taken;
     if (this.#remaining === 0) this.#frameDone(at + origin);
@@ -372,6 +373,7 @@ export class H2Stream implements StreamSink {
       const message = this.open.get(this.streamId);
       if (message === undefined) return;
       message.bodyBytes += body;
+      message.units?.skip(body);
       if (why !== 'left_out' && why !== 'shed_body' && why !== 'shed_head') message.lose(why, length);
       return;
     }

@@ -1,0 +1,80 @@
+/**
+ * What a gRPC call says beyond HTTP (gRPC over HTTP/2): its status comes in trailers - or in the only header block, when
+ * there is nothing else - and its deadline in the request. A call whose deadline passed is a timeout, whoever says so: the
+ * server by DEADLINE_EXCEEDED, the client by resetting the stream when its time is up.
+ */
+import { UNSEEN } from '../base/clock.ts';
+import type { FieldBlock } from '../model/fields.ts';
+import type { Message } from '../model/message.ts';
+import type { Pending } from './pending.ts';
+import { OTHER_ROUTE } from './route.ts';
+
+const UNIMPLEMENTED = 12;
+const DEADLINE_EXCEEDED = 4;
+/** A client's timer and its reset may be so much earlier than what the capture sees of them. */
+const DEADLINE_SLACK_NS = 5e6;
+/** Methods with a route of their own, over all services. */
+const ROUTES_MAX = 4_096;
+
+const UNIT_NS: Readonly<Record<string, number>> = { H: 3600e9, M: 60e9, S: 1e9, m: 1e6, u: 1e3, n: 1 };
+const TIMEOUT = /^(\d{1,8})([HMSmun])$/;
+const STATUS = /^\d{1,3}$/;
+/** "/package.Service/Method": nothing else is a method's path. */
+const PATH = /^\/[\w.-]{1,200}\/[\w.-]{1,200}$/;
+
+/** Methods that servers know: a path is the template as it stands, so their number is bounded here. */
+export class GrpcRoutes {
+  readonly #known = new Set<string>();
+
+  /** The route of `path`; `exists`: the server did not say that it has no such method. */
+  route(path: string, exists: boolean): string {
+    if (this.#known.has(path)) return path;
+    if (!exists || this.#known.size >= ROUTES_MAX || !PATH.test(path)) return OTHER_ROUTE;
+    const owned = Buffer.from(path, 'latin1').latin1Slice();
+    this.#known.add(owned);
+    return owned;
+  }
+}
+
+/** "grpc", "grpc-web", or "" when the request's Content-Type says neither. */
+export function grpcKind(request: Message): string {
+  if (request.method !== 'POST') return '';
+  const type = request.fields.get('content-type');
+  if (type === null || !type.startsWith('application/grpc')) return '';
+  return type.startsWith('application/grpc-web') ? 'grpc-web' : 'grpc';
+}
+
+/** Fills in what the call `p` is as gRPC; its outcome is known already. `endedAt`: when it ended, or UNSEEN. */
+export function judgeGrpc(p: Pending, request: Message, kind: string, routes: GrpcRoutes, endedAt: number): void {
+  const { response } = p;
+  p.upgrade = kind;
+  const timeoutNs = timeoutOf(request.fields);
+  const status = response === null ? null : (statusOf(response.trailers) ?? statusOf(response.fields));
+  p.grpc = {
+    status,
+    timeoutNs,
+    requestMessages: messagesOf(request),
+    responseMessages: response === null ? null : messagesOf(response),
+  };
+  p.route = routes.route(request.target, response !== null && status !== UNIMPLEMENTED && response.status === 200);
+  const elapsed = request.firstByteAt === UNSEEN || endedAt === UNSEEN ? 0 : endedAt - request.firstByteAt;
+  const late = timeoutNs !== null && elapsed >= timeoutNs - DEADLINE_SLACK_NS;
+  if (status === DEADLINE_EXCEEDED && p.outcome === 'complete') p.outcome = 'timeout';
+  else if (p.outcome === 'client_abort' && late) p.outcome = 'timeout';
+}
+
+function timeoutOf(fields: FieldBlock): number | null {
+  const parts = TIMEOUT.exec(fields.get('grpc-timeout') ?? '');
+  return parts === null ? null : +parts[1]! * UNIT_NS[parts[2]!]!;
+}
+
+function statusOf(fields: FieldBlock | null): number | null {
+  const text = fields?.get('grpc-status') ?? null;
+  return text !== null && STATUS.test(text) ? +text : null;
+}
+
+/** null: not known to the last one. */
+const messagesOf = ({ units, bodyBytes, end }: Message): number | null => {
+  if (units === null) return bodyBytes === 0 && end === 'framed' ? 0 : null;
+  return units.exact ? units.count : null;
+};
