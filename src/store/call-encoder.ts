@@ -280,6 +280,8 @@ function extraOf(x: Redacted<Exchange>, request: Redacted<Message> | null, respo
   const requestTrailers = request?.trailers == null ? [] : pairs(request.trailers);
   const responseTrailers = response?.trailers == null ? [] : pairs(response.trailers);
   const { interim } = x;
+  const times = [request?.firstByteAt, request?.lastByteAt, response?.firstByteAt, response?.lastByteAt];
+  const from = times.find((at) => at !== undefined && at !== UNSEEN) ?? UNSEEN;
   const extra = {
     ...(requestTrailers.length === 0 ? {} : { request_trailers: requestTrailers }),
     ...(responseTrailers.length === 0 ? {} : { response_trailers: responseTrailers }),
@@ -288,10 +290,10 @@ function extraOf(x: Redacted<Exchange>, request: Redacted<Message> | null, respo
     ...(interim.length === 0
       ? {}
       : {
-          // Times are those of the segment: ns since its anchor, or -1.
+          // Times count from the call's own `ts`.
           interim: interim.map(({ status, at, fields }) => ({
             status,
-            at,
+            at_ns: at === UNSEEN || from === UNSEEN ? null : at - from,
             headers: fields.map(([name, value]) => [shown(name), shown(value)]),
           })),
         }),

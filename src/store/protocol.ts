@@ -1,9 +1,19 @@
 /** What the thread that parses and the thread that writes say to each other. Batches themselves lie in shared memory. */
+import { Memory } from '../base/memory.ts';
 import type { StoreDamage } from './recover.ts';
 
-/** Shared batches, and the bytes of each. All of them filled is the queue's bound: half a second at 30,000 calls/s. */
-export const SLABS = 4;
+/** Shared batches, and the bytes of each. All of them filled is the queue's bound: a second at 30,000 calls/s. */
+export const SLABS = 8;
 export const SLAB_BYTES = 2 << 20;
+
+/** Shared memory: one u32 for each batch (0: free, 1: on its way to the disk), then the batches. */
+export const SLAB_STATES_BYTES = 64;
+export const SHARED_BYTES = SLAB_STATES_BYTES + SLABS * SLAB_BYTES;
+export const SLAB_FREE = 0;
+export const SLAB_TAKEN = 1;
+export const slabMemory = (shared: SharedArrayBuffer, slab: number): Memory =>
+  new Memory(shared, SLAB_STATES_BYTES + slab * SLAB_BYTES, SLAB_BYTES);
+export const slabStates = (shared: SharedArrayBuffer): Int32Array => new Int32Array(shared, 0, SLABS);
 
 export interface RetentionOptions {
   /** Sealed segments older than this go; null: age does not matter. */
@@ -16,7 +26,8 @@ export interface OpenMessage {
   readonly type: 'open';
   readonly data: string;
   readonly retention: RetentionOptions;
-  readonly slabs: SharedArrayBuffer;
+  /** SHARED_BYTES. */
+  readonly shared: SharedArrayBuffer;
 }
 export interface BatchMessage {
   readonly type: 'batch';
@@ -33,7 +44,7 @@ export type ToWorker =
   | BatchMessage
   /** No further batch for this segment: seal it. */
   | { readonly type: 'rotate'; readonly segment: number }
-  | { readonly type: 'close'; readonly sealAtMs: number };
+  | { readonly type: 'close' };
 
 /** What happens to the store while it runs; for the user. */
 export type StoreEvent =
@@ -45,7 +56,6 @@ export type StoreEvent =
 export type FromWorker =
   | { readonly type: 'opened'; readonly nextSegment: number; readonly damage: readonly StoreDamage[] }
   | { readonly type: 'refused'; readonly message: string; readonly hint: string }
-  | { readonly type: 'written'; readonly slab: number }
   | { readonly type: 'event'; readonly event: StoreEvent }
   /** Calls that were never written, because the disk refused until the end. */
   | { readonly type: 'closed'; readonly unwritten: number };

@@ -11,7 +11,7 @@ import {
   writeSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { Memory } from '../base/memory.ts';
+import type { Memory } from '../base/memory.ts';
 import { FRAME_HEAD, writeHead } from './frames.ts';
 import { LIVE, logName } from './layout.ts';
 import { releaseLock, takeLock } from './lock.ts';
@@ -21,8 +21,10 @@ import {
   type FromWorker,
   type OpenMessage,
   type RetentionOptions,
-  SLAB_BYTES,
+  SLAB_FREE,
   SLABS,
+  slabMemory,
+  slabStates,
 } from './protocol.ts';
 import { readLog, recover, type StoreDamage, setAside } from './recover.ts';
 import { retain } from './retention.ts';
@@ -47,6 +49,7 @@ export class StoreFiles {
   readonly #retention: RetentionOptions;
   readonly #say: (message: FromWorker) => void;
   readonly #slabs: readonly Memory[];
+  readonly #states: Int32Array;
   readonly #head = Buffer.alloc(FRAME_HEAD);
   readonly #segment = new Segment();
   /** The open log's segment; -1: none is open. */
@@ -69,7 +72,8 @@ export class StoreFiles {
     this.#data = options.data;
     this.#retention = options.retention;
     this.#say = say;
-    this.#slabs = Array.from({ length: SLABS }, (_, i) => new Memory(options.slabs, i * SLAB_BYTES, SLAB_BYTES));
+    this.#slabs = Array.from({ length: SLABS }, (_, i) => slabMemory(options.shared, i));
+    this.#states = slabStates(options.shared);
     const { nextSegment, logs, damage } = recover(this.#data);
     this.nextSegment = nextSegment;
     this.damage = damage;
@@ -171,7 +175,7 @@ export class StoreFiles {
         this.#retryMs = RETRY_MS_MIN;
         this.#say({ type: 'event', event: { type: 'recovered', file: this.#path(this.#number) } });
       }
-      this.#say({ type: 'written', slab: next.slab });
+      Atomics.store(this.#states, next.slab, SLAB_FREE);
     }
   }
 

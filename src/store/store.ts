@@ -3,14 +3,7 @@ import { extname, join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import type { ClockAnchor } from '../base/clock.ts';
 import type { LossSink, LossTotal } from '../model/loss.ts';
-import {
-  type FromWorker,
-  type RetentionOptions,
-  SLAB_BYTES,
-  SLABS,
-  type StoreEvent,
-  type ToWorker,
-} from './protocol.ts';
+import { type FromWorker, type RetentionOptions, SHARED_BYTES, type StoreEvent, type ToWorker } from './protocol.ts';
 import type { StoreDamage } from './recover.ts';
 import { StoreWriter } from './writer.ts';
 
@@ -32,6 +25,8 @@ export type StoreResult =
 
 /** Heap of the worker: it holds typed arrays, which do not count. */
 const WORKER_HEAP_MB = 64;
+/** Longer than this its code does not take to load on any machine; then the first message waits for it. */
+const WORKER_START_MS = 10_000;
 
 /**
  * Starts the thread that writes and waits until its code is loaded: to be called while this process may still read its own
@@ -43,6 +38,8 @@ export function startStoreWorker(): Worker {
     workerData: { ready },
     resourceLimits: { maxOldGenerationSizeMb: WORKER_HEAP_MB, maxYoungGenerationSizeMb: 8 },
   });
+  // The thread needs nothing of this one's event loop to load its code.
+  Atomics.wait(ready, 0, 0, WORKER_START_MS);
   return worker;
 }
 
@@ -63,7 +60,7 @@ export class Store {
   /** Opens (or makes) the data folder. A folder in use, from a newer version, or not writable is refused with what to do. */
   static async open(data: string, options: StoreOptions, nowMs: number): Promise<StoreResult> {
     const worker = options.worker ?? startStoreWorker();
-    const slabs = new SharedArrayBuffer(SLABS * SLAB_BYTES);
+    const shared = new SharedArrayBuffer(SHARED_BYTES);
     let writer: StoreWriter | null = null;
     let closed: (unwritten: number) => void = () => {};
     const closing = new Promise<number>((resolve) => {
@@ -77,9 +74,6 @@ export class Store {
           case 'refused':
             resolve(message);
             break;
-          case 'written':
-            writer?.written(message.slab);
-            break;
           case 'event':
             writer?.event(message.event);
             options.report(message.event);
@@ -89,7 +83,7 @@ export class Store {
         }
       });
     });
-    const open: ToWorker = { type: 'open', data, retention: options.retention, slabs };
+    const open: ToWorker = { type: 'open', data, retention: options.retention, shared };
     worker.postMessage(open);
     const answer = await opened;
     if (answer.type === 'refused') {
@@ -103,7 +97,7 @@ export class Store {
         run: options.run,
         losses: options.losses,
         worker,
-        slabs,
+        shared,
         nextSegment: answer.nextSegment,
       },
       nowMs,
@@ -118,7 +112,7 @@ export class Store {
   /** Writes and seals everything; returns the calls that the disk did not take. */
   async close(nowMs: number, exchanges: number, losses: readonly LossTotal[]): Promise<number> {
     this.writer.end(nowMs, exchanges, losses);
-    const close: ToWorker = { type: 'close', sealAtMs: nowMs };
+    const close: ToWorker = { type: 'close' };
     this.#worker.postMessage(close);
     const unwritten = await this.#closed;
     if (unwritten === 0) this.writer.ended();

@@ -7,13 +7,23 @@ import { openSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Worker } from 'node:worker_threads';
 import type { ClockAnchor } from '../base/clock.ts';
-import { Memory } from '../base/memory.ts';
+import type { Memory } from '../base/memory.ts';
 import type { Exchange } from '../model/exchange.ts';
 import type { LossReason, LossSink, LossTotal } from '../model/loss.ts';
 import type { Redacted } from '../redact/redacted.ts';
 import { CallEncoder } from './call-encoder.ts';
 import { HANDED_FILE } from './layout.ts';
-import { type BatchMessage, SLAB_BYTES, SLABS, type StoreEvent, type ToWorker } from './protocol.ts';
+import {
+  type BatchMessage,
+  SLAB_BYTES,
+  SLAB_FREE,
+  SLAB_TAKEN,
+  SLABS,
+  type StoreEvent,
+  slabMemory,
+  slabStates,
+  type ToWorker,
+} from './protocol.ts';
 import {
   KIND_HEADER,
   KIND_LEDGER,
@@ -30,6 +40,8 @@ import type { SegmentHeader } from './segment.ts';
 
 const HOUR_MS = 3_600_000;
 const MS_PER_S = 1_000;
+/** A batch goes to the disk at least this often. */
+const FLUSH_MS = 250;
 /** Ledger records that wait for room in a batch: a record of what was lost must not be lost itself, but counts can be added up. */
 const LEDGER_WAITING_MAX = 256;
 
@@ -53,7 +65,7 @@ export interface WriterOptions {
   readonly run: string;
   readonly losses: LossSink;
   readonly worker: Worker;
-  readonly slabs: SharedArrayBuffer;
+  readonly shared: SharedArrayBuffer;
   readonly nextSegment: number;
 }
 
@@ -73,7 +85,7 @@ export class StoreWriter {
   readonly #worker: Worker;
   readonly #encoder: CallEncoder;
   readonly #slabs: readonly Memory[];
-  readonly #free: number[];
+  readonly #states: Int32Array;
   readonly #handedFd: number;
   readonly #anchor: ClockAnchor;
   /** The batch being filled; -1: none. */
@@ -87,6 +99,7 @@ export class StoreWriter {
   #rows = 0;
   #bytes = 0;
   #nowMs: number;
+  #handedOverMs = 0;
   /** The disk refuses; what finds no room now is lost because of that. */
   #failing = false;
   /** The record at hand did not fit into an empty batch. */
@@ -101,8 +114,8 @@ export class StoreWriter {
     this.#worker = options.worker;
     this.#anchor = options.anchor;
     this.#encoder = new CallEncoder(options.run);
-    this.#slabs = Array.from({ length: SLABS }, (_, i) => new Memory(options.slabs, i * SLAB_BYTES, SLAB_BYTES));
-    this.#free = Array.from({ length: SLABS }, (_, i) => i);
+    this.#slabs = Array.from({ length: SLABS }, (_, i) => slabMemory(options.shared, i));
+    this.#states = slabStates(options.shared);
     this.#segment = options.nextSegment;
     this.#nowMs = nowMs;
     this.#handedFd = openSync(join(options.data, HANDED_FILE), 'w', 0o640);
@@ -166,12 +179,15 @@ export class StoreWriter {
     if (Math.floor(nowMs / MS_PER_S) !== Math.floor(this.#nowMs / MS_PER_S)) this.#count(exchanges, losses);
     this.#nowMs = nowMs;
     this.#flushLedger();
-    this.#handOver();
+    // A batch that is handed over half full takes the place of a full one in the queue.
+    if (nowMs < this.#handedOverMs || nowMs - this.#handedOverMs >= FLUSH_MS) this.#handOver();
   }
 
-  /** The worker wrote a batch. */
-  written(slab: number): void {
-    this.#free.push(slab);
+  /** Batches on their way to the disk. */
+  get waiting(): number {
+    let waiting = this.#slab < 0 ? 0 : -1;
+    for (let slab = 0; slab < SLABS; slab++) if (Atomics.load(this.#states, slab) !== SLAB_FREE) waiting++;
+    return waiting;
   }
 
   event(event: StoreEvent): void {
@@ -252,8 +268,10 @@ export class StoreWriter {
 
   /** Takes a free batch; false: there is none. */
   #begin(): boolean {
-    const slab = this.#free.pop();
-    if (slab === undefined) return false;
+    let slab = 0;
+    while (slab < SLABS && Atomics.load(this.#states, slab) !== SLAB_FREE) slab++;
+    if (slab === SLABS) return false;
+    Atomics.store(this.#states, slab, SLAB_TAKEN);
     this.#slab = slab;
     this.#length = 0;
     this.#calls = 0;
@@ -327,6 +345,7 @@ export class StoreWriter {
       openedMs: this.#openedMs,
     };
     this.#slab = -1;
+    this.#handedOverMs = this.#nowMs;
     this.#handed(false);
     this.#worker.postMessage(message);
   }

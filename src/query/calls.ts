@@ -1,0 +1,216 @@
+/** Past calls: a filter, a range, a page at a time, newest first. The answer is that of the filter on every stored call. */
+import type { ExchangeRecord } from '../model/record.ts';
+import { RECORD_COLUMNS, RecordBuilder } from '../store/call-record.ts';
+import { type Answer, type QueryFailure, quote, type Rows } from '../store/database.ts';
+import { judge } from '../store/guard.ts';
+import type { SegmentFiles, StoreReader } from '../store/reader.ts';
+import { SEQUENCE_STRIDE } from '../store/record.ts';
+import { rangeProblem, type TimeRange } from './calls-range.ts';
+import { compileFilter, type FilterError } from './filter.ts';
+import { RecordSubject } from './record-subject.ts';
+import { filterSql } from './sql.ts';
+
+export const CALLS_LIMIT_MAX = 10_000;
+export const CALLS_LIMIT = 100;
+const TIMEOUT_MS = 30_000;
+/** Calls looked at in one go when SQL alone does not decide. */
+const CANDIDATES = 2_048;
+/** Segments looked at in one go: few at first, because most questions are answered by the newest. */
+const GROUP_FIRST = 2;
+const GROUP_GROWTH = 4;
+const GROUP_MAX = 1_024;
+
+export interface CallQuery {
+  /** CEL; without it every call. */
+  readonly filter?: string;
+  readonly range?: TimeRange;
+  /** Calls on a page, 1 to CALLS_LIMIT_MAX. */
+  readonly limit?: number;
+  /** `next` of the page before. Stays good while calls come in and go. */
+  readonly cursor?: string;
+  readonly timeoutMs?: number;
+}
+
+export interface CallPage {
+  /** Newest (by when they were stored) first. */
+  readonly calls: readonly ExchangeRecord[];
+  /** Cursor of the next page; null: this is the last one. */
+  readonly next: string | null;
+  /** Files that could not be read: their calls are missing from every answer. */
+  readonly damaged: readonly string[];
+}
+
+export type CallFailure =
+  | QueryFailure
+  | { readonly type: 'filter'; readonly message: string; readonly error: FilterError };
+export type CallAnswer =
+  | { readonly ok: true; readonly value: CallPage }
+  | { readonly ok: false; readonly error: CallFailure };
+
+const CURSOR = /^c(\d{1,16})$/;
+const invalid = (message: string): CallAnswer => ({ ok: false, error: { type: 'invalid', message } });
+
+/** Answers one page. Call `reader.refresh()` before the first one, to see what was stored since. */
+export async function queryCalls(reader: StoreReader, query: CallQuery): Promise<CallAnswer> {
+  const limit = query.limit ?? CALLS_LIMIT;
+  if (!Number.isInteger(limit) || limit < 1 || limit > CALLS_LIMIT_MAX) {
+    return invalid(`limit is ${limit}, it must be a whole number from 1 to ${CALLS_LIMIT_MAX}`);
+  }
+  let before = Number.POSITIVE_INFINITY;
+  if (query.cursor !== undefined) {
+    const match = CURSOR.exec(query.cursor);
+    if (match === null) return invalid(`"${query.cursor}" is no cursor: give the one of the page before, as it was`);
+    before = Number(match[1]);
+  }
+  const range = query.range ?? { since: null, until: null };
+  const problem = rangeProblem(range);
+  if (problem !== null) return invalid(problem);
+  let matches: (record: ExchangeRecord) => boolean = () => true;
+  const conditions: string[] = [];
+  if (query.filter !== undefined) {
+    const compiled = compileFilter(query.filter);
+    if (!compiled.ok)
+      return { ok: false, error: { type: 'filter', message: compiled.error.message, error: compiled.error } };
+    const { filter } = compiled;
+    matches = (record) => filter.matches(new RecordSubject(record));
+    const condition = filterSql(query.filter);
+    if (!condition.open) conditions.push(condition.sql);
+  }
+  if (range.since !== null) conditions.push(`ts >= make_timestamp_ns(${range.since})`);
+  if (range.until !== null) conditions.push(`ts < make_timestamp_ns(${range.until})`);
+  return new Search(reader, conditions, matches, limit, Date.now() + (query.timeoutMs ?? TIMEOUT_MS)).page(before);
+}
+
+class Search {
+  readonly #reader: StoreReader;
+  readonly #conditions: readonly string[];
+  readonly #matches: (record: ExchangeRecord) => boolean;
+  readonly #limit: number;
+  readonly #deadlineMs: number;
+  readonly #builder = new RecordBuilder();
+
+  constructor(
+    reader: StoreReader,
+    conditions: readonly string[],
+    matches: (record: ExchangeRecord) => boolean,
+    limit: number,
+    deadlineMs: number,
+  ) {
+    this.#reader = reader;
+    this.#conditions = conditions;
+    this.#matches = matches;
+    this.#limit = limit;
+    this.#deadlineMs = deadlineMs;
+  }
+
+  async page(cursor: number): Promise<CallAnswer> {
+    const calls: ExchangeRecord[] = [];
+    let before = cursor;
+    const segments = this.#reader.segments.filter(({ segment }) => segment * SEQUENCE_STRIDE < before).reverse();
+    let size = GROUP_FIRST;
+    for (let from = 0; from < segments.length; ) {
+      const group = segments.slice(from, from + size);
+      // One more than asked for: it tells whether there is another page.
+      const wanted = Math.max(CANDIDATES, this.#limit + 1);
+      const found = await this.#sequences(group, before, wanted);
+      if (!found.ok) return found;
+      const records = await this.#records(group, found.value.slice(0, wanted));
+      if (!records.ok) return records;
+      for (const { sequence, record } of records.value) {
+        if (!this.#matches(record)) continue;
+        if (calls.length === this.#limit) return this.#answer(calls, before);
+        calls.push(record);
+        before = sequence;
+      }
+      if (found.value.length < wanted) {
+        from += group.length;
+        size = Math.min(GROUP_MAX, size * GROUP_GROWTH);
+        before = Math.min(before, group.at(-1)!.segment * SEQUENCE_STRIDE);
+      } else before = found.value.at(-1)!;
+    }
+    return this.#answer(calls, -1);
+  }
+
+  #answer(calls: readonly ExchangeRecord[], next: number): CallAnswer {
+    return { ok: true, value: { calls, next: next < 0 ? null : `c${next}`, damaged: [...this.#reader.damaged] } };
+  }
+
+  /** Sequences of calls that meet the conditions, newest first. */
+  async #sequences(group: readonly SegmentFiles[], before: number, limit: number): Promise<Answer<number[]>> {
+    const conditions = [...this.#conditions, ...(Number.isFinite(before) ? [`sequence < ${before}`] : [])];
+    const where = conditions.length === 0 ? '' : ` WHERE ${conditions.join(' AND ')}`;
+    const sql = (files: string): string =>
+      `SELECT sequence FROM read_parquet([${files}])${where} ORDER BY sequence DESC LIMIT ${limit}`;
+    const answer = await this.#select(group, sql);
+    return answer.ok ? { ok: true, value: answer.value.rows.map(([sequence]) => Number(sequence)) } : answer;
+  }
+
+  async #records(
+    group: readonly SegmentFiles[],
+    sequences: readonly number[],
+  ): Promise<Answer<{ sequence: number; record: ExchangeRecord }[]>> {
+    const records: { sequence: number; record: ExchangeRecord }[] = [];
+    // As many as a page needs, at first: the rest is read only when the filter turned some of them down.
+    for (let from = 0; from < sequences.length; from += this.#limit + 1) {
+      const some = sequences.slice(from, from + this.#limit + 1);
+      const segments = new Set(some.map((sequence) => Math.floor(sequence / SEQUENCE_STRIDE)));
+      const files = group.filter(({ segment }) => segments.has(segment));
+      const where = `sequence BETWEEN ${some.at(-1)} AND ${some[0]} AND sequence IN (${some.join(', ')})`;
+      const sql = (list: string): string =>
+        `SELECT ${RECORD_COLUMNS.join(', ')} FROM read_parquet([${list}]) WHERE ${where} ORDER BY sequence DESC`;
+      const answer = await this.#select(files, sql);
+      if (!answer.ok) return answer;
+      let passed = 0;
+      for (const row of answer.value.rows) {
+        const record = this.#builder.record(row);
+        if (this.#matches(record)) passed++;
+        records.push({ sequence: Number(row[0]), record });
+      }
+      if (passed > this.#limit) break;
+    }
+    return { ok: true, value: records };
+  }
+
+  /** Runs over the files of a group; a file that turns out to be damaged is left out, and named in the answer. */
+  async #select(group: readonly SegmentFiles[], sql: (files: string) => string): Promise<Answer<Rows>> {
+    const run = (files: readonly SegmentFiles[]): Promise<Answer<Rows>> =>
+      this.#reader.database.select(
+        sql(files.map(({ calls }) => quote(calls)).join(', ')),
+        Math.max(1, this.#deadlineMs - Date.now()),
+      );
+    const sound = group.filter(({ calls }) => !this.#reader.damaged.has(calls));
+    if (sound.length === 0) return { ok: true, value: { columns: [], rows: [] } };
+    const answer = await run(sound);
+    if (answer.ok || answer.error.type !== 'damaged') return answer;
+    const before = this.#reader.damaged.size;
+    for (const files of sound) {
+      const alone = await run([files]);
+      if (!alone.ok && alone.error.type === 'damaged') await this.#reader.exclude(files.calls);
+    }
+    return this.#reader.damaged.size === before ? answer : this.#select(group, sql);
+  }
+}
+
+export const SQL_ROWS_MAX = 100_000;
+
+export interface SqlAnswer extends Rows {
+  /** There were more rows than were asked for. */
+  readonly more: boolean;
+}
+
+/** `--sql`: one SELECT over calls, states and ledger (docs/store.md). */
+export async function querySql(
+  reader: StoreReader,
+  sql: string,
+  { rows = 10_000, timeoutMs = TIMEOUT_MS }: { rows?: number; timeoutMs?: number } = {},
+): Promise<Answer<SqlAnswer>> {
+  const refused = await judge(reader.database, sql);
+  if (refused !== null) return refused;
+  const wanted = Math.min(rows, SQL_ROWS_MAX);
+  // The statement was parsed as one SELECT; a comment at its end must not swallow what follows.
+  const statement = sql.trimEnd().replace(/;$/, '');
+  const answer = await reader.database.select(`SELECT * FROM (${statement}\n) LIMIT ${wanted + 1}`, timeoutMs);
+  if (!answer.ok) return answer;
+  const { columns, rows: found } = answer.value;
+  return { ok: true, value: { columns, rows: found.slice(0, wanted), more: found.length > wanted } };
+}

@@ -1,0 +1,242 @@
+/**
+ * Reads a data folder, whether or not an agent writes to it. Sealed segments are read where they lie; live ones are first turned
+ * into the same kind of file in a scratch folder. Logs are listed before sealed segments, so that a segment that is sealed
+ * meanwhile is seen at least once, and its number keeps it from being seen twice.
+ */
+import { closeSync, existsSync, fstatSync, mkdtempSync, openSync, readSync, rmSync, statSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { DATABASE_LIMITS, Database, type DatabaseLimits, quote } from './database.ts';
+import { hourStart, LIVE, logName, ROLLUP, SEALED, segmentName, segmentOf } from './layout.ts';
+import { checkVersion, versionOf } from './migrate.ts';
+import { readLog } from './recover.ts';
+import { CALLS_FILE, LEDGER_FILE, list, STATES_FILE, sealedSegments, writeParquet } from './seal.ts';
+import { Segment } from './segment.ts';
+import { VIEWS } from './views.ts';
+
+/** Files of one segment. */
+export interface SegmentFiles {
+  readonly segment: number;
+  readonly calls: string;
+  readonly states: string | null;
+  readonly ledger: string | null;
+}
+
+export type ReadResult =
+  | { readonly ok: true; readonly reader: StoreReader }
+  | { readonly ok: false; readonly message: string; readonly hint: string };
+
+/** Opens a data folder for reading. Nothing in it is changed. */
+export async function readStore(data: string, limits: DatabaseLimits = DATABASE_LIMITS): Promise<ReadResult> {
+  if (!existsSync(data)) {
+    return {
+      ok: false,
+      message: `there is no data folder ${data}`,
+      hint: 'Give the folder that `headwater run --data` wrote to.',
+    };
+  }
+  if (versionOf(data) === 0) {
+    return {
+      ok: false,
+      message: `${data} is no data folder of headwater`,
+      hint: 'It has no store.json. Give the folder that `headwater run --data` wrote to.',
+    };
+  }
+  const checked = checkVersion(data);
+  if (!checked.ok) return checked;
+  const scratch = mkdtempSync(join(tmpdir(), 'headwater-read-'));
+  try {
+    const database = await Database.open([join(data, SEALED), join(data, ROLLUP), scratch], limits);
+    const reader = new StoreReader(data, scratch, database);
+    await reader.refresh();
+    return { ok: true, reader };
+  } catch (error) {
+    rmSync(scratch, { recursive: true, force: true });
+    throw error;
+  }
+}
+
+const PARQUET_MAGIC = 0x31524150;
+const PARQUET_BYTES_MIN = 12;
+
+/** Whether a file begins and ends as a Parquet file does. */
+function looksWhole(path: string): boolean {
+  let fd: number;
+  try {
+    fd = openSync(path, 'r');
+  } catch {
+    return false;
+  }
+  try {
+    const { size } = fstatSync(fd);
+    if (size < PARQUET_BYTES_MIN) return false;
+    const bytes = Buffer.alloc(12);
+    readSync(fd, bytes, 0, 4, 0);
+    readSync(fd, bytes, 4, 8, size - 8);
+    return (
+      bytes.readUInt32LE(0) === PARQUET_MAGIC &&
+      bytes.readUInt32LE(8) === PARQUET_MAGIC &&
+      bytes.readUInt32LE(4) <= size - PARQUET_BYTES_MIN
+    );
+  } catch {
+    return false;
+  } finally {
+    closeSync(fd);
+  }
+}
+
+export class StoreReader {
+  readonly data: string;
+  readonly database: Database;
+  /** Oldest first; live ones last. */
+  segments: readonly SegmentFiles[] = [];
+  /** Files that cannot be read, and what is missing because of it. */
+  readonly damaged = new Set<string>();
+  readonly #scratch: string;
+  /** Sealed segments that were looked at: they never change. */
+  readonly #known = new Map<number, SegmentFiles | null>();
+  /** Size of each live log when it was last turned into files. */
+  readonly #live = new Map<number, number>();
+  #empty: SegmentFiles | null = null;
+  #views = '';
+
+  constructor(data: string, scratch: string, database: Database) {
+    this.data = data;
+    this.#scratch = scratch;
+    this.database = database;
+  }
+
+  /** Looks at the folder again: what was written since is there afterwards. */
+  async refresh(): Promise<void> {
+    const logs = list(join(this.data, LIVE))
+      .filter((name) => name.endsWith('.log'))
+      .map(segmentOf)
+      .filter((number) => number >= 0);
+    let sealed = sealedSegments(this.data);
+    const live: SegmentFiles[] = [];
+    for (const number of logs) {
+      if (sealed.has(number)) continue;
+      const files = this.#liveFiles(number);
+      if (files !== null) live.push(files);
+    }
+    // A log that vanished was sealed meanwhile.
+    if (live.length < logs.length) sealed = sealedSegments(this.data);
+    for (const number of this.#known.keys()) if (!sealed.has(number)) this.#known.delete(number);
+    for (const number of this.#live.keys()) if (!logs.includes(number)) this.#forgetLive(number);
+    const closed: SegmentFiles[] = [];
+    for (const [number, path] of sealed) {
+      const files = this.#sealedFiles(number, join(this.data, path));
+      if (files !== null) closed.push(files);
+    }
+    const isSealed = new Set(closed.map(({ segment }) => segment));
+    this.segments = [...closed, ...live.filter(({ segment }) => !isSealed.has(segment))].sort(
+      (a, b) => a.segment - b.segment,
+    );
+    await this.#makeViews();
+  }
+
+  /** Leaves a file out from now on: it turned out to be damaged. */
+  async exclude(path: string): Promise<void> {
+    this.damaged.add(path);
+    for (const [number, files] of this.#known) if (files?.calls === path) this.#known.set(number, null);
+    this.segments = this.segments.filter(({ calls }) => calls !== path);
+    await this.#makeViews();
+  }
+
+  /** Merged states of whole hours or days, by their start in ms. */
+  rollups(level: 'hour' | 'day'): Map<number, string> {
+    const found = new Map<number, string>();
+    for (const name of list(join(this.data, ROLLUP, level))) {
+      const start = hourStart(level === 'hour' ? name : `${name}T00`);
+      const path = join(this.data, ROLLUP, level, name, STATES_FILE);
+      if (!Number.isNaN(start) && looksWhole(path)) found.set(start, path);
+    }
+    return found;
+  }
+
+  close(): void {
+    this.database.close();
+    rmSync(this.#scratch, { recursive: true, force: true });
+  }
+
+  #sealedFiles(segment: number, folder: string): SegmentFiles | null {
+    const known = this.#known.get(segment);
+    if (known !== undefined) return known;
+    const file = (name: string): string | null => {
+      const path = join(folder, name);
+      if (!existsSync(path)) return null;
+      if (looksWhole(path)) return path;
+      this.damaged.add(path);
+      return null;
+    };
+    const calls = file(CALLS_FILE);
+    if (calls === null) this.damaged.add(join(folder, CALLS_FILE));
+    const files = calls === null ? null : { segment, calls, states: file(STATES_FILE), ledger: file(LEDGER_FILE) };
+    this.#known.set(segment, files);
+    return files;
+  }
+
+  #liveFiles(number: number): SegmentFiles | null {
+    const log = join(this.data, LIVE, logName(number));
+    const size = statSync(log, { throwIfNoEntry: false })?.size;
+    if (size === undefined) return null;
+    const path = (name: string): string => join(this.#scratch, `${segmentName(number)}-${size}-${name}`);
+    const calls = path(CALLS_FILE);
+    if (this.#live.get(number) !== size) {
+      const segment = readLog(log);
+      if (segment === null) return null;
+      if (segment.header === null) return null;
+      this.#forgetLive(number);
+      this.#write(path, segment);
+      this.#live.set(number, size);
+    }
+    const optional = (name: string): string | null => (existsSync(path(name)) ? path(name) : null);
+    return { segment: number, calls, states: optional(STATES_FILE), ledger: optional(LEDGER_FILE) };
+  }
+
+  #forgetLive(number: number): void {
+    this.#live.delete(number);
+    for (const name of list(this.#scratch)) {
+      if (name.startsWith(segmentName(number))) rmSync(join(this.#scratch, name), { force: true });
+    }
+  }
+
+  #write(path: (name: string) => string, segment: Segment): void {
+    writeParquet(path(CALLS_FILE), segment.calls, {});
+    if (segment.states[0]!.rows > 0) writeParquet(path(STATES_FILE), segment.states, {});
+    if (segment.ledger[0]!.rows > 0) writeParquet(path(LEDGER_FILE), segment.ledger, {});
+  }
+
+  /** Files without rows, so that the views exist before there is anything. */
+  #none(): SegmentFiles {
+    if (this.#empty === null) {
+      const path = (name: string): string => join(this.#scratch, `none-${name}`);
+      const segment = new Segment();
+      writeParquet(path(CALLS_FILE), segment.calls, {});
+      writeParquet(path(STATES_FILE), segment.states, {});
+      writeParquet(path(LEDGER_FILE), segment.ledger, {});
+      this.#empty = { segment: 0, calls: path(CALLS_FILE), states: path(STATES_FILE), ledger: path(LEDGER_FILE) };
+    }
+    return this.#empty;
+  }
+
+  async #makeViews(): Promise<void> {
+    const some = this.segments.length === 0 ? [this.#none()] : this.segments;
+    const files = (of: (files: SegmentFiles) => string | null, none: string): string => {
+      const paths = some.flatMap((segment) => of(segment) ?? []);
+      return parquet(paths.length === 0 ? [none] : paths);
+    };
+    const none = this.#none();
+    const views = VIEWS({
+      calls: files(({ calls }) => calls, none.calls),
+      states: files(({ states }) => states, none.states!),
+      ledger: files(({ ledger }) => ledger, none.ledger!),
+    });
+    if (views.join() === this.#views) return;
+    for (const view of views) await this.database.run(view);
+    this.#views = views.join();
+  }
+}
+
+/** Table expression over Parquet files. */
+export const parquet = (paths: readonly string[]): string => `read_parquet([${paths.map(quote).join(', ')}])`;
