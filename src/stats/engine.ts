@@ -79,6 +79,12 @@ const GRACE_NS = 2e9;
 const STEP_NS = 3_600e9;
 /** Empty states kept for the next minute. */
 const SPARE_MAX = 1_024;
+/**
+ * Sealing thousands of series at once would keep capture waiting for a tenth of a second: `advance` seals this many, and while
+ * there are more, every so many calls one.
+ */
+const SEAL_BATCH = 256;
+const CALLS_PER_SEAL = 8;
 const CONNECT_KIND: Readonly<Record<string, number>> = {
   grpc: COUNTER.grpc,
   websocket: COUNTER.websocket,
@@ -91,6 +97,10 @@ interface Slot {
   from: number;
   to: number;
   readonly series: Series[];
+  /** It is over: its series are being sealed, these are done. */
+  sealing: boolean;
+  rows: SealedRow[];
+  bytes: number;
 }
 
 export class StatsEngine {
@@ -112,6 +122,9 @@ export class StatsEngine {
   #last = 0;
   #now = Number.NaN;
   readonly #clock = { back: 0, forward: 0, reopened: 0 };
+  /** Minutes that are being sealed, and calls since the last series was. */
+  #sealing = 0;
+  #callsSinceSeal = 0;
   #newestSealed = Number.NEGATIVE_INFINITY;
 
   constructor(options: StatsOptions) {
@@ -125,6 +138,9 @@ export class StatsEngine {
       from: 0,
       to: 0,
       series: [],
+      sealing: false,
+      rows: [],
+      bytes: 0,
     }));
     this.#current = this.#slots[0]!;
   }
@@ -172,6 +188,7 @@ export class StatsEngine {
       if (whole && t2 !== UNSEEN && t3 >= t2) state.download.record(t3 - t2);
     }
     this.#result(x, state, series, slot, response === null ? 0 : response.status, at);
+    if (this.#sealing > 0 && ++this.#callsSinceSeal >= CALLS_PER_SEAL) this.#sealSome(1);
     if (series.headers !== null) series.headers.observe(x, this.#anchorMs + at / 1e6);
   }
 
@@ -185,15 +202,13 @@ export class StatsEngine {
     else if (nowNs > before + STEP_NS) this.#clock.forward++;
     this.#now = nowNs;
     this.#last = nowNs;
-    for (let i = this.#openSlots.length - 1; i >= 0; i--) {
-      const slot = this.#openSlots[i]!;
-      if (slot.to + GRACE_NS <= nowNs) this.#seal(slot);
-    }
+    for (const slot of this.#openSlots) if (slot.to + GRACE_NS <= nowNs) this.#begin(slot);
+    this.#sealSome(SEAL_BATCH);
   }
 
   /** Nothing more comes: seals what is open. */
   finish(): void {
-    while (this.#openSlots.length > 0) this.#seal(this.#openSlots[0]!);
+    while (this.#openSlots.length > 0) this.#sealAll(this.#openSlots[0]!);
   }
 
   /** Minutes sealed since the last call, each once, oldest seal first. */
@@ -209,7 +224,8 @@ export class StatsEngine {
    */
   states(sinceMs = Number.NEGATIVE_INFINITY, untilMs = Number.POSITIVE_INFINITY): StateSet {
     const set = new StateSet();
-    if (sinceMs === Number.NEGATIVE_INFINITY && untilMs === Number.POSITIVE_INFINITY) {
+    const all = sinceMs === Number.NEGATIVE_INFINITY && untilMs === Number.POSITIVE_INFINITY;
+    if (all) {
       for (const series of this.#table.series()) if (!series.total.empty) set.merge(series.key, series.total);
     } else {
       for (const { minute, rows } of this.#recent) {
@@ -220,6 +236,7 @@ export class StatsEngine {
     for (const slot of this.#openSlots) {
       if (slot.minute * MINUTE_MS < sinceMs || slot.minute * MINUTE_MS >= untilMs) continue;
       for (const series of slot.series) set.merge(series.key, series.open[slot.place]!);
+      if (!all) for (const { key, state } of slot.rows) set.add(key, state);
     }
     return set;
   }
@@ -320,7 +337,7 @@ export class StatsEngine {
     let slot = this.#openSlots.find((open) => open.minute === minute);
     if (slot === undefined) {
       if (this.#openSlots.length === OPEN_MINUTES) {
-        this.#seal(this.#openSlots.reduce((oldest, open) => (open.minute < oldest.minute ? open : oldest)));
+        this.#sealAll(this.#openSlots.reduce((oldest, open) => (open.minute < oldest.minute ? open : oldest)));
       }
       slot = this.#slots.find((free) => free.minute === -1)!;
       slot.minute = minute;
@@ -345,24 +362,52 @@ export class StatsEngine {
     return state;
   }
 
-  #seal(slot: Slot): void {
-    const rows: SealedRow[] = [];
-    let bytes = 0;
-    for (const series of slot.series) {
-      const state = series.open[slot.place]!;
-      series.open[slot.place] = null;
-      const encoded = encodeSeries(state);
-      bytes += encoded.length;
-      rows.push({ key: series.key, state: encoded });
-      series.total.merge(state);
-      this.#free(state);
+  #begin(slot: Slot): void {
+    if (slot.sealing) return;
+    slot.sealing = true;
+    this.#sealing++;
+  }
+
+  #sealAll(slot: Slot): void {
+    this.#begin(slot);
+    while (slot.series.length > 0) this.#sealOne(slot);
+    this.#sealed(slot);
+  }
+
+  /** Seals up to `count` series of minutes that are over. */
+  #sealSome(count: number): void {
+    this.#callsSinceSeal = 0;
+    let left = count;
+    for (let i = this.#openSlots.length - 1; i >= 0 && left > 0; i--) {
+      const slot = this.#openSlots[i]!;
+      if (!slot.sealing) continue;
+      for (; left > 0 && slot.series.length > 0; left--) this.#sealOne(slot);
+      if (slot.series.length === 0) this.#sealed(slot);
     }
-    const { minute } = slot;
+  }
+
+  /** A late call may open the series again before its minute is done: it has two rows then, which merge. */
+  #sealOne(slot: Slot): void {
+    const series = slot.series.pop()!;
+    const state = series.open[slot.place]!;
+    series.open[slot.place] = null;
+    const encoded = encodeSeries(state);
+    slot.bytes += encoded.length;
+    slot.rows.push({ key: series.key, state: encoded });
+    series.total.merge(state);
+    this.#free(state);
+  }
+
+  #sealed(slot: Slot): void {
+    const { minute, rows, bytes } = slot;
+    this.#sealing--;
     this.#newestSealed = Math.max(this.#newestSealed, minute);
-    slot.series.length = 0;
     slot.minute = -1;
     slot.from = 0;
     slot.to = 0;
+    slot.sealing = false;
+    slot.rows = [];
+    slot.bytes = 0;
     this.#openSlots.splice(this.#openSlots.indexOf(slot), 1);
     this.#keep({ minute, rows, bytes });
     this.#headers?.sealed(minute);

@@ -1,5 +1,5 @@
 /**
- * The report of docs/report.md: merged states in, the JSON of `headwater report --json` out. Percentiles come from merged
+ * The report (docs/statistics.md defines its numbers): merged states in, the JSON of `headwater report --json` out. Percentiles come from merged
  * histograms, never from other percentiles.
  */
 import { ERROR_CLASSES, type ErrorClass } from './error-class.ts';

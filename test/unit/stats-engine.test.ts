@@ -276,6 +276,30 @@ describe('minutes', () => {
     expect([...some].reduce((sum, { state }) => sum + state.calls, 0)).toBe(240);
   });
 
+  test('of thousands of series are sealed a few at a time, and nothing is missing meanwhile', () => {
+    const rig = new StatsRig();
+    for (let i = 0; i < 1_000; i++) rig.call({ route: `/r${i}`, ...at(10e9) });
+    const inMemory = (): number => {
+      const all = [...rig.engine.states()].reduce((sum, { state }) => sum + state.calls, 0);
+      const minute = [...rig.engine.states(FIRST_MINUTE * 60_000, (FIRST_MINUTE + 1) * 60_000)];
+      expect(minute.reduce((sum, { state }) => sum + state.calls, 0)).toBe(all);
+      return all;
+    };
+    rig.engine.advance(70e9);
+    expect(sealedCalls(rig.engine)).toEqual([]);
+    expect(inMemory()).toBe(1_000);
+    // Late calls of series that are sealed already, and of some that are not.
+    for (let i = 0; i < 1_000; i += 10) rig.call({ route: `/r${i}`, ...at(20e9) });
+    expect(inMemory()).toBe(1_100);
+    rig.engine.advance(71e9);
+    rig.engine.advance(72e9);
+    expect(sealedCalls(rig.engine)).toEqual([]);
+    rig.engine.advance(73e9);
+    rig.engine.advance(74e9);
+    expect(sealedCalls(rig.engine)).toEqual([[0, 1_100]]);
+    expect(inMemory()).toBe(1_100);
+  });
+
   test('a late call opens its minute again: counts stay with their minute', () => {
     const rig = new StatsRig();
     rig.call(at(10e9));
