@@ -219,6 +219,8 @@ static __always_inline int packet(struct __sk_buff *skb, const __u8 dir)
 	    p.length >= 8 && is_whole(p.length, h.tcp_flags))
 		copy(skb, c, d, &h, &p, p.length);
 	d->plan.level = level;
+	if (level == PRESSURE_NONE && is_one_record(skb, d, seq, p.payload, p.length))
+		d->plan.walked = WALK_WHOLE;
 	if (d->plan.in_order && d->frame < FRAME_TLS) {
 		look(skb, s, d, dir, p.payload, p.length);
 		conclude(c, s, d, &s->direction[!dir], seq);
@@ -231,7 +233,7 @@ static __always_inline int packet(struct __sk_buff *skb, const __u8 dir)
 		count_copied(c, p.length);
 		return 1;
 	}
-	if (s->guess == HW_GUESS_TLS || s->guess == HW_GUESS_H2)
+	if (d->plan.walked == WALK_LOST && (s->guess == HW_GUESS_TLS || s->guess == HW_GUESS_H2))
 		walk(skb, dir, seq, p.payload, p.length);
 	measure(s, d, seq, p.length);
 	if (level != PRESSURE_NONE || s->shed_call)

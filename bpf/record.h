@@ -228,6 +228,28 @@ static __always_inline int pass_over(struct __sk_buff *skb, __u32 dir, __u32 seq
 	return PASSED_PART;
 }
 
+/*
+ * Is the segment one short TLS record, as most are? Then it is passed over here: a look at eight bytes instead of three
+ * functions that find the state again.
+ */
+static __always_inline int is_one_record(struct __sk_buff *skb, struct direction *d, __u32 seq, __u32 offset,
+					 __u32 length)
+{
+	const __u32 fragment = length - TLS_HEADER_BYTES;
+	__u8 b[8] __attribute__((aligned(8)));
+
+	if (d->frame != FRAME_TLS || d->frame_seq != seq || d->frame_have || d->frame_keep || length < 8 ||
+	    fragment > TLS_WHOLE_BYTES || d->streamed + fragment > config.stream_budget)
+		return 0;
+	if (bpf_skb_load_bytes(skb, offset, b, 8))
+		return 0;
+	if (b[0] != TLS_APPLICATION || b[1] != 3 || b[2] > 4 || (__u32)(b[3] << 8 | b[4]) != fragment)
+		return 0;
+	d->frame_seq = seq + length;
+	d->streamed += fragment;
+	return 1;
+}
+
 /* What becomes of a segment of a connection whose records or frames are followed. */
 #define WALK_LOST 0	/* they are not, or not any more: the window decides */
 #define WALK_WHOLE 1	/* all of it is copied */
