@@ -25,6 +25,7 @@ const c = {
   memfdCreate: libc.func('int memfd_create(const char *, unsigned int)'),
   fcntl: libc.func('int fcntl(int, int, long)'),
   waitpid: libc.func('int waitpid(int, void *, int)'),
+  poll: libc.func('int poll(void *, unsigned long, int)'),
 };
 
 const AF_UNIX = 1;
@@ -41,6 +42,7 @@ const MSG_CMSG_CLOEXEC = 0x40000000;
 const LOCK_EX_NB = 2 | 4;
 const F_SETFD = 2;
 const WNOHANG = 1;
+const POLLIN = 1;
 const PR_SET_DUMPABLE = 4;
 const PR_SET_NO_NEW_PRIVS = 38;
 const PR_CAP_AMBIENT = 47;
@@ -79,6 +81,14 @@ export const memoryFile = (): number => answer(c.memfdCreate('headwater', 0));
 
 /** The descriptor stays open across execve. 0 or -errno. */
 export const keepAcrossExec = (fd: number): number => answer(c.fcntl(fd, F_SETFD, 0));
+
+/** Blocks until `fd` can be read, its other end is closed, or `ms` have passed. 0 when the time is up, 1, or -errno. */
+export const waitReadable = (fd: number, ms: number): number => {
+  const wanted = Buffer.alloc(8);
+  wanted.writeInt32LE(fd, 0);
+  wanted.writeInt16LE(POLLIN, 4);
+  return answer(c.poll(wanted, 1, ms));
+};
 
 /** How a child ended: code or signal number; null while it runs. A child that is not ours (any more) counts as ended with code 1. */
 export const reap = (pid: number): { readonly code: number } | { readonly signal: number } | null => {
