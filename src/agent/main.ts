@@ -1,8 +1,9 @@
 /** The pipeline's process: reads the ring, parses what is in it, writes the log, answers local commands. Holds no capability. */
-import { randomBytes } from 'node:crypto';
+import { createHmac, randomBytes } from 'node:crypto';
 import type { Server } from 'node:http';
+import type { Worker } from 'node:worker_threads';
 import { CgroupPaths } from '../attacher/cgroups.ts';
-import type { Handover } from '../attacher/child.ts';
+import type { Handover, Prospect } from '../attacher/child.ts';
 import { HostFiles } from '../attacher/host.ts';
 import { ProcessCache } from '../attacher/processes.ts';
 import { TimeFormatter } from '../base/clock.ts';
@@ -27,12 +28,16 @@ import { apiServer } from '../serve/api.ts';
 import { type ListenResult, listenFd, listenTcp } from '../serve/listen.ts';
 import { publicServer } from '../serve/public.ts';
 import { TailHub } from '../serve/tail.ts';
+import { Store, startStoreWorker } from '../store/store.ts';
 import { filterOf } from './filter.ts';
 import { AttacherOpener } from './log-source.ts';
 import { Owners } from './owners.ts';
 import { Pipeline, type RedactedSink } from './pipeline.ts';
+import { rehearse } from './rehearsal.ts';
 import type { KernelDescription, PipelineSettings } from './settings.ts';
+import { Statistics } from './statistics.ts';
 import { StatusKeeper } from './status.ts';
+import { damageText, StoreFeed, storeEventText } from './store-feed.ts';
 
 const TICK_MS = 1_000;
 /** Plain credentials leave the fingerprint cache after at most two of these. */
@@ -43,10 +48,21 @@ const say = (line: string): void => {
   process.stderr.write(`headwater: ${line}\n`);
 };
 
-export { rehearse as prepare } from './rehearsal.ts';
+/** What the statistics' key is derived from the installation key for: nobody can compare their hashes with its fingerprints. */
+const STATISTICS_LABEL = 'headwater header statistics';
+const STATISTICS_KEY_BYTES = 16;
+/** The store hears of the time several times a second. */
+const STORE_TICK_MS = 250;
+
+/** Called by attacher/child.ts before the cage is closed: afterwards a thread's code may be unreadable. Answers the store's thread. */
+export function prepare({ logged, stored }: Prospect): Worker | null {
+  const worker = stored ? startStoreWorker() : null;
+  rehearse(logged);
+  return worker;
+}
 
 /** Called by attacher/child.ts once the cage is closed. Resolves to the exit code when everything captured is written. */
-export async function runPipeline({ client, start, key }: Handover): Promise<number> {
+export async function runPipeline({ client, prepared, start, key }: Handover): Promise<number> {
   const { config, version, token } = start.config as PipelineSettings;
   const kernel = start.kernel as KernelDescription;
   const { layout } = kernel;
@@ -60,6 +76,7 @@ export async function runPipeline({ client, start, key }: Handover): Promise<num
 
   const losses = new LossLedger();
   const prints = new Fingerprinter(key);
+  const statisticsKey = createHmac('sha256', key).update(STATISTICS_LABEL).digest().subarray(0, STATISTICS_KEY_BYTES);
   key.fill(0);
   const run = randomBytes(4).toString('hex');
   const id = (connection: Connection, ordinal: number): string => exchangeId(run, connection, ordinal);
@@ -103,6 +120,28 @@ export async function runPipeline({ client, start, key }: Handover): Promise<num
     );
   }
 
+  const statistics = new Statistics({ anchor, id, key: statisticsKey, windowNs: config.window });
+  let store: Store | null = null;
+  if (start.dataFd >= 0) {
+    const folder = `/proc/self/fd/${start.dataFd}`;
+    const { age, size } = config.store.keep;
+    const opened = await Store.open(
+      folder,
+      {
+        anchor,
+        run,
+        losses,
+        worker: prepared as Worker,
+        retention: { ageMs: age > 0 ? age / 1e6 : null, bytes: size > 0 ? size : null },
+        report: (event) => say(storeEventText(event, start.dataPath)),
+      },
+      Date.now(),
+    );
+    if (!opened.ok) return refuse(`${opened.message}\n  ${opened.hint}`.replaceAll(folder, start.dataPath));
+    store = opened.store;
+    for (const damage of store.damage) say(damageText(damage, start.dataPath));
+  }
+
   const tail = config.stats_only ? null : new TailHub(losses);
   const tailSubject = new ExchangeSubject(anchor);
   const tailFormat = new NdjsonFormat({ id, time });
@@ -112,6 +151,7 @@ export async function runPipeline({ client, start, key }: Handover): Promise<num
     sinks.push((x) => {
       if (tail.watched) tail.publish(tailSubject.bind(x), () => tailFormat.exchange(x).trimEnd());
     });
+  if (store !== null && !config.stats_only) sinks.push(store.writer.call.bind(store.writer));
   const host = new HostFiles();
   const owners = new Owners({
     client,
@@ -124,7 +164,8 @@ export async function runPipeline({ client, start, key }: Handover): Promise<num
     losses,
     policy: new CredentialPolicy(prints, config.redact),
     filter: filterOf(config.filter),
-    sinks: () => (exporter !== null || tail?.watched === true ? sinks : []),
+    statistics: statistics.observe.bind(statistics),
+    sinks: () => (exporter !== null || store !== null || tail?.watched === true ? sinks : []),
     owners,
     connectionsMax: config.limits.connections,
     idleNs: config.timeouts.idle,
@@ -174,11 +215,19 @@ export async function runPipeline({ client, start, key }: Handover): Promise<num
 
   let ticks = 0;
   const timer = setInterval(() => {
-    pipeline.tracker.tick(sinceAnchor(anchor));
+    const now = sinceAnchor(anchor);
+    pipeline.tracker.tick(now);
+    statistics.tick(now);
     owners.tick();
     status.tick();
     if (++ticks % (FORGET_MS / TICK_MS) === 0) prints.forget();
   }, TICK_MS);
+
+  const storing = store === null ? null : new StoreFeed(store, statistics);
+  const storeTimer =
+    storing === null
+      ? undefined
+      : setInterval(() => storing.tick(Date.now(), pipeline.counters.exchanges, status.totals().losses), STORE_TICK_MS);
 
   const reason = await new Promise<string>((resolve) => {
     client.listen({
@@ -191,6 +240,7 @@ export async function runPipeline({ client, start, key }: Handover): Promise<num
     });
   });
   clearInterval(timer);
+  clearInterval(storeTimer);
   reader.stop();
   reader.drainAll();
   // The records that ended a call may be among those that found no room: no later record of its connection can tell.
@@ -201,8 +251,11 @@ export async function runPipeline({ client, start, key }: Handover): Promise<num
   status.finish();
   tail?.close();
   const totals = (): RunTotals => status.totals();
+  statistics.finish();
   if (exporter === null) await writer?.close(0);
   else await exporter.end(totals);
+  const unwritten = (await storing?.close(Date.now(), pipeline.counters.exchanges, status.totals().losses)) ?? 0;
+  if (unwritten > 0) say(`${unwritten} calls could not be written to ${start.dataPath}`);
   for (const server of servers) server.close();
   process.stderr.write(`${status.ledgerText(reason)}\n`);
   client.close();

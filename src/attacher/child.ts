@@ -14,13 +14,21 @@ import type { StartMessage } from './protocol.ts';
 export interface PipelineEntry {
   /** Resolves to the exit code when everything is written. */
   runPipeline(handover: Handover): Promise<number>;
-  /** Whatever makes it ready, before anything is attached. `logged`: there will be a header log. */
-  prepare?(logged: boolean): void;
+  /** Whatever makes it ready, before anything is attached and before the cage is closed. Its answer is handed over. */
+  prepare?(prospect: Prospect): unknown;
+}
+
+/** What the run will have. */
+export interface Prospect {
+  readonly logged: boolean;
+  readonly stored: boolean;
 }
 
 export interface Handover {
   readonly client: AttacherClient;
   readonly start: Omit<StartMessage, 'key'>;
+  /** What `prepare` answered. */
+  readonly prepared: unknown;
   /** Installation key for fingerprints; nowhere else in this process. */
   readonly key: Uint8Array;
 }
@@ -30,12 +38,12 @@ const NOT_ALLOWED = 3;
 // The attacher decides what these mean: a Ctrl-C reaches the whole process group.
 for (const signal of ['SIGINT', 'SIGHUP'] as const) process.on(signal, () => undefined);
 
-const [entry, identity, logged] = process.argv.slice(2);
+const [entry, identity, prospect] = process.argv.slice(2);
 const wanted = JSON.parse(identity!) as Confinement | null;
 const pipeline = (await import(pathToFileURL(entry!).href)) as PipelineEntry;
 // The next start finds everything compiled. Afterwards this process may write nothing.
 flushCompileCache();
-pipeline.prepare?.(logged === 'true');
+const prepared = pipeline.prepare?.(JSON.parse(prospect!) as Prospect);
 
 const client = new AttacherClient(CONTROL_FD, DESCRIPTOR_FD);
 // A service manager sends it to both processes.
@@ -48,4 +56,4 @@ if (failure !== null) {
 const start = await client.confined();
 if (start === null) process.exit(1);
 const { key, ...rest } = start;
-process.exit(await pipeline.runPipeline({ client, start: rest, key: Buffer.from(key, 'hex') }));
+process.exit(await pipeline.runPipeline({ client, prepared, start: rest, key: Buffer.from(key, 'hex') }));

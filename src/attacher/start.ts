@@ -12,7 +12,9 @@ import { flushCompileCache, getCompileCacheDir } from 'node:module';
 import { dirname, extname, join } from 'node:path';
 import { descriptorPair, keepAcrossExec, memoryFile, streamPair, waitReadable } from '../kernel/posix.ts';
 import { loadInstallationKey } from '../redact/key.ts';
+import type { Prospect } from './child.ts';
 import type { Confinement } from './confinement.ts';
+import { openDataFolder } from './data-folder.ts';
 import { HostFiles } from './host.ts';
 import type { LoadKernel } from './kernel-side.ts';
 import { type LogFileOptions, LogFiles } from './log-files.ts';
@@ -32,6 +34,8 @@ export interface AttacherOptions {
   readonly socketPath: string;
   /** The header log: a file, standard output, or none. */
   readonly log: LogFileOptions | 'stdout' | null;
+  /** Absolute path of the data folder; null: nothing is stored. */
+  readonly dataPath: string | null;
   /** Installation key for fingerprints; created when it is not there. */
   readonly keyPath: string;
   /** Module that is a PipelineEntry (child.ts). Absolute path. */
@@ -72,10 +76,11 @@ const RESIDENT_FLAGS = [
 
 /** A module beside this one: source or compiled, whichever runs. */
 const sibling = (name: string): string => join(import.meta.dirname, `${name}${extname(import.meta.filename)}`);
-/** Descriptors that the pipeline inherits: 0 to 2, control, descriptors, listening socket, log, then the maps. */
+/** Descriptors that the pipeline inherits: 0 to 2, control, descriptors, listening socket, log, data folder, then the maps. */
 const SOCKET_FD = 5;
 const LOG_FD = 6;
-const FIRST_MAP_FD = 7;
+const DATA_FD = 7;
+const FIRST_MAP_FD = 8;
 
 /** Becomes the running attacher (and never returns), or says why not (exit code 3) with nothing left behind. */
 export const startAttacher = (options: AttacherOptions): Refusal => {
@@ -102,6 +107,9 @@ export const startAttacher = (options: AttacherOptions): Refusal => {
   const log = options.log === 'stdout' ? null : options.log;
   const logFd = log === null ? -1 : new LogFiles(log).open();
   if (logFd instanceof Refusal) return refuse(logFd);
+  const identity: Confinement | null = user === null ? null : { uid: user.uid, gid: user.gid };
+  const dataFd = options.dataPath === null ? -1 : openDataFolder(options.dataPath, identity);
+  if (dataFd instanceof Refusal) return refuse(dataFd);
   const hardened = hardenSelf();
   if (hardened !== null) {
     return refuse(
@@ -125,12 +133,12 @@ export const startAttacher = (options: AttacherOptions): Refusal => {
     );
   }
 
-  const identity: Confinement | null = user === null ? null : { uid: user.uid, gid: user.gid };
   const child = spawnPipeline(options, identity, [
     control[1],
     descriptors[1],
     claim.socketFd,
     logFd >= 0 ? logFd : 'ignore',
+    dataFd >= 0 ? dataFd : 'ignore',
     ...kernel.maps.map((map) => map.fd),
   ]);
   if (child.pid === undefined) {
@@ -168,6 +176,8 @@ export const startAttacher = (options: AttacherOptions): Refusal => {
       socketFd: SOCKET_FD,
       socketPath: options.socketPath,
       logFd: options.log === 'stdout' ? 1 : logFd >= 0 ? LOG_FD : -1,
+      dataFd: dataFd >= 0 ? DATA_FD : -1,
+      dataPath: options.dataPath ?? '',
       archive: log !== null && log.compress !== 'none',
       key: key.toString('hex'),
       attacherPid: process.pid,
@@ -237,7 +247,7 @@ const spawnPipeline = (
       sibling('child'),
       options.pipelineEntry,
       JSON.stringify(identity),
-      String(options.log !== null),
+      JSON.stringify({ logged: options.log !== null, stored: options.dataPath !== null } satisfies Prospect),
     ],
     {
       cwd: '/',
