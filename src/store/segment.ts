@@ -27,6 +27,19 @@ export interface SegmentHeader {
   readonly openedMs: number;
 }
 
+/** Which series a state belongs to, and over what time. */
+export interface StateKey {
+  readonly level: 'minute' | 'hour' | 'day';
+  /** Unix time in ms. */
+  readonly startMs: number;
+  readonly service: string;
+  readonly side: string;
+  readonly method: string;
+  readonly route: string;
+  /** Which statistic: what the merge function goes by. */
+  readonly kind: string;
+}
+
 interface Context {
   /** run, side, service, process name, cgroup, container, evidence. */
   readonly words: readonly number[];
@@ -39,6 +52,8 @@ export class Segment {
   header: SegmentHeader | null = null;
   readonly #words: Uint8Array[] = [NOTHING];
   readonly #contexts: Context[] = [];
+  /** Words of `stateEntry`. */
+  readonly #entered = new Map<string, number>();
   /** Sequence number of the last call; -1: there was none. */
   lastSequence = -1;
 
@@ -171,13 +186,29 @@ export class Segment {
     this.lastSequence = -1;
     this.#words.length = 1;
     this.#contexts.length = 0;
+    this.#entered.clear();
     for (const column of [...this.calls, ...this.states, ...this.ledger]) column.clear();
   }
 
-  /** A lost or invented count, for the ledger of this segment. `reason` need not be a word of the log. */
-  ledgerEntry(secondMs: number, captured: number, reason: string, lost: number, bytes: number): void {
-    const word = reason === '' ? 0 : this.#words.push(Buffer.from(reason)) - 1;
-    this.#ledgerRow(secondMs, captured, word, lost, bytes);
+  /** A state that is in no log: one that was merged from others. */
+  stateEntry(key: StateKey, state: Uint8Array): void {
+    const word = (text: string): number => {
+      if (text === '') return 0;
+      let id = this.#entered.get(text);
+      if (id === undefined) {
+        id = this.#words.push(Buffer.from(text)) - 1;
+        this.#entered.set(text, id);
+      }
+      return id;
+    };
+    this.#stateStart.push(key.startMs);
+    this.#stateLevel.push(word(key.level));
+    this.#stateService.push(word(key.service));
+    this.#stateSide.push(word(key.side));
+    this.#stateMethod.push(word(key.method));
+    this.#stateRoute.push(word(key.route));
+    this.#stateKind.push(word(key.kind));
+    this.#state.push(state, 0, state.length);
   }
 
   /** Takes the records in [from, to) of `memory`, which were written whole. False: they are none (a fault of the writer). */

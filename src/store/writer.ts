@@ -36,7 +36,9 @@ import {
 } from './record.ts';
 import { RecordBuffer } from './record-buffer.ts';
 import { handedBytes } from './recover.ts';
-import type { SegmentHeader } from './segment.ts';
+import type { SegmentHeader, StateKey } from './segment.ts';
+
+export type { StateKey } from './segment.ts';
 
 const HOUR_MS = 3_600_000;
 const MS_PER_S = 1_000;
@@ -44,19 +46,6 @@ const MS_PER_S = 1_000;
 const FLUSH_MS = 250;
 /** Ledger records that wait for room in a batch: a record of what was lost must not be lost itself, but counts can be added up. */
 const LEDGER_WAITING_MAX = 256;
-
-/** A statistic's state over a stretch of time: see store.ts. */
-export interface StateKey {
-  readonly level: 'minute' | 'hour' | 'day';
-  /** Unix time in ms. */
-  readonly startMs: number;
-  readonly service: string;
-  readonly side: string;
-  readonly method: string;
-  readonly route: string;
-  /** Which statistic: what the merge function goes by. */
-  readonly kind: string;
-}
 
 export interface WriterOptions {
   readonly data: string;
