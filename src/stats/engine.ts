@@ -103,6 +103,9 @@ interface Slot {
   bytes: number;
 }
 
+const touches = (minute: number, sinceMs: number, untilMs: number): boolean =>
+  (minute + 1) * MINUTE_MS > sinceMs && minute * MINUTE_MS < untilMs;
+
 export class StatsEngine {
   readonly #options: StatsOptions;
   readonly #anchorMs: number;
@@ -219,8 +222,9 @@ export class StatsEngine {
   }
 
   /**
-   * The states of [sinceMs, untilMs) in Unix time, whole minutes, from memory: about the last hour, with the open minutes.
-   * Without arguments: everything since the start.
+   * The states of the minutes that [sinceMs, untilMs), in Unix time, touches, from memory: about the last hour, with the open
+   * minutes. Whole minutes: a range that begins within one is answered from that minute's beginning. Without arguments:
+   * everything since the start.
    */
   states(sinceMs = Number.NEGATIVE_INFINITY, untilMs = Number.POSITIVE_INFINITY): StateSet {
     const set = new StateSet();
@@ -229,12 +233,12 @@ export class StatsEngine {
       for (const series of this.#table.series()) if (!series.total.empty) set.merge(series.key, series.total);
     } else {
       for (const { minute, rows } of this.#recent) {
-        if (minute * MINUTE_MS < sinceMs || minute * MINUTE_MS >= untilMs) continue;
+        if (!touches(minute, sinceMs, untilMs)) continue;
         for (const { key, state } of rows) set.add(key, state);
       }
     }
     for (const slot of this.#openSlots) {
-      if (slot.minute * MINUTE_MS < sinceMs || slot.minute * MINUTE_MS >= untilMs) continue;
+      if (!touches(slot.minute, sinceMs, untilMs)) continue;
       for (const series of slot.series) set.merge(series.key, series.open[slot.place]!);
       if (!all) for (const { key, state } of slot.rows) set.add(key, state);
     }

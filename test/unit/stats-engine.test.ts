@@ -274,6 +274,9 @@ describe('minutes', () => {
     // Any range of whole minutes, from memory.
     const some = rig.engine.states((FIRST_MINUTE + 2) * 60_000, (FIRST_MINUTE + 4) * 60_000);
     expect([...some].reduce((sum, { state }) => sum + state.calls, 0)).toBe(240);
+    // A range within a minute is answered by that minute.
+    const within = rig.engine.states((FIRST_MINUTE + 2) * 60_000 + 10_000, (FIRST_MINUTE + 2) * 60_000 + 20_000);
+    expect([...within].reduce((sum, { state }) => sum + state.calls, 0)).toBe(120);
   });
 
   test('of thousands of series are sealed a few at a time, and nothing is missing meanwhile', () => {

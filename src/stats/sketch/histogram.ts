@@ -26,6 +26,8 @@ export const BUCKETS_TIGHT = 160;
 
 /** The array of counts grows by pieces of this size. */
 const PIECE = 16;
+/** What a typed array takes besides its elements; measured. */
+const ARRAY_BYTES = 256;
 const COUNT32_MAX = 2 ** 32 - 1;
 const SMALLEST_NORMAL = 2 ** -1022;
 
@@ -85,6 +87,8 @@ export interface Buckets {
 }
 
 const NO_COUNTS = new Uint32Array(0);
+const sizeOf = (counts: Uint32Array | Float64Array): number =>
+  counts.length === 0 ? 0 : counts.byteLength + ARRAY_BYTES;
 
 export class ExponentialHistogram {
   /** How many of the recorded unit make one unit of the bounds: 1e9 for nanoseconds and seconds. */
@@ -137,7 +141,7 @@ export class ExponentialHistogram {
   }
   /** Memory of the counts. */
   get bytes(): number {
-    return this.#counts.byteLength;
+    return sizeOf(this.#counts);
   }
   /** Largest relative error of a quantile, as the scale is now. */
   get relativeError(): number {
@@ -397,7 +401,7 @@ export class ExponentialHistogram {
   }
 
   #replace(counts: Uint32Array | Float64Array): void {
-    if (this.#memory !== null) this.#memory.bytes += counts.byteLength - this.#counts.byteLength;
+    if (this.#memory !== null) this.#memory.bytes += sizeOf(counts) - sizeOf(this.#counts);
     this.#counts = counts;
   }
 }
