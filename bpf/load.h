@@ -1,11 +1,21 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* The two look-ups that nearly every function begins with. */
+/* What nearly every function begins with. */
 #ifndef HEADWATER_LOAD_H
 #define HEADWATER_LOAD_H
 
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 #include "maps.h"
+
+/*
+ * The same value, of which the verifier knows nothing any more. Before Linux 6.3 it takes every scalar of a program with
+ * functions for precise: what a loop sums up then differs in each of its rounds and ways, and none is like another.
+ */
+__noinline __u64 forgotten(__u64 value)
+{
+	barrier_var(value);
+	return value;
+}
 
 /*
  * Loads `n` bytes of the packet, 1 to `room`; not 0 when they are not there. The compiler must not see through the

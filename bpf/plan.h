@@ -183,16 +183,6 @@ static __always_inline void conclude(struct hw_counters *c, struct socket_state 
 #define HEADS_REQUESTS(r) ((r) >> (24 + 8 * LOOK_REQUEST) & 255)	/* message starts behind the first header block (pipelining) */
 #define HEADS_RESPONSES(r) ((r) >> (24 + 8 * LOOK_RESPONSE) & 255)
 
-/*
- * The same value, of which the verifier knows nothing any more. Before Linux 6.3 it takes every scalar of a program with
- * functions for precise: what a loop sums up then differs in each of its rounds and ways, and none is like another.
- */
-__noinline __u64 forgotten(__u64 value)
-{
-	barrier_var(value);
-	return value;
-}
-
 /* Scans payload [offset, offset + length) from inside a header block. A global function: verified once. */
 __noinline __u64 find_heads(struct __sk_buff *skb, __u32 offset, __u32 length, __u32 tail)
 {

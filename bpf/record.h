@@ -8,7 +8,9 @@
 #define HEADWATER_RECORD_H
 
 #include "chunk.h"
+#include "hello.h"
 #include "load.h"
+#include "look.h"
 #include "pressure.h"
 
 /* What is followed, beside CHUNK_*. */
@@ -21,7 +23,7 @@
 #define TLS_FRAGMENT_MAX (16384 + 2048)
 /* Up to this many bytes an application record is copied whole: a message's head and short body, frames, alerts. */
 #define TLS_WHOLE_BYTES 4096
-/* Copied of a longer one, unless it begins a burst. Under pressure of every one. */
+/* Copied of a longer one, unless it begins a burst or HTTP/2 was offered. Under pressure of every one. */
 #define TLS_PART_BYTES 512
 
 #define H2_HEADER_BYTES 9
@@ -87,8 +89,9 @@ static __always_inline int read_header(struct socket_state *s, struct direction 
 			return 0;
 		keep = wanted = length;
 		if (b[0] == TLS_APPLICATION) {
-			keep = wanted = part_of(d, length, d->streamed < config.window ? length : TLS_WHOLE_BYTES,
-						TLS_PART_BYTES, TLS_PART_BYTES);
+			const __u32 whole = s->offers_h2 || d->streamed < config.window ? length : TLS_WHOLE_BYTES;
+
+			keep = wanted = part_of(d, length, whole, TLS_PART_BYTES, TLS_PART_BYTES);
 			if (d->plan.level >= PRESSURE_HEAD && sheds_call(s, d->plan.level))
 				keep = 0;
 			else if (d->plan.level >= PRESSURE_BODY && keep > TLS_PART_BYTES)
@@ -316,6 +319,13 @@ __noinline int walk(struct __sk_buff *skb, __u32 dir, __u32 seq, __u32 offset, _
 	if (!s)
 		return 0;
 	d = direction_of(s, dir);
+	/* Only the first record of a direction is looked at. */
+	if (s->guess == HW_GUESS_TLS && d->plan.look == LOOK_TLS) {
+		int hello = read_hello(skb, offset - d->plan.gathered);
+
+		if (hello != HELLO_NOT)
+			s->offers_h2 = hello == HELLO_WITH_H2;
+	}
 	d->plan.walked = walk_on(skb, s, d, dir, seq, offset, length);
 	return 0;
 }

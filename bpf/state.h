@@ -107,6 +107,7 @@ struct socket_state {
 	__u8 accepted;
 	__u8 last;		/* direction of the last burst + 1; 0: nothing seen */
 	__u8 shed_call;		/* the current call's header blocks are left out */
+	__u8 offers_h2;		/* the TLS client would speak HTTP/2, or may: see hello.h */
 	__u8 followed;		/* TLS or HTTP/2 whose first record or frame was seen: see record.h */
 };
 
