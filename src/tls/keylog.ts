@@ -5,16 +5,13 @@
 import { Memory } from '../base/memory.ts';
 import { RANDOM_BYTES, SECRET_LABELS, type SecretLabel, type SecretStore } from './secrets.ts';
 
-/** Labels that are right and say nothing that is needed. */
-const KNOWN_UNUSED = new Set([
-  'EXPORTER_SECRET',
-  'EARLY_EXPORTER_SECRET',
-  'ECH_SECRET',
-  'ECH_CONFIG',
-  'CLIENT_TRAFFIC_SECRET_1',
-  'SERVER_TRAFFIC_SECRET_1',
-]);
-const TRAFFIC_SECRET_N = /^(CLIENT|SERVER)_TRAFFIC_SECRET_\d+$/;
+/**
+ * Labels that are right and say nothing that is needed. RSA names a pre-master secret, and OpenSSL writes the master
+ * secret beside it.
+ */
+const KNOWN_UNUSED = new Set(['RSA', 'EXPORTER_SECRET', 'EARLY_EXPORTER_SECRET', 'ECH_SECRET', 'ECH_CONFIG']);
+/** Secrets after key updates are derived here; OpenSSL writes them with the letter N. */
+const TRAFFIC_SECRET_N = /^(CLIENT|SERVER)_TRAFFIC_SECRET_(N|\d+)$/;
 /** Longer lines are malformed: the longest right one has 31 + 2 * 32 + 2 * 48 + 2 bytes. */
 const LINE_BYTES_MAX = 1_024;
 const LABEL_BYTES_MAX = 64;
@@ -86,11 +83,10 @@ function readLine(
   if (first < 0 || second < 0 || second >= end || first - from > LABEL_BYTES_MAX) return 'malformed';
   const label = Buffer.from(text.buffer, text.byteOffset + from, first - from).latin1Slice();
   const wanted = isLabel(label);
-  // "RSA" names a pre-master secret by its encryption: a format of the 1990s that no current library writes.
   if (!wanted && !KNOWN_UNUSED.has(label) && !TRAFFIC_SECRET_N.test(label)) return 'malformed';
+  if (!wanted) return 'ignored';
   const randomBytes = decodeHex(text, first + 1, second, line.buf, 0);
   const bytes = decodeHex(text, second + 1, end, line.buf, RANDOM_BYTES);
   if (randomBytes !== RANDOM_BYTES || bytes <= 0) return 'malformed';
-  if (!wanted) return 'ignored';
   return store.add(label, line, 0, RANDOM_BYTES, RANDOM_BYTES, bytes, now) ? 'secret' : 'malformed';
 }

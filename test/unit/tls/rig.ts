@@ -1,0 +1,174 @@
+/** A recorded TLS connection without its packets: what tcp hands on, and a decoder that writes down what TLS makes of it. */
+import { readFileSync } from 'node:fs';
+import { Readable } from 'node:stream';
+import { Memory } from '../../../src/base/memory.ts';
+import { Connection } from '../../../src/model/connection.ts';
+import { LossLedger, type LossReason } from '../../../src/model/loss.ts';
+import type { Direction } from '../../../src/model/segment.ts';
+import type { ConnectionDecoder, StreamEnd, StreamSink } from '../../../src/model/stages.ts';
+import { readCapture } from '../../../src/pcap/reader.ts';
+import { ConnectionTracker } from '../../../src/tcp/tracker.ts';
+import { type InnerFacts, TlsConnection } from '../../../src/tls/connection.ts';
+import { readKeyLog } from '../../../src/tls/keylog.ts';
+import { SecretMemory } from '../../../src/tls/secret-memory.ts';
+import { FILE_SECRET_LIMITS, SecretStore } from '../../../src/tls/secrets.ts';
+import { TLS_LIMITS, type TlsLimits, TlsShared } from '../../../src/tls/shared.ts';
+
+export type Event =
+  | { what: 'data'; direction: Direction; bytes: Buffer; position: number; ts: number; ack: number }
+  | { what: 'gap'; direction: Direction; length: number; position: number; ts: number; why: LossReason | 'left_out' }
+  | { what: 'end'; direction: Direction; how: StreamEnd; ts: number };
+
+/** One connection as tcp tells it. */
+export interface Conversation {
+  readonly events: Event[];
+  /** INGRESS or EGRESS. */
+  readonly client: Direction;
+}
+
+export interface Recording {
+  readonly conversations: Conversation[];
+  readonly keylog: string;
+}
+
+export const fixture = (name: string): string => new URL(`../../fixtures/tls/${name}.pcapng`, import.meta.url).pathname;
+
+export async function recording(name: string): Promise<Recording> {
+  const conversations: (Conversation & { connection: Connection })[] = [];
+  const keylog: Buffer[] = [];
+  const losses = new LossLedger();
+  const tracker = new ConnectionTracker({
+    losses,
+    offline: true,
+    decoder: (connection) => {
+      const events: Event[] = [];
+      conversations.push({ events, client: 0, connection });
+      const sink = (direction: Direction): StreamSink => ({
+        data: (memory, offset, length, position, ts, ack) => {
+          const bytes = Buffer.from(memory.buf.subarray(offset, offset + length));
+          events.push({ what: 'data', direction, bytes, position, ts, ack });
+        },
+        gap: (position, length, why, ts) => void events.push({ what: 'gap', direction, position, length, why, ts }),
+        end: (how, ts) => void events.push({ what: 'end', direction, how, ts }),
+      });
+      return { streams: [sink(0), sink(1)], tick() {} };
+    },
+  });
+  const result = await readCapture('-', tracker, losses, {
+    stdin: Readable.from([readFileSync(fixture(name))]),
+    onSecrets: (_type, data) => void keylog.push(data),
+  });
+  if (!result.ok) throw new Error(result.message);
+  tracker.finish();
+  return {
+    conversations: conversations.map(({ events, connection }) => ({
+      events,
+      client: connection.clientDirection as Direction,
+    })),
+    keylog: Buffer.concat(keylog).toString('latin1'),
+  };
+}
+
+export interface Heard {
+  /** Decrypted bytes by direction; a byte that misses is 0. */
+  readonly plain: [Buffer, Buffer];
+  readonly gaps: { direction: Direction; position: number; length: number; why: LossReason | 'left_out' }[];
+  readonly ends: (StreamEnd | null)[];
+  readonly facts: InnerFacts[];
+  /** Each piece of data: [direction, position, length, ts, ack]. */
+  readonly pieces: [Direction, number, number, number, number][];
+}
+
+/** A decoder that checks what stages.ts promises: positions without holes but those told, one end, nothing after it. */
+export class Listener {
+  readonly heard: Heard = {
+    plain: [Buffer.alloc(0), Buffer.alloc(0)],
+    gaps: [],
+    ends: [null, null],
+    facts: [],
+    pieces: [],
+  };
+
+  readonly factory = (facts: InnerFacts): ConnectionDecoder => {
+    const { heard } = this;
+    heard.facts.push(facts);
+    const next = (direction: Direction, position: number, bytes: Buffer): void => {
+      if (heard.ends[direction] !== null) throw new Error('something comes after the end');
+      if (heard.plain[direction].length !== position) {
+        throw new Error(`position ${position} after ${heard.plain[direction].length} bytes`);
+      }
+      heard.plain[direction] = Buffer.concat([heard.plain[direction], bytes]);
+    };
+    const sink = (direction: Direction): StreamSink => ({
+      data: (memory, offset, length, position, ts, ack) => {
+        next(direction, position, Buffer.from(memory.buf.subarray(offset, offset + length)));
+        heard.pieces.push([direction, position, length, ts, ack]);
+      },
+      gap: (position, length, why) => {
+        next(direction, position, Buffer.alloc(length));
+        heard.gaps.push({ direction, position, length, why });
+      },
+      end: (how) => {
+        if (heard.ends[direction] !== null) throw new Error('a second end');
+        heard.ends[direction] = how;
+      },
+    });
+    return { streams: [sink(0), sink(1)], tick() {} };
+  };
+}
+
+export interface PlayOptions {
+  readonly keylog?: string;
+  readonly verify?: 'always' | 'bound';
+  readonly limits?: Partial<TlsLimits>;
+  /** Called before each event. */
+  readonly before?: (index: number, store: SecretStore) => void;
+}
+
+export interface Played extends Heard {
+  readonly losses: LossLedger;
+  readonly shared: TlsShared;
+  readonly connection: TlsConnection;
+}
+
+const address = { address: '127.0.0.1', port: 1 };
+/** One for all plays: mapping memory for each of thousands costs more than they do. */
+const slots = 4_096;
+
+export const newStore = (keylog = ''): SecretStore => {
+  const store = new SecretStore(FILE_SECRET_LIMITS, false, new SecretMemory(slots));
+  readKeyLog(Buffer.from(keylog, 'latin1'), store, 0);
+  return store;
+};
+
+/** Plays a connection to a TLS stage of its own, and checks that nothing of it is left in memory. */
+export function play(events: readonly Event[], options: PlayOptions = {}): Played {
+  const losses = new LossLedger();
+  const store = newStore(options.keylog);
+  const secrets = store.memory.used;
+  const shared = new TlsShared({
+    store,
+    losses,
+    verify: options.verify ?? 'always',
+    limits: { ...TLS_LIMITS, ...options.limits },
+  });
+  const listener = new Listener();
+  const tls = new TlsConnection(new Connection(1, address, address), shared, listener.factory);
+  events.forEach((event, i) => {
+    options.before?.(i, store);
+    const stream = tls.streams[event.direction];
+    if (event.what === 'data') {
+      stream.data(Memory.from(event.bytes), 0, event.bytes.length, event.position, event.ts, event.ack);
+    } else if (event.what === 'gap') stream.gap(event.position, event.length, event.why, event.ts);
+    else stream.end(event.how, event.ts);
+  });
+  for (const direction of [0, 1] as const) {
+    if (!events.some((e) => e.what === 'end' && e.direction === direction))
+      tls.streams[direction].end('capture_end', 1e12);
+  }
+  shared.finish();
+  if (shared.held !== 0) throw new Error(`${shared.held} bytes are still held`);
+  if (options.before === undefined && store.memory.used !== secrets) throw new Error('secrets are still held');
+  store.close();
+  return { ...listener.heard, losses, shared, connection: tls };
+}
