@@ -55,7 +55,18 @@ export class StoreRig {
     this.store.writer.call(redacted);
   }
 
-  /** Time passes: what is there goes to the disk. */
+  /** A call whose line nobody will ask for. */
+  quietly(spec: ExchangeSpec): void {
+    this.#exchanges++;
+    this.store.writer.call(this.#redact(exchangeOf(spec)));
+  }
+
+  /** Time passes. */
+  pass(nowMs: number): void {
+    this.store.writer.tick(nowMs, this.#exchanges, this.losses.totals());
+  }
+
+  /** Time passes, and what is there goes to the disk. */
   async tick(nowMs: number): Promise<void> {
     this.store.writer.tick(nowMs, this.#exchanges, this.losses.totals());
     while (this.store.writer.waiting > 0) await setImmediate();

@@ -1,0 +1,104 @@
+/** Kills a writing store again and again, and looks each time at what is left. Used by the system test and by `npm run test:crash`. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { querySql } from '../../src/query/calls.ts';
+import { readStore } from '../../src/store/reader.ts';
+
+export interface KillResult {
+  readonly kills: number;
+  /** Rows of all runs at the end. */
+  readonly rows: number;
+  /** Longest start after a kill, ms. */
+  readonly slowestStartMs: number;
+  /** Segments sealed by the writers. */
+  readonly segments: number;
+}
+
+const START_MS_MAX = 5_000;
+
+/** `random` gives 0 to 1. Throws with what is wrong. */
+export async function killAgainAndAgain(data: string, kills: number, random: () => number): Promise<KillResult> {
+  const known = new Map<string, number>();
+  let slowestStartMs = 0;
+  let segments = 0;
+  for (let kill = 0; kill < kills; kill++) {
+    const run = `k${kill}`;
+    const begun = Date.now();
+    const child = spawn(process.execPath, [join(import.meta.dirname, 'store-writer.ts'), data, run], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    let out = '';
+    let errors = '';
+    child.stdout.setEncoding('utf8').on('data', (text: string) => {
+      out += text;
+    });
+    child.stderr.setEncoding('utf8').on('data', (text: string) => {
+      errors += text;
+    });
+    const exited = once(child, 'exit');
+    while (!out.includes('\n')) {
+      if (child.exitCode !== null || Date.now() - begun > 2 * START_MS_MAX)
+        throw new Error(`kill ${kill}: no start: ${errors}`);
+      await sleep(5);
+    }
+    slowestStartMs = Math.max(slowestStartMs, Date.now() - begun);
+    await sleep(random() * 2_000);
+    child.kill('SIGKILL');
+    await exited;
+    const safe = Number(out.match(/(?<=^safe )\d+$/gm)?.at(-1) ?? 0);
+    segments = await look(data, run, safe, known, kill);
+  }
+  return { kills, rows: [...known.values()].reduce((sum, n) => sum + n, 0), slowestStartMs, segments };
+}
+
+/** Each run's numbers must be 1 to n without a gap and without a double, n at least what was safe, and for ever the same. */
+async function look(
+  data: string,
+  run: string,
+  safe: number,
+  known: Map<string, number>,
+  kill: number,
+): Promise<number> {
+  const opened = await readStore(data);
+  if (!opened.ok) throw new Error(opened.message);
+  const { reader } = opened;
+  try {
+    if (reader.damaged.size > 0) throw new Error(`kill ${kill}: damaged ${[...reader.damaged].join(', ')}`);
+    const answer = await querySql(
+      reader,
+      `SELECT split_part(id, '-', 1) AS run, count(*), count(DISTINCT target), min(CAST(substr(target, 4) AS BIGINT)), max(CAST(substr(target, 4) AS BIGINT))
+       FROM calls GROUP BY run`,
+    );
+    if (!answer.ok) throw new Error(answer.error.message);
+    const found = new Map<string, number>();
+    for (const row of answer.value.rows) {
+      const [name, rows, distinct, least, most] = [String(row[0]), ...row.slice(1).map(Number)] as [
+        string,
+        number,
+        number,
+        number,
+        number,
+      ];
+      if (rows !== distinct || least !== 1 || most !== rows) {
+        throw new Error(`kill ${kill}: run ${name} has ${rows} rows, ${distinct} numbers, from ${least} to ${most}`);
+      }
+      found.set(name, rows);
+    }
+    for (const [name, rows] of known) {
+      if (found.get(name) !== rows)
+        throw new Error(`kill ${kill}: run ${name} had ${rows} rows, now ${found.get(name)}`);
+    }
+    const rows = found.get(run) ?? 0;
+    if (rows < safe) throw new Error(`kill ${kill}: ${safe} calls were safe, ${rows} are there`);
+    if (rows > 0) known.set(run, rows);
+    // Each kill is in the ledger of the start after it.
+    const named = await querySql(reader, "SELECT count(*) FROM ledger WHERE reason = 'store_uncommitted'");
+    if (!named.ok || Number(named.value.rows[0]![0]) > kill)
+      throw new Error(`kill ${kill}: the ledger names more kills than there were`);
+    return reader.segments.length;
+  } finally {
+    reader.close();
+  }
+}
