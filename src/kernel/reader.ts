@@ -110,7 +110,11 @@ export class RingReader {
     this.#ring.setSleeping(true);
     if (this.#ring.used > 0) return false;
     this.#poll.arm(this.#wake);
-    this.#timer = setTimeout(this.#look, SAFETY_LOOK_MS);
+    this.#timer = setInterval(this.#safetyLook, SAFETY_LOOK_MS);
     return true;
   }
+
+  #safetyLook = (): void => {
+    if (this.#ring.used > 0) this.#look();
+  };
 }
