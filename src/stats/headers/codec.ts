@@ -89,6 +89,7 @@ function writeGroup(group: GroupState, out: ByteWriter, text: Text, epoch: numbe
   text(group.key.route);
   out.byte(group.direction === 'request' ? 0 : 1);
   out.varint(group.messages);
+  out.varint(group.independent);
   writeLengths(group.blockLines, out);
   writeLengths(group.blockBytes, out);
   const names = [group.order, ...group.names.values()];
@@ -145,7 +146,8 @@ function readState(from: ByteReader, texts: readonly string[], state: HeaderStat
     const group = state.group({ service, side, method, route }, direction);
     if (group.messages > 0) from.fail();
     group.messages = from.varint();
-    if (group.messages === 0) from.fail();
+    group.independent = from.varint();
+    if (group.messages === 0 || group.independent > group.messages) from.fail();
     group.blockLines = readLengths(from);
     group.blockBytes = readLengths(from);
     const names = from.varint();

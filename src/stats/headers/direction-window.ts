@@ -79,6 +79,10 @@ export class DirectionWindow {
   readonly #order: NameWindow;
   readonly #lines = new LengthCounts();
   readonly #bytes = new LengthCounts();
+  /** Runs of blocks of one shape, the shape of the last one, and the sum of the squares of how often each shape came. */
+  #runs = 0;
+  #last: Shape | null = null;
+  #squares = 0;
   /** The line in hand, for NameWindow.value. */
   #fields!: Redacted<FieldBlock>;
   #i = 0;
@@ -117,6 +121,10 @@ export class DirectionWindow {
       shape.example = exampleId();
     }
     shape.lastAt = now;
+    if (shape !== this.#last) {
+      this.#last = shape;
+      this.#runs++;
+    }
     const { varying, varyingNames } = shape;
     let { bytes } = shape;
     const hash = this.#hash;
@@ -136,6 +144,8 @@ export class DirectionWindow {
   /** A block that has no shape, line by line. */
   single(fields: Redacted<FieldBlock>, exampleId: () => string, now: number): void {
     const ordinal = ++this.messages;
+    this.#runs++;
+    this.#last = null;
     const hash = this.#hash;
     this.#fields = fields;
     this.#exampleId = exampleId;
@@ -238,6 +248,7 @@ export class DirectionWindow {
     const { count, firstOrdinal, example } = shape;
     if (count === 0) return;
     shape.count = 0;
+    this.#squares += count * count;
     for (const [name, lines] of shape.names) {
       name.messages += count;
       if (lines > 1) name.repeated += count;
@@ -258,11 +269,16 @@ export class DirectionWindow {
     this.#order.repeatedValue(shape.orderLow, shape.orderHigh, shape.serials.length, count, label);
   }
 
-  /** What was counted; every shape must be spread. */
+  /**
+   * What was counted; every shape must be spread. Blocks that came independently of one another would change shape about n (1 - sum p^2) times;
+   * as many times fewer as they did, they weigh less.
+   */
   state(ms: (at: number) => number): GroupState {
     const state = new GroupState(this.key, this.direction);
     const half = this.messages / 2;
     state.messages = this.messages;
+    const expected = 1 + this.messages * (1 - this.#squares / this.messages ** 2);
+    state.independent = Math.max(1, Math.round(this.messages * Math.min(1, this.#runs / expected)));
     state.blockLines.merge(this.#lines);
     state.blockBytes.merge(this.#bytes);
     state.order = this.messages > 0 ? this.#order.state(half, ms) : new NameState(ORDER_NAME);

@@ -3,7 +3,7 @@ import type { ChangeKind, ValueShare } from './changes.ts';
 import { jensenShannon } from './distribution.ts';
 import { explainedBy, looksLikeStamp } from './looks.ts';
 import { NameModel } from './name-model.ts';
-import { Share } from './share.ts';
+import { BUNCH, FADE, Share } from './share.ts';
 import { type GroupState, NAMES_MAX, type NameState, ORDER_NAME } from './state.ts';
 
 export interface Found {
@@ -40,6 +40,10 @@ export class GroupModel {
   #messages = new Share();
   readonly #names = new Map<string, NameModel>();
   readonly #order = new NameModel();
+  /** Messages for each independent one: in the windows before (faded), or in this one if it has more. */
+  #bunch = BUNCH;
+  /** Independent messages so far, faded as #messages are. */
+  #independent = 0;
   /** There were more names than room: one that is missing may have been there before. */
   #overfull = false;
 
@@ -58,6 +62,8 @@ export class GroupModel {
   /** What this window has that the model did not expect, each with a surprise below `alpha`; then learns the window. */
   compare(group: GroupState, alpha: number): Found[] {
     const found: Found[] = [];
+    const usual = this.#independent === 0 ? 0 : this.#messages.trials / this.#independent;
+    this.#bunch = Math.max(BUNCH, usual, group.messages / Math.max(1, group.independent));
     if (this.#messages.trials > 0) {
       for (const [name, state] of group.names) this.#name(name, state, group.messages, alpha, found);
       for (const [name, model] of this.#names) if (!group.names.has(name)) this.#gone(name, model, group, alpha, found);
@@ -72,7 +78,7 @@ export class GroupModel {
     const share = state.messages / messages;
     if (model === undefined) {
       if (this.#overfull || share < NEW_SHARE_MIN || state.messages < NEW_COUNT_MIN) return;
-      const surprise = Share.never(this.#messages).surprise(state.messages, messages);
+      const surprise = Share.never(this.#messages).surprise(state.messages, messages, this.#bunch);
       if (surprise < alpha) {
         const { example } = state;
         found.push({ kind: 'header_new', name, before: 0, after: share, example, n: messages, surprise });
@@ -82,7 +88,7 @@ export class GroupModel {
     const before = model.presence.mean;
     const floor = before === 1 || before === 0 ? PRESENCE_OF_ALL_MIN : PRESENCE_MIN;
     if (Math.abs(share - before) >= floor) {
-      const surprise = model.presence.surprise(state.messages, messages);
+      const surprise = model.presence.surprise(state.messages, messages, this.#bunch);
       if (surprise < alpha) {
         const example = share > before ? state.example : model.example;
         found.push({ kind: 'presence', name, before, after: share, example, n: messages, surprise });
@@ -101,20 +107,20 @@ export class GroupModel {
     const noveltyIsNew =
       novel >= Math.max(NEW_COUNT_MIN, NEW_SHARE_MIN * n) &&
       novel / n > model.novelty.mean &&
-      model.novelty.surprise(novel, n) < alpha;
+      model.novelty.surprise(novel, n, this.#bunch) < alpha;
     if (noveltyIsNew) {
       const never = model.never();
       for (const [value, { count, example }] of state.values) {
         if (model.values.has(value) || count < Math.max(NEW_COUNT_MIN, NEW_SHARE_MIN * n)) continue;
         if (first !== null && stampForStamp(model, first, value)) continue;
-        const surprise = never.surprise(count, n);
+        const surprise = never.surprise(count, n, this.#bunch);
         if (surprise < alpha)
           changed.push({ kind: 'value_new', name, before: first, after: value, example, n, surprise });
       }
       const unlisted = state.rest / n;
       if (changed.length === 0 && unlisted > 0.5 && model.novelty.none) {
         // Something that had few values has a new one in every call: no single one of them is worth a line.
-        const surprise = model.novelty.surprise(novel, n);
+        const surprise = model.novelty.surprise(novel, n, this.#bunch);
         const { example } = state;
         changed.push({ kind: 'distribution', name, before: usual, after: topOf(state), example, n, surprise });
       }
@@ -124,7 +130,7 @@ export class GroupModel {
         if (state.values.has(value) || share.mean < VALUE_GONE_MIN) continue;
         const after = topOf(state)[0]?.value ?? null;
         if (after !== null && stampForStamp(model, value, after)) continue;
-        const surprise = share.surprise(Math.min(state.error, n), n);
+        const surprise = share.surprise(Math.min(state.error, n), n, this.#bunch);
         if (surprise < alpha)
           changed.push({ kind: 'value_vanished', name, before: value, after, example, n, surprise });
       }
@@ -150,7 +156,7 @@ export class GroupModel {
     for (const [value, { share }] of model.values) {
       const count = state.values.get(value)?.count ?? 0;
       if (Math.abs(count / n - share.mean) < DISTRIBUTION_MIN) continue;
-      least = Math.min(least, share.surprise(count, n));
+      least = Math.min(least, share.surprise(count, n, this.#bunch));
     }
     if (least >= alpha || (jensenShannon(state, model.expected(n), false) ?? 0) < DIVERGENCE_MIN) return;
     const { example } = state;
@@ -159,7 +165,7 @@ export class GroupModel {
 
   #gone(name: string, model: NameModel, group: GroupState, alpha: number, found: Found[]): void {
     const before = model.presence.mean;
-    const surprise = before < NEW_SHARE_MIN ? 1 : model.presence.surprise(0, group.messages);
+    const surprise = before < NEW_SHARE_MIN ? 1 : model.presence.surprise(0, group.messages, this.#bunch);
     if (surprise < alpha) {
       const { example } = model;
       found.push({ kind: 'header_vanished', name, before, after: 0, example, n: group.messages, surprise });
@@ -174,14 +180,15 @@ export class GroupModel {
     const isNew = this.#isNewOrder(model);
     const n = state.lines;
     const novel = model.novel(state, isNew);
-    if (novel < Math.max(NEW_COUNT_MIN, NEW_SHARE_MIN * n) || model.novelty.surprise(novel, n) >= alpha) return;
+    if (novel < Math.max(NEW_COUNT_MIN, NEW_SHARE_MIN * n) || model.novelty.surprise(novel, n, this.#bunch) >= alpha)
+      return;
     const never = model.never();
     const before = model.top(1)[0]?.value ?? null;
     let shown = 0;
     for (const [value, { count, example }] of state.values) {
       if (model.values.has(value) || !isNew(value)) continue;
       if (count < Math.max(NEW_COUNT_MIN, NEW_SHARE_MIN * n)) continue;
-      const surprise = never.surprise(count, n);
+      const surprise = never.surprise(count, n, this.#bunch);
       if (surprise >= alpha || ++shown > VALUES_SHOWN) continue;
       found.push({ kind: 'order', name: ORDER_NAME, before, after: value, example, n, surprise });
     }
@@ -218,6 +225,7 @@ export class GroupModel {
     }
     if (group.other !== null) this.#overfull = true;
     this.#messages.add(0, messages);
+    this.#independent = this.#independent * FADE + group.independent;
   }
 }
 

@@ -13,8 +13,8 @@ export const FADE = 15 / 16;
  */
 const PRIOR_CORRELATION = 0.1;
 const PRIOR_WINDOWS = 3;
-/** Calls come in bunches - those of one connection share a client - so that n of them weigh as n / BUNCH independent ones. */
-const BUNCH = 2;
+/** Calls come in bunches - those of one connection share a client - so that n of them weigh as n / BUNCH independent ones, if not fewer. */
+export const BUNCH = 2;
 
 export class Share {
   /** Faded sums: of counts, of trials, of trials squared, of counts squared by trials. */
@@ -72,13 +72,16 @@ export class Share {
     this.#xx *= FADE;
   }
 
-  /** Probability of `x` out of `n`, or something farther from the mean on the same side, if nothing changed. */
-  surprise(x: number, n: number): number {
+  /**
+   * Probability of `x` out of `n`, or something farther from the mean on the same side, if nothing changed. `bunch`: of how many trials one is
+   * independent, at least BUNCH.
+   */
+  surprise(x: number, n: number, bunch: number): number {
     if (this.#n === 0 || n === 0) return 1;
-    const trials = Math.floor(n / BUNCH);
-    const known = this.#n / BUNCH;
-    const smoothed = (this.#x / BUNCH + 0.5) / (known + 1);
-    const count = x > smoothed * n ? Math.floor(x / BUNCH) : Math.ceil(x / BUNCH);
+    const trials = Math.floor(n / bunch);
+    const known = this.#n / bunch;
+    const smoothed = (this.#x / bunch + 0.5) / (known + 1);
+    const count = x > smoothed * n ? Math.floor(x / bunch) : Math.ceil(x / bunch);
     // What was all or nothing in every window does not fluctuate with the clients' parts: only what is not known yet counts.
     const strength = this.#none || this.#all ? known + 1 : 1 / (this.#correlation() + 1 / (known + 1)) - 1;
     return tail(count, trials, smoothed, Math.max(strength, 0.1));

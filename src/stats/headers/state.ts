@@ -111,6 +111,8 @@ export class GroupState {
   readonly key: HeaderGroupKey;
   readonly direction: Direction;
   messages = 0;
+  /** As how many independent messages they weigh: a client's calls come in runs (see DirectionWindow.state). */
+  independent = 0;
   /** Field lines of a block, and its bytes: names, values and 4 bytes for `: ` and CRLF of each line. */
   blockLines = new LengthCounts();
   blockBytes = new LengthCounts();
@@ -126,6 +128,7 @@ export class GroupState {
 
   merge(from: GroupState): void {
     this.messages += from.messages;
+    this.independent += from.independent;
     this.blockLines.merge(from.blockLines);
     this.blockBytes.merge(from.blockBytes);
     this.order.merge(from.order);
