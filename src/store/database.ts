@@ -17,6 +17,8 @@ export type QueryFailure =
   | { readonly type: 'memory'; readonly message: string }
   /** The query's own fault: an unknown column, a wrong type, a statement that is not allowed. */
   | { readonly type: 'invalid'; readonly message: string }
+  /** There is no store, or nothing that can read it. */
+  | { readonly type: 'unavailable'; readonly message: string }
   /** A file of the store cannot be read. */
   | { readonly type: 'damaged'; readonly message: string };
 
