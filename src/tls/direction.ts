@@ -243,15 +243,31 @@ export class TlsDirection implements RecordSink, HandshakeSink {
       keys.sequence++;
       return SKIPPED;
     }
-    if (!keys.seekable || !keys.openPart(memory, at, size, Math.max(pieces.known, 0))) {
-      // The number of records is known, their content not.
-      const bytes = Math.max(0, size - keys.overhead);
-      this.#gap(bytes, firstHole(pieces), pieces.ts[pieces.count - 1]!);
-      keys.sequence++;
-      this.#noteEnd(size);
-      return SKIPPED;
+    const contentEnd = size - keys.cipher.tagBytes;
+    const endsKnown = pieces.holesEnd < contentEnd && pieces.known >= contentEnd;
+    if (keys.seekable && keys.openPart(memory, at, size, pieces.known, endsKnown)) {
+      if (keys.type === 0) keys.type = this.#typeOfCut(keys, pieces);
+      if (keys.type !== 0) return OPENED;
     }
-    return OPENED;
+    // The number of records is known; of this one neither content nor type.
+    this.#gap(Math.max(0, size - keys.overhead), firstHole(pieces), pieces.ts[pieces.count - 1]!);
+    keys.sequence++;
+    this.#noteEnd(size);
+    return SKIPPED;
+  }
+
+  /**
+   * The type of a TLS 1.3 record without its end, 0 when it cannot be told: what follows a handshake is content, but for
+   * tickets and key updates, which say their own type and length.
+   */
+  #typeOfCut(keys: RecordProtection, pieces: Pieces): number {
+    const start = pieces.whole - keys.prefixBytes;
+    if (start < 4) return 0;
+    const { view } = this.#connection.memory;
+    const first = view.getUint8(keys.at);
+    const length = view.getUint32(keys.at) & 0xff_ffff;
+    const message = first === HANDSHAKE.NEW_SESSION_TICKET || first === HANDSHAKE.KEY_UPDATE;
+    return message && length + 4 <= keys.bytes ? CONTENT.HANDSHAKE : CONTENT.APPLICATION_DATA;
   }
 
   /** Finds the keys that a record is under; the tag decides. */

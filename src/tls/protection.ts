@@ -166,10 +166,11 @@ export class RecordProtection {
   }
 
   /**
-   * Opens the first `known` bytes of a record of `size`, of which others may be missing: without its tag, and with the
-   * content type and length that a record without padding has. Only where `seekable`.
+   * Opens the first `known` bytes of a record of `size`, of which others may be missing: without its tag. Where the byte
+   * that tells the content type is missing (`endsKnown`: it is not), `type` is 0 and the length that of a record without
+   * padding. Only where `seekable`.
    */
-  openPart(memory: Memory, from: number, size: number, known: number): boolean {
+  openPart(memory: Memory, from: number, size: number, known: number, endsKnown: boolean): boolean {
     if (size < this.overhead || known < this.prefixBytes) return false;
     memory.buf.copy(this.#w.memory.buf, RECORD_AT, from, from + known);
     const { tagBytes, tls13 } = this.cipher;
@@ -181,9 +182,10 @@ export class RecordProtection {
     setKeyAndIv(context, 0, address + NONCE_AT);
     const part = Math.min(length, known - (body - RECORD_AT));
     if (part > 0) update(context, address + body, address + PRODUCED_AT, address + body, part);
+    if (!tls13 || (endsKnown && part === length)) return this.#content(body, length);
     this.at = body;
-    this.bytes = tls13 ? length - 1 : length;
-    this.type = tls13 ? 23 : this.#w.memory.view.getUint8(RECORD_AT);
+    this.bytes = length - 1;
+    this.type = 0;
     return true;
   }
 

@@ -48,6 +48,18 @@ export class Pieces {
     this.why[at] = why;
   }
 
+  /** Offset behind the last part that never came; 0: there is none. */
+  get holesEnd(): number {
+    for (let i = this.count - 1; i >= 0; i--) if (this.why[i] !== null) return this.end[i]!;
+    return 0;
+  }
+
+  /** Bytes at the beginning that are there. */
+  get whole(): number {
+    for (let i = 0; i < this.count; i++) if (this.why[i] !== null) return i === 0 ? 0 : this.end[i - 1]!;
+    return this.count === 0 ? 0 : this.end[this.count - 1]!;
+  }
+
   /** Bytes up to the end of the last part that is there. */
   get known(): number {
     for (let i = this.count - 1; i >= 0; i--) if (this.why[i] === null) return this.end[i]!;
@@ -212,6 +224,7 @@ export class RecordReader {
   /** Adds to the record that is being collected; returns how many bytes it took. */
   #collect(memory: Memory, at: number, length: number, ts: number, ack: number): number {
     let taken = 0;
+    if (this.#have === 0) this.#pieces.clear();
     if (this.#size === 0) {
       const part = Math.min(length, HEADER_BYTES - this.#have);
       if (!this.#append(memory, at, part, HEADER_BYTES, ts)) return length;
