@@ -69,6 +69,13 @@ const engine = new StatsEngine({
   id: (_, ordinal) => `bench-${ordinal}`,
 });
 const redact = redactor(new KeepEverything());
+/** The same calls over 512 series in turn: what memory that is in no cache costs. */
+const wide = new StatsEngine({
+  anchor: { wallNs: 1_795_363_440_000_000_000n },
+  id: (_, ordinal) => `bench-${ordinal}`,
+});
+const wideRoutes = Array.from({ length: 512 }, (_, i) => `/wide/${i}`);
+let wideAt = 0;
 const histogram = new ExponentialHistogram(1e9);
 const state = new SeriesState();
 let clock = 0;
@@ -92,6 +99,13 @@ function clientObserve(x: Exchange, seconds: number): void {
 
 const CASES: Record<string, (x: Exchange, n: number) => void> = {
   'all: observe() of the engine': (x) => engine.observe(redact(x)),
+  'all, 512 series in turn': (x) => {
+    const { route } = x;
+    wideAt = (wideAt + 1) & 511;
+    x.route = wideRoutes[wideAt]!;
+    wide.observe(redact(x));
+    x.route = route;
+  },
   'of it the redacted view alone': (x) => {
     const view = redact(x);
     sink += view.request!.method.length + view.route.length + view.response!.status;
@@ -155,5 +169,11 @@ for (let i = 0; i < merges; i++)
   if (mergeSeries(into, encoded) !== null) throw new Error('a state of ours is not read back');
 const mergedMs = performance.now() - before;
 console.log(`a busy minute: ${encoded.length} B encoded, merged in ${((mergedMs * 1_000) / merges).toFixed(1)} us`);
+const sealing = performance.now();
+wide.finish();
+const [sealed] = wide.sealed();
+console.log(
+  `a minute of ${sealed!.rows.length} series: sealed in ${(((performance.now() - sealing) * 1_000) / sealed!.rows.length).toFixed(1)} us each, ${Math.round(sealed!.bytes / sealed!.rows.length)} B each`,
+);
 const report = buildReport({ rows: engine.states(), sinceMs: 0, untilMs: 60_000, losses: [] });
 console.log(`calls counted: ${report.ledger.exchanges}, ${sink > 0 ? 'done' : ''}`);
