@@ -113,6 +113,8 @@ export class SeriesTable {
   readonly #methods = new Set<string>();
   readonly #remembered = Array.from({ length: REMEMBERED }, () => new Remembered());
   #size = 0;
+  /** The last minute at which idle series were looked for. */
+  #folded = Number.NEGATIVE_INFINITY;
 
   constructor(limits: StatsLimits, headers: HeaderStatistics | null) {
     this.limits = limits;
@@ -163,7 +165,9 @@ export class SeriesTable {
   /** When no series can be added, those that nobody calls any more become part of `other`: their counts move there. */
   fold(minute: number): void {
     const full = this.#size >= this.limits.series || this.memory.bytes + SERIES_BYTES + STATE_BYTES > this.limits.bytes;
-    if (!full) return;
+    // Once a minute: minutes that are opened again for late calls end often.
+    if (!full || minute <= this.#folded) return;
+    this.#folded = minute;
     for (const group of this.#groups.values()) {
       for (const [route, methods] of group.routes) {
         const kept = methods.filter((series) => !this.#idle(series, minute));
