@@ -75,7 +75,8 @@ export class HeaderStats {
   #open: { group: HeaderGroup; window: DirectionWindow }[] = [];
   readonly #otherGroup = new HeaderGroup(OTHER_GROUP);
   #seeds = 0;
-  #startedAt = 0;
+  /** Nanoseconds since the anchor; -1: nothing was counted yet. */
+  #startedAt = -1;
 
   constructor({ key, anchor, bytesMax = WINDOW_BYTES_MAX }: HeaderStatsOptions) {
     this.#hash = new KeyedHash(key);
@@ -97,7 +98,7 @@ export class HeaderStats {
     exampleId: () => string,
     now: number,
   ): void {
-    const window = (direction === 'request' ? group.request : group.response) ?? this.#begin(group, direction);
+    const window = (direction === 'request' ? group.request : group.response) ?? this.#begin(group, direction, now);
     const sequence = fields.sequence(window.seed);
     const slot = sequence & (SHAPES - 1);
     const shapes = this.#shapes;
@@ -114,7 +115,7 @@ export class HeaderStats {
   state(now: number): HeaderState {
     for (const shape of this.#shapes) shape?.owner.spread(shape);
     const state = new HeaderState();
-    state.from = this.#ms(this.#startedAt);
+    state.from = this.#ms(this.#startedAt < 0 ? now : this.#startedAt);
     state.to = this.#ms(now);
     for (const { window } of this.#open) {
       const part = window.state(this.#ms);
@@ -142,7 +143,8 @@ export class HeaderStats {
 
   readonly #ms = (at: number): number => Math.round(this.#wallMs + at / 1e6);
 
-  #begin(asked: HeaderGroup, direction: Direction): DirectionWindow {
+  #begin(asked: HeaderGroup, direction: Direction, now: number): DirectionWindow {
+    if (this.#startedAt < 0) this.#startedAt = now;
     let group = asked;
     // Two places are left for the overflow of either direction.
     if (this.#open.length >= GROUPS_MAX - 2) {

@@ -26,7 +26,7 @@ class Mix {
     this.#random = random(seed);
   }
 
-  /** New parts for the next window: each client has somewhere between 10 and 70 percent. */
+  /** New parts for the next window: each client has somewhere between 5 and 67 percent. */
   shuffle(): void {
     const weights = CLIENTS.map(() => 0.2 + this.#random());
     const sum = weights.reduce((a, b) => a + b, 0);
