@@ -50,6 +50,31 @@ static __always_inline struct hw_segment *reserve_segment(__u32 n, __u32 *room)
 	return RESERVE(PIECE_BYTES);
 }
 
+/* Field by field: a load that is wider than the store before it waits for the cache. */
+static __always_inline void copy_header(struct hw_segment *to, const struct hw_segment *h)
+{
+	to->ts = h->ts;
+	to->cookie = h->cookie;
+	to->kind = h->kind;
+	to->direction = h->direction;
+	to->tcp_flags = h->tcp_flags;
+	to->guess = h->guess;
+	to->marks = h->marks;
+	to->reserved[0] = to->reserved[1] = to->reserved[2] = 0;
+	to->local_port = h->local_port;
+	to->remote_port = h->remote_port;
+	to->length = h->length;
+	to->seq = h->seq;
+	to->ack = h->ack;
+	to->lost_segments = h->lost_segments;
+	to->left_out = h->left_out;
+	to->lost_bytes = h->lost_bytes;
+	((__u64 *)to->local)[0] = ((const __u64 *)h->local)[0];
+	((__u64 *)to->local)[1] = ((const __u64 *)h->local)[1];
+	((__u64 *)to->remote)[0] = ((const __u64 *)h->remote)[0];
+	((__u64 *)to->remote)[1] = ((const __u64 *)h->remote)[1];
+}
+
 /* A record with `n` bytes of payload (whose ends are left in `seen` when it has 8 bytes or more), at most PIECE_BYTES; -1 when the ring has no room. */
 static __noinline int emit(struct __sk_buff *skb, const struct hw_segment *h, __u32 offset, __u32 n, struct ends *seen)
 {
@@ -58,7 +83,7 @@ static __noinline int emit(struct __sk_buff *skb, const struct hw_segment *h, __
 
 	if (!record)
 		return -1;
-	__builtin_memcpy(record, h, sizeof(*h));
+	copy_header(record, h);
 	record->captured = n;
 	if (n) {
 		__u64 from = n - 4;

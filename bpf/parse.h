@@ -37,14 +37,17 @@ struct packet {
 	__u32 length;	/* its length */
 };
 
+/* The third word of ::ffff:a.b.c.d. */
+#define MAPPED ((__u64)bpf_htonl(0xffff))
+
 static __always_inline void copy_addresses4(struct hw_segment *h, __be32 source, __be32 destination, __u8 direction)
 {
-	__u32 *local = (__u32 *)h->local, *remote = (__u32 *)h->remote;
+	__u64 *local = (__u64 *)h->local, *remote = (__u64 *)h->remote;
+	const __u64 from = MAPPED | (__u64)source << 32, to = MAPPED | (__u64)destination << 32;
 
-	local[0] = local[1] = remote[0] = remote[1] = 0;
-	local[2] = remote[2] = bpf_htonl(0xffff);
-	local[3] = direction == HW_EGRESS ? source : destination;
-	remote[3] = direction == HW_EGRESS ? destination : source;
+	local[0] = remote[0] = 0;
+	local[1] = direction == HW_EGRESS ? from : to;
+	remote[1] = direction == HW_EGRESS ? to : from;
 }
 
 static __always_inline void copy_addresses6(struct hw_segment *h, const __u64 *source, const __u64 *destination,

@@ -215,7 +215,7 @@ describe.skipIf(whyNot !== '')('capture under stress', () => {
     const client = await Client.open(port);
     for (let i = 1; i <= 5; i++) {
       // Long enough for the reader to have gone to sleep.
-      await new Promise((resolve) => setTimeout(resolve, 150));
+      await new Promise((resolve) => setTimeout(resolve, 400));
       client.write(`GET /${i} HTTP/1.1\r\nHost: x\r\n\r\n`);
       await until(() => capture.requests(client.port).includes(`GET /${i} `), `request ${i}`);
     }
