@@ -165,8 +165,8 @@ export class SeriesTable {
   /** When no series can be added, those that nobody calls any more become part of `other`: their counts move there. */
   fold(minute: number): void {
     const full = this.#size >= this.limits.series || this.memory.bytes + SERIES_BYTES + STATE_BYTES > this.limits.bytes;
-    // Once a minute: minutes that are opened again for late calls end often.
-    if (!full || minute <= this.#folded) return;
+    // Once a minute: minutes that are opened again for late calls end often. A clock may step back far.
+    if (!full || (minute <= this.#folded && minute > this.#folded - IDLE_MINUTES)) return;
     this.#folded = minute;
     for (const group of this.#groups.values()) {
       for (const [route, methods] of group.routes) {
