@@ -181,13 +181,15 @@ class Search {
     const sound = group.filter(({ calls }) => !this.#reader.damaged.has(calls));
     if (sound.length === 0) return { ok: true, value: { columns: [], rows: [] } };
     const answer = await run(sound);
-    if (answer.ok || answer.error.type !== 'damaged') return answer;
-    const before = this.#reader.damaged.size;
+    if (answer.ok || answer.error.type === 'timeout' || answer.error.type === 'memory') return answer;
+    // These statements are this program's own: what fails about them is a file.
+    const left: SegmentFiles[] = [];
     for (const files of sound) {
       const alone = await run([files]);
-      if (!alone.ok && alone.error.type === 'damaged') await this.#reader.exclude(files.calls);
+      if (alone.ok) left.push(files);
+      else await this.#reader.exclude(files.calls);
     }
-    return this.#reader.damaged.size === before ? answer : this.#select(group, sql);
+    return left.length === sound.length ? answer : this.#select(left, sql);
   }
 }
 

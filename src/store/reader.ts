@@ -56,6 +56,7 @@ export async function readStore(data: string, limits: DatabaseLimits = DATABASE_
   }
 }
 
+const FOOTER_MS = 5_000;
 const PARQUET_MAGIC = 0x31524150;
 const PARQUET_BYTES_MIN = 12;
 
@@ -135,9 +136,9 @@ export class StoreReader {
     await this.#makeViews();
   }
 
-  /** Leaves a file out from now on: it turned out to be damaged. */
+  /** Leaves a file out from now on: it turned out to be damaged, or is gone (too old) since the last refresh. */
   async exclude(path: string): Promise<void> {
-    this.damaged.add(path);
+    if (existsSync(path)) this.damaged.add(path);
     for (const [number, files] of this.#known) if (files?.calls === path) this.#known.set(number, null);
     this.segments = this.segments.filter(({ calls }) => calls !== path);
     await this.#makeViews();
@@ -233,8 +234,38 @@ export class StoreReader {
       ledger: files(({ ledger }) => ledger, none.ledger!),
     });
     if (views.join() === this.#views) return;
-    for (const view of views) await this.database.run(view);
-    this.#views = views.join();
+    try {
+      for (const view of views) await this.database.run(view);
+      this.#views = views.join();
+    } catch (error) {
+      if (!(await this.#dropUnreadable())) throw error;
+      await this.#makeViews();
+    }
+  }
+
+  /** Leaves out segments whose files have a footer that cannot be read; false: there is none. */
+  async #dropUnreadable(): Promise<boolean> {
+    const readable = async (path: string | null): Promise<boolean> => {
+      if (path === null) return true;
+      const answer = await this.database.select(`SELECT * FROM ${parquet([path])} LIMIT 0`, FOOTER_MS);
+      if (!answer.ok && existsSync(path)) this.damaged.add(path);
+      return answer.ok;
+    };
+    const before = this.segments;
+    const kept: SegmentFiles[] = [];
+    for (const files of before) {
+      if (!(await readable(files.calls))) {
+        if (this.#known.has(files.segment)) this.#known.set(files.segment, null);
+        continue;
+      }
+      const states = (await readable(files.states)) ? files.states : null;
+      const ledger = (await readable(files.ledger)) ? files.ledger : null;
+      const same = states === files.states && ledger === files.ledger;
+      kept.push(same ? files : { ...files, states, ledger });
+      if (!same && this.#known.has(files.segment)) this.#known.set(files.segment, { ...files, states, ledger });
+    }
+    this.segments = kept;
+    return kept.some((files, i) => files !== before[i]) || kept.length < before.length;
   }
 }
 

