@@ -2,7 +2,7 @@
 import { readdirSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { readKeyLog } from '../../../src/tls/keylog.ts';
-import { type Conversation, type Event, fixture, type Played, play, recording } from './rig.ts';
+import { type Conversation, type Event, fixture, honest, type Played, play, recording } from './rig.ts';
 
 const NAMES = readdirSync(new URL('../../fixtures/tls/', import.meta.url))
   .filter((name) => name.endsWith('.pcapng'))
@@ -182,27 +182,6 @@ describe.each(NAMES)('%s', (name) => {
     }
   });
 });
-
-/** Bytes that are not marked as missing are the true ones: a part of them in the same order, each piece between two gaps. */
-function honest(heard: Buffer, truth: Buffer, played: Played, direction: 0 | 1): boolean {
-  const gaps = played.gaps.filter((g) => g.direction === direction);
-  let at = 0;
-  let from = 0;
-  for (const gap of [...gaps, { position: heard.length, length: 0 }]) {
-    const piece = heard.subarray(at, gap.position);
-    const found = piece.length === 0 ? from : truth.indexOf(piece, from);
-    if (found < 0) return false;
-    from = found + piece.length;
-    at = gap.position + gap.length;
-  }
-  // Without a gap nothing is missing but what the connection says was not read.
-  return (
-    gaps.length > 0 ||
-    heard.equals(truth) ||
-    played.connection.facts.unread !== null ||
-    played.losses.totals().length > 0
-  );
-}
 
 test('captures are there for what issue 5 names', () => {
   for (const part of [

@@ -172,3 +172,24 @@ export function play(events: readonly Event[], options: PlayOptions = {}): Playe
   store.close();
   return { ...listener.heard, losses, shared, connection: tls };
 }
+
+/** Bytes that are not marked as missing are the true ones: a part of them in the same order, each piece between two gaps. */
+export function honest(heard: Buffer, truth: Buffer, played: Played, direction: 0 | 1): boolean {
+  const gaps = played.gaps.filter((g) => g.direction === direction);
+  let at = 0;
+  let from = 0;
+  for (const gap of [...gaps, { position: heard.length, length: 0 }]) {
+    const piece = heard.subarray(at, gap.position);
+    const found = piece.length === 0 ? from : truth.indexOf(piece, from);
+    if (found < 0) return false;
+    from = found + piece.length;
+    at = gap.position + gap.length;
+  }
+  // Without a gap nothing is missing but what the connection says was not read.
+  return (
+    gaps.length > 0 ||
+    heard.equals(truth) ||
+    played.connection.facts.unread !== null ||
+    played.losses.totals().length > 0
+  );
+}
