@@ -19,7 +19,8 @@
  *
  * That a client has caught up, or waits, is likely and not certain: nothing on the wire tells one that sends in bursts
  * from one that happens to slide. So the pairs made on it after a hole are marked as soon as the client is known to
- * pipeline, to the end of the connection.
+ * pipeline, to the end of the connection. And where requests and responses are missing before the client was seen to
+ * wait (WAITS_TRUSTED), they are marked until it has shown that it does (WAITS_OWED).
  */
 import type { LossReason } from '../model/loss.ts';
 import { ANOMALY_BIT, type Message, type MessageEnd } from '../model/message.ts';
@@ -29,6 +30,10 @@ import type { Pending } from './pending.ts';
 const MESSAGE_BYTES_MIN = 16;
 
 const UNKNOWN = -1;
+
+/** A client that was seen to wait so often before a hole waits. One of which nothing was seen has to show it more often. */
+const WAITS_TRUSTED = 2;
+const WAITS_OWED = 16;
 
 /** Takes the requests that will not be paired any more, because their responses were not captured. */
 export interface Unanswered {
@@ -81,8 +86,16 @@ export class Waiting {
   /** A message of this direction contradicted itself: later ones are not read. */
   #requestsBroken = false;
   #responsesBroken = false;
+  /** Bytes missing before the last request that had any missing. */
+  #hole = 0;
   /** Why pairs since the last hole are likely only; null: they are certain. */
   #guess: LossReason | null = null;
+  /** Requests that were sent when nothing was left to wait for. */
+  #waits = 0;
+  /** So many more of these make the guess a certainty. */
+  #waitsOwed = 0;
+  /** Responses were missing at some time, so that more requests may have been answered than is known. */
+  #responsesMissed = false;
 
   constructor(owner: Unanswered) {
     this.#owner = owner;
@@ -160,6 +173,11 @@ export class Waiting {
     p.ackOffset = ackOffset;
     const hole = this.#requestCursor < 0 ? 0 : startOffset - this.#requestCursor;
     p.unseenBefore = this.#requestsUnseen || hole >= MESSAGE_BYTES_MIN;
+    if (this.first === null && !p.unseenBefore && !answering && ackOffset > 0 && ackOffset === this.#responseCursor) {
+      this.#waits++;
+      if (this.#waitsOwed > 0) this.#waitsOwed--;
+    }
+    if (p.unseenBefore) this.#hole = hole;
     if (ackOffset >= 0) this.#learn(p, ackOffset, answering);
     if (this.#last === null) this.first = p;
     else this.#last.next = p;
@@ -172,6 +190,8 @@ export class Waiting {
   /** What the acknowledgement of the newest request says of the client and of the older requests. */
   #learn(p: Pending, ack: number, answering: boolean): void {
     const { first } = this;
+    // Sent before the end of a response had come that answers an older one.
+    if (!answering && ack < this.#responseCursor && this.#heard <= p.startOffset) this.#pipelines = true;
     if (!p.unseenBefore) {
       if (this.#requestAck >= 0 && ack <= this.#requestAck) this.#pipelines = true;
     } else {
@@ -189,7 +209,7 @@ export class Waiting {
       this.#pipelines = true;
       this.#slides = true;
     } else if ((this.#pipelines || first === null) && !this.#slides && ack >= this.#responseCursor) {
-      if (p.unseenBefore) this.#guess = this.#requestLoss;
+      if (p.unseenBefore) this.#guessAcross(ack);
       else if (this.#responsesUnseen || first !== null) this.#guess = this.#responseLoss;
       while (this.first !== null) this.#drop(0);
       this.#slack = false;
@@ -249,16 +269,28 @@ export class Waiting {
    */
   match(response: Message): Pending | null {
     const found = this.#find(response);
-    if (found !== null && this.#guess !== null && this.#pipelines) found.lose(this.#guess, 0);
+    if (found !== null && this.#guess !== null) {
+      if (this.#pipelines || this.#waitsOwed > 0) found.lose(this.#guess, 0);
+    }
     return found;
+  }
+
+  /** Requests are missing, and responses before the offset `until` as well, or at some time before. */
+  #guessAcross(until: number): void {
+    this.#guess = this.#requestLoss;
+    const responsesMissing = this.#responsesMissed || until - this.#responseCursor >= MESSAGE_BYTES_MIN;
+    // Room for several requests, and for responses: that may hide all there is to see of pipelining.
+    const several = this.#hole >= 2 * MESSAGE_BYTES_MIN;
+    if (responsesMissing && several && this.#waits < WAITS_TRUSTED) this.#waitsOwed = WAITS_OWED;
   }
 
   #find(response: Message): Pending | null {
     const { first } = this;
     if (response.ackOffset > this.#heard) this.#heard = response.ackOffset;
-    if (first === null) return null;
     const hole = this.#responseCursor < 0 ? 0 : response.startOffset - this.#responseCursor;
     const responsesUnseen = this.#responsesUnseen || hole >= MESSAGE_BYTES_MIN;
+    if (responsesUnseen && this.#responseCursor >= 0) this.#responsesMissed = true;
+    if (first === null) return null;
     if (!responsesUnseen && !this.#slack && !first.unseenBefore) {
       if (excluded(first, response)) return null;
       const { next } = first;
@@ -285,7 +317,7 @@ export class Waiting {
       before = older;
     }
     if (found === null) return null;
-    if (found.unseenBefore) this.#guess = this.#requestLoss;
+    if (found.unseenBefore) this.#guessAcross(response.startOffset);
     for (let i = 0; i < before; i++) this.#drop(before === 1 ? bytes : 0);
     this.#slack = false;
     if (found.endOffset >= 0 && ackOffset - found.endOffset >= MESSAGE_BYTES_MIN) {

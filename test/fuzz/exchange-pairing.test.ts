@@ -187,6 +187,30 @@ describe.each(styles)('a client that %s', (style) => {
   });
 });
 
+test.each(['bursts', 'slides'] as const)(
+  'a client whose %s began in a hole gets no wrong pair without a mark',
+  (style) => {
+    const opening = fc.record({
+      calls: fc.integer({ min: 4, max: 14 }),
+      seed: fc.integer(),
+      hidden: fc.integer({ min: 2, max: 16 }),
+    });
+    fc.assert(
+      fc.property(opening, ({ calls, seed, hidden }) => {
+        const sent = converse(style, calls, roll(seed));
+        const script = play(sent, (i) => (i < hidden ? 'dropped' : 'seen'), false);
+        const lost = sent.slice(0, hidden);
+        // Where no response is missing, or one request alone, nothing tells the client from one that waits.
+        if (!lost.some((m) => m.kind === 'response') || lost.filter((m) => m.kind === 'request').length < 2) return;
+        for (const x of script.emitted) {
+          if (x.request !== null && x.response !== null && x.response !== x.request) expect(x.losses).not.toEqual([]);
+        }
+      }),
+      { numRuns: RUNS },
+    );
+  },
+);
+
 test('a client that waits gets every pair of which both messages are seen', () => {
   fc.assert(
     fc.property(scenario, ({ calls, seed, fates, joined }) => {
