@@ -48,6 +48,12 @@ export class H2Pairer implements MultiplexSink {
     if (message.kind === 'request') this.#begin(message);
     else {
       const p = this.#answered(message.streamId);
+      if (p.response !== null) {
+        // There is one response to a request; what follows it on the stream breaks the protocol.
+        p.anomalies |= ANOMALY_BIT.h2_frame_error;
+        this.#late.add(message);
+        return;
+      }
       p.response = message;
       p.responseBegun = true;
     }
@@ -73,7 +79,7 @@ export class H2Pairer implements MultiplexSink {
       return;
     }
     const p = this.#calls.get(message.streamId);
-    if (p === undefined) {
+    if (p === undefined || (p.request !== message && p.response !== message)) {
       this.#shared.messagePool.give(message);
       return;
     }

@@ -16,6 +16,8 @@ export class Upgrade implements MessageSink {
   h2c = false;
   readonly #pairer: Pairer;
   readonly #pool: Pick<MessagePool, 'give'>;
+  /** Where the 101 ended: frames that are no answer lie between it and the answer, and are no hole. */
+  #switchedAt = 0;
 
   constructor(pairer: Pairer, pool: Pick<MessagePool, 'give'>) {
     this.#pairer = pairer;
@@ -36,6 +38,7 @@ export class Upgrade implements MessageSink {
       this.#pairer.end(message);
       return;
     }
+    this.#switchedAt = message.endOffset;
     this.#pairer.interim(message);
     this.#pool.give(message);
   }
@@ -47,17 +50,22 @@ export class Upgrade implements MessageSink {
   /** What the new connection's messages go to: `others`, but for the answer to the request that was upgraded. */
   firstStream(others: MultiplexSink): MultiplexSink {
     const pairer = this.#pairer;
+    const isAnswer = (message: Message): boolean => {
+      if (message.streamId !== FIRST_STREAM || message.kind === 'request') return false;
+      message.startOffset = this.#switchedAt;
+      if (message.endOffset >= 0) message.endOffset = this.#switchedAt;
+      return true;
+    };
     return {
       head: (message) => {
-        if (message.streamId !== FIRST_STREAM || message.kind === 'request') others.head(message);
+        if (!isAnswer(message)) others.head(message);
         else {
           pairer.requestFor(message);
           pairer.head(message);
         }
       },
-      interim: (message) => (message.streamId === FIRST_STREAM ? pairer : others).interim(message),
-      end: (message) =>
-        (message.streamId === FIRST_STREAM && message.kind === 'response' ? pairer : others).end(message),
+      interim: (message) => (isAnswer(message) ? pairer : others).interim(message),
+      end: (message) => (isAnswer(message) ? pairer : others).end(message),
       reset: (by, streamId, code, ts) => others.reset(by, streamId, code, ts),
       goaway: (by, lastStreamId, ts) => others.goaway(by, lastStreamId, ts),
       missed: (by, why) => others.missed(by, why),

@@ -211,7 +211,7 @@ export class H2Stream implements StreamSink {
 
   /** Ends `message`, at `position` if it is known. */
   finish(message: Message, end: MessageEnd, position: number): void {
-    this.open.delete(message.streamId);
+    if (this.open.get(message.streamId) === message) this.open.delete(message.streamId);
     message.end = end;
     message.endOffset = position;
     if (end !== 'lost') message.lastByteAt = this.ts;

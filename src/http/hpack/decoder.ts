@@ -291,7 +291,8 @@ function push(block: FieldBlock, list: HeaderList, line: FieldLine, at: number, 
     block.push(line, at, length);
     return;
   }
-  if (block.count > 0 || list.pseudoCount >= PSEUDO_MAX) {
+  // A line that is not known may be a pseudo-header field itself.
+  if (block.count > list.unknown || list.pseudoCount >= PSEUDO_MAX) {
     list.pseudoMisplaced = true;
     return;
   }
