@@ -8,6 +8,8 @@ _headwater() {
       ' run') command=run ;;
       ' replay') command=replay ;;
       ' tail') command=tail ;;
+      ' report') command=report ;;
+      ' query') command=query ;;
       ' status') command=status ;;
       ' why') command=why ;;
       ' doctor') command=doctor ;;
@@ -25,21 +27,36 @@ _headwater() {
     'run --log') compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
     'run --filter')  return ;;
     'run --listen')  return ;;
+    'run --data') compopt -o filenames; mapfile -t COMPREPLY < <(compgen -d -- "$current"); return ;;
     'run --window')  return ;;
     'run --socket') compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
     'replay --config') compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
     'replay --format') mapfile -t COMPREPLY < <(compgen -W 'ndjson har summary' -- "$current"); return ;;
+    'replay --keylog') compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
     'replay --filter')  return ;;
     'tail --filter')  return ;;
     'tail --socket') compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
+    'report --since')  return ;;
+    'report --until')  return ;;
+    'report --against')  return ;;
+    'report --data') compopt -o filenames; mapfile -t COMPREPLY < <(compgen -d -- "$current"); return ;;
+    'report --socket') compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
+    'query --filter')  return ;;
+    'query --since')  return ;;
+    'query --until')  return ;;
+    'query --limit')  return ;;
+    'query --sql')  return ;;
+    'query --data') compopt -o filenames; mapfile -t COMPREPLY < <(compgen -d -- "$current"); return ;;
     'status --socket') compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
     'why --socket') compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
   esac
   case $command in
-    '') mapfile -t COMPREPLY < <(compgen -W 'run replay tail status why doctor demo config completion man help -V --version -h --help' -- "$current") ;;
-    'run') mapfile -t COMPREPLY < <(compgen -W '--config --cgroup --log --filter --listen --stats-only --window --socket -h --help' -- "$current") ;;
-    'replay') if [[ $current == -* ]]; then mapfile -t COMPREPLY < <(compgen -W '--config --format --no-redact --filter -h --help' -- "$current"); else compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$current"); fi ;;
+    '') mapfile -t COMPREPLY < <(compgen -W 'run replay tail report query status why doctor demo config completion man help -V --version -h --help' -- "$current") ;;
+    'run') mapfile -t COMPREPLY < <(compgen -W '--config --cgroup --log --filter --listen --data --no-store --stats-only --window --socket -h --help' -- "$current") ;;
+    'replay') if [[ $current == -* ]]; then mapfile -t COMPREPLY < <(compgen -W '--config --format --keylog --stats --no-redact --filter -h --help' -- "$current"); else compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$current"); fi ;;
     'tail') mapfile -t COMPREPLY < <(compgen -W '--json --headers --filter --socket -h --help' -- "$current") ;;
+    'report') mapfile -t COMPREPLY < <(compgen -W '--since --until --against --json --markdown --data --socket -h --help' -- "$current") ;;
+    'query') mapfile -t COMPREPLY < <(compgen -W '--filter --since --until --limit --headers --sql --json --data -h --help' -- "$current") ;;
     'status') mapfile -t COMPREPLY < <(compgen -W '--json --socket -h --help' -- "$current") ;;
     'why') mapfile -t COMPREPLY < <(compgen -W '--json --socket -h --help' -- "$current") ;;
     'doctor') mapfile -t COMPREPLY < <(compgen -W '--json -h --help' -- "$current") ;;

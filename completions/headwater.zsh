@@ -7,6 +7,8 @@ _headwater() {
     'run:capture in the foreground until SIGINT or SIGTERM, then write the ledger to stderr'
     'replay:read capture files (pcap, pcapng, also compressed; '\''-'\'' is stdin) through the same pipeline'
     'tail:show live calls of the running agent, one line a call'
+    'report:the five API runtime statistics\: of the running agent since its start, or of a range of the store'
+    'query:past calls from the store, newest first, one line a call'
     'status:show what the running agent sees and misses, and what it costs'
     'why:show what is seen of a process, port or URL, what is not, the reason, and what to do'
     'doctor:check whether this machine can run Headwater; exit code 1 when something blocks'
@@ -29,6 +31,8 @@ _headwater() {
       run) _headwater_run ;;
       replay) _headwater_replay ;;
       tail) _headwater_tail ;;
+      report) _headwater_report ;;
+      query) _headwater_query ;;
       status) _headwater_status ;;
       why) _headwater_why ;;
       doctor) _headwater_doctor ;;
@@ -48,6 +52,8 @@ _headwater_run() {
     '--log[write the header log here ('\''-'\''\: standard output)]:file:_files' \
     '--filter[only calls that match, for example\: response.code >= 500]:cel: ' \
     '--listen[serve /healthz, /readyz and /metrics here]:addr\:port: ' \
+    '--data[keep calls and statistics here (default\: '\''data'\'' in the state directory)]:dir:_files -/' \
+    '--no-store[keep nothing on disk]' \
     '--stats-only[no record of a single call leaves memory]' \
     '--window[window over which rates are computed (default\: 60s)]:duration: ' \
     '--socket[unix socket of the agent (default\: headwater.sock in the runtime directory)]:path:_files' \
@@ -59,6 +65,8 @@ _headwater_replay() {
   _arguments -s -S \
     '--config[configuration (YAML; flags win over it)]:file:_files' \
     '--format[how calls are printed ('\''summary'\''\: the last line alone) (default\: ndjson)]:format:(ndjson har summary)' \
+    '--keylog[TLS secrets (SSLKEYLOGFILE format); those inside pcapng files are used as well]:file:_files' \
+    '--stats[end with the statistics\: a report line before the last one, and tables on stderr]' \
     '--no-redact[show credentials]' \
     '--filter[only calls that match, for example\: response.code >= 500]:cel: ' \
     '-h[display help for command]' \
@@ -72,6 +80,33 @@ _headwater_tail() {
     '--headers[print the header fields below each call]' \
     '--filter[only calls that match, for example\: response.code >= 500]:cel: ' \
     '--socket[unix socket of the agent (default\: headwater.sock in the runtime directory)]:path:_files' \
+    '-h[display help for command]' \
+    '--help[display help for command]'
+}
+
+_headwater_report() {
+  _arguments -s -S \
+    '--since[from here on\: 15m, 2h, 7d ago, 2026-11-22, or 2026-11-22T16\:04\:05Z]:time: ' \
+    '--until[up to here (default\: now)]:time: ' \
+    '--against[what changed from this other range to that of --since and --until]:since..until: ' \
+    '--json[print JSON]' \
+    '--markdown[print Markdown]' \
+    '--data[data folder (default\: '\''data'\'' in the state directory)]:dir:_files -/' \
+    '--socket[unix socket of the agent (default\: headwater.sock in the runtime directory)]:path:_files' \
+    '-h[display help for command]' \
+    '--help[display help for command]'
+}
+
+_headwater_query() {
+  _arguments -s -S \
+    '--filter[only calls that match, for example\: response.code >= 500]:cel: ' \
+    '--since[from here on\: 15m, 2h, 7d ago, 2026-11-22, or 2026-11-22T16\:04\:05Z]:time: ' \
+    '--until[up to here (default\: now)]:time: ' \
+    '--limit[at most so many calls or rows (default\: 100, SQL 1000)]:n: ' \
+    '--headers[print the header fields below each call]' \
+    '--sql[one SELECT over calls, states and ledger instead (docs/store.md)]:select: ' \
+    '--json[print header log lines (NDJSON); of --sql, one object a row]' \
+    '--data[data folder (default\: '\''data'\'' in the state directory)]:dir:_files -/' \
     '-h[display help for command]' \
     '--help[display help for command]'
 }

@@ -30,7 +30,9 @@ import { publicServer } from '../serve/public.ts';
 import { TailHub } from '../serve/tail.ts';
 import { Store, startStoreWorker } from '../store/store.ts';
 import { filterOf } from './filter.ts';
+import { History } from './history.ts';
 import { AttacherOpener } from './log-source.ts';
+import { AgentMetrics } from './metrics.ts';
 import { Owners } from './owners.ts';
 import { Pipeline, type RedactedSink } from './pipeline.ts';
 import { rehearse } from './rehearsal.ts';
@@ -195,13 +197,22 @@ export async function runPipeline({ client, prepared, start, key }: Handover): P
     servers.push(server);
     return null;
   };
-  const api = apiServer({ status, tail, why: () => status.why() });
+  const history = new History(
+    statistics,
+    () => status.totals().losses,
+    store === null ? null : `/proc/self/fd/${start.dataFd}`,
+    {
+      callsKept: store !== null && !config.stats_only,
+    },
+  );
+  const api = apiServer({ status, tail, why: () => status.why(), history });
   const failed = await serve(api, listenFd(api, start.socketFd));
   if (failed !== null) return refuse(failed);
   status.listeners.push(start.socketPath);
   if (config.listen !== undefined) {
     const { host: address, port } = parseListen(config.listen)!;
-    const server = publicServer(status, token);
+    const metrics = new AgentMetrics(status, statistics, Number(anchor.wallNs / 1_000_000n));
+    const server = publicServer(metrics, history, token);
     const listening = listenTcp(server, address, port);
     const problem = await serve(server, listening);
     if (problem !== null) return refuse(problem);
@@ -257,6 +268,7 @@ export async function runPipeline({ client, prepared, start, key }: Handover): P
   const unwritten = (await storing?.close(Date.now(), pipeline.counters.exchanges, status.totals().losses)) ?? 0;
   if (unwritten > 0) say(`${unwritten} calls could not be written to ${start.dataPath}`);
   for (const server of servers) server.close();
+  await history.close();
   process.stderr.write(`${status.ledgerText(reason)}\n`);
   client.close();
   return EXIT.DONE;

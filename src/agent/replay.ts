@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import { mkdirSync, readFileSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { type ClockAnchor, TimeFormatter } from '../base/clock.ts';
+import { type ClockAnchor, TimeFormatter, UNSEEN } from '../base/clock.ts';
 import { EXIT, Failure, fail } from '../base/failure.ts';
 import { packageVersion } from '../base/version.ts';
 import { defaultKeyPath } from '../config/paths.ts';
@@ -17,21 +17,27 @@ import { InheritedOpener } from '../export/log/opener.ts';
 import { HeaderSelection } from '../export/log/selection.ts';
 import { LogWriter } from '../export/log/writer.ts';
 import type { Connection } from '../model/connection.ts';
-import { LossLedger } from '../model/loss.ts';
+import type { Exchange } from '../model/exchange.ts';
+import { LossLedger, type LossTotal } from '../model/loss.ts';
 import { readCapture } from '../pcap/reader.ts';
 import { Fingerprinter } from '../redact/fingerprint.ts';
 import { loadInstallationKey } from '../redact/key.ts';
 import { CredentialPolicy, KeepEverything, type RedactionPolicy } from '../redact/policy.ts';
+import type { Redacted } from '../redact/redacted.ts';
+import { reportText } from '../stats/render.ts';
 import { readKeyLog } from '../tls/keylog.ts';
 import { FILE_SECRET_LIMITS, SecretStore } from '../tls/secrets.ts';
 import { filterOf } from './filter.ts';
 import { Pipeline, type RedactedSink } from './pipeline.ts';
+import { Statistics } from './statistics.ts';
 
 export interface ReplayOptions {
   readonly config: Config;
   /** 'summary': calls are counted, and only the last line is printed. */
   readonly format: 'ndjson' | 'har' | 'summary';
   readonly redact: boolean;
+  /** Ends with the statistics: a report line before the last one, and tables on stderr. */
+  readonly stats: boolean;
   /** Key log (SSLKEYLOGFILE format) with the secrets of TLS connections; null: those inside pcapng alone. */
   readonly keylog: string | null;
 }
@@ -39,6 +45,8 @@ export interface ReplayOptions {
 /** Output that may wait in memory: a file can wait for it. */
 const QUEUE_BYTES = 8 << 20;
 const STDOUT = 1;
+const STATISTICS_KEY_BYTES = 16;
+const TICK_NS = 1e9;
 
 /** Reads `files` in order as one capture. Resolves to the exit code; fails with the name of what cannot be read. */
 export async function replayCommand(files: readonly string[], options: ReplayOptions): Promise<number> {
@@ -50,8 +58,9 @@ export async function replayCommand(files: readonly string[], options: ReplayOpt
   if (options.keylog !== null) readKeyLogFile(options.keylog, secrets);
   const output = new ReplayOutput(options, losses);
   await output.start();
-  const sinks: readonly RedactedSink[] =
-    options.format === 'summary' ? [] : [(exchange) => output.exporter!.exchange(exchange)];
+  const sinks: RedactedSink[] = [];
+  if (options.format !== 'summary') sinks.push((exchange) => output.exporter!.exchange(exchange));
+  if (options.stats) sinks.push((exchange) => output.count(exchange));
   const pipeline = new Pipeline({
     losses,
     offline: true,
@@ -89,6 +98,7 @@ export async function replayCommand(files: readonly string[], options: ReplayOpt
   if (problem !== '' && output.exporter === null) fail(EXIT.USAGE, problem);
   if (output.exporter === null) output.open(NO_TIME);
   pipeline.finish();
+  output.report(pipeline.losses.totals());
   await output.exporter!.end(() => totalsOf(pipeline));
   secrets.close();
   if (problem !== '') fail(EXIT.USAGE, problem);
@@ -158,6 +168,10 @@ function totalsOf(pipeline: Pipeline): RunTotals {
 /** Standard output in the format asked for; the format is chosen when the first packet says what time it is. */
 class ReplayOutput {
   exporter: ExchangeExporter | null = null;
+  #statistics: Statistics | null = null;
+  /** Time of the next tick of the statistics: a file's time passes with its calls. */
+  #nextTick = Number.NEGATIVE_INFINITY;
+  #last: number = UNSEEN;
   readonly #writer: LogWriter;
   readonly #options: ReplayOptions;
 
@@ -192,6 +206,38 @@ class ReplayOutput {
     const format: LogFormat =
       this.#options.format === 'har' ? new HarFormat(formatOptions, packageVersion()) : new NdjsonFormat(formatOptions);
     this.exporter = new LogExporter(format, this.#writer, null, id);
+    if (this.#options.stats)
+      this.#statistics = new Statistics({
+        anchor,
+        id,
+        // Nothing is compared with another run's: any key will do.
+        key: randomBytes(STATISTICS_KEY_BYTES),
+        windowNs: this.#options.config.window,
+      });
+  }
+
+  /** Takes a call into the statistics. */
+  count(x: Redacted<Exchange>): void {
+    const statistics = this.#statistics!;
+    const { request, response } = x;
+    const at = Math.max(request?.lastByteAt ?? UNSEEN, response?.lastByteAt ?? UNSEEN);
+    if (at !== UNSEEN && at >= this.#nextTick) {
+      statistics.tick(at);
+      this.#nextTick = at + TICK_NS;
+    }
+    statistics.observe(x);
+    if (at !== UNSEEN) this.#last = Math.max(this.#last, at);
+  }
+
+  /** The statistics of the whole, where they were asked for. */
+  report(losses: readonly LossTotal[]): void {
+    const statistics = this.#statistics;
+    if (statistics === null) return;
+    if (this.#last !== UNSEEN) statistics.tick(this.#last);
+    statistics.finish();
+    const report = statistics.report(losses);
+    if (this.#options.format !== 'har') this.#writer.write(`${JSON.stringify({ type: 'report', ...report })}\n`);
+    process.stderr.write(reportText(report));
   }
 
   /** Resolves when the reader of the output has caught up. */

@@ -29,9 +29,32 @@ export interface TailFlags {
 export interface ReplayFlags {
   readonly config?: string;
   readonly format: 'ndjson' | 'har' | 'summary';
+  readonly stats?: true;
   readonly redact: boolean;
   readonly filter?: string;
   readonly keylog?: string;
+}
+
+export interface QueryFlags {
+  readonly json?: true;
+  readonly headers?: true;
+  readonly filter?: string;
+  readonly since?: string;
+  readonly until?: string;
+  readonly limit?: number;
+  readonly sql?: string;
+  readonly data?: string;
+}
+
+export interface ReportFlags {
+  readonly json?: true;
+  readonly markdown?: true;
+  readonly since?: string;
+  readonly until?: string;
+  /** SINCE..UNTIL */
+  readonly against?: string;
+  readonly data?: string;
+  readonly socket?: string;
 }
 
 export interface StatusFlags {
@@ -55,6 +78,23 @@ const socketOption = () =>
   pathOption('--socket <path>', 'unix socket of the agent (default: headwater.sock in the runtime directory)');
 const filterOption = () => new Option('--filter <cel>', 'only calls that match, for example: response.code >= 500');
 const jsonOption = (what: string) => new Option('--json', what);
+
+const dataOption = () => pathOption('--data <dir>', "data folder (default: 'data' in the state directory)");
+const sinceOption = () =>
+  new Option('--since <time>', 'from here on: 15m, 2h, 7d ago, 2026-11-22, or 2026-11-22T16:04:05Z');
+const untilOption = () => new Option('--until <time>', 'up to here (default: now)');
+
+function limitArgument(text: string): number {
+  const limit = Number(text);
+  if (!/^[1-9]\d{0,7}$/.test(text)) throw new InvalidArgumentError('expected a whole number from 1 to 99999999.');
+  return limit;
+}
+
+function rangeArgument(text: string): string {
+  if (!/^[^.].*\.\..+$|^[^.]+\.\.$/.test(text))
+    throw new InvalidArgumentError('expected SINCE..UNTIL, such as 2h..1h.');
+  return text;
+}
 
 const collect = (value: string, before: readonly string[] = []): string[] => [...before, pathArgument(value)];
 
@@ -131,6 +171,9 @@ export function buildProgram(): Command {
     .addOption(
       pathOption('--keylog <file>', 'TLS secrets (SSLKEYLOGFILE format); those inside pcapng files are used as well'),
     )
+    .addOption(
+      new Option('--stats', 'end with the statistics: a report line before the last one, and tables on stderr'),
+    )
     .addOption(new Option('--no-redact', 'show credentials'))
     .addOption(filterOption())
     .action(async (files: string[], flags: ReplayFlags) => {
@@ -148,6 +191,51 @@ export function buildProgram(): Command {
     .action(async (flags: TailFlags) => {
       const { tail } = await import('./commands/tail.ts');
       process.exitCode = await tail(flags);
+    });
+
+  program
+    .command('report')
+    .description('the five API runtime statistics: of the running agent since its start, or of a range of the store')
+    .addOption(sinceOption())
+    .addOption(untilOption())
+    .addOption(
+      new Option(
+        '--against <since..until>',
+        'what changed from this other range to that of --since and --until',
+      ).argParser(rangeArgument),
+    )
+    .addOption(jsonOption('print JSON'))
+    .addOption(new Option('--markdown', 'print Markdown').conflicts('json'))
+    .addOption(dataOption())
+    .addOption(socketOption())
+    .action(async (flags: ReportFlags) => {
+      const { report } = await import('./commands/report.ts');
+      process.exitCode = await report(flags);
+    });
+
+  program
+    .command('query')
+    .description('past calls from the store, newest first, one line a call')
+    .addOption(filterOption())
+    .addOption(sinceOption())
+    .addOption(untilOption())
+    .addOption(
+      new Option('--limit <n>', 'at most so many calls or rows (default: 100, SQL 1000)').argParser(limitArgument),
+    )
+    .addOption(new Option('--headers', 'print the header fields below each call').conflicts('json'))
+    .addOption(
+      new Option('--sql <select>', 'one SELECT over calls, states and ledger instead (docs/store.md)').conflicts([
+        'filter',
+        'since',
+        'until',
+        'headers',
+      ]),
+    )
+    .addOption(jsonOption('print header log lines (NDJSON); of --sql, one object a row'))
+    .addOption(dataOption())
+    .action(async (flags: QueryFlags) => {
+      const { query } = await import('./commands/query.ts');
+      process.exitCode = await query(flags);
     });
 
   program

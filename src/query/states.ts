@@ -3,6 +3,7 @@
  * report that comes of them.
  */
 
+import type { Side } from '../model/connection.ts';
 import type { Change } from '../stats/headers/changes.ts';
 import { decodeHeaders, encodeHeaders } from '../stats/headers/codec.ts';
 import { HeaderState } from '../stats/headers/state.ts';
@@ -10,7 +11,6 @@ import { encodeSeries, mergeSeries, SeriesState } from '../stats/series.ts';
 import { StateSet } from '../stats/state-set.ts';
 import type { Answer } from '../store/database.ts';
 import type { StoreReader } from '../store/reader.ts';
-import type { Side } from '../model/connection.ts';
 import { type MergeStates, mergedStates } from '../store/states.ts';
 import { composeReport, type Report, type ReportStates } from './report.ts';
 

@@ -4,6 +4,7 @@ import type { StatusSource } from '../model/status.ts';
 import { compileFilter } from '../query/filter.ts';
 import { readOnlyServer, sendError, sendJson } from './http.ts';
 import type { TailHub } from './tail.ts';
+import { answerV1, type HistorySource } from './v1.ts';
 
 /** Live state for `why`; its shape is a matter between the agent and `cli/why`. */
 type WhySource = () => Promise<object>;
@@ -13,11 +14,13 @@ export interface ApiOptions {
   /** null: the agent hands out no record of a single call (`stats_only`). */
   readonly tail: TailHub | null;
   readonly why: WhySource;
+  readonly history: HistorySource;
 }
 
-/** GET /healthz, /v1/status[?programs=1], /v1/tail[?filter=CEL], /v1/why. */
+/** GET /api/v1/..., /healthz, /v1/status[?programs=1], /v1/tail[?filter=CEL], /v1/why. */
 export function apiServer(options: ApiOptions): Server {
   return readOnlyServer(async (url, request, response) => {
+    if (await answerV1(options.history, url, response)) return;
     switch (url.pathname) {
       case '/healthz':
         return sendJson(response, 200, { status: 'ok' });

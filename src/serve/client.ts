@@ -46,6 +46,11 @@ export class AgentClient {
     return this.#json<T>('/v1/why');
   }
 
+  /** The statistics since the agent's start. */
+  report<T extends object>(): Promise<ClientResult<T>> {
+    return this.#json<T>('/api/v1/report');
+  }
+
   /** Live calls as header log lines, pushed by the agent. */
   async tail(filter: string | null): Promise<ClientResult<TailStream>> {
     const opened = await this.#open(filter === null ? '/v1/tail' : `/v1/tail?filter=${encodeURIComponent(filter)}`);

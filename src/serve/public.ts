@@ -3,9 +3,9 @@ import { createHash, timingSafeEqual } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import type { IncomingMessage, Server } from 'node:http';
 import { BlockList, isIP } from 'node:net';
-import type { StatusSource } from '../model/status.ts';
-import { readOnlyServer, sendError, sendJson, sendText } from './http.ts';
-import { metricsText, OPENMETRICS_TYPE } from './metrics.ts';
+import { readOnlyServer, sendError, sendJson } from './http.ts';
+import { type MetricsSource, sendMetrics } from './scrape.ts';
+import { answerV1, type HistorySource } from './v1.ts';
 
 const TOKEN_LENGTH_MIN = 16;
 
@@ -41,14 +41,16 @@ export function readToken(file: string): TokenResult {
   return { ok: true, token: text };
 }
 
-/** GET /healthz, /readyz, /metrics. `token` null: no authorization (loopback only; the caller sees to that). */
-export function publicServer(status: StatusSource, token: string | null): Server {
+/** GET /healthz, /readyz, /metrics, /api/v1/... `token` null: no authorization (loopback only; the caller sees to that). */
+export function publicServer(metrics: MetricsSource, history: HistorySource, token: string | null): Server {
+  const { status } = metrics;
   const expected = token === null ? null : digest(token);
   return readOnlyServer(async (url, request, response) => {
     if (expected !== null && !timingSafeEqual(digest(bearer(request)), expected)) {
       response.setHeader('www-authenticate', 'Bearer realm="headwater"');
       return sendError(response, 401, 'unauthorized', 'send the token as "Authorization: Bearer TOKEN"');
     }
+    if (await answerV1(history, url, response)) return;
     switch (url.pathname) {
       case '/healthz':
         return sendJson(response, 200, { status: 'ok' });
@@ -57,7 +59,7 @@ export function publicServer(status: StatusSource, token: string | null): Server
           ? sendJson(response, 200, { status: 'ready' })
           : sendJson(response, 503, { status: 'starting' });
       case '/metrics':
-        return sendText(response, 200, OPENMETRICS_TYPE, metricsText(await status.status({ programs: false })));
+        return await sendMetrics(metrics, request, response);
       default:
         return sendError(response, 404, 'not_found', `there is nothing at ${url.pathname}`);
     }

@@ -6,15 +6,35 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { sampleRecord, sampleSource, sampleStatus } from '../../test/fixtures/samples.ts';
+import { writeAgent } from '../export/prometheus/agent.ts';
+import { TextExposition } from '../export/prometheus/text.ts';
 import { LOSS_REASONS, LossLedger } from '../model/loss.ts';
 import type { ExchangeRecord } from '../model/record.ts';
+import type { StatusSource } from '../model/status.ts';
 import { RecordSubject } from '../query/record-subject.ts';
 import { apiServer } from './api.ts';
 import { AgentClient, type ClientResult } from './client.ts';
 import { listenTcp } from './listen.ts';
-import { metricsText } from './metrics.ts';
 import { isLoopback, publicServer, readToken } from './public.ts';
+import type { MetricsSource } from './scrape.ts';
 import { TailHub, VIEWERS_MAX } from './tail.ts';
+import type { HistorySource } from './v1.ts';
+
+const CREATED_MS = 1_763_827_445_000;
+
+/** No store, no statistics. */
+const noHistory: HistorySource = {
+  report: async () => ({ ok: false, error: { type: 'unavailable', message: 'no statistics' } }),
+  calls: async () => ({ ok: false, error: { type: 'unavailable', message: 'no store' } }),
+  sql: async () => ({ ok: false, error: { type: 'unavailable', message: 'no store' } }),
+};
+const metricsOf = (status: StatusSource): MetricsSource => ({ status, createdMs: CREATED_MS, *statistics() {} });
+
+function metricsText(status: ReturnType<typeof sampleStatus>): string {
+  const out = new TextExposition(CREATED_MS);
+  writeAgent(status, out);
+  return [...out.finish()].join('');
+}
 
 let folder: string;
 const closing: Array<() => void> = [];
@@ -61,6 +81,7 @@ async function agent(
     status: sampleSource(),
     tail: options.tail === null ? null : hub,
     why: async () => ({ sockets: 3 }),
+    history: noHistory,
   });
   const path = join(folder, 'agent.sock');
   await new Promise<void>((resolve) => server.listen(path, resolve));
@@ -117,6 +138,7 @@ describe('the unix socket', () => {
       },
       tail: null,
       why: async () => ({}),
+      history: noHistory,
     });
     const path = join(folder, 'a.sock');
     await new Promise<void>((resolve) => server.listen(path, resolve));
@@ -165,6 +187,7 @@ describe('the unix socket', () => {
       status: { ready: () => true, status: () => Promise.reject(new Error('no kernel')) },
       tail: null,
       why: async () => ({}),
+      history: noHistory,
     });
     const path = join(folder, 'b.sock');
     await new Promise<void>((resolve) => server.listen(path, resolve));
@@ -314,7 +337,7 @@ describe('the client', () => {
 
 describe('the TCP listener', () => {
   async function open(token: string | null, ready = true): Promise<{ host: string; port: number }> {
-    const server = publicServer(sampleSource(sampleStatus({ ready })), token);
+    const server = publicServer(metricsOf(sampleSource(sampleStatus({ ready }))), noHistory, token);
     const result = await listenTcp(server, '127.0.0.1', 0);
     if (!result.ok) throw new Error(result.message);
     closing.push(() => {
@@ -351,16 +374,18 @@ describe('the TCP listener', () => {
 
   test('a port in use, an address that is not ours, a port that is not allowed', async () => {
     const { port } = await open(null);
-    expect(await listenTcp(publicServer(sampleSource(), null), '127.0.0.1', port)).toMatchObject({
+    expect(await listenTcp(publicServer(metricsOf(sampleSource()), noHistory, null), '127.0.0.1', port)).toMatchObject({
       ok: false,
       reason: 'in_use',
       message: `127.0.0.1:${port} is in use by another program`,
     });
-    expect(await listenTcp(publicServer(sampleSource(), null), '192.0.2.1', 0)).toMatchObject({
+    expect(await listenTcp(publicServer(metricsOf(sampleSource()), noHistory, null), '192.0.2.1', 0)).toMatchObject({
       ok: false,
       reason: 'bad_address',
     });
-    expect(await listenTcp(publicServer(sampleSource(), null), 'no-such-host.invalid', 0)).toMatchObject({
+    expect(
+      await listenTcp(publicServer(metricsOf(sampleSource()), noHistory, null), 'no-such-host.invalid', 0),
+    ).toMatchObject({
       ok: false,
       reason: 'bad_address',
     });
@@ -420,7 +445,8 @@ describe('metrics', () => {
       );
       expect(sample, line).not.toBeNull();
       const suffix = { counter: '_total', gauge: '', info: '_info' }[types.get(family)!];
-      expect(sample![1]).toBe(`${family}${suffix}`);
+      const created = types.get(family) === 'counter' ? `${family}_created` : '';
+      expect([`${family}${suffix}`, created]).toContain(sample![1]);
       expect(seen.has(`${sample![1]}${sample![2]}`)).toBe(false);
       seen.add(`${sample![1]}${sample![2]}`);
     }

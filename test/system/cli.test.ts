@@ -10,6 +10,7 @@ import type { ExchangeRecord } from '../../src/model/record.ts';
 import { RecordSubject } from '../../src/query/record-subject.ts';
 import { apiServer } from '../../src/serve/api.ts';
 import { TailHub } from '../../src/serve/tail.ts';
+import type { HistorySource } from '../../src/serve/v1.ts';
 import { sampleRecord, sampleSource, sampleStatus } from '../fixtures/samples.ts';
 
 vi.setConfig({ testTimeout: 30_000 });
@@ -20,10 +21,17 @@ let server: Server;
 const hub = new TailHub(new LossLedger());
 const children = new Set<ChildProcess>();
 
+const unavailable = { ok: false, error: { type: 'unavailable', message: 'no store' } } as const;
+const noHistory: HistorySource = {
+  report: async () => unavailable,
+  calls: async () => unavailable,
+  sql: async () => unavailable,
+};
+
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'headwater-cli-'));
   socket = join(folder, 'agent.sock');
-  server = apiServer({ status: sampleSource(), tail: hub, why: async () => ({}) });
+  server = apiServer({ status: sampleSource(), tail: hub, why: async () => ({}), history: noHistory });
   await new Promise<void>((resolve) => server.listen(socket, resolve));
 });
 afterEach(async () => {

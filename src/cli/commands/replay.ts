@@ -9,6 +9,7 @@ export async function replay(files: readonly string[], flags: ReplayFlags): Prom
     config,
     format: flags.format,
     redact: flags.redact,
+    stats: flags.stats === true,
     keylog: flags.keylog ?? null,
   });
 }

@@ -1,0 +1,42 @@
+/** Which data folder `query` and `report` read, and opening it. It can be read while an agent writes to it. */
+import { EXIT, fail } from '../../base/failure.ts';
+import { defaultDataPath } from '../../config/paths.ts';
+import type { Answer, QueryFailure } from '../../store/database.ts';
+import type { StoreReader } from '../../store/reader.ts';
+
+/** Opens `--data DIR`, or the default folder; ends the command when it cannot be read. */
+export async function openData(data: string | undefined): Promise<StoreReader> {
+  const { readStore } = await import('../../store/reader.ts');
+  const path = data ?? defaultDataPath();
+  try {
+    const opened = await readStore(path);
+    if (!opened.ok) fail(EXIT.USAGE, opened.message, opened.hint);
+    return opened.reader;
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'EACCES' || code === 'EPERM')
+      fail(
+        EXIT.MACHINE,
+        `${path} cannot be read: permission denied`,
+        'run it as root, or as the user that owns the folder',
+      );
+    throw error;
+  }
+}
+
+/** The answer, or the command's end: what the user asked for wrongly is exit code 2. */
+export function answeredBy<T>(reader: StoreReader, answer: Answer<T>): T {
+  if (answer.ok) return answer.value;
+  reader.close();
+  return failQuery(answer.error);
+}
+
+export function failQuery(error: QueryFailure): never {
+  fail(error.type === 'invalid' ? EXIT.USAGE : EXIT.BAD_ANSWER, error.message);
+}
+
+/** Says which files could not be read: their calls are missing from every answer. */
+export function sayDamaged(damaged: Iterable<string>): void {
+  for (const file of damaged)
+    process.stderr.write(`headwater: ${file} is damaged: what it held is missing from this answer\n`);
+}

@@ -1,0 +1,97 @@
+import { EXIT } from '../../base/failure.ts';
+import type { ExchangeRecord } from '../../model/record.ts';
+import type { SqlAnswer } from '../../query/calls.ts';
+import type { QueryFlags } from '../program.ts';
+import { callLine, headerLines } from '../text/call-line.ts';
+import { count } from '../text/numbers.ts';
+import { lookOf, safe } from '../text/terminal.ts';
+import { answeredBy, failQuery, openData, sayDamaged } from './data.ts';
+import { checkFilterFlag, failFilter } from './settings.ts';
+
+/** Calls asked for in one go. */
+const PAGE = 1_000;
+
+/** `headwater query`: past calls, newest first, or the rows of a SELECT. */
+export async function query(flags: QueryFlags): Promise<number> {
+  if (flags.filter !== undefined) checkFilterFlag(flags.filter);
+  const reader = await openData(flags.data);
+  try {
+    const calls = await import('../../query/calls.ts');
+    if (flags.sql !== undefined) {
+      showRows(answeredBy(reader, await calls.querySql(reader, flags.sql, { rows: flags.limit ?? PAGE })), flags);
+      return EXIT.DONE;
+    }
+    const { parseRange } = await import('../../query/calls-range.ts');
+    const range = answeredBy(reader, parseRange(flags.since, flags.until, Date.now()));
+    const limit = flags.limit ?? calls.CALLS_LIMIT;
+    let shown = 0;
+    let cursor: string | null = null;
+    do {
+      const answer = await calls.queryCalls(reader, {
+        ...(flags.filter === undefined ? {} : { filter: flags.filter }),
+        range,
+        limit: Math.min(PAGE, limit - shown),
+        ...(cursor === null ? {} : { cursor }),
+      });
+      if (!answer.ok) {
+        reader.close();
+        if (answer.error.type === 'filter') failFilter(answer.error.error);
+        failQuery(answer.error);
+      }
+      for (const call of answer.value.calls) await show(call, flags);
+      shown += answer.value.calls.length;
+      cursor = answer.value.next;
+      if (cursor === null) sayDamaged(answer.value.damaged);
+    } while (cursor !== null && shown < limit);
+    if (process.stderr.isTTY)
+      process.stderr.write(
+        shown === 0
+          ? 'no call matches\n'
+          : `${count(shown)} calls${cursor === null ? '' : '; there are more: --limit N'}\n`,
+      );
+    return EXIT.DONE;
+  } finally {
+    reader.close();
+  }
+}
+
+async function show(call: ExchangeRecord, flags: QueryFlags): Promise<void> {
+  const look = lookOf(process.stdout, process.env);
+  const text =
+    flags.json === true
+      ? `${JSON.stringify(call)}\n`
+      : `${callLine(call, look)}\n${flags.headers === true ? headerLines(call, look) : ''}`;
+  if (process.stdout.write(text)) return;
+  await new Promise<void>((resolve) => process.stdout.once('drain', resolve));
+}
+
+function showRows({ columns, rows, more }: SqlAnswer, flags: QueryFlags): void {
+  const cells = rows.map((row) => row.map(plainValue));
+  if (flags.json === true) {
+    for (const row of cells)
+      process.stdout.write(`${JSON.stringify(Object.fromEntries(columns.map((name, i) => [name, row[i]])))}\n`);
+  } else {
+    const texts = cells.map((row) => row.map((cell) => safe(typeof cell === 'string' ? cell : JSON.stringify(cell))));
+    const widths = columns.map((name, i) => Math.max(name.length, ...texts.map((row) => row[i]!.length)));
+    for (const row of [columns, ...texts])
+      process.stdout.write(
+        `${row
+          .map((cell, i) => cell.padEnd(widths[i]!))
+          .join('  ')
+          .trimEnd()}\n`,
+      );
+  }
+  if (more) process.stderr.write('headwater: there are more rows: --limit N, or LIMIT and OFFSET in the query\n');
+}
+
+/** A value of DuckDB as JSON has it: whole numbers that a double holds are numbers, everything else that is no plain value is text. */
+function plainValue(value: unknown): unknown {
+  if (value === null || typeof value === 'number' || typeof value === 'boolean' || typeof value === 'string')
+    return value;
+  if (typeof value === 'bigint') return Number.isSafeInteger(Number(value)) ? Number(value) : value.toString();
+  if (Array.isArray((value as { items?: unknown }).items)) return (value as { items: unknown[] }).items.map(plainValue);
+  const { entries } = value as { entries?: Record<string, unknown> };
+  if (typeof entries === 'object' && entries !== null && !Array.isArray(entries))
+    return Object.fromEntries(Object.entries(entries).map(([name, part]) => [name, plainValue(part)]));
+  return String(value);
+}

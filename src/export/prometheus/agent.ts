@@ -1,0 +1,121 @@
+/** The agent's own numbers: the ledger, rates of capture, what it costs. */
+import { LOSS_REASONS } from '../../model/loss.ts';
+import type { AgentStatus, CaptureLedger } from '../../model/status.ts';
+import { type Exposition, Labels, type MetricFamily } from './family.ts';
+
+const family = (
+  name: string,
+  type: MetricFamily['type'],
+  help: string,
+  labels: readonly string[] = [],
+  unit: MetricFamily['unit'] = '',
+): MetricFamily => ({ name, type, unit, help, labels });
+
+const BUILD = family('headwater_build', 'info', 'Version of the agent.', ['version']);
+const EXCHANGES = family(
+  'headwater_exchanges',
+  'counter',
+  'Calls emitted; each observed side of a connection counts its own.',
+);
+const MESSAGES = family('headwater_messages', 'counter', 'Requests and responses, read or known to be lost.', [
+  'kind',
+  'state',
+]);
+const LOSSES = family('headwater_losses', 'counter', 'What could not be shown, by reason (docs/loss.md).', ['reason']);
+const LOSS_BYTES = family(
+  'headwater_loss_bytes',
+  'counter',
+  'Bytes that could not be shown, by reason.',
+  ['reason'],
+  'bytes',
+);
+const SEGMENTS = family(
+  'headwater_segments',
+  'counter',
+  'TCP segments with payload; seen is the sum of the other classes.',
+  ['class'],
+);
+const CAPTURED = family(
+  'headwater_captured_bytes',
+  'counter',
+  'TCP payload; seen is the sum of the other classes.',
+  ['class'],
+  'bytes',
+);
+const CONNECTIONS = family('headwater_connections', 'counter', 'TCP connections met.');
+const OPEN = family('headwater_open_connections', 'gauge', 'TCP connections followed now.', ['guess']);
+const RING = family(
+  'headwater_ring_bytes',
+  'gauge',
+  'Ring buffer between the kernel and the pipeline.',
+  ['state'],
+  'bytes',
+);
+const CPU = family(
+  'headwater_agent_cpu_seconds',
+  'counter',
+  'CPU time of the agent, user and system.',
+  ['process'],
+  'seconds',
+);
+const RESIDENT = family(
+  'headwater_agent_resident_bytes',
+  'gauge',
+  'Resident memory of the agent.',
+  ['process'],
+  'bytes',
+);
+const VIEWERS = family('headwater_tail_viewers', 'gauge', 'Viewers connected.');
+
+/** In the order of /metrics. */
+export const AGENT_CATALOGUE: readonly MetricFamily[] = [
+  BUILD,
+  EXCHANGES,
+  MESSAGES,
+  LOSSES,
+  LOSS_BYTES,
+  SEGMENTS,
+  CAPTURED,
+  CONNECTIONS,
+  OPEN,
+  RING,
+  CPU,
+  RESIDENT,
+  VIEWERS,
+];
+
+const NONE = new Labels([], []);
+
+/** Everything in `status` that a time series is made of. */
+export function writeAgent(status: AgentStatus, out: Exposition): void {
+  const { ledger, ring, connections } = status;
+  const write = (
+    to: MetricFamily,
+    ...samples: readonly (readonly [labels: readonly string[], value: number])[]
+  ): void => {
+    const writer = out.family(to);
+    for (const [labels, value] of samples)
+      writer.sample(labels.length === 0 ? NONE : new Labels(to.labels, labels), value);
+  };
+  write(BUILD, [[status.version], 1]);
+  write(EXCHANGES, [[], ledger.exchanges]);
+  write(
+    MESSAGES,
+    [['request', 'seen'], ledger.requests.seen],
+    [['request', 'lost'], ledger.requests.lost],
+    [['response', 'seen'], ledger.responses.seen],
+    [['response', 'lost'], ledger.responses.lost],
+  );
+  const lost = new Map(ledger.losses.map((loss) => [loss.reason, loss]));
+  write(LOSSES, ...LOSS_REASONS.map((reason) => [[reason], lost.get(reason)?.count ?? 0] as const));
+  write(LOSS_BYTES, ...LOSS_REASONS.map((reason) => [[reason], lost.get(reason)?.bytes ?? 0] as const));
+  const classes = Object.entries(ledger.captured) as [keyof CaptureLedger, CaptureLedger[keyof CaptureLedger]][];
+  write(SEGMENTS, ...classes.map(([name, traffic]) => [[name], traffic.segments] as const));
+  write(CAPTURED, ...classes.map(([name, traffic]) => [[name], traffic.bytes] as const));
+  write(CONNECTIONS, [[], connections.total]);
+  write(OPEN, ...Object.entries(connections.by_guess).map(([guess, n]) => [[guess], n] as const));
+  write(RING, [['size'], ring.size_bytes], [['used'], ring.used_bytes], [['peak'], ring.peak_bytes]);
+  write(CPU, ...status.processes.map(({ role, cpu_s }) => [[role], cpu_s] as const));
+  write(RESIDENT, ...status.processes.map(({ role, rss_bytes }) => [[role], rss_bytes] as const));
+  write(VIEWERS, [[], status.tail.viewers]);
+}

@@ -1,0 +1,97 @@
+/** What GET /api/v1/openapi.json answers: OpenAPI 3.1. */
+const text = { type: 'string' } as const;
+const query = (name: string, description: string, schema: object = text, required = false) => ({
+  name,
+  in: 'query',
+  required,
+  description,
+  schema,
+});
+const TIME = '15m, 2h, 7d ago; 2026-11-22; 2026-11-22T16:04:05Z';
+const RANGE = [query('since', `From here on: ${TIME}.`), query('until', `Up to here: ${TIME}.`)];
+const error = (description: string) => ({
+  description,
+  content: { 'application/json': { schema: { $ref: '#/components/schemas/Error' } } },
+});
+const json = (description: string, schema: object) => ({ description, content: { 'application/json': { schema } } });
+const FAILURES = {
+  400: error('A parameter is wrong: the message names it.'),
+  503: error('The agent keeps no store, or cannot read it.'),
+  504: error('It took too long.'),
+};
+
+export const OPENAPI = {
+  openapi: '3.1.0',
+  info: {
+    title: 'Headwater',
+    version: '1',
+    description: 'Calls and API runtime statistics of one host. Read-only.',
+  },
+  paths: {
+    '/api/v1/report': {
+      get: {
+        summary: 'The five API runtime statistics: since the start of the agent, or over a range.',
+        parameters: RANGE,
+        responses: { 200: json('The report (docs/report.md).', { type: 'object' }), ...FAILURES },
+      },
+    },
+    '/api/v1/calls': {
+      get: {
+        summary: 'Past calls, newest first, a page at a time.',
+        parameters: [
+          query('filter', 'CEL, as everywhere (docs/cli.md).'),
+          ...RANGE,
+          query('limit', 'Calls on a page.', { type: 'integer', minimum: 1, maximum: 10_000, default: 100 }),
+          query('cursor', '`next` of the page before.'),
+        ],
+        responses: {
+          200: json('A page.', {
+            type: 'object',
+            required: ['calls', 'next', 'damaged'],
+            properties: {
+              calls: { type: 'array', items: { type: 'object', description: 'docs/header-log.schema.json' } },
+              next: { type: ['string', 'null'], description: 'Cursor of the next page; null: this is the last.' },
+              damaged: { type: 'array', items: text, description: 'Files that could not be read.' },
+            },
+          }),
+          ...FAILURES,
+        },
+      },
+    },
+    '/api/v1/sql': {
+      get: {
+        summary: 'One SELECT over calls, states and ledger (docs/store.md).',
+        parameters: [
+          query('query', 'The SELECT.', text, true),
+          query('limit', 'Rows.', { type: 'integer', minimum: 1, maximum: 10_000, default: 1_000 }),
+        ],
+        responses: {
+          200: json('The rows.', {
+            type: 'object',
+            required: ['columns', 'rows', 'more'],
+            properties: {
+              columns: { type: 'array', items: text },
+              rows: { type: 'array', items: { type: 'array' } },
+              more: { type: 'boolean' },
+            },
+          }),
+          ...FAILURES,
+        },
+      },
+    },
+    '/api/v1/openapi.json': {
+      get: { summary: 'This document.', responses: { 200: json('OpenAPI 3.1.', { type: 'object' }) } },
+    },
+  },
+  components: {
+    schemas: {
+      Error: {
+        type: 'object',
+        required: ['error'],
+        properties: {
+          error: { type: 'object', required: ['code', 'message'], properties: { code: text, message: text } },
+        },
+      },
+    },
+  },
+} as const;
