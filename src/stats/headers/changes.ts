@@ -3,6 +3,7 @@
  * changed to is the reference from then on. How alarms are kept rare is in docs/decisions/0026.
  */
 import { GroupModel } from './group-model.ts';
+import { ModelRoom } from './model-room.ts';
 import { type Direction, type GroupState, groupId, type HeaderState } from './state.ts';
 
 export type ChangeKind =
@@ -68,6 +69,8 @@ export class ChangeMonitor {
   comparisons = 0;
   omitted = 0;
   evicted = 0;
+  /** What the models remember, all together. */
+  readonly room = new ModelRoom();
   readonly #groups = new Map<string, Watched>();
 
   /** Compares a finished window, learns it, and says what changed. Takes the states: they must not be changed afterwards. */
@@ -119,7 +122,7 @@ export class ChangeMonitor {
         });
       }
     }
-    for (const [id, { idle }] of this.#groups) if (idle > IDLE_MAX) this.#groups.delete(id);
+    for (const [id, { idle }] of this.#groups) if (idle > IDLE_MAX) this.#forget(id);
     return changes;
   }
 
@@ -127,7 +130,7 @@ export class ChangeMonitor {
     let watched = this.#groups.get(id);
     if (watched === undefined) {
       if (this.#groups.size >= MODELS_MAX) this.#evict();
-      watched = { model: new GroupModel(), waiting: null, waits: 0, idle: 0 };
+      watched = { model: new GroupModel(this.room), waiting: null, waits: 0, idle: 0 };
       this.#groups.set(id, watched);
     }
     return watched;
@@ -141,8 +144,13 @@ export class ChangeMonitor {
       victim = id;
       idle = watched.idle;
     }
-    this.#groups.delete(victim);
+    this.#forget(victim);
     this.evicted++;
+  }
+
+  #forget(id: string): void {
+    this.#groups.get(id)!.model.forget();
+    this.#groups.delete(id);
   }
 }
 

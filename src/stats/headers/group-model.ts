@@ -2,6 +2,7 @@
 import type { ChangeKind, ValueShare } from './changes.ts';
 import { jensenShannon } from './distribution.ts';
 import { explainedBy, looksLikeStamp } from './looks.ts';
+import type { ModelRoom } from './model-room.ts';
 import { NameModel } from './name-model.ts';
 import { BUNCH, FADE, Share } from './share.ts';
 import { type GroupState, NAMES_MAX, type NameState, ORDER_NAME } from './state.ts';
@@ -39,13 +40,31 @@ export class GroupModel {
   /** Messages by window, as the trials of a share that is always 0: what a name that was never seen has. */
   #messages = new Share();
   readonly #names = new Map<string, NameModel>();
-  readonly #order = new NameModel();
+  readonly #order: NameModel;
+  readonly #room: ModelRoom;
   /** Messages for each independent one: in the windows before (faded), or in this one if it has more. */
   #bunch = BUNCH;
   /** Independent messages so far, faded as #messages are. */
   #independent = 0;
-  /** There were more names than room: one that is missing may have been there before. */
+  /** The last window had more names than room: one that is missing may have been there. */
   #overfull = false;
+
+  constructor(room: ModelRoom) {
+    this.#room = room;
+    this.#order = new NameModel(room);
+  }
+
+  /** Gives back the room of everything that was remembered. */
+  forget(): void {
+    for (const name of this.#names.keys()) this.#forget(name);
+    this.#order.forgetValues();
+  }
+
+  #forget(name: string): void {
+    this.#names.get(name)!.forgetValues();
+    this.#names.delete(name);
+    this.#room.names--;
+  }
 
   /** How many things `compare` may call a change. */
   comparisons(group: GroupState): number {
@@ -169,7 +188,7 @@ export class GroupModel {
     if (surprise < alpha) {
       const { example } = model;
       found.push({ kind: 'header_vanished', name, before, after: 0, example, n: group.messages, surprise });
-      this.#names.delete(name);
+      this.#forget(name);
     }
   }
 
@@ -202,28 +221,28 @@ export class GroupModel {
 
   #learn(group: GroupState): void {
     const { messages } = group;
+    this.#overfull = group.other !== null;
     // The first window has no orders to be explained by: its own most frequent ones stand for them.
     const known = this.#messages.trials === 0 ? ownOrders(group.order) : this.#isNewOrder(this.#order);
     this.#order.learn(group.order, group.order.messages, known);
     for (const [name, model] of this.#names) {
       if (group.names.has(name)) continue;
       model.presence.add(0, messages);
-      if (model.presence.mean < 1e-5) this.#names.delete(name);
+      if (model.presence.mean < 1e-5) this.#forget(name);
     }
     for (const [name, state] of group.names) {
       let model = this.#names.get(name);
       if (model === undefined) {
-        if (this.#names.size >= NAMES_MAX) {
+        if (this.#names.size >= NAMES_MAX || !this.#room.takeName()) {
           this.#overfull = true;
           continue;
         }
-        model = new NameModel();
+        model = new NameModel(this.#room);
         model.presence = Share.never(this.#messages);
         this.#names.set(name, model);
       }
       model.learn(state, messages, all);
     }
-    if (group.other !== null) this.#overfull = true;
     this.#messages.add(0, messages);
     this.#independent = this.#independent * FADE + group.independent;
   }

@@ -1,4 +1,5 @@
 /** What the windows before have taught about one header name: how often it comes, which values it has, and whether new ones are usual. */
+import type { ModelRoom } from './model-room.ts';
 import { Share } from './share.ts';
 import { NameState } from './state.ts';
 
@@ -20,11 +21,17 @@ export class NameModel {
   readonly values = new Map<string, ValueModel>();
   /** Lines per window, for values that come anew. */
   #lines = new Share();
-  /** More values than room: what is missing may have been there before. */
+  /** The last window had more values than room: what is missing may have been there. */
   overfull = false;
   example = '';
   /** Unix milliseconds. */
   lastAt = 0;
+
+  readonly #room: ModelRoom;
+
+  constructor(room: ModelRoom) {
+    this.#room = room;
+  }
 
   /** Lines of this window with values that the model does not have; of the very first window, those that came in its second half. */
   novel(state: NameState, counts: (value: string) => boolean): number {
@@ -48,11 +55,11 @@ export class NameModel {
     this.presence.add(state.messages, messages);
     if (state.lines === 0) return;
     this.novelty.add(this.novel(state, counts), state.lines);
-    if (state.error > 0) this.overfull = true;
+    this.overfull = state.error > 0;
     for (const [value, { count, example }] of state.values) {
       let known = this.values.get(value);
       if (known === undefined) {
-        if (this.values.size >= VALUES_MAX) {
+        if (this.values.size >= VALUES_MAX || !this.#room.takeValue()) {
           this.overfull = true;
           continue;
         }
@@ -65,7 +72,7 @@ export class NameModel {
     for (const [value, known] of this.values) {
       if (state.values.has(value)) continue;
       known.share.add(Math.min(state.error, state.lines), state.lines);
-      if (known.share.mean < FORGET) this.values.delete(value);
+      if (known.share.mean < FORGET && this.values.delete(value)) this.#room.values--;
     }
     this.#lines.add(0, state.lines);
     this.example = state.example || this.example;
@@ -74,6 +81,7 @@ export class NameModel {
 
   /** Begins anew with what the values are from now on; how usual new ones are stays known. */
   forgetValues(): void {
+    this.#room.values -= this.values.size;
     this.values.clear();
     this.#lines = new Share();
     this.overfull = false;

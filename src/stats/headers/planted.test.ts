@@ -2,6 +2,7 @@
 import { describe, expect, test } from 'vitest';
 import { type Pairs, random, Traffic } from '../../../test/fixtures/header-traffic.ts';
 import type { Change } from './changes.ts';
+import { HeaderGroup } from './header-stats.ts';
 
 const CLIENTS = ['python/3.1', 'okhttp/4.12', 'curl/8.5', 'Go-http-client/1.1'];
 const KEY = (client: number, generation = 0): string =>
@@ -196,6 +197,35 @@ test('shares that never moved for long have moved', () => {
   const { changes } = traffic.window(1_000, (i) => message(i, 2));
   expect(changes.map((c) => c.kind)).toEqual(['distribution']);
   expect(changes[0]!.after).toContainEqual({ value: 'fast', share: 0.5 });
+});
+
+test('models of names and values that keep coming stay within their room, and are given back', () => {
+  const traffic = new Traffic();
+  const groups = Array.from(
+    { length: 40 },
+    (_, i) => new HeaderGroup({ service: 'api', side: 'server', method: 'GET', route: `/${i}` }),
+  );
+  const { room } = traffic.stats.monitor;
+  for (let w = 0; w < 8; w++) {
+    for (const [g, group] of groups.entries())
+      for (let i = 0; i < 25; i++)
+        traffic.send(
+          Array.from({ length: 20 }, (_, j) => [`x-${w}-${g}-${(i * 20 + j) % 100}`, `${w} ${i}`] as const),
+          group,
+        );
+    expect(traffic.window(0, () => []).changes.length).toBeLessThanOrEqual(1_000);
+    expect(room.names).toBeLessThanOrEqual(16_384);
+    expect(room.values).toBeLessThanOrEqual(65_536);
+  }
+  expect(room.names).toBeGreaterThan(8_000);
+  expect(room.values).toBeGreaterThan(40_000);
+  // What was not seen for long is forgotten, and with it its values.
+  for (let w = 0; w < 200; w++) {
+    for (const group of groups) for (let i = 0; i < 20; i++) traffic.send([['Host', 'a']], group);
+    traffic.window(0, () => []);
+  }
+  expect(room.names).toBeLessThanOrEqual(2 * groups.length);
+  expect(room.values).toBeLessThanOrEqual(4 * groups.length);
 });
 
 /** The whole run: HEADWATER_CALLS=1000000; by default a part of it. */
