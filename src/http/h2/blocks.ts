@@ -10,7 +10,10 @@ import { CONTINUATION, FLAG_END_HEADERS, FLAG_END_STREAM, HEADERS, PUSH_PROMISE 
 import { Gather } from './gather.ts';
 import { readHead } from './head.ts';
 import type { H2Shared } from './shared.ts';
-import { type H2Stream, STREAMS_MAX } from './stream.ts';
+import type { H2Stream } from './stream.ts';
+
+/** Messages of one direction that have begun and not ended. */
+const STREAMS_MAX = 4_096;
 
 export class Blocks {
   /** Whose block goes on in the next frame; 0: none. */

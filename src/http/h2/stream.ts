@@ -47,8 +47,6 @@ export type H2State =
   | 'failed'
   | 'ended';
 
-/** Messages of one direction that have begun and not ended. */
-export const STREAMS_MAX = 4_096;
 /** Streams that were reset and whose late frames are known for what they are. */
 const RESETS_MAX = 1_024;
 /** A frame boundary is not looked for in larger frames than these, unless they were announced. */
