@@ -19,6 +19,7 @@ import { sinceAnchor, takeAnchor } from '../kernel/clock.ts';
 import { Counters } from '../kernel/counters.ts';
 import { RingReader } from '../kernel/reader.ts';
 import { Ring } from '../kernel/ring.ts';
+import { SecretReader } from '../kernel/secret-reader.ts';
 import type { Connection } from '../model/connection.ts';
 import { LossLedger } from '../model/loss.ts';
 import { ExchangeSubject } from '../query/exchange-subject.ts';
@@ -29,6 +30,7 @@ import { type ListenResult, listenFd, listenTcp } from '../serve/listen.ts';
 import { publicServer } from '../serve/public.ts';
 import { TailHub } from '../serve/tail.ts';
 import { Store, startStoreWorker } from '../store/store.ts';
+import { LIVE_SECRET_LIMITS, SecretStore } from '../tls/secrets.ts';
 import { filterOf } from './filter.ts';
 import { History } from './history.ts';
 import { AttacherOpener } from './log-source.ts';
@@ -36,6 +38,7 @@ import { AgentMetrics } from './metrics.ts';
 import { Owners } from './owners.ts';
 import { Pipeline, type RedactedSink } from './pipeline.ts';
 import { rehearse } from './rehearsal.ts';
+import { SecretFeed } from './secret-feed.ts';
 import type { KernelDescription, PipelineSettings } from './settings.ts';
 import { Statistics } from './statistics.ts';
 import { StatusKeeper } from './status.ts';
@@ -161,9 +164,15 @@ export async function runPipeline({ client, prepared, start, key }: Handover): P
     cgroups: new CgroupPaths(host, start.mount),
     rules: config.services,
   });
+  const tapped = start.maps.some(({ name }) => name === 'secrets');
+  const taps = tapped ? SecretReader.open(fd('secrets'), fd('taps'), anchor) : null;
+  if (typeof taps === 'number')
+    return refuse('Cannot map the ring of TLS secrets: was it handed over by the attacher?');
+  const secrets = taps === null ? null : new SecretStore(LIVE_SECRET_LIMITS, true);
   const pipeline = new Pipeline({
     offline: false,
     losses,
+    secrets,
     policy: new CredentialPolicy(prints, config.redact),
     filter: filterOf(config.filter),
     statistics: statistics.observe.bind(statistics),
@@ -220,6 +229,8 @@ export async function runPipeline({ client, prepared, start, key }: Handover): P
     if (bound.ok) status.listeners.push(bound.address);
   }
 
+  const secretFeed = secrets === null ? null : new SecretFeed(secrets);
+  if (secretFeed !== null) taps?.follow((secret) => secretFeed.take(secret));
   reader.start();
   status.started();
   say(`capturing ${start.cgroups.map(({ path }) => path).join(', ')}; status, tail: ${start.socketPath}`);
@@ -269,6 +280,8 @@ export async function runPipeline({ client, prepared, start, key }: Handover): P
   if (unwritten > 0) say(`${unwritten} calls could not be written to ${start.dataPath}`);
   for (const server of servers) server.close();
   await history.close();
+  taps?.close();
+  secrets?.close();
   process.stderr.write(`${status.ledgerText(reason)}\n`);
   client.close();
   return EXIT.DONE;

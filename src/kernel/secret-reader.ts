@@ -55,19 +55,20 @@ export class SecretReader {
         this.malformed++;
         return;
       }
-      const bytes = (from: number, room: number, lengthAt: number): Uint8Array =>
-        memory.buf.subarray(at + from, at + from + Math.min(room, view.getUint8(at + lengthAt)));
-      const text = (from: number, room: number, lengthAt: number): string =>
-        memory.buf.latin1Slice(at + from, at + from + Math.min(room, view.getUint8(at + lengthAt)));
+      const count = (lengthAt: number, room: number): number => Math.min(room, view.getUint8(at + lengthAt));
+      const text = (from: number, lengthAt: number, room: number): string =>
+        memory.buf.latin1Slice(at + from, at + from + count(lengthAt, room)).replace(/\0.*$/s, '');
       take({
         tap,
         ts: Number(view.getBigUint64(at + abi.SECRET_TS, true) - this.#anchorNs),
         pid: view.getUint32(at + abi.SECRET_PID, true),
-        cgroupId: Number(view.getBigUint64(at + abi.SECRET_CGROUP_ID, true)),
-        label: text(abi.SECRET_LABEL, abi.LABEL_BYTES, abi.SECRET_LABEL_LENGTH),
-        digest: text(abi.SECRET_DIGEST, abi.DIGEST_BYTES, abi.SECRET_DIGEST_LENGTH).replace(/\0.*$/s, ''),
-        secret: bytes(abi.SECRET_SECRET, abi.SECRET_BYTES, abi.SECRET_SECRET_LENGTH),
-        context: bytes(abi.SECRET_CONTEXT, abi.SECRET_BYTES, abi.SECRET_CONTEXT_LENGTH),
+        label: text(abi.SECRET_LABEL, abi.SECRET_LABEL_LENGTH, abi.LABEL_BYTES),
+        digest: text(abi.SECRET_DIGEST, abi.SECRET_DIGEST_LENGTH, abi.DIGEST_BYTES),
+        memory,
+        secretAt: at + abi.SECRET_SECRET,
+        secretBytes: count(abi.SECRET_SECRET_LENGTH, abi.SECRET_BYTES),
+        contextAt: at + abi.SECRET_CONTEXT,
+        contextBytes: count(abi.SECRET_CONTEXT_LENGTH, abi.SECRET_BYTES),
       });
     });
   }

@@ -62,7 +62,9 @@ class Rig implements AsyncDisposable {
     const reader = SecretReader.open(this.taps.secrets, this.taps.counters, takeAnchor());
     if (typeof reader === 'number') throw new Error(`cannot map the ring: errno ${reader}`);
     this.reader = reader;
-    this.reader.follow(({ tap, label, digest, secret, context }) => {
+    this.reader.follow(({ tap, label, digest, memory, secretAt, secretBytes, contextAt, contextBytes }) => {
+      const secret = memory.buf.subarray(secretAt, secretAt + secretBytes);
+      const context = memory.buf.subarray(contextAt, contextAt + contextBytes);
       const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
       if (tap === 'openssl13')
         this.taken.push(
