@@ -13,8 +13,9 @@ const UNIMPLEMENTED = 12;
 const DEADLINE_EXCEEDED = 4;
 /** A client's timer and its reset may be so much earlier than what the capture sees of them. */
 const DEADLINE_SLACK_NS = 5e6;
-/** Methods with a route of their own, over all services. */
+/** Methods with a route of their own, over all services; those that were never answered stop much earlier. */
 const ROUTES_MAX = 4_096;
+const ROUTES_UNANSWERED_MAX = 1_024;
 
 const UNIT_NS: Readonly<Record<string, number>> = { H: 3600e9, M: 60e9, S: 1e9, m: 1e6, u: 1e3, n: 1 };
 const TIMEOUT = /^(\d{1,8})([HMSmun])$/;
@@ -22,14 +23,17 @@ const STATUS = /^\d{1,3}$/;
 /** "/package.Service/Method": nothing else is a method's path. */
 const PATH = /^\/[\w.-]{1,200}\/[\w.-]{1,200}$/;
 
-/** Methods that servers know: a path is the template as it stands, so their number is bounded here. */
+/** What the server said of a method: it answered, it said nothing, or it has no such method. */
+type Evidence = 'answered' | 'silent' | 'none';
+
+/** Methods by path, which is the template as it stands: so their number is bounded here. */
 export class GrpcRoutes {
   readonly #known = new Set<string>();
 
-  /** The route of `path`; `exists`: the server did not say that it has no such method. */
-  route(path: string, exists: boolean): string {
+  route(path: string, evidence: Evidence): string {
     if (this.#known.has(path)) return path;
-    if (!exists || this.#known.size >= ROUTES_MAX || !PATH.test(path)) return OTHER_ROUTE;
+    const most = evidence === 'answered' ? ROUTES_MAX : evidence === 'silent' ? ROUTES_UNANSWERED_MAX : 0;
+    if (this.#known.size >= most || !PATH.test(path)) return OTHER_ROUTE;
     const owned = Buffer.from(path, 'latin1').latin1Slice();
     this.#known.add(owned);
     return owned;
@@ -56,7 +60,8 @@ export function judgeGrpc(p: Pending, request: Message, kind: string, routes: Gr
     requestMessages: messagesOf(request),
     responseMessages: response === null ? null : messagesOf(response),
   };
-  p.route = routes.route(request.target, response !== null && status !== UNIMPLEMENTED && response.status === 200);
+  const exists = status !== UNIMPLEMENTED && (response === null || response.status === 200);
+  p.route = routes.route(request.target, exists ? (response === null ? 'silent' : 'answered') : 'none');
   const elapsed = request.firstByteAt === UNSEEN || endedAt === UNSEEN ? 0 : endedAt - request.firstByteAt;
   const late = timeoutNs !== null && elapsed >= timeoutNs - DEADLINE_SLACK_NS;
   if (status === DEADLINE_EXCEEDED && p.outcome === 'complete') p.outcome = 'timeout';

@@ -15,6 +15,8 @@ import { validLine } from '../unit/log-schema.ts';
 /** A line of the log, with what ExchangeRecord leaves out. */
 export interface ReplayedExchange extends ExchangeRecord {
   readonly upgrade?: string;
+  readonly stream_id?: number;
+  readonly grpc?: { readonly status: number | null; readonly response_messages: number | null };
   readonly anomalies?: readonly string[];
   readonly connection: string;
 }
