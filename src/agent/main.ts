@@ -239,6 +239,7 @@ export async function runPipeline({ client, prepared, start, key }: Handover): P
   const timer = setInterval(() => {
     const now = sinceAnchor(anchor);
     pipeline.tracker.tick(now);
+    pipeline.tls.tick(now);
     statistics.tick(now);
     owners.tick();
     status.tick();
@@ -269,7 +270,7 @@ export async function runPipeline({ client, prepared, start, key }: Handover): P
   const { classes, recordsLost } = counters.value.read();
   if (recordsLost > 0) pipeline.openBecause = 'ring_full';
   else if (classes.shed_head.segments > 0) pipeline.openBecause = 'shed_head';
-  pipeline.tracker.finish();
+  pipeline.finish();
   status.finish();
   tail?.close();
   const totals = (): RunTotals => status.totals();

@@ -12,8 +12,9 @@ export interface MappedFile {
 
 const LINE = /^([0-9a-f]+-[0-9a-f]+) (\S{4}) [0-9a-f]+ ([0-9a-f]+:[0-9a-f]+) (\d+) +(\/.*)$/;
 const FILES_MAX = 1_024;
+const LIKELY = /(?:crypto|ssl|tls|ld-linux|ld-musl|\/node)[^/]*$/;
 
-/** Files with an executable mapping, each once. */
+/** Files with an executable mapping, each once; what is likely to carry TLS comes first, because a handshake does not wait. */
 export const executableFiles = (maps: string): MappedFile[] => {
   const files = new Map<string, MappedFile>();
   for (const line of maps.split('\n')) {
@@ -29,5 +30,5 @@ export const executableFiles = (maps: string): MappedFile[] => {
       });
     if (files.size === FILES_MAX) break;
   }
-  return [...files.values()];
+  return [...files.values()].sort((a, b) => Number(LIKELY.test(b.path)) - Number(LIKELY.test(a.path)));
 };
