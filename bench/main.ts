@@ -16,8 +16,9 @@ import { OUT } from './out.ts';
 import { profile } from './profile.ts';
 import { replay } from './replay.ts';
 import { type Effort, type Section, unsound } from './section.ts';
+import { store } from './store.ts';
 
-const SECTIONS: readonly Section[] = [replay, live, kernel, lost, growth, idle, memory, profile];
+const SECTIONS: readonly Section[] = [replay, live, kernel, lost, growth, idle, memory, profile, store];
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,

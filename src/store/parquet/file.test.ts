@@ -1,0 +1,87 @@
+import { writeFileSync } from 'node:fs';
+import { DuckDBInstance } from '@duckdb/node-api';
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import { Folder } from '../../../test/rig/folder.ts';
+import { INT32, INT64, NumberColumn, TextColumn, TextsColumn, WordColumn } from './columns.ts';
+import { parquetFile } from './file.ts';
+
+const WORDS = ['', 'GET', '/v1/ü', 'x'.repeat(5_000), '\u{1f600}', "'\0"].map((word) => Buffer.from(word));
+const integer = fc.oneof(
+  fc.constant(7),
+  fc.integer({ min: 0, max: 2 ** 31 - 1 }),
+  fc.integer({ min: -(2 ** 40), max: 2 ** 40 }),
+  fc.maxSafeInteger().map((n) => Math.trunc(n / 4)),
+);
+const row = fc.record({
+  wide: integer,
+  narrow: fc.oneof({ weight: 3, arbitrary: fc.constant(200) }, { weight: 1, arbitrary: fc.nat() }),
+  time: fc.option(fc.nat(2 ** 31 - 1)),
+  word: fc.oneof({ weight: 5, arbitrary: fc.constant(1) }, { weight: 1, arbitrary: fc.nat(WORDS.length - 1) }),
+  text: fc.string({ unit: 'grapheme', maxLength: 40 }),
+  texts: fc.array(fc.string({ maxLength: 60 }), { maxLength: 4 }),
+});
+/** Repeated so often that runs, groups of eight, blocks of 128 and several pages come together in one file. */
+const rows = fc
+  .tuple(fc.array(row, { maxLength: 40 }), fc.constantFrom(1, 3, 9, 1_500))
+  .map(([some, times]) => Array.from({ length: times }, () => some).flat());
+
+test('whatever is written, DuckDB reads', async () => {
+  using folder = new Folder();
+  const path = folder.file('a.parquet');
+  const connection = await (await DuckDBInstance.create(':memory:')).connect();
+  await fc.assert(
+    fc.asyncProperty(rows, async (written) => {
+      const base = 1_795_363_445_123_456_789n;
+      const word = (id: number): Uint8Array => WORDS[id]!;
+      const wide = new NumberColumn('wide', INT64);
+      const narrow = new NumberColumn('narrow', INT32);
+      const time = new NumberColumn('time', INT64, true, 'timestamp_ns');
+      time.base = base;
+      const kept = new WordColumn('word', word);
+      const optional = new WordColumn('optional', word, true);
+      const text = new TextColumn('text');
+      const texts = new TextsColumn('texts');
+      for (const r of written) {
+        wide.push(r.wide);
+        narrow.push(r.narrow);
+        if (r.time === null) time.pushNull();
+        else time.push(r.time);
+        kept.push(r.word);
+        optional.push(r.word);
+        const bytes = Buffer.from(r.text);
+        text.push(bytes, 0, bytes.length);
+        texts.row(r.texts.length);
+        for (const one of r.texts) texts.push(Buffer.from(one), 0, Buffer.byteLength(one));
+      }
+      const columns = [wide, narrow, time, kept, optional, text, texts];
+      writeFileSync(path, Buffer.concat(parquetFile(columns, { key: 'value' })));
+      const read = await connection.runAndReadAll(
+        `SELECT wide, narrow, epoch_ns(time) AS time, word, optional, text, texts FROM read_parquet('${path}')`,
+      );
+      const got = read.getRows().map(([a, b, c, d, e, f, g]) => [a, b, c, d, e, f, (g as { items: string[] }).items]);
+      const shown = written.map((r) => {
+        const name = WORDS[r.word]!.toString();
+        const text = Buffer.from(r.text).toString();
+        const list = r.texts.map((one) => Buffer.from(one).toString());
+        return [
+          BigInt(r.wide),
+          r.narrow,
+          r.time === null ? null : base + BigInt(r.time),
+          name,
+          r.word === 0 ? null : name,
+          text,
+          list,
+        ];
+      });
+      expect(got.length).toBe(shown.length);
+      expect(got).toEqual(shown);
+      // Bounds in the footer must not hide rows.
+      const found = await connection.runAndReadAll(
+        `SELECT count(*) FROM read_parquet('${path}') WHERE word = 'GET' AND narrow = 200`,
+      );
+      expect(found.getRows()[0]![0]).toBe(BigInt(written.filter((r) => r.word === 1 && r.narrow === 200).length));
+    }),
+    { numRuns: 60 },
+  );
+});
