@@ -19,6 +19,7 @@ import { TlsConnection } from '../tls/connection.ts';
 import { LIVE_SECRET_LIMITS, SecretStore } from '../tls/secrets.ts';
 import { TLS_LIMITS, TlsShared } from '../tls/shared.ts';
 import { type ConnectionLife, type DecoderShared, decoderFactory, type Guess } from './decoder.ts';
+import { OfflineLoads } from './offline-loads.ts';
 
 /** A call past its time-out is still one whole record if its answer comes within this many time-outs. */
 const LATE_TIMES = 2;
@@ -95,7 +96,7 @@ export class Pipeline implements ExchangeSink {
       live: new Set(),
       offline: options.offline,
       tls: (connection, inner) => new TlsConnection(connection, this.tls, inner),
-      life: options.owners,
+      life: options.owners ?? (options.offline ? new OfflineLoads() : null),
       open: { unknown: 0, http: 0, tls: 0, h2: 0, other: 0, switched: 0 } satisfies Record<Guess, number>,
     };
     this.tracker = new ConnectionTracker({
