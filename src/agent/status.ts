@@ -185,7 +185,6 @@ export class StatusKeeper implements StatusSource {
       shed_body: c.classes.shed_body,
       shed_head: c.classes.shed_head,
       tls_no_secret: c.classes.tls,
-      h2_undecoded: c.classes.h2,
       ip_fragment: c.classes.fragment,
     };
     const own = new Map(this.#parts.pipeline.losses.totals().map((total) => [total.reason, total]));

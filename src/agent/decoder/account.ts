@@ -47,9 +47,6 @@ export class Account implements LiveConnection {
     if (this.guess === 'tls') {
       notHttp.tls += bytes;
       losses.lose('tls_no_secret', 1, bytes);
-    } else if (this.guess === 'h2') {
-      notHttp.h2 += bytes;
-      losses.lose('h2_undecoded', 1, bytes);
     } else if (this.guess === 'switched') notHttp.switched += bytes;
     else notHttp.other += bytes;
   }
