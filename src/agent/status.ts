@@ -184,7 +184,6 @@ export class StatusKeeper implements StatusSource {
       ring_full: c.classes.ring_full,
       shed_body: c.classes.shed_body,
       shed_head: c.classes.shed_head,
-      tls_no_secret: c.classes.tls,
       ip_fragment: c.classes.fragment,
     };
     const own = new Map(this.#parts.pipeline.losses.totals().map((total) => [total.reason, total]));

@@ -72,8 +72,9 @@ export class Counters {
       ledger: {
         seen: this.#traffic(abi.COUNTERS_SEEN_SEGMENTS, abi.COUNTERS_SEEN_BYTES),
         copied: classes.copied,
-        window: classes.window,
-        not_http: total([classes.tls, classes.h2, classes.other, classes.unknown, classes.no_socket, classes.fragment]),
+        // Of TLS records and HTTP/2 frames, what cannot carry header bytes.
+        window: total([classes.window, classes.tls, classes.h2]),
+        not_http: total([classes.other, classes.unknown, classes.no_socket, classes.fragment]),
         shed: total([classes.shed_body, classes.shed_head]),
         lost: classes.ring_full,
       },
