@@ -7,7 +7,7 @@ import { type CallQuery, queryCalls, querySql } from '../src/query/calls.ts';
 import { readStore, type StoreReader } from '../src/store/reader.ts';
 import { Store } from '../src/store/store.ts';
 import { Folder } from '../test/rig/folder.ts';
-import { rssNowOf, type Spread, spread } from './measure.ts';
+import { type Spread, spread } from './measure.ts';
 import { section } from './section.ts';
 import { StoredCalls } from './store-calls.ts';
 
@@ -24,11 +24,11 @@ interface StoreRow {
   readonly unit: string;
 }
 
-/** Nanoseconds on a CPU of this process' first thread, and of all. */
+/** Nanoseconds on a CPU: of this process' first thread, and of all, those that have ended included. */
 function cpuNs(): { main: number; all: number } {
-  const of = (tid: string): number => Number(readFileSync(`/proc/self/task/${tid}/schedstat`, 'latin1').split(' ')[0]);
-  const all = readdirSync('/proc/self/task').reduce((sum, tid) => sum + of(tid), 0);
-  return { main: of(String(process.pid)), all };
+  const { user, system } = process.cpuUsage();
+  const main = Number(readFileSync(`/proc/self/task/${process.pid}/schedstat`, 'latin1').split(' ')[0]);
+  return { main, all: (user + system) * 1_000 };
 }
 
 const sizeOf = (folder: string): number =>
@@ -134,15 +134,15 @@ export const store = section<StoreRow>({
     const data = folder.file('data');
     const calls = quick ? CALLS_QUICK : CALLS;
     const begun = performance.now();
-    await write(data, calls, false);
+    const { lost } = await write(data, calls, false);
     const rate = calls / ((performance.now() - begun) / 1_000);
     rows.push({ what: 'as fast as it goes', unit: 'calls/s', figure: spread([rate]) });
+    rows.push({ what: 'lost meanwhile', unit: 'calls', figure: spread([lost]) });
     const opening = performance.now();
     const opened = await readStore(data);
     if (!opened.ok) throw new Error(opened.message);
     rows.push({ what: 'opening to read', unit: 'ms', figure: spread([performance.now() - opening]) });
     rows.push(...(await ask(opened.reader, rounds)));
-    rows.push({ what: 'memory of this process afterwards', unit: 'MB', figure: spread([rssNowOf(process.pid) / 1e6]) });
     opened.reader.close();
     rmSync(data, { recursive: true });
     return rows;

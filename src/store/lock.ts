@@ -29,12 +29,6 @@ function read(path: string): Holder | null {
 
 const alive = (holder: Holder): boolean => startOf(holder.pid) === holder.started;
 
-/** Process that writes to the data folder now, or null. */
-export function writerOf(data: string): number | null {
-  const holder = read(join(data, LOCK_FILE));
-  return holder !== null && alive(holder) ? holder.pid : null;
-}
-
 /**
  * Takes the lock of the data folder for this process. Returns null, or the process that has it. Fails as `node:fs` does.
  * Two that start at once over a dead one's lock: a link is made by one of them only.
