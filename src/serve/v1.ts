@@ -2,8 +2,8 @@
 import type { ServerResponse } from 'node:http';
 import { CALLS_LIMIT, CALLS_LIMIT_MAX, type CallAnswer, type CallQuery, type SqlAnswer } from '../query/calls.ts';
 import { parseRange, type TimeRange } from '../query/calls-range.ts';
+import type { Answer, QueryFailure } from '../query/data.ts';
 import type { Report } from '../query/report.ts';
-import type { Answer, QueryFailure } from '../store/database.ts';
 import { sendError, sendJson } from './http.ts';
 import { OPENAPI } from './openapi.ts';
 

@@ -1,12 +1,11 @@
 /** Which data folder `query` and `report` read, and opening it. It can be read while an agent writes to it. */
 import { EXIT, fail } from '../../base/failure.ts';
 import { defaultDataPath } from '../../config/paths.ts';
-import type { Answer, QueryFailure } from '../../store/database.ts';
-import type { StoreReader } from '../../store/reader.ts';
+import type { Answer, QueryFailure, StoreReader } from '../../query/data.ts';
 
 /** Opens `--data DIR`, or the default folder; ends the command when it cannot be read. */
 export async function openData(data: string | undefined): Promise<StoreReader> {
-  const { readStore } = await import('../../store/reader.ts');
+  const { readStore } = await import('../../query/data.ts');
   const path = data ?? defaultDataPath();
   try {
     const opened = await readStore(path);
