@@ -7,10 +7,10 @@ import { redactor } from '../../src/redact/redacted.ts';
 import type { StoreEvent } from '../../src/store/protocol.ts';
 import { readStore, type StoreReader } from '../../src/store/reader.ts';
 import { Store, type StoreOptions } from '../../src/store/store.ts';
-import { connectionOf, type ExchangeSpec, exchangeOf, id, ndjson, policy } from './log-rig.ts';
+import { connectionOf, type ExchangeSpec, exchangeOf, ndjson, policy } from './log-rig.ts';
 
 export type { ExchangeSpec };
-export { connectionOf, exchangeOf, id };
+export { connectionOf, exchangeOf };
 
 /** The anchor of log-rig's times. */
 export const ANCHOR = { wallNs: 1_795_363_445_000_000_000n };

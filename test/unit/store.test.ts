@@ -4,15 +4,15 @@ import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, trunc
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { Folder } from '../../test/rig/folder.ts';
-import { ANCHOR, NOW_MS, StoreRig } from '../../test/unit/store-rig.ts';
-import { LossLedger } from '../model/loss.ts';
-import { queryCalls, querySql } from '../query/calls.ts';
-import { FRAME_HEAD, frames, writeHead } from './frames.ts';
-import { readStore, type StoreReader } from './reader.ts';
-import { recover } from './recover.ts';
-import { retain } from './retention.ts';
-import { Store, type StoreResult } from './store.ts';
+import { LossLedger } from '../../src/model/loss.ts';
+import { queryCalls, querySql } from '../../src/query/calls.ts';
+import { FRAME_HEAD, frames, writeHead } from '../../src/store/frames.ts';
+import { readStore, type StoreReader } from '../../src/store/reader.ts';
+import { recover } from '../../src/store/recover.ts';
+import { retain } from '../../src/store/retention.ts';
+import { Store, type StoreResult } from '../../src/store/store.ts';
+import { Folder } from '../rig/folder.ts';
+import { ANCHOR, NOW_MS, StoreRig } from './store-rig.ts';
 
 const HOUR = 3_600_000;
 const open = (data: string): Promise<StoreResult> =>
