@@ -178,6 +178,7 @@ export class Blocks {
     const stream = this.#stream;
     const { open } = stream;
     if (!this.#endStream) message.units = grpcMessages(message.fields);
+    if (message.kind === 'response' && !stream.sawAcknowledged) this.#sink.missed('client', 'gap');
     this.#sink.head(message);
     if (error) stream.finish(message, 'error', position);
     else if (this.#endStream || this.#pushed) stream.finish(message, 'framed', position);

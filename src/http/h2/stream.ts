@@ -62,6 +62,8 @@ export class H2Stream implements StreamSink {
   guessed: boolean;
   ts = UNSEEN;
   ack = -1;
+  /** Offset behind the last byte that came. */
+  position = 0;
   /** Of the frame at hand: when and where its first byte was, and its stream. */
   frameTs = UNSEEN;
   frameAt = 0;
@@ -128,6 +130,11 @@ export class H2Stream implements StreamSink {
     return this.#state;
   }
 
+  /** The other direction's bytes that this one acknowledges have all been seen, as far as that is known. */
+  get sawAcknowledged(): boolean {
+    return this.#peer === null || this.ack <= this.#peer.position;
+  }
+
   wasReset(streamId: number): boolean {
     return this.#resets.has(streamId);
   }
@@ -137,6 +144,7 @@ export class H2Stream implements StreamSink {
     const origin = position - offset;
     this.ts = ts;
     this.ack = ack;
+    this.position = position + length;
     let at = offset;
     if (this.#state === 'seeking') at = this.#seek(memory.view, at, end, origin);
     while (at < end) {
