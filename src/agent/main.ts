@@ -62,7 +62,7 @@ const STORE_TICK_MS = 250;
 /** Called by attacher/child.ts before the cage is closed: afterwards a thread's code may be unreadable. Answers the store's thread. */
 export function prepare({ logged, stored }: Prospect): Worker | null {
   const worker = stored ? startStoreWorker() : null;
-  rehearse(logged);
+  rehearse({ logged, stored });
   return worker;
 }
 

@@ -1,6 +1,9 @@
 import { expect, test } from 'vitest';
 import { rehearse } from './rehearsal.ts';
 
-test.each([true, false])('every call of the rehearsal comes out (logged: %s)', (logged) => {
-  expect(rehearse(logged, [500, 500])).toBe(1_000);
+test.each([
+  { logged: false, stored: false },
+  { logged: true, stored: true },
+])('every call of the rehearsal comes out: %o', (rehearsed) => {
+  expect(rehearse(rehearsed, [500, 500])).toBe(1_000);
 });

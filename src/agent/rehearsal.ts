@@ -7,11 +7,14 @@ import { exchangeId } from '../exchange/id.ts';
 import { LineBuffer } from '../export/log/line.ts';
 import { NdjsonFormat } from '../export/log/ndjson.ts';
 import { MadeUpRing } from '../kernel/made-up.ts';
+import type { Connection } from '../model/connection.ts';
 import { LossLedger } from '../model/loss.ts';
 import { EGRESS, INGRESS, TCP_ACK } from '../model/segment.ts';
 import { Fingerprinter } from '../redact/fingerprint.ts';
 import { CredentialPolicy } from '../redact/policy.ts';
-import { Pipeline } from './pipeline.ts';
+import { CallEncoder } from '../store/call-encoder.ts';
+import { Pipeline, type RedactedSink } from './pipeline.ts';
+import { Statistics } from './statistics.ts';
 
 /**
  * Calls of each pass; enough in all for the compiler to have made up its mind. Every pass has a pipeline of its own: of a
@@ -31,6 +34,9 @@ const FIRST_CLIENT_PORT = 40_000;
 const FIRST_NS = 20e9;
 const CALL_NS = 60_000;
 const FIRST_SEQ = 0xfff0_0000;
+/** Some windows end on the way. */
+const WINDOW_NS = 500e6;
+const ANCHOR = { monotonicNs: 0n, wallNs: 1_795_363_440_000_000_000n };
 
 const request = (n: number): string =>
   `${n % 4 === 3 ? 'POST' : 'GET'} /v1/items/${n % 97}?page=${n % 7} HTTP/1.1\r\nHost: api.example\r\nUser-Agent: rehearsal/1.0\r\n` +
@@ -48,16 +54,22 @@ function response(n: number): string {
   );
 }
 
-/** Runs it. `logged`: lines of the header log are made as well. Returns how many calls came out: all that went in. */
-export function rehearse(logged: boolean, passes: readonly number[] = PASSES): number {
-  return passes.reduce((sum, calls) => sum + pass(logged, calls), 0);
+/** What else becomes of each call besides the statistics. */
+export interface Rehearsed {
+  readonly logged: boolean;
+  readonly stored: boolean;
 }
 
-function pass(logged: boolean, calls: number): number {
-  const anchor = { monotonicNs: 0n, wallNs: 0n };
-  const pipeline = rehearsalPipeline(logged);
-  pipeline.anchored(anchor);
-  const made = new MadeUpRing(RING_BYTES, anchor);
+/** Runs it. Returns how many calls came out: all that went in. */
+export function rehearse(rehearsed: Rehearsed, passes: readonly number[] = PASSES): number {
+  return passes.reduce((sum, calls) => sum + pass(rehearsed, calls), 0);
+}
+
+function pass(rehearsed: Rehearsed, calls: number): number {
+  const statistics = new Statistics({ anchor: ANCHOR, id: idOf, key: Buffer.alloc(KEY_BYTES), windowNs: WINDOW_NS });
+  const pipeline = rehearsalPipeline(rehearsed, statistics);
+  pipeline.anchored(ANCHOR);
+  const made = new MadeUpRing(RING_BYTES, ANCHOR);
   // Sequence numbers by connection: of the client, of the server.
   const sent = new Uint32Array(CONNECTIONS).fill(FIRST_SEQ);
   const answered = new Uint32Array(CONNECTIONS).fill(FIRST_SEQ);
@@ -69,6 +81,7 @@ function pass(logged: boolean, calls: number): number {
       made.turn();
       made.ring.drain(pipeline.capture, RING_BYTES);
       if (performance.now() > until) break;
+      statistics.tick(FIRST_NS + n * CALL_NS);
     }
     const i = n % CONNECTIONS;
     const flow = { flow: i + 1, tcpFlags: TCP_ACK, localPort: SERVER_PORT, remotePort: FIRST_CLIENT_PORT + i };
@@ -80,29 +93,37 @@ function pass(logged: boolean, calls: number): number {
   }
   made.ring.drain(pipeline.capture, RING_BYTES);
   pipeline.tracker.finish();
+  statistics.finish();
   return pipeline.counters.exchanges;
 }
 
-function rehearsalPipeline(logged: boolean): Pipeline {
-  const format = new NdjsonFormat({
-    id: (connection, ordinal) => exchangeId('rehearsal', connection, ordinal),
-    time: new TimeFormatter({ wallNs: 0n }),
-  });
-  const line = new LineBuffer();
+const idOf = (connection: Connection, ordinal: number): string => exchangeId('rehearsal', connection, ordinal);
+
+function rehearsalPipeline({ logged, stored }: Rehearsed, statistics: Statistics): Pipeline {
+  const sinks: RedactedSink[] = [];
+  if (logged) {
+    const format = new NdjsonFormat({ id: idOf, time: new TimeFormatter(ANCHOR) });
+    const line = new LineBuffer();
+    sinks.push((x) => {
+      line.clear();
+      format.encode(x, line);
+    });
+  }
+  if (stored) {
+    const encoder = new CallEncoder('rehearsal');
+    let calls = 0;
+    sinks.push((x) => {
+      encoder.encode(x, ++calls);
+      encoder.words.pending.length = 0;
+    });
+  }
   return new Pipeline({
     offline: false,
     losses: new LossLedger(),
     policy: new CredentialPolicy(new Fingerprinter(Buffer.alloc(KEY_BYTES))),
     filter: null,
-    sinks: () =>
-      logged
-        ? [
-            (x) => {
-              line.clear();
-              format.encode(x, line);
-            },
-          ]
-        : [],
+    statistics: statistics.observe.bind(statistics),
+    sinks: () => sinks,
     owners: null,
   });
 }
