@@ -15,19 +15,20 @@ export class AgentMetrics implements MetricsSource {
   readonly status: StatusSource;
   readonly createdMs: number;
   readonly #statistics: Statistics;
-  readonly #metrics = new StatisticsMetrics();
+  readonly #metrics: StatisticsMetrics;
   /** Made once for each window. */
   #fields: { readonly to: number; readonly rows: HeaderMetrics['fields'] } | null = null;
 
   constructor(status: StatusSource, statistics: Statistics, createdMs: number) {
     this.status = status;
     this.#statistics = statistics;
+    this.#metrics = new StatisticsMetrics(statistics.engine);
     this.createdMs = createdMs;
   }
 
   statistics(out: Exposition): Generator<void> {
     const changes = this.#statistics.changeCounts.values();
-    return this.#metrics.write(this.#statistics.engine, { fields: this.#headerFields(), changes }, out);
+    return this.#metrics.write({ fields: this.#headerFields(), changes }, out);
   }
 
   /** Of the last window that ended, all routes of a service together. */

@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import type { IncomingMessage, Server } from 'node:http';
 import { BlockList, isIP } from 'node:net';
 import { readOnlyServer, sendError, sendJson } from './http.ts';
-import { type MetricsSource, sendMetrics } from './scrape.ts';
+import { type MetricsSource, Scrapes } from './scrape.ts';
 import { answerV1, type HistorySource } from './v1.ts';
 
 const TOKEN_LENGTH_MIN = 16;
@@ -44,6 +44,7 @@ export function readToken(file: string): TokenResult {
 /** GET /healthz, /readyz, /metrics, /api/v1/... `token` null: no authorization (loopback only; the caller sees to that). */
 export function publicServer(metrics: MetricsSource, history: HistorySource, token: string | null): Server {
   const { status } = metrics;
+  const scrapes = new Scrapes(metrics);
   const expected = token === null ? null : digest(token);
   return readOnlyServer(async (url, request, response) => {
     if (expected !== null && !timingSafeEqual(digest(bearer(request)), expected)) {
@@ -59,7 +60,7 @@ export function publicServer(metrics: MetricsSource, history: HistorySource, tok
           ? sendJson(response, 200, { status: 'ready' })
           : sendJson(response, 503, { status: 'starting' });
       case '/metrics':
-        return await sendMetrics(metrics, request, response);
+        return await scrapes.answer(request, response);
       default:
         return sendError(response, 404, 'not_found', `there is nothing at ${url.pathname}`);
     }

@@ -1,15 +1,17 @@
 /**
- * GET /metrics: OpenMetrics text, or protobuf with native histograms for a scraper that asks for it. Made in slices, so that a
- * large answer does not hold up capture.
+ * GET /metrics: OpenMetrics text, protobuf with native histograms, or the older text, as the scraper asks for it. Made and
+ * sent in slices, one scrape at a time, so that a large answer does not hold up capture.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { promisify } from 'node:util';
-import { gzip } from 'node:zlib';
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { createGzip } from 'node:zlib';
 import { writeAgent } from '../export/prometheus/agent.ts';
 import type { Exposition } from '../export/prometheus/family.ts';
 import { PROTOBUF_TYPE, ProtobufExposition } from '../export/prometheus/protobuf.ts';
-import { TextExposition } from '../export/prometheus/text.ts';
+import { OPENMETRICS_TYPE, PLAIN_TYPE, TextExposition } from '../export/prometheus/text.ts';
 import type { StatusSource } from '../model/status.ts';
+import { sendError } from './http.ts';
 
 /** What /metrics is made of. */
 export interface MetricsSource {
@@ -23,40 +25,96 @@ export interface MetricsSource {
 /** How long one slice may take: a packet waits in the ring meanwhile. */
 const SLICE_MS = 4;
 const CHUNK_BYTES = 64 << 10;
-const squeeze = promisify(gzip);
+/** Answers being made or sent at once: each may hold tens of megabytes. */
+const SCRAPES_MAX = 4;
+/** A scraper that takes longer to read its answer is given up. */
+const SEND_MS_MAX = 30_000;
 
-export async function sendMetrics(
-  source: MetricsSource,
+export class Scrapes {
+  readonly #source: MetricsSource;
+  #running = 0;
+  /** Settles when the answer that is being made is done. */
+  #made: Promise<unknown> = Promise.resolve();
+
+  constructor(source: MetricsSource) {
+    this.#source = source;
+  }
+
+  /** Rejects when the scraper goes away. */
+  async answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    if (this.#running >= SCRAPES_MAX) {
+      response.setHeader('retry-after', '5');
+      return sendError(response, 503, 'busy', `${SCRAPES_MAX} scrapes are on their way: ask again in some seconds`);
+    }
+    this.#running++;
+    try {
+      const out = this.#exposition(request.headers.accept ?? '');
+      const made = this.#made.then(() => this.#make(out));
+      this.#made = made.catch(() => {});
+      await send(await made, out.contentType, request, response);
+    } finally {
+      this.#running--;
+    }
+  }
+
+  #exposition(accept: string): Exposition {
+    const { createdMs } = this.#source;
+    switch (wanted(accept)) {
+      case 'protobuf':
+        return new ProtobufExposition(createdMs);
+      case 'plain':
+        return new TextExposition(null);
+      default:
+        return new TextExposition(createdMs);
+    }
+  }
+
+  async #make(out: Exposition): Promise<Buffer[]> {
+    writeAgent(await this.#source.status.status({ programs: false }), out);
+    await inSlices(this.#source.statistics(out));
+    const chunks: Buffer[] = [];
+    await inSlices(chunked(out.finish(), chunks));
+    return chunks;
+  }
+}
+
+async function send(
+  chunks: readonly Buffer[],
+  type: string,
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
-  const out: Exposition = wantsProtobuf(request.headers.accept ?? '')
-    ? new ProtobufExposition()
-    : new TextExposition(source.createdMs);
-  writeAgent(await source.status.status({ programs: false }), out);
-  await inSlices(source.statistics(out));
-  const body = await join(out.finish());
   const gzipped = /\bgzip\b/.test(String(request.headers['accept-encoding'] ?? ''));
-  const bytes = gzipped ? await squeeze(body, { level: 1 }) : body;
   response.writeHead(200, {
-    'content-type': out.contentType,
-    'content-length': bytes.length,
+    'content-type': type,
     vary: 'Accept, Accept-Encoding',
     'cache-control': 'no-store',
     'x-content-type-options': 'nosniff',
-    ...(gzipped ? { 'content-encoding': 'gzip' } : {}),
+    ...(gzipped
+      ? { 'content-encoding': 'gzip' }
+      : { 'content-length': chunks.reduce((sum, { length }) => sum + length, 0) }),
   });
-  response.end(request.method === 'HEAD' ? undefined : bytes);
+  if (request.method === 'HEAD') {
+    response.end();
+    return;
+  }
+  const signal = AbortSignal.timeout(SEND_MS_MAX);
+  const body = Readable.from(chunks);
+  if (gzipped) await pipeline(body, createGzip({ level: 1 }), response, { signal });
+  else await pipeline(body, response, { signal });
 }
 
 /** Prometheus names protobuf first, with the highest weight, when native histograms are switched on. */
-function wantsProtobuf(accept: string): boolean {
+function wanted(accept: string): 'protobuf' | 'plain' | 'openmetrics' {
   const weight = (type: string): number => {
     const part = accept.split(',').find((range) => range.trim().toLowerCase().startsWith(type));
-    return part === undefined ? -1 : Number(/;\s*q=([\d.]+)/.exec(part)?.[1] ?? 1);
+    return part === undefined ? 0 : Number(/;\s*q=([\d.]+)/.exec(part)?.[1] ?? 1);
   };
   const protobuf = weight(PROTOBUF_TYPE.split(';')[0]!);
-  return protobuf > 0 && protobuf >= weight('application/openmetrics-text') && protobuf >= weight('text/plain');
+  const openmetrics = weight(OPENMETRICS_TYPE.split(';')[0]!);
+  const plain = weight(PLAIN_TYPE.split(';')[0]!);
+  if (protobuf > 0 && protobuf >= openmetrics && protobuf >= plain) return 'protobuf';
+  return plain > openmetrics ? 'plain' : 'openmetrics';
 }
 
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
@@ -69,22 +127,18 @@ async function inSlices(work: Iterator<unknown>): Promise<void> {
   }
 }
 
-async function join(parts: Iterable<Buffer | string>): Promise<Buffer> {
-  const chunks: Buffer[] = [];
+/** Texts joined, bytes as they are. */
+function* chunked(parts: Iterable<Buffer | string>, chunks: Buffer[]): Generator<void> {
   let text = '';
-  const work = (function* (): Generator<void> {
-    for (const part of parts) {
-      if (typeof part !== 'string') chunks.push(part);
-      else {
-        text += part;
-        if (text.length < CHUNK_BYTES) continue;
-        chunks.push(Buffer.from(text));
-        text = '';
-      }
-      yield;
+  for (const part of parts) {
+    if (typeof part !== 'string') chunks.push(part);
+    else {
+      text += part;
+      if (text.length < CHUNK_BYTES) continue;
+      chunks.push(Buffer.from(text));
+      text = '';
     }
-  })();
-  await inSlices(work);
-  chunks.push(Buffer.from(text));
-  return Buffer.concat(chunks);
+    yield;
+  }
+  if (text !== '') chunks.push(Buffer.from(text));
 }

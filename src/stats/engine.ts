@@ -19,7 +19,15 @@ import type { Redacted } from '../redact/redacted.ts';
 import { errorClass, isFailure, NO_ERROR } from './error-class.ts';
 import type { HeaderStatistics } from './header-seam.ts';
 import { COUNTER, encodeSeries, type SeriesKey, SeriesState } from './series.ts';
-import { OPEN_MINUTES, type Series, SeriesTable, STATE_BYTES, STATS_LIMITS, type StatsLimits } from './series-table.ts';
+import {
+  type Example,
+  OPEN_MINUTES,
+  type Series,
+  SeriesTable,
+  STATE_BYTES,
+  STATS_LIMITS,
+  type StatsLimits,
+} from './series-table.ts';
 import { StateSet } from './state-set.ts';
 import { BURN_WINDOWS, type BurnWindow, type WindowCount } from './windows.ts';
 
@@ -67,6 +75,24 @@ export interface StatsHealth {
   readonly clock: { readonly back: number; readonly forward: number; readonly reopened: number };
   /** Sealed minutes that went before anybody took them. */
   readonly minutes_untaken: number;
+}
+
+/** A call to point at. */
+export interface ExampleCall {
+  readonly id: string;
+  /** Response time; 0 where it does not matter. */
+  readonly ns: number;
+  /** When it ended, Unix ms. */
+  readonly at: number;
+}
+
+/** One series since the start. */
+export interface SeriesTotal {
+  readonly key: SeriesKey;
+  readonly state: SeriesState;
+  /** The slowest call since totals() was last read, and the last failed one; those of before when there was none since. */
+  readonly slowest: ExampleCall | null;
+  readonly failed: ExampleCall | null;
 }
 
 /** Burn over each window, in minutes. */
@@ -129,6 +155,8 @@ export class StatsEngine {
   #sealing = 0;
   #callsSinceSeal = 0;
   #newestSealed = Number.NEGATIVE_INFINITY;
+  /** Readers of totals() on their way. */
+  #reading = 0;
 
   constructor(options: StatsOptions) {
     this.#options = options;
@@ -174,8 +202,11 @@ export class StatsEngine {
     const whole = response !== null && (response.end === 'framed' || response.end === 'fin');
     const sent = request !== null && (request.end === 'framed' || request.end === 'fin');
     if (whole && t0 !== UNSEEN && t3 !== UNSEEN) {
-      if (t3 >= t0) state.latencyAt(loadBucket(x.inFlight)).record(t3 - t0);
-      else counters[COUNTER.disordered]!++;
+      if (t3 >= t0) {
+        state.latencyAt(loadBucket(x.inFlight)).record(t3 - t0);
+        const { slowest } = series;
+        if (t3 - t0 >= slowest.ns || !slowest.fresh) slowest.set(connection, x.ordinal, t3 - t0, t3);
+      } else counters[COUNTER.disordered]!++;
     } else counters[COUNTER.untimed]!++;
     if (sent && t0 !== UNSEEN && t1 >= t0) state.upload.record(t1 - t0);
     if (response !== null) {
@@ -255,16 +286,37 @@ export class StatsEngine {
 
   /**
    * Everything since the start, series by series, for Prometheus. `state` is valid until the next one. Counters only rise, but
-   * for series folded into `other`, which vanish.
+   * for series folded into `other`, which vanish; none is folded before this has ended. To be run to its end.
    */
-  *totals(): Generator<{ readonly key: SeriesKey; readonly state: SeriesState }> {
+  *totals(): Generator<SeriesTotal> {
     const scratch = new SeriesState();
-    for (const series of this.#table.series()) {
-      scratch.clear();
-      scratch.merge(series.total);
-      for (const state of series.open) if (state !== null) scratch.merge(state);
-      if (!scratch.empty) yield { key: series.key, state: scratch };
+    this.#reading++;
+    try {
+      for (const series of this.#table.series()) {
+        scratch.clear();
+        scratch.merge(series.total);
+        for (const state of series.open) if (state !== null) scratch.merge(state);
+        if (scratch.empty) continue;
+        yield {
+          key: series.key,
+          state: scratch,
+          slowest: this.#example(series.slowest),
+          failed: this.#example(series.failed),
+        };
+      }
+    } finally {
+      this.#reading--;
     }
+  }
+
+  /** Told of each series (key, everything it counted) that is about to vanish into `other`. */
+  set folding(told: (key: SeriesKey, total: SeriesState) => void) {
+    this.#table.folding = told;
+  }
+
+  #example(example: Example): ExampleCall | null {
+    const id = example.id(this.#options.id);
+    return id === '' ? null : { id, ns: example.ns, at: this.#anchorMs + example.at / 1e6 };
   }
 
   /** Of each service and side: calls in flight now, and calls and errors of the last 5 minutes, hour and 6 hours. */
@@ -315,6 +367,7 @@ export class StatsEngine {
       if (isFailure(errorKind, x.anomalies)) {
         failed = 1;
         counters[COUNTER.errors]!++;
+        series.failed.set(connection, x.ordinal, 0, at);
       }
       if (state.firstErrors[errorKind] === null) {
         const example = this.#options.id(connection, x.ordinal);
@@ -415,7 +468,7 @@ export class StatsEngine {
     this.#openSlots.splice(this.#openSlots.indexOf(slot), 1);
     this.#keep({ minute, rows, bytes });
     this.#headers?.sealed(minute);
-    this.#table.fold(minute);
+    if (this.#reading === 0) this.#table.fold(minute);
   }
 
   #free(state: SeriesState): void {

@@ -43,6 +43,36 @@ const REMEMBERED = 2_048;
 /** A series that nobody called for so many minutes may make room for another. */
 const IDLE_MINUTES = 60;
 
+/** A call to point at. Its id is made when somebody asks: that costs as much as counting the call. */
+export class Example {
+  #connection: Connection | null = null;
+  #ordinal = 0;
+  /** Response time, or 0. */
+  ns = 0;
+  /** When it ended, ns since the anchor. */
+  at = 0;
+  #id = '';
+
+  set(connection: Connection, ordinal: number, ns: number, at: number): void {
+    this.#connection = connection;
+    this.#ordinal = ordinal;
+    this.ns = ns;
+    this.at = at;
+  }
+
+  /** "": there was none yet. What came last stays until there is another. */
+  id(make: (connection: Connection, ordinal: number) => string): string {
+    if (this.#connection !== null) this.#id = make(this.#connection, this.#ordinal);
+    this.#connection = null;
+    return this.#id;
+  }
+
+  /** A call has been set since the id was asked for. */
+  get fresh(): boolean {
+    return this.#connection !== null;
+  }
+}
+
 export class Series {
   readonly key: SeriesKey;
   readonly group: Group;
@@ -55,6 +85,9 @@ export class Series {
   readonly overflow: boolean;
   /** Last minute in which it was called. */
   lastMinute = 0;
+  /** The slowest call since its id was last asked for, and the last call that failed. */
+  readonly slowest = new Example();
+  readonly failed = new Example();
 
   constructor(key: SeriesKey, group: Group, total: SeriesState, headers: HeaderObserver | null, overflow: boolean) {
     this.key = key;
@@ -113,6 +146,8 @@ export class SeriesTable {
   readonly #methods = new Set<string>();
   readonly #remembered = Array.from({ length: REMEMBERED }, () => new Remembered());
   #size = 0;
+  /** Told of each series whose total moves to `other`, before it does. */
+  folding: ((key: SeriesKey, total: SeriesState) => void) | null = null;
   /** The last minute at which idle series were looked for. */
   #folded = Number.NEGATIVE_INFINITY;
 
@@ -186,6 +221,7 @@ export class SeriesTable {
 
   #drop(series: Series): void {
     const { group } = series;
+    this.folding?.(series.key, series.total);
     this.#other(group).total.merge(series.total);
     series.total.release();
     group.size--;

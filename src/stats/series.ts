@@ -195,6 +195,18 @@ export class SeriesState {
     for (const [code, calls] of other.statuses()) this.#addStatus(code, calls);
   }
 
+  /** Takes away what `part`, all of which this state holds too, counted: exact. First errors stay. */
+  subtract(part: SeriesState): void {
+    for (let i = 0; i < COUNTERS.length; i++) this.counters[i]! -= part.counters[i]!;
+    for (let b = 0; b < LOAD_BUCKETS; b++) {
+      const histogram = part.latency[b]!;
+      if (histogram !== null && histogram.count > 0) this.latency[b]!.subtract(histogram);
+    }
+    const own = this.#histograms();
+    for (const [i, histogram] of part.#histograms().entries()) own[i]!.subtract(histogram);
+    for (const [code, calls] of part.statuses()) this.#addStatus(code, -calls);
+  }
+
   /** Keeps `error` if it is the first of its class. */
   firstError(errorClass: number, error: FirstError | null): void {
     const known = this.firstErrors[errorClass]!;

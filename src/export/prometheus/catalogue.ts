@@ -158,7 +158,7 @@ export const STATISTICS_SERIES = family({
   name: 'headwater_statistics_series',
   type: 'gauge',
   unit: '',
-  help: "Series (service, side, method, route) in the statistics; state 'hidden': beyond the budget of /metrics or 404 only, summed in route 'other'.",
+  help: "Series (service, side, method, route) in the statistics; hidden ones, beyond the budget of /metrics or 404 only, are summed in route 'other'.",
   labels: ['state'],
 });
 export const STATISTICS_OVERFLOW = family({
@@ -167,6 +167,14 @@ export const STATISTICS_OVERFLOW = family({
   unit: '',
   help: "Calls counted under 'other' because a dimension was full.",
   labels: ['dimension'],
+});
+
+export const STATISTICS_FOLDED = family({
+  name: 'headwater_statistics_folded_series',
+  type: 'counter',
+  unit: '',
+  help: "Series that nobody called for an hour, moved into 'other' to make room.",
+  labels: [],
 });
 
 /** In the order of /metrics. */
@@ -189,4 +197,5 @@ export const CATALOGUE: readonly MetricFamily[] = [
   HEADER_CHANGES,
   STATISTICS_SERIES,
   STATISTICS_OVERFLOW,
+  STATISTICS_FOLDED,
 ];

@@ -51,8 +51,8 @@ export class Labels {
 
 /** Takes the samples of one family. */
 export interface FamilyWriter {
-  /** A counter, gauge or info. */
-  sample(labels: Labels, value: number): void;
+  /** A counter, gauge or info; counters may have an exemplar. */
+  sample(labels: Labels, value: number, exemplar?: Exemplar | null): void;
   /** A histogram whose buckets are in the family's unit; `exemplar` lies in it. */
   histogram(labels: Labels, value: ExponentialHistogram, exemplar: Exemplar | null): void;
 }
@@ -60,6 +60,7 @@ export interface FamilyWriter {
 /** A whole answer to a scrape, family by family. */
 export interface Exposition {
   readonly contentType: string;
+  /** Once for each family. */
   family(family: MetricFamily): FamilyWriter;
   /** What was written, in pieces; nothing may be added afterwards. */
   finish(): Iterable<Buffer | string>;

@@ -112,31 +112,41 @@ const renderLabels = ({ names, values }: Labels): Buffer => {
   return Buffer.from(all.view());
 };
 
+const timestamp = (out: Wire, unixMs: number): Wire =>
+  out
+    .clear()
+    .uint(1, Math.floor(unixMs / 1_000))
+    .uint(2, Math.round((unixMs % 1_000) * 1e6));
+
 const exemplarOf = ({ call, value, at }: Exemplar): Wire => {
   tiny.clear().text(1, 'call_id').text(2, call);
   small.clear().message(1, tiny).double(2, value);
-  tiny
-    .clear()
-    .uint(1, Math.floor(at / 1_000))
-    .uint(2, Math.round((at % 1_000) * 1e6));
-  return small.message(3, tiny);
+  return small.message(3, timestamp(tiny, at));
 };
 
 class ProtobufFamily implements FamilyWriter {
   readonly #family: MetricFamily;
   readonly #body = new Wire();
+  readonly #createdMs: number;
+  empty = true;
 
-  constructor(family: MetricFamily) {
+  constructor(family: MetricFamily, createdMs: number) {
     this.#family = family;
+    this.#createdMs = createdMs;
     this.#body
       .text(1, family.name + SUFFIX[family.type])
       .text(2, family.help)
       .uint(3, TYPE[family.type]);
   }
 
-  sample(labels: Labels, value: number): void {
+  sample(labels: Labels, value: number, exemplar: Exemplar | null = null): void {
     inner.clear().double(1, value);
-    this.#metric(labels, this.#family.type === 'counter' ? 3 : 2, inner);
+    if (this.#family.type !== 'counter') {
+      this.#metric(labels, 2, inner);
+      return;
+    }
+    if (exemplar !== null) inner.message(2, exemplarOf(exemplar));
+    this.#metric(labels, 3, inner.message(3, timestamp(tiny, this.#createdMs)));
   }
 
   histogram(labels: Labels, value: ExponentialHistogram, exemplar: Exemplar | null): void {
@@ -156,7 +166,7 @@ class ProtobufFamily implements FamilyWriter {
     if (exemplar !== null && shown < 0) bucket.message(3, exemplarOf(exemplar));
     inner.message(3, bucket);
     native(inner, value);
-    this.#metric(labels, 7, inner);
+    this.#metric(labels, 7, inner.message(15, timestamp(tiny, this.#createdMs)));
   }
 
   /** The message with its length before it. */
@@ -168,6 +178,7 @@ class ProtobufFamily implements FamilyWriter {
   #metric(labels: Labels, field: number, value: Wire): void {
     metric.clear().raw(labels.protobuf(renderLabels)).message(field, value);
     this.#body.message(4, metric);
+    this.empty = false;
   }
 }
 
@@ -219,14 +230,20 @@ function native(out: Wire, value: ExponentialHistogram): void {
 export class ProtobufExposition implements Exposition {
   readonly contentType = PROTOBUF_TYPE;
   readonly #families: ProtobufFamily[] = [];
+  readonly #createdMs: number;
+
+  /** @param createdMs since when everything is counted, Unix time. */
+  constructor(createdMs: number) {
+    this.#createdMs = createdMs;
+  }
 
   family(family: MetricFamily): FamilyWriter {
-    const writer = new ProtobufFamily(family);
+    const writer = new ProtobufFamily(family, this.#createdMs);
     this.#families.push(writer);
     return writer;
   }
 
   *finish(): Iterable<Buffer> {
-    for (const family of this.#families) yield family.finish();
+    for (const family of this.#families) if (!family.empty) yield family.finish();
   }
 }

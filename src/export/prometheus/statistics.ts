@@ -3,7 +3,7 @@
  * thousand time series does not hold up capture.
  */
 import { loadBucketFloor } from '../../model/load.ts';
-import type { StatsEngine } from '../../stats/engine.ts';
+import type { ExampleCall, SeriesTotal, StatsEngine } from '../../stats/engine.ts';
 import { ERROR_CLASSES } from '../../stats/error-class.ts';
 import { OTHER, PHASES, type SeriesKey, SeriesState } from '../../stats/series.ts';
 import * as catalogue from './catalogue.ts';
@@ -38,23 +38,76 @@ export interface HeaderMetrics {
   }>;
 }
 
-interface Pool {
+/** Several series of one service and side as one. */
+class Pool {
   readonly key: SeriesKey;
-  readonly state: SeriesState;
+  readonly state = new SeriesState();
+  /** By code: a state tells only the first 24 apart. */
+  readonly statuses = new Map<number, number>();
+  slowest: ExampleCall | null = null;
+  failed: ExampleCall | null = null;
+
+  constructor({ side, service }: SeriesKey) {
+    this.key = { side, service, method: OTHER, route: OTHER };
+  }
+
+  add(state: SeriesState): void {
+    this.state.merge(state);
+    for (const [code, calls] of state.statuses()) this.#count(code, calls);
+  }
+
+  addTotal({ state, slowest, failed }: SeriesTotal): void {
+    this.add(state);
+    if (slowest !== null && (this.slowest === null || slowest.at > this.slowest.at)) this.slowest = slowest;
+    if (failed !== null && (this.failed === null || failed.at > this.failed.at)) this.failed = failed;
+  }
+
+  addPool({ state, statuses }: Pool, sign: 1 | -1): void {
+    if (sign === 1) this.state.merge(state);
+    else this.state.subtract(state);
+    for (const [code, calls] of statuses) this.#count(code, sign * calls);
+  }
+
+  #count(code: number, calls: number): void {
+    this.statuses.set(code, (this.statuses.get(code) ?? 0) + calls);
+  }
+}
+
+/** A series with metrics of its own. */
+interface Shown {
+  readonly labels: SeriesLabels;
+  /** What it had counted when it came out of `other`: that stays there. null: it was never in it. */
+  readonly base: SeriesState | null;
+}
+
+/** What `other` of a service holds besides the series that are hidden now. */
+interface Remainder {
+  /** From before series came out of it. */
+  readonly plus: Pool;
+  /** Of series that had metrics of their own and were folded into it by the engine: shown already. */
+  readonly minus: Pool;
 }
 
 export class StatisticsMetrics {
+  readonly #engine: StatsEngine;
   readonly #seriesMax: number;
   /** Series with metrics of their own; they keep them, because a counter that goes away and comes back misleads. */
-  readonly #shown = new Map<string, SeriesLabels>();
+  readonly #shown = new Map<string, Shown>();
+  /** Series that are or were summed in `other`. */
+  readonly #hidden = new Set<string>();
+  readonly #remainders = new Map<string, Remainder>();
   readonly #services = new Map<string, ServiceLabels>();
 
-  constructor(seriesMax = SERIES_MAX) {
+  /** Takes the engine's `folding` for itself. */
+  constructor(engine: StatsEngine, seriesMax = SERIES_MAX) {
+    this.#engine = engine;
     this.#seriesMax = seriesMax;
+    engine.folding = this.#folding;
   }
 
   /** Writes every family, yielding after each series. */
-  *write(engine: StatsEngine, headers: HeaderMetrics | null, out: Exposition): Generator<void> {
+  *write(headers: HeaderMetrics | null, out: Exposition): Generator<void> {
+    const engine = this.#engine;
     const writers = new Map<MetricFamily, FamilyWriter>();
     const to = (family: MetricFamily): FamilyWriter => writers.get(family)!;
     for (const family of catalogue.CATALOGUE) writers.set(family, out.family(family));
@@ -62,23 +115,32 @@ export class StatisticsMetrics {
     const hidden = new Map<string, Pool>();
     let hiddenSeries = 0;
     let shownSeries = 0;
-    for (const { key, state } of engine.totals()) {
+    for (const total of engine.totals()) {
+      const { key, state, slowest, failed } = total;
       if (key.side !== 'server' && key.side !== 'client') continue;
-      pool(services, key).merge(state);
+      pool(services, key).state.merge(state);
       if (state.calls > 0) {
-        const labels = this.#labels(key, state);
-        if (labels !== null) {
+        const shown = this.#show(key, state);
+        if (shown !== null) {
           shownSeries++;
-          writeSeries(to, key.side, labels, state);
+          if (shown.base !== null) state.subtract(shown.base);
+          writeSeries(to, key.side, shown.labels, state, state.statuses(), slowest, failed);
         } else {
-          hiddenSeries++;
-          pool(hidden, key).merge(state);
+          if (key.route !== OTHER) hiddenSeries++;
+          pool(hidden, key).addTotal(total);
         }
       }
       yield;
     }
-    for (const { key, state } of hidden.values()) {
-      writeSeries(to, key.side as Side, this.#hiddenLabels(key), state);
+    // At once: nothing is folded between the last series and this.
+    for (const { plus, minus } of this.#remainders.values()) {
+      const other = pool(hidden, plus.key);
+      other.addPool(plus, 1);
+      other.addPool(minus, -1);
+    }
+    for (const { key, state, statuses, slowest, failed } of hidden.values()) {
+      const codes = [...statuses].sort((a, b) => a[0] - b[0]);
+      writeSeries(to, key.side as Side, new SeriesLabels(key), state, codes, slowest, failed);
       yield;
     }
     for (const { key, state } of services.values()) {
@@ -93,24 +155,49 @@ export class StatisticsMetrics {
     const series = to(catalogue.STATISTICS_SERIES);
     series.sample(new Labels(['state'], ['shown']), shownSeries);
     series.sample(new Labels(['state'], ['hidden']), hiddenSeries);
-    for (const [dimension, calls] of Object.entries(engine.health().overflow))
+    const { folded, ...overflow } = engine.health().overflow;
+    for (const [dimension, calls] of Object.entries(overflow))
       to(catalogue.STATISTICS_OVERFLOW).sample(new Labels(['dimension'], [dimension]), calls);
+    to(catalogue.STATISTICS_FOLDED).sample(new Labels([], []), folded);
   }
 
   /** null: it is summed in its service's `other`. */
-  #labels(key: SeriesKey, state: SeriesState): SeriesLabels | null {
-    const name = `${key.side}\0${key.service}\0${key.method}\0${key.route}`;
-    let labels = this.#shown.get(name);
-    if (labels !== undefined) return labels;
+  #show(key: SeriesKey, state: SeriesState): Shown | null {
+    // The engine's own `other`.
+    if (key.route === OTHER && key.method === OTHER) return null;
+    const name = nameOf(key);
+    const known = this.#shown.get(name);
+    if (known !== undefined) return known;
     // Nothing but 404: a scanner's path, or a mistake; no route of the service.
-    if (this.#shown.size >= this.#seriesMax || onlyNotFound(state)) return null;
-    labels = new SeriesLabels(key);
-    this.#shown.set(name, labels);
-    return labels;
+    if (this.#shown.size >= this.#seriesMax || onlyNotFound(state)) {
+      this.#hidden.add(name);
+      return null;
+    }
+    let base: SeriesState | null = null;
+    if (this.#hidden.delete(name)) {
+      base = new SeriesState();
+      base.merge(state);
+      this.#remainder(key).plus.add(state);
+    }
+    const shown = { labels: new SeriesLabels(key), base };
+    this.#shown.set(name, shown);
+    return shown;
   }
 
-  #hiddenLabels({ side, service }: SeriesKey): SeriesLabels {
-    return new SeriesLabels({ side, service, method: HIDDEN_METHOD, route: OTHER });
+  readonly #folding = (key: SeriesKey, total: SeriesState): void => {
+    const name = nameOf(key);
+    this.#hidden.delete(name);
+    if (this.#shown.delete(name)) this.#remainder(key).minus.add(total);
+  };
+
+  #remainder(key: SeriesKey): Remainder {
+    const name = poolName(key);
+    let known = this.#remainders.get(name);
+    if (known === undefined) {
+      known = { plus: new Pool(key), minus: new Pool(key) };
+      this.#remainders.set(name, known);
+    }
+    return known;
   }
 
   #service(to: (family: MetricFamily) => FamilyWriter, key: SeriesKey, state: SeriesState): void {
@@ -142,9 +229,6 @@ export class StatisticsMetrics {
     }
   }
 }
-
-/** Methods of hidden series are not told apart. */
-const HIDDEN_METHOD = OTHER;
 
 /** Label sets of one series, made once. */
 class SeriesLabels {
@@ -190,14 +274,17 @@ class ServiceLabels {
   }
 }
 
-function pool(pools: Map<string, Pool>, key: SeriesKey): SeriesState {
-  const name = `${key.side} ${key.service}`;
+const nameOf = ({ side, service, method, route }: SeriesKey): string => `${side}\0${service}\0${method}\0${route}`;
+const poolName = ({ side, service }: SeriesKey): string => `${side} ${service}`;
+
+function pool(pools: Map<string, Pool>, key: SeriesKey): Pool {
+  const name = poolName(key);
   let known = pools.get(name);
   if (known === undefined) {
-    known = { key, state: new SeriesState() };
+    known = new Pool(key);
     pools.set(name, known);
   }
-  return known.state;
+  return known;
 }
 
 const onlyNotFound = (state: SeriesState): boolean => {
@@ -210,19 +297,30 @@ function writeSeries(
   side: Side,
   labels: SeriesLabels,
   state: SeriesState,
+  statuses: Iterable<readonly [code: number, calls: number]>,
+  slowest: ExampleCall | null,
+  failed: ExampleCall | null,
 ): void {
   const http = catalogue.HTTP[side];
-  to(http.duration).histogram(labels.route, state.responseTime(), null);
+  to(http.duration).histogram(
+    labels.route,
+    state.responseTime(),
+    slowest === null ? null : { call: slowest.id, value: slowest.ns / 1e9, at: slowest.at },
+  );
   to(http.requestBody).histogram(labels.route, state.requestBody, null);
   to(http.responseBody).histogram(labels.route, state.responseBody, null);
   const calls = to(catalogue.CALLS);
   let answered = 0;
-  for (const [code, count] of state.statuses()) {
+  for (const [code, count] of statuses) {
     answered += count;
     calls.sample(labels.with(catalogue.CALLS, code === 0 ? OTHER : `${code}`), count);
   }
   if (state.calls > answered) calls.sample(labels.with(catalogue.CALLS, 'none'), state.calls - answered);
-  to(catalogue.FAILED).sample(labels.sided, state.get('errors'));
+  to(catalogue.FAILED).sample(
+    labels.sided,
+    state.get('errors'),
+    failed === null ? null : { call: failed.id, value: 1, at: failed.at },
+  );
   for (const name of ERROR_CLASSES) {
     const count = state.get(name);
     if (count > 0) to(catalogue.ERRORS).sample(labels.with(catalogue.ERRORS, name), count);

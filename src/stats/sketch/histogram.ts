@@ -212,6 +212,29 @@ export class ExponentialHistogram {
     if (other.#max > this.#max) this.#max = other.#max;
   }
 
+  /**
+   * Takes away what `part`, whose values this one holds too, holds: exact. `min` and `max` stay as they are. `part` may be finer,
+   * not coarser: a histogram's own past is.
+   */
+  subtract(part: ExponentialHistogram): void {
+    assert(
+      part.unit === this.unit && part.#scale >= this.#scale,
+      'only what a histogram holds can be taken away from it',
+    );
+    const shift = part.#scale - this.#scale;
+    const [low, high] = part.#occupied();
+    for (let i = low; i <= high; i++) {
+      const count = part.#counts[i]!;
+      if (count === 0) continue;
+      const at = ((i + part.#offset) >> shift) - this.#offset;
+      assert((this.#counts[at] ?? 0) >= count, 'only what a histogram holds can be taken away from it');
+      this.#counts[at]! -= count;
+    }
+    this.#zero -= part.#zero;
+    this.#count -= part.#count;
+    this.#sum -= part.#sum;
+  }
+
   /** Halves the resolution until the scale is `scale`; exact. No effect when it is as coarse already. */
   downscale(scale: number): void {
     assert(scale >= SCALE_MIN, 'the scale of a histogram lies within -4 and 8');
