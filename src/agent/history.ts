@@ -51,7 +51,7 @@ export class History implements HistorySource {
         ok: true,
         value: this.#statistics.report(this.#losses(), from, untilMs ?? Number.POSITIVE_INFINITY),
       };
-    return await this.#ask(({ reader, states }) => states.storedReport(reader, sinceMs, untilMs));
+    return await this.#ask(({ reader, states }) => states.storedReport(reader, sinceMs, untilMs, Date.now()));
   }
 
   async calls(query: CallQuery): Promise<CallAnswer> {

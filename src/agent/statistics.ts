@@ -23,6 +23,7 @@ const WINDOWS_BYTES_MAX = 16 << 20;
 const OLDER_BYTES_MAX = 32 << 20;
 /** Changes kept for answers; the store has them all. */
 const CHANGES_MAX = 1_000;
+const MINUTE_MS = 60_000;
 
 export interface StatisticsOptions {
   readonly anchor: ClockAnchor;
@@ -124,26 +125,30 @@ export class Statistics {
   get memorySinceMs(): number {
     const window = this.#windows[0];
     const minute = this.engine.oldestMinute;
-    return Math.max(window === undefined ? 0 : window.from, minute === null ? 0 : minute * 60_000);
+    return Math.max(window === undefined ? 0 : window.from, minute === null ? 0 : minute * MINUTE_MS);
   }
 
-  /** Everything since the start, or the windows and minutes within [sinceMs, untilMs). */
+  /**
+   * Everything since the start, or the minutes and windows that [sinceMs, untilMs), in Unix time, touches. Minutes count whole,
+   * so the report's range grows with them: its rates are over what was observed of it.
+   */
   report(losses: readonly LossTotal[], sinceMs?: number, untilMs?: number): Report {
     const nowMs = this.#anchorMs + this.#last / 1e6;
-    const since = sinceMs ?? this.startedMs;
-    const until = untilMs ?? nowMs;
     const all = sinceMs === undefined && untilMs === undefined;
-    const series = all ? this.engine.states() : this.engine.states(since, until);
+    const from = sinceMs === undefined ? this.startedMs : Math.floor(sinceMs / MINUTE_MS) * MINUTE_MS;
+    const to = untilMs === undefined ? nowMs : Math.ceil(untilMs / MINUTE_MS) * MINUTE_MS;
+    const series = all ? this.engine.states() : this.engine.states(from, to);
     const running = this.headers.state(this.#last);
-    const inside = this.#windows.filter(({ from, to }) => all || (to > since && from < until));
-    const before = this.#windows.filter(({ to }) => to <= since);
+    const inside = this.#windows.filter((window) => all || (window.to > from && window.from < to));
+    const before = this.#windows.filter((window) => window.to <= from);
     const headers = this.#merged(inside, all) ?? new HeaderState();
-    if (all || (running.to > since && running.from < until)) headers.merge(running);
-    const changes = this.#changes.filter(({ at }) => all || (Date.parse(at) > since && Date.parse(at) <= until));
+    if (all || (running.to > from && running.from < to)) headers.merge(running);
+    const changes = this.#changes.filter(({ at }) => all || (Date.parse(at) > from && Date.parse(at) <= to));
+    const since = Math.max(from, this.startedMs);
     return composeReport(
       { series, headers, reference: all ? null : this.#merged(before, true), changes, losses },
       since,
-      until,
+      Math.max(since, Math.min(to, nowMs)),
     );
   }
 

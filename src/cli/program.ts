@@ -91,8 +91,9 @@ function limitArgument(text: string): number {
 }
 
 function rangeArgument(text: string): string {
-  if (!/^[^.].*\.\..+$|^[^.]+\.\.$/.test(text))
-    throw new InvalidArgumentError('expected SINCE..UNTIL, such as 2h..1h.');
+  const ends = text.split('..');
+  if (ends.length !== 2 || text === '..')
+    throw new InvalidArgumentError('expected SINCE..UNTIL, such as 2h..1h; one of them may be left out.');
   return text;
 }
 

@@ -1,6 +1,14 @@
 /** A report over any range, from merged states: the same for the live agent, the store and a capture file. */
+
+import { compareRanges, type RouteComparison } from '../stats/compare.ts';
 import type { Change } from '../stats/headers/changes.ts';
-import { type HeaderBlockRow, type HeaderRow, headerBlocks, headerRows } from '../stats/headers/rows.ts';
+import {
+  ALARM_DIVERGENCE,
+  type HeaderBlockRow,
+  type HeaderRow,
+  headerBlocks,
+  headerRows,
+} from '../stats/headers/rows.ts';
 import type { HeaderState } from '../stats/headers/state.ts';
 import { buildReport, type RouteReport, type StatisticsReport } from '../stats/report.ts';
 import type { StateSet } from '../stats/state-set.ts';
@@ -32,4 +40,90 @@ export function composeReport(states: ReportStates, sinceMs: number, untilMs: nu
     changes,
   });
   return { ...report, routes: report.routes.map((row) => ({ ...row, blocks: headerBlocks(headers, row) })) };
+}
+
+/** States of one of two ranges, and the stretch of time that they were observed in. */
+export interface ComparedStates {
+  readonly sinceMs: number;
+  readonly untilMs: number;
+  readonly states: ReportStates;
+}
+
+/** A header name that is not what it was. */
+export interface HeaderDifference {
+  readonly service: string;
+  readonly side: string;
+  readonly method: string;
+  readonly route: string;
+  readonly direction: string;
+  readonly name: string;
+  /** values: its values are others, or are distributed otherwise. */
+  readonly kind: 'new' | 'vanished' | 'presence' | 'values';
+  /** Share of the messages that have it; null: no message has. */
+  readonly before: number | null;
+  readonly after: number | null;
+  /** Jensen-Shannon divergence of the values, 0 to 1; null where one range has none. */
+  readonly jensen_shannon: number | null;
+  /** Most frequent value of each range. */
+  readonly value_before: string | null;
+  readonly value_after: string | null;
+  readonly example: string;
+}
+
+export interface Comparison {
+  readonly before: { readonly since: string; readonly until: string };
+  readonly after: { readonly since: string; readonly until: string };
+  readonly routes: readonly RouteComparison[];
+  readonly headers: readonly HeaderDifference[];
+}
+
+export function compareStates(before: ComparedStates, after: ComparedStates): Comparison {
+  const seconds = ({ sinceMs, untilMs }: ComparedStates): number => (untilMs - sinceMs) / 1_000;
+  const routes = compareRanges(
+    { states: before.states.series, seconds: seconds(before) },
+    { states: after.states.series, seconds: seconds(after) },
+  );
+  return {
+    before: { since: timeText(before.sinceMs), until: timeText(before.untilMs) },
+    after: { since: timeText(after.sinceMs), until: timeText(after.untilMs) },
+    routes,
+    headers: routes
+      .filter(({ presence }) => presence === 'both')
+      .flatMap((route) => headerDifferences(route, before.states.headers, after.states.headers)),
+  };
+}
+
+const timeText = (ms: number): string => new Date(ms).toISOString();
+
+function headerDifferences(route: RouteComparison, before: HeaderState, after: HeaderState): HeaderDifference[] {
+  const { service, side, method } = route;
+  const key = { service, side, method, route: route.route };
+  const known = new Map(headerRows(before, key, after).map((row) => [`${row.direction} ${row.name}`, row]));
+  const differences: HeaderDifference[] = [];
+  const differs = (kind: HeaderDifference['kind'], was: HeaderRow | null, is: HeaderRow | null): void => {
+    const row = (is ?? was)!;
+    differences.push({
+      ...key,
+      direction: row.direction,
+      name: row.name,
+      kind,
+      before: was?.presence ?? null,
+      after: is?.presence ?? null,
+      jensen_shannon: is?.drift?.jensen_shannon ?? null,
+      value_before: was?.top[0]?.value ?? null,
+      value_after: is?.top[0]?.value ?? null,
+      example: row.example,
+    });
+  };
+  for (const row of headerRows(after, key, before)) {
+    const id = `${row.direction} ${row.name}`;
+    const was = known.get(id) ?? null;
+    known.delete(id);
+    if (row.drift?.alarm !== true) continue;
+    if (was === null) differs('new', null, row);
+    else if ((row.drift.jensen_shannon ?? 0) >= ALARM_DIVERGENCE) differs('values', was, row);
+    else differs('presence', was, row);
+  }
+  for (const row of known.values()) if (row.drift?.alarm === true) differs('vanished', row, null);
+  return differences;
 }

@@ -12,7 +12,14 @@ import { StateSet } from '../stats/state-set.ts';
 import type { Answer } from '../store/database.ts';
 import type { StoreReader } from '../store/reader.ts';
 import { type MergeStates, mergedStates } from '../store/states.ts';
-import { composeReport, type Report, type ReportStates } from './report.ts';
+import {
+  type ComparedStates,
+  type Comparison,
+  compareStates,
+  composeReport,
+  type Report,
+  type ReportStates,
+} from './report.ts';
 
 export const STATE_KIND = {
   /** encodeSeries() of one series in one minute. */
@@ -51,35 +58,83 @@ function headersOf(states: readonly Uint8Array[]): HeaderState {
 
 const changesOf = (state: Uint8Array): Change[] => JSON.parse(Buffer.from(state).toString()) as Change[];
 
-/** Unix ms. */
+/** Unix ms, from inclusive, to exclusive. */
 export interface Span {
   readonly sinceMs: number;
   readonly untilMs: number;
 }
 
-/** First and last call of the store within a range; null: there is none. */
-export async function storedSpan(
+/** A range as the store can answer it: statistics are kept by the minute. */
+export interface Coverage {
+  /** Whole minutes that are read. */
+  readonly minutes: Span;
+  /** What of them was observed: what rates are over. */
+  readonly observed: Span;
+}
+
+const MINUTE_MS = 60_000;
+const EVER: Span = { sinceMs: Date.UTC(1678, 0), untilMs: Date.UTC(2262, 0) };
+/** The call that ended last began at most so long before the one that began last; a longer one may end the range early. */
+const LAST_CALLS_MS = 3_600_000;
+
+/**
+ * What the store can say of a range, whose ends may be open (null). A minute that the range begins or ends in counts whole, so
+ * the observed stretch grows with it; it never reaches beyond what the store holds at an open end, before its first call, or
+ * into the future.
+ */
+export async function coverage(
   reader: StoreReader,
   sinceMs: number | null,
   untilMs: number | null,
-): Promise<Answer<Span | null>> {
-  const conditions = [
-    ...(sinceMs === null ? [] : [`ts >= make_timestamp_ns(${Math.round(sinceMs)}000000)`]),
-    ...(untilMs === null ? [] : [`ts < make_timestamp_ns(${Math.round(untilMs)}000000)`]),
-  ];
-  const where = conditions.length === 0 ? '' : ` WHERE ${conditions.join(' AND ')}`;
-  const answer = await reader.database.select(
-    `SELECT epoch_ns(min(ts))::DOUBLE / 1e6, epoch_ns(max(ts))::DOUBLE / 1e6 FROM calls${where}`,
-    TIMEOUT_MS,
-  );
-  if (!answer.ok) return answer;
-  const [first, last] = answer.value.rows[0] as [number | null, number | null];
-  return { ok: true, value: first === null || last === null ? null : { sinceMs: first, untilMs: last } };
+  nowMs: number,
+): Promise<Answer<Coverage>> {
+  const found = await extent(reader);
+  if (!found.ok) return found;
+  const minutes = {
+    sinceMs: sinceMs === null ? EVER.sinceMs : Math.floor(sinceMs / MINUTE_MS) * MINUTE_MS,
+    untilMs: untilMs === null ? EVER.untilMs : Math.ceil(untilMs / MINUTE_MS) * MINUTE_MS,
+  };
+  const held = found.value;
+  if (held === null || held.sinceMs >= minutes.untilMs || held.untilMs < minutes.sinceMs) {
+    const since = sinceMs ?? untilMs ?? nowMs;
+    const until = Math.max(since, untilMs ?? nowMs);
+    return { ok: true, value: { minutes, observed: { sinceMs: since, untilMs: until } } };
+  }
+  const since = Math.max(minutes.sinceMs, held.sinceMs);
+  const until = untilMs === null ? held.untilMs : Math.min(minutes.untilMs, Math.max(untilMs, nowMs));
+  return { ok: true, value: { minutes, observed: { sinceMs: since, untilMs: Math.max(since + 1, until) } } };
 }
 
-/** The states of a range, widened to whole minutes. */
-export async function storedStates(reader: StoreReader, span: Span): Promise<Answer<ReportStates>> {
-  const answer = await mergedStates(reader, span, mergeStates);
+/** First and last instant that the store knows of; null: it is empty. */
+async function extent(reader: StoreReader): Promise<Answer<Span | null>> {
+  const ms = (text: string): string => `epoch_ns(${text})::DOUBLE / 1e6`;
+  const calls = await reader.database.select(`SELECT ${ms('min(ts)')}, ${ms('max(ts)')} FROM calls`, TIMEOUT_MS);
+  if (!calls.ok) return calls;
+  const [first, last] = calls.value.rows[0] as [number | null, number | null];
+  if (first !== null && last !== null) {
+    const from = Math.floor(Math.max(last - LAST_CALLS_MS, EVER.sinceMs));
+    const ends = await reader.database.select(
+      `SELECT max(epoch_ns(ts) + coalesce(last_response_ns, 0))::DOUBLE / 1e6 FROM calls WHERE ts >= make_timestamp_ns(${from}000000)`,
+      TIMEOUT_MS,
+    );
+    if (!ends.ok) return ends;
+    const [end] = ends.value.rows[0] as [number];
+    return { ok: true, value: { sinceMs: first, untilMs: end + 1 } };
+  }
+  // Statistics alone are kept (stats_only): the ledger knows the second of each call, a state its minute.
+  const counted = await reader.database.select(
+    `SELECT epoch_ms(min(second))::DOUBLE, epoch_ms(max(second))::DOUBLE + 1000 FROM ledger WHERE captured > 0
+     UNION ALL SELECT epoch_ms(min(start))::DOUBLE, epoch_ms(max(start))::DOUBLE + ${MINUTE_MS} FROM states WHERE kind = '${STATE_KIND.calls}'`,
+    TIMEOUT_MS,
+  );
+  if (!counted.ok) return counted;
+  const row = (counted.value.rows as [number | null, number | null][]).find(([from]) => from !== null);
+  return { ok: true, value: row === undefined ? null : { sinceMs: row[0]!, untilMs: row[1]! } };
+}
+
+/** The states of whole minutes. */
+export async function storedStates(reader: StoreReader, minutes: Span): Promise<Answer<ReportStates>> {
+  const answer = await mergedStates(reader, minutes, mergeStates);
   if (!answer.ok) return answer;
   const series = new StateSet();
   const headers: Uint8Array[] = [];
@@ -89,26 +144,32 @@ export async function storedStates(reader: StoreReader, span: Span): Promise<Ans
     else if (kind === STATE_KIND.headers) headers.push(state);
     else if (kind === STATE_KIND.changes) changes.push(...changesOf(state));
   }
-  // As long before: what the range's header statistics are compared with.
-  const length = Math.max(MINUTE_MS, span.untilMs - span.sinceMs);
-  const before = await mergedStates(
-    reader,
-    {
-      sinceMs: span.sinceMs - length,
-      untilMs: Math.floor(span.sinceMs / MINUTE_MS) * MINUTE_MS,
-      kinds: [STATE_KIND.headers],
-    },
-    mergeStates,
-  );
-  if (!before.ok) return before;
-  const reference = before.value.length === 0 ? null : headersOf(before.value.map(({ state }) => state));
-  const losses = await storedLosses(reader, span);
+  const reference = await headersBefore(reader, minutes);
+  if (!reference.ok) return reference;
+  const losses = await storedLosses(reader, minutes);
   if (!losses.ok) return losses;
   changes.sort((a, b) => (a.at < b.at ? -1 : a.at > b.at ? 1 : 0));
-  return { ok: true, value: { series, headers: headersOf(headers), reference, changes, losses: losses.value } };
+  return {
+    ok: true,
+    value: { series, headers: headersOf(headers), reference: reference.value, changes, losses: losses.value },
+  };
 }
 
-const MINUTE_MS = 60_000;
+/** Header statistics of as long before: what the range's are compared with. Null: there is nothing before. */
+async function headersBefore(reader: StoreReader, minutes: Span): Promise<Answer<HeaderState | null>> {
+  if (minutes.sinceMs === EVER.sinceMs) return { ok: true, value: null };
+  const length = Math.min(minutes.untilMs, Date.now()) - minutes.sinceMs;
+  const sinceMs = Math.max(EVER.sinceMs, minutes.sinceMs - Math.max(MINUTE_MS, length));
+  if (sinceMs >= minutes.sinceMs) return { ok: true, value: null };
+  const answer = await mergedStates(
+    reader,
+    { sinceMs, untilMs: minutes.sinceMs, kinds: [STATE_KIND.headers] },
+    mergeStates,
+  );
+  if (!answer.ok) return answer;
+  const states = answer.value.map(({ state }) => state);
+  return { ok: true, value: states.length === 0 ? null : headersOf(states) };
+}
 
 async function storedLosses(reader: StoreReader, span: Span): Promise<Answer<{ reason: string; count: number }[]>> {
   const answer = await reader.database.select(
@@ -128,16 +189,74 @@ export async function storedReport(
   reader: StoreReader,
   sinceMs: number | null,
   untilMs: number | null,
+  nowMs: number,
 ): Promise<Answer<Report>> {
-  const found = await storedSpan(reader, sinceMs, untilMs);
-  if (!found.ok) return found;
-  const span = {
-    sinceMs: sinceMs ?? found.value?.sinceMs ?? 0,
-    // The last call is in the range.
-    untilMs: untilMs ?? (found.value === null ? (sinceMs ?? 0) + 1 : found.value.untilMs + 1),
-  };
-  if (span.untilMs <= span.sinceMs) span.untilMs = span.sinceMs + 1;
-  const states = await storedStates(reader, span);
+  const covered = await coverage(reader, sinceMs, untilMs, nowMs);
+  if (!covered.ok) return covered;
+  const { minutes, observed } = covered.value;
+  const states = await storedStates(reader, minutes);
   if (!states.ok) return states;
-  return { ok: true, value: composeReport(states.value, span.sinceMs, span.untilMs) };
+  return { ok: true, value: composeReport(states.value, observed.sinceMs, observed.untilMs) };
+}
+
+/** Two ranges, and what changed from the first to the second. */
+export async function storedComparison(
+  reader: StoreReader,
+  before: Asked,
+  after: Asked,
+  nowMs: number,
+): Promise<Answer<Comparison>> {
+  const found: Coverage[] = [];
+  for (const { sinceMs, untilMs } of [before, after]) {
+    const covered = await coverage(reader, sinceMs, untilMs, nowMs);
+    if (!covered.ok) return covered;
+    found.push(covered.value);
+  }
+  const apart = apartByMinutes(before, after, found as [Coverage, Coverage]);
+  if (apart === null) {
+    const message =
+      'both ranges lie in one minute, and statistics are kept by the minute (UTC): compare ranges that are further apart';
+    return { ok: false, error: { type: 'invalid', message } };
+  }
+  const sides: ComparedStates[] = [];
+  for (const { minutes, observed } of apart) {
+    const states = await storedStates(reader, minutes);
+    if (!states.ok) return states;
+    sides.push({ ...observed, states: states.value });
+  }
+  return { ok: true, value: compareStates(sides[0]!, sides[1]!) };
+}
+
+/** Ends of a range in Unix ms; null: open. */
+export interface Asked {
+  readonly sinceMs: number | null;
+  readonly untilMs: number | null;
+}
+
+/** Where one range ends in the minute in which the other begins, that minute is the later one's alone. Null: nothing is left then. */
+function apartByMinutes(
+  before: Asked,
+  after: Asked,
+  [first, second]: readonly [Coverage, Coverage],
+): readonly [Coverage, Coverage] | null {
+  const meets = (a: Asked, b: Asked): boolean => a.untilMs !== null && b.sinceMs !== null && a.untilMs <= b.sinceMs;
+  if (meets(before, after)) {
+    const cut = endAt(first, second.minutes.sinceMs);
+    return cut === null ? null : [cut, second];
+  }
+  if (meets(after, before)) {
+    const cut = endAt(second, first.minutes.sinceMs);
+    return cut === null ? null : [first, cut];
+  }
+  return [first, second];
+}
+
+function endAt({ minutes, observed }: Coverage, endMs: number): Coverage | null {
+  if (minutes.untilMs <= endMs) return { minutes, observed };
+  if (minutes.sinceMs >= endMs) return null;
+  const until = Math.max(observed.sinceMs, Math.min(observed.untilMs, endMs));
+  return {
+    minutes: { sinceMs: minutes.sinceMs, untilMs: endMs },
+    observed: { sinceMs: observed.sinceMs, untilMs: until },
+  };
 }

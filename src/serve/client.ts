@@ -46,9 +46,9 @@ export class AgentClient {
     return this.#json<T>('/v1/why');
   }
 
-  /** The statistics since the agent's start. */
-  report<T extends object>(): Promise<ClientResult<T>> {
-    return this.#json<T>('/api/v1/report');
+  /** The statistics of a range (docs/cli.md says how times are written), or since the agent's start. */
+  report<T extends object>(range: { readonly since?: string; readonly until?: string }): Promise<ClientResult<T>> {
+    return this.#json<T>(`/api/v1/report${queryString(range)}`);
   }
 
   /** Live calls as header log lines, pushed by the agent. */
@@ -86,6 +86,11 @@ export class AgentClient {
       outgoing.end();
     });
   }
+}
+
+function queryString(parameters: Readonly<Record<string, string | undefined>>): string {
+  const given = Object.entries(parameters).filter((entry): entry is [string, string] => entry[1] !== undefined);
+  return given.length === 0 ? '' : `?${new URLSearchParams(given)}`;
 }
 
 function openFailure(error: NodeJS.ErrnoException): ClientFailure {

@@ -1,19 +1,10 @@
 /** A report as text for a terminal, or as Markdown. Header values are hostile: control characters and markup never get through. */
-import type { RouteComparison } from './compare.ts';
-import { changed } from './compare.ts';
+import { changed, type RouteComparison } from './compare.ts';
 import type { RouteReport, StatisticsReport } from './report.ts';
+import { type Cells, markdownTable, type Table, textTable } from './text-table.ts';
 
 /** Routes, paths and values longer than this are cut in a table. */
 const CELL_MAX = 48;
-
-type Cells = readonly string[];
-interface Table {
-  readonly title: string;
-  readonly head: Cells;
-  /** Columns that are numbers stand to the right. */
-  readonly numeric: readonly boolean[];
-  readonly rows: readonly Cells[];
-}
 
 /** The parts of a header row that a table shows (headers/rows.ts). */
 interface HeaderCells {
@@ -39,34 +30,72 @@ interface ChangeCells {
 
 export type PrintableReport = StatisticsReport<HeaderCells, ChangeCells>;
 
-/** For a terminal: aligned columns, one table for each statistic. */
-export const reportText = (report: PrintableReport): string =>
-  [heading(report), ...tables(report).map(textTable), ledgerLine(report)].join('\n\n').concat('\n');
+/** Two ranges, and what changed between them (query/report.ts). */
+export interface PrintableComparison {
+  readonly before: { readonly since: string; readonly until: string };
+  readonly after: { readonly since: string; readonly until: string };
+  readonly routes: readonly RouteComparison[];
+  readonly headers: readonly {
+    readonly service: string;
+    readonly side: string;
+    readonly method: string;
+    readonly route: string;
+    readonly direction: string;
+    readonly name: string;
+    readonly kind: string;
+    readonly before: number | null;
+    readonly after: number | null;
+    readonly value_before: string | null;
+    readonly value_after: string | null;
+    readonly example: string;
+  }[];
+}
+
+/** For a terminal of `width` columns: aligned columns, one table for each statistic. */
+export const reportText = (report: PrintableReport, width = Number.POSITIVE_INFINITY): string =>
+  [heading(report), ...tables(report).map((table) => textTable(table, width)), ledgerLine(report)]
+    .join('\n\n')
+    .concat('\n');
 
 export const reportMarkdown = (report: PrintableReport): string =>
   ['# API runtime statistics', heading(report), ...tables(report).map(markdownTable), ledgerLine(report)]
     .join('\n\n')
     .concat('\n');
 
-export const comparisonText = (rows: readonly RouteComparison[]): string => `${textTable(comparison(rows))}\n`;
-export const comparisonMarkdown = (rows: readonly RouteComparison[]): string => `${markdownTable(comparison(rows))}\n`;
+export const comparisonText = (found: PrintableComparison, width = Number.POSITIVE_INFINITY): string =>
+  [comparedLine(found), ...comparisonTables(found).map((table) => textTable(table, width))].join('\n\n').concat('\n');
+
+export const comparisonMarkdown = (found: PrintableComparison): string =>
+  ['# What changed', comparedLine(found), ...comparisonTables(found).map(markdownTable)].join('\n\n').concat('\n');
+
+const comparedLine = ({ before, after, routes }: PrintableComparison): string =>
+  `from  ${before.since} to ${before.until}\nto    ${after.since} to ${after.until}${routes.length === 0 ? '\n\nNo calls in either range.' : ''}`;
 
 const heading = ({ range }: PrintableReport): string => `${range.since} to ${range.until}`;
 
 const ledgerLine = ({ ledger }: PrintableReport): string => {
   const losses = ledger.losses.map(({ reason, count }) => `${reason} ${count}`).join(', ');
-  return `${ledger.exchanges} calls seen; lost: ${losses === '' ? 'nothing' : losses}`;
+  const none = ledger.exchanges === 0 ? ' in this range' : '';
+  return `${ledger.exchanges} calls seen${none}; lost: ${losses === '' ? 'nothing' : losses}`;
 };
 
 function tables(report: PrintableReport): Table[] {
   const { routes, services, changes } = report;
   const all: Table[] = [
-    table('Response time', ['calls', 'p50', 'p90', 'p95', 'p99', 'p99.9', 'max', 'first byte p50'], routes, (row) => [
-      `${row.count}`,
-      ...[row.latency_ns.p50, row.latency_ns.p90, row.latency_ns.p95, row.latency_ns.p99, row.latency_ns.p999].map(ns),
-      ns(row.latency_ns.max),
-      ns(row.ttfb_ns.p50),
-    ]),
+    table(
+      'Response time',
+      ['calls', 'p50', 'p90', 'p95', 'p99', 'p99.9', 'max', 'first byte p50'],
+      routes,
+      (row) => [
+        `${row.count}`,
+        ...[row.latency_ns.p50, row.latency_ns.p90, row.latency_ns.p95, row.latency_ns.p99, row.latency_ns.p999].map(
+          ns,
+        ),
+        ns(row.latency_ns.max),
+        ns(row.ttfb_ns.p50),
+      ],
+      ['p99.9', 'first byte p50', 'p90', 'p99'],
+    ),
     table('Errors', ['errors', 'ratio', '95 % interval', 'classes'], routes, ({ errors }) => [
       `${errors.total}`,
       percent(errors.ratio),
@@ -92,6 +121,7 @@ function tables(report: PrintableReport): Table[] {
       title: 'Services',
       head: ['service', 'calls', 'calls/s', 'connections', 'calls each', 'protocols', 'in other'],
       numeric: [false, true, true, true, true, false, true],
+      spare: ['in other', 'calls each'],
       rows: services.map((row) => [
         `${plain(row.service) || '-'} (${row.side})`,
         `${row.count}`,
@@ -110,6 +140,7 @@ function tables(report: PrintableReport): Table[] {
       title: 'Changes',
       head: ['at', 'kind', 'where', 'name', 'example'],
       numeric: [false, false, false, false, false],
+      spare: ['at'],
       rows: changes.map(({ at, kind, service, route, direction, name, example }) =>
         [at, kind, `${service} ${route} ${direction}`, name, example].map(plain),
       ),
@@ -123,12 +154,14 @@ function table(
   columns: Cells,
   routes: readonly RouteReport[],
   cells: (row: RouteReport) => Cells,
+  spare: readonly string[] = [],
 ): Table {
   return {
     title,
     head: ['service', 'method', 'route', ...columns],
     numeric: [false, false, false, ...columns.map((name) => name !== 'classes')],
     rows: routes.map((row) => [...names(row), ...cells(row)]),
+    spare,
   };
 }
 
@@ -144,11 +177,7 @@ function loadTable(routes: readonly RouteReport[]): Table {
     head: ['service', 'method', 'route', 'in flight', 'calls', 'p50', 'p95', 'service calls/s', ''],
     numeric: [false, false, false, true, true, true, true, true, false],
     rows: routes.flatMap((row) => {
-      const { buckets, knee, usl, usl_missing } = row.load;
-      const fit =
-        usl === null
-          ? `no curve: ${usl_missing}`
-          : `lambda ${significant(usl.lambda)}/s, sigma ${significant(usl.sigma)}, kappa ${significant(usl.kappa)}, R2 ${usl.r2.toFixed(3)}`;
+      const { buckets, knee } = row.load;
       return buckets.map((bucket, i) => [
         ...(i === 0 ? names(row) : ['', '', '']),
         `${bucket.in_flight}`,
@@ -156,13 +185,28 @@ function loadTable(routes: readonly RouteReport[]): Table {
         ns(bucket.p50_ns),
         ns(bucket.p95_ns),
         bucket.throughput_per_s === null ? '-' : significant(bucket.throughput_per_s),
-        [
-          ...(knee?.in_flight === bucket.in_flight ? [knee.at_edge ? 'knee, or beyond' : 'knee'] : []),
-          ...(i === 0 ? [fit] : []),
-        ].join('; '),
+        knee?.in_flight === bucket.in_flight ? (knee.at_edge ? 'knee, or beyond' : 'knee') : '',
       ]);
     }),
+    notes: curveNotes(routes),
   };
+}
+
+/** Curve and Little's check are a service's, the same in all its rows. */
+function curveNotes(routes: readonly RouteReport[]): string[] {
+  const notes = new Map<string, string>();
+  for (const { service, side, load } of routes) {
+    const name = `${plain(service) || '-'} (${side})`;
+    if (notes.has(name) || load.buckets.length === 0) continue;
+    const { usl, usl_missing, little_error } = load;
+    const curve =
+      usl === null
+        ? `no curve: ${usl_missing}`
+        : `curve lambda ${significant(usl.lambda)}/s, sigma ${significant(usl.sigma)}, kappa ${significant(usl.kappa)}, R2 ${usl.r2.toFixed(3)}`;
+    const little = little_error === null ? '' : `; Little's law is met within ${percent(little_error)}`;
+    notes.set(name, `${name}: ${curve}${little}`);
+  }
+  return [...notes.values()];
 }
 
 function headerTable(routes: readonly RouteReport<HeaderCells>[]): Table {
@@ -181,6 +225,7 @@ function headerTable(routes: readonly RouteReport<HeaderCells>[]): Table {
       'most frequent',
     ],
     numeric: [false, false, false, false, false, true, true, false, true, false],
+    spare: ['entropy', 'method', 'class'],
     rows: routes.flatMap((row) =>
       row.headers.map((header, i) => [
         ...(i === 0 ? names(row) : ['', '', '']),
@@ -196,7 +241,7 @@ function headerTable(routes: readonly RouteReport<HeaderCells>[]): Table {
   };
 }
 
-function comparison(rows: readonly RouteComparison[]): Table {
+function comparisonTables({ routes, headers }: PrintableComparison): Table[] {
   const delta = (
     { before, after, change, significant: sure }: RouteComparison['rate_per_s'],
     show: (value: number) => string,
@@ -205,40 +250,43 @@ function comparison(rows: readonly RouteComparison[]): Table {
     const by = change === null ? '' : ` ${change >= 0 ? '+' : ''}${(change * 100).toFixed(0)} %`;
     return `${text}${by}${sure ? ' *' : ''}`;
   };
-  return {
-    title: `What changed (* more than chance, p < 0.001): ${rows.filter(changed).length} of ${rows.length} routes`,
-    head: ['service', 'method', 'route', '', 'calls/s', 'errors', 'p50', 'p95', 'p99'],
-    numeric: [false, false, false, false, true, true, true, true, true],
-    rows: rows.map((row) => [
-      ...names(row),
-      row.presence === 'both' ? '' : row.presence,
-      delta(row.rate_per_s, significant),
-      delta(row.error_ratio, percent),
-      delta(row.latency_ns.p50, ns),
-      delta(row.latency_ns.p95, ns),
-      delta(row.latency_ns.p99, ns),
-    ]),
-  };
+  const share = (value: number | null): string => (value === null ? 'absent' : percent(value));
+  const all: Table[] = [
+    {
+      title: `What changed (* more than chance, p < 0.001): ${routes.filter(changed).length} of ${routes.length} routes`,
+      head: ['service', 'method', 'route', '', 'calls/s', 'errors', 'p50', 'p95', 'p99'],
+      numeric: [false, false, false, false, true, true, true, true, true],
+      rows: routes.map((row) => [
+        ...names(row),
+        row.presence === 'both' ? '' : row.presence,
+        delta(row.rate_per_s, significant),
+        delta(row.error_ratio, percent),
+        delta(row.latency_ns.p50, ns),
+        delta(row.latency_ns.p95, ns),
+        delta(row.latency_ns.p99, ns),
+      ]),
+      spare: ['p99', 'p95', 'method'],
+    },
+    {
+      title: 'Headers that changed',
+      head: ['service', 'method', 'route', 'direction', 'name', 'what', 'present', 'most frequent', 'example'],
+      numeric: [false, false, false, false, false, false, true, false, false],
+      rows: headers.map((row) => [
+        ...names(row),
+        row.direction,
+        plain(row.name),
+        row.kind,
+        `${share(row.before)} > ${share(row.after)}`,
+        row.value_before === row.value_after
+          ? plain(row.value_after ?? '')
+          : plain(`${row.value_before ?? '-'} > ${row.value_after ?? '-'}`),
+        row.example,
+      ]),
+      spare: ['example', 'method', 'most frequent'],
+    },
+  ];
+  return all.filter(({ rows }) => rows.length > 0);
 }
-
-function textTable({ title, head, numeric, rows }: Table): string {
-  const width = head.map((name, i) => Math.max(name.length, ...rows.map((row) => row[i]!.length)));
-  const line = (cells: Cells): string =>
-    cells
-      .map((cell, i) => (numeric[i] ? cell.padStart(width[i]!) : cell.padEnd(width[i]!)))
-      .join('  ')
-      .trimEnd();
-  return [title, line(head), ...rows.map(line)].join('\n');
-}
-
-function markdownTable({ title, head, numeric, rows }: Table): string {
-  const line = (cells: Cells): string => `| ${cells.map(markdownCell).join(' | ')} |`;
-  const rule = `|${numeric.map((right) => (right ? ' ---: |' : ' --- |')).join('')}`;
-  return [`## ${title}`, '', line(head), rule, ...rows.map(line)].join('\n');
-}
-
-/** Markup of Markdown and HTML is escaped. */
-const markdownCell = (cell: string): string => cell.replace(/[\\`*_{}[\]<>|#&!~]/g, '\\$&');
 
 /** Printable ASCII and Latin-1 letters only, and not too much of it. */
 function plain(text: string): string {

@@ -1,10 +1,10 @@
 import { describe, expect, test } from 'vitest';
-import { changed, compareRanges } from '../../src/stats/compare.ts';
+import { changed, compareRanges, type RouteComparison } from '../../src/stats/compare.ts';
 import { comparisonMarkdown, comparisonText, reportMarkdown, reportText } from '../../src/stats/render.ts';
 import { buildReport, type StatisticsReport } from '../../src/stats/report.ts';
 import type { StateSet } from '../../src/stats/state-set.ts';
 import { wilson } from '../../src/stats/wilson.ts';
-import { type Call, Dice, FIRST_MINUTE, StatsRig } from './stats-rig.ts';
+import { type Call, connectionOf, Dice, FIRST_MINUTE, StatsRig } from './stats-rig.ts';
 
 const MS = 1_000_000;
 
@@ -29,6 +29,9 @@ const reportOf = (rows: StateSet): StatisticsReport<never, never> =>
     untilMs: FIRST_MINUTE * 60_000 + 60_000,
     losses: [{ reason: 'ring_full', count: 2 }],
   });
+
+const RANGE = { since: '2026-11-22T00:00:00.000Z', until: '2026-11-22T01:00:00.000Z' };
+const compared = (routes: RouteComparison[]) => ({ before: RANGE, after: RANGE, routes, headers: [] });
 
 describe('Wilson', () => {
   test('is the known interval', () => {
@@ -112,6 +115,34 @@ describe('as text', () => {
     expect(text.split('\n').every((line) => line === line.trimEnd())).toBe(true);
   });
 
+  test.each([80, 100, 120, 160])(
+    'fits %d columns, with one service and with several, and says what is left out',
+    (columns) => {
+      const rig = new StatsRig();
+      for (let i = 0; i < 200; i++)
+        for (const route of ['/v1/users/{id}/orders/{id}/items/with-a-long-name', '/a']) {
+          const times = [1_000, 1_500, 2_000 + i * 1_000_000, 3_000 + i * 1_000_000] as [
+            number,
+            number,
+            number,
+            number,
+          ];
+          rig.call({ route, times, inFlight: 1 + (i % 30), status: i % 3 === 0 ? 503 : i % 5 === 0 ? 429 : 200 });
+        }
+      const one = reportText(reportOf(rig.engine.states()), columns);
+      for (let i = 0; i < 50; i++)
+        rig.call({ route: '/b', connection: connectionOf(`a-service-with-a-name-that-is-long-${i % 2}.service`) });
+      const several = reportText(reportOf(rig.engine.states()), columns);
+      for (const text of [one, several]) {
+        for (const line of text.split('\n')) expect(line.length, line).toBeLessThanOrEqual(columns);
+        expect(text).toMatch(/p50 +.*p95/);
+      }
+      expect(one).toContain('Response time: api (server)');
+      expect(several).not.toContain('Response time: api (server)');
+      expect(several).toMatch(/^api \(ser/m);
+    },
+  );
+
   test('Markdown tables have as many cells in each row as in their head', () => {
     const markdown = reportMarkdown(reportOf(traffic(1, 100, 10, 0.1, { route: '/a|b' })));
     expect(markdown.startsWith('# API runtime statistics\n')).toBe(true);
@@ -131,8 +162,8 @@ describe('as text', () => {
     expect(markdown).toContain('\\<script\\>\\|\\`x\\`');
     expect(reportText(reportOf(hostile))).not.toMatch(/[\u001b\u202e\r]/);
     const comparison = compareRanges({ states: hostile, seconds: 1 }, { states: hostile, seconds: 1 });
-    expect(comparisonText(comparison)).not.toMatch(/[\u001b\u202e\r]/);
-    expect(comparisonMarkdown(comparison)).not.toMatch(/(?<!\\)<script/);
+    expect(comparisonText(compared(comparison))).not.toMatch(/[\u001b\u202e\r]/);
+    expect(comparisonMarkdown(compared(comparison))).not.toMatch(/(?<!\\)<script/);
   });
 
   test('a comparison marks what is more than chance', () => {
@@ -140,7 +171,7 @@ describe('as text', () => {
       { states: traffic(1, 4_000, 10, 0.02), seconds: 60 },
       { states: traffic(2, 4_000, 20, 0.02), seconds: 60 },
     );
-    const text = comparisonText(rows);
+    const text = comparisonText(compared(rows));
     expect(text).toContain('1 of 1 routes');
     expect(text).toMatch(/ms > .* ms \+\d+ % \*/);
   });
@@ -148,6 +179,6 @@ describe('as text', () => {
   test('nothing seen is a report too', () => {
     const empty = buildReport({ rows: [], sinceMs: 0, untilMs: 0, losses: [] });
     expect(empty).toMatchObject({ routes: [], services: [], changes: [], ledger: { exchanges: 0, losses: [] } });
-    expect(reportText(empty)).toContain('0 calls seen; lost: nothing');
+    expect(reportText(empty)).toContain('0 calls seen in this range; lost: nothing');
   });
 });

@@ -12,7 +12,7 @@ export function answered<T>(client: AgentClient, result: ClientResult<T>): T {
   return failClient(client.socketPath, result);
 }
 
-function failClient(path: string, failure: ClientFailure): never {
+export function failClient(path: string, failure: ClientFailure): never {
   switch (failure.kind) {
     case 'absent':
       return fail(

@@ -1,75 +1,86 @@
-import { EXIT } from '../../base/failure.ts';
-import { defaultSocketPath } from '../../config/paths.ts';
-import type { TimeRange } from '../../query/calls-range.ts';
+import { EXIT, fail } from '../../base/failure.ts';
+import { parseRange, type TimeRange } from '../../query/calls-range.ts';
 import type { Report } from '../../query/report.ts';
-import { AgentClient } from '../../serve/client.ts';
+import type { Asked } from '../../query/states.ts';
 import { comparisonMarkdown, comparisonText, reportMarkdown, reportText } from '../../stats/render.ts';
+import type { Answer } from '../../store/database.ts';
 import type { ReportFlags } from '../program.ts';
-import { answeredBy, openData, sayDamaged } from './data.ts';
+import { whileWaiting } from '../text/progress.ts';
+import { lookOf } from '../text/terminal.ts';
+import { connect, failClient } from './agent.ts';
+import { answeredBy, failQuery, openData, sayDamaged } from './data.ts';
 
 /** `headwater report`: the five statistics over a range, or what changed between two. */
 export async function report(flags: ReportFlags): Promise<number> {
-  if (
-    flags.against === undefined &&
-    flags.data === undefined &&
-    flags.since === undefined &&
-    flags.until === undefined
-  ) {
-    const live = await ofAgent(flags.socket);
-    if (live !== null) {
-      show(live, flags);
-      return EXIT.DONE;
-    }
+  const nowMs = Date.now();
+  const asked = rangeOf('', parseRange(flags.since, flags.until, nowMs));
+  if (flags.against !== undefined) {
+    const [since, until] = flags.against.split('..') as [string, string];
+    const other = rangeOf('--against: ', parseRange(since || undefined, until || undefined, nowMs));
+    return await compare(other, asked, flags, nowMs);
   }
+  const found = (await ofAgent(flags)) ?? (await ofStore(asked, flags, nowMs));
+  process.stdout.write(
+    flags.json === true
+      ? `${JSON.stringify(found, null, 2)}\n`
+      : flags.markdown === true
+        ? reportMarkdown(found)
+        : reportText(found, lookOf(process.stdout, process.env).width),
+  );
+  return EXIT.DONE;
+}
+
+function rangeOf(name: string, range: Answer<TimeRange>): Asked {
+  if (!range.ok) fail(EXIT.USAGE, `${name}${range.error.message}`);
+  const { since, until } = range.value;
+  return { sinceMs: ms(since), untilMs: ms(until) };
+}
+
+const ms = (ns: bigint | null): number | null => (ns === null ? null : Number(ns / 1_000n) / 1_000);
+
+/** What the running agent says; null: a folder was named, or no agent runs and none was named. */
+async function ofAgent({ data, socket, since, until }: ReportFlags): Promise<Report | null> {
+  if (data !== undefined) return null;
+  const client = connect(socket);
+  const range = { ...(since === undefined ? {} : { since }), ...(until === undefined ? {} : { until }) };
+  const answer = await whileWaiting('asking the agent', client.report<Report>(range));
+  if (answer.ok) return answer.value;
+  if (answer.kind === 'absent' && socket === undefined) return null;
+  return failClient(client.socketPath, answer);
+}
+
+async function ofStore({ sinceMs, untilMs }: Asked, flags: ReportFlags, nowMs: number): Promise<Report> {
   const reader = await openData(flags.data);
   try {
-    const { parseRange } = await import('../../query/calls-range.ts');
-    const states = await import('../../query/states.ts');
-    const now = Date.now();
-    const range = answeredBy(reader, parseRange(flags.since, flags.until, now));
-    if (flags.against === undefined) {
-      show(answeredBy(reader, await states.storedReport(reader, ms(range.since), ms(range.until))), flags);
-    } else {
-      const { compareRanges } = await import('../../stats/compare.ts');
-      const [since, until] = flags.against.split('..');
-      const other = answeredBy(reader, parseRange(since === '' ? undefined : since, until, now));
-      const side = async (asked: TimeRange) => {
-        const found = answeredBy(reader, await states.storedSpan(reader, ms(asked.since), ms(asked.until)));
-        const sinceMs = ms(asked.since) ?? found?.sinceMs ?? 0;
-        const untilMs = Math.max(sinceMs + 1, ms(asked.until) ?? (found === null ? 0 : found.untilMs + 1));
-        const { series } = answeredBy(reader, await states.storedStates(reader, { sinceMs, untilMs }));
-        return { states: series, seconds: (untilMs - sinceMs) / 1_000 };
-      };
-      const rows = compareRanges(await side(other), await side(range));
-      process.stdout.write(
-        flags.json === true
-          ? `${JSON.stringify({ routes: rows }, null, 2)}\n`
-          : flags.markdown === true
-            ? comparisonMarkdown(rows)
-            : comparisonText(rows),
-      );
-    }
+    const { storedReport } = await import('../../query/states.ts');
+    const found = answeredBy(
+      reader,
+      await whileWaiting('reading the store', storedReport(reader, sinceMs, untilMs, nowMs)),
+    );
     sayDamaged(reader.damaged);
-    return EXIT.DONE;
+    return found;
   } finally {
     reader.close();
   }
 }
 
-const ms = (ns: bigint | null): number | null => (ns === null ? null : Number(ns / 1_000n) / 1_000);
-
-/** What the running agent has seen since it started; null: none runs. */
-async function ofAgent(socket: string | undefined): Promise<Report | null> {
-  const answer = await new AgentClient(socket ?? defaultSocketPath()).report<Report>();
-  return answer.ok ? answer.value : null;
-}
-
-function show(found: Report, { json, markdown }: ReportFlags): void {
-  process.stdout.write(
-    json === true
-      ? `${JSON.stringify(found, null, 2)}\n`
-      : markdown === true
-        ? reportMarkdown(found)
-        : reportText(found),
-  );
+async function compare(before: Asked, after: Asked, flags: ReportFlags, nowMs: number): Promise<number> {
+  const reader = await openData(flags.data);
+  try {
+    const { storedComparison } = await import('../../query/states.ts');
+    const answer = await whileWaiting('reading the store', storedComparison(reader, before, after, nowMs));
+    if (!answer.ok) failQuery(answer.error);
+    const found = answer.value;
+    process.stdout.write(
+      flags.json === true
+        ? `${JSON.stringify(found, null, 2)}\n`
+        : flags.markdown === true
+          ? comparisonMarkdown(found)
+          : comparisonText(found, lookOf(process.stdout, process.env).width),
+    );
+    sayDamaged(reader.damaged);
+    return EXIT.DONE;
+  } finally {
+    reader.close();
+  }
 }

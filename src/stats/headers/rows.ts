@@ -24,7 +24,7 @@ const ENUM_VALUES = 64;
 const ENUM_REPEATS = 10;
 /** An alarm in a table is a two-proportion z beyond this, or a divergence beyond that: of one comparison that somebody looks at. */
 const ALARM_Z = 6;
-const ALARM_DIVERGENCE = 0.1;
+export const ALARM_DIVERGENCE = 0.1;
 const ALARM_PRESENCE = 0.05;
 const TOP = 10;
 
