@@ -1,6 +1,7 @@
 /** Opens the very file that a process runs, whatever became of its path: containers, deleted and replaced files. */
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import type { HostFiles } from '../host.ts';
+import { withCapability } from '../privileges.ts';
 import { ElfFile } from './elf.ts';
 import { inspectTls, linkerTap, type TapPoint, type TlsFacts } from './library.ts';
 import type { MappedFile } from './maps.ts';
@@ -14,7 +15,7 @@ export const openMapped = (host: HostFiles, pid: number, file: MappedFile): numb
     closeSync(byPath);
   }
   // Asks for CAP_CHECKPOINT_RESTORE or CAP_SYS_ADMIN (fs/proc/base.c), but needs no path.
-  return open(host, `/proc/${pid}/map_files/${file.range}`);
+  return withCapability('SYS_ADMIN', () => open(host, `/proc/${pid}/map_files/${file.range}`));
 };
 
 const open = (host: HostFiles, path: string): number | null => {

@@ -56,28 +56,35 @@ export class TapKeeper {
     this.#attach = attach;
   }
 
-  /** Looks at what a process runs now. The caller has seen that it is in an observed cgroup. */
-  look(pid: number): void {
+  /**
+   * Looks at what a process runs now. The caller has seen that it is in an observed cgroup. True: its dynamic linker was
+   * not probed before, so it may have mapped libraries meanwhile without telling; look again.
+   */
+  look(pid: number): boolean {
     const maps = this.#host.read(`/proc/${pid}/maps`, MAPS_BYTES_MAX);
     const startedAt = startTime(this.#host, pid);
     if (maps === null || startedAt < 0) {
       this.forget(pid);
-      return;
+      return false;
     }
     const known = this.#processes.get(pid);
     if (known === undefined && this.#processes.size >= PROCESSES_MAX) {
       this.#overflowed++;
-      return;
+      return false;
     }
     const used: string[] = [];
+    let untold = false;
     for (const file of executableFiles(maps)) {
-      const entry = this.#files.get(file.key) ?? this.#meet(pid, file);
+      const met = this.#files.get(file.key);
+      const entry = met ?? this.#meet(pid, file);
+      untold ||= met === undefined && entry !== null && entry.inspection.linker !== null;
       if (entry === null) continue;
       entry.users.add(pid);
       used.push(file.key);
     }
     for (const key of known?.files ?? []) if (!used.includes(key)) this.#leave(pid, key);
     this.#processes.set(pid, { startedAt, files: used });
+    return untold;
   }
 
   /** `pids`: all processes of the observed cgroups. Those that were not met are looked at, those that are gone forgotten. */

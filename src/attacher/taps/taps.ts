@@ -14,6 +14,10 @@ import { TapKeeper, type TapsStatus } from './keeper.ts';
 const SWEEP_MS = 10_000;
 /** Processes looked at before the event loop gets its turn. */
 const SLICE = 8;
+/** Milliseconds after which a process is looked at again whose dynamic linker could not tell of its libraries. */
+const AGAIN_MS = [2, 5, 10, 20, 50, 100, 250, 500, 1_000, 2_000];
+/** Processes that are looked at again at a time: a linker is new only once. */
+const AGAIN_MAX = 256;
 
 export class Taps {
   readonly #host: HostFiles;
@@ -22,6 +26,7 @@ export class Taps {
   readonly #births: RecordRing;
   readonly #taps: LoadedTaps;
   readonly #born = new Set<number>();
+  readonly #again = new Map<number, NodeJS.Timeout>();
   #sweeping = false;
   #timer: NodeJS.Timeout;
 
@@ -74,6 +79,8 @@ export class Taps {
   /** Detaches every probe. */
   close(): void {
     clearInterval(this.#timer);
+    for (const timer of this.#again.values()) clearTimeout(timer);
+    this.#again.clear();
     this.#births.close();
     closeSync(this.#taps.exec);
     this.#keeper.close();
@@ -83,7 +90,23 @@ export class Taps {
     const pids = [...this.#born];
     this.#born.clear();
     // The kernel's program has checked the cgroup.
-    for (const pid of pids) this.#keeper.look(pid);
+    for (const pid of pids) if (this.#keeper.look(pid)) this.#lookAgain(pid, 0);
+  }
+
+  #lookAgain(pid: number, times: number): void {
+    const ms = AGAIN_MS[times];
+    if (ms === undefined || this.#again.size >= AGAIN_MAX) {
+      this.#again.delete(pid);
+      return;
+    }
+    clearTimeout(this.#again.get(pid));
+    this.#again.set(
+      pid,
+      setTimeout(() => {
+        this.#keeper.look(pid);
+        this.#lookAgain(pid, times + 1);
+      }, ms),
+    );
   }
 
   #sweep(): void {
