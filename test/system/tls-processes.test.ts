@@ -1,0 +1,188 @@
+/** Which processes are read, and from when on: older than the agent, started later, moved in, replaced libraries, outsiders. */
+import { copyFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { Agent, field, type LoggedExchange } from '../rig/agent.ts';
+import { Cgroup } from '../rig/cgroup.ts';
+import { findProgram, when } from '../rig/need.ts';
+import { must, type Program } from '../rig/program.ts';
+import type { Server } from '../rig/servers/server.ts';
+import { nginxTls, nodeTls, TlsHome } from '../rig/tls/servers.ts';
+
+/** For the first look at a library and its probe. */
+const SETTLE_MS = 700;
+/** The attacher looks at all processes of its cgroups at least this often. */
+const SWEEP_MS = 10_000;
+
+const idOf = (x: LoggedExchange): string => /[?&]id=([\w-]+)/.exec(x.request.target)?.[1] ?? '';
+const sides = (exchanges: readonly LoggedExchange[], id: string): string[] =>
+  exchanges
+    .filter((x) => idOf(x) === id && x.outcome === 'complete' && x.response?.status === 200)
+    .map((x) => x.side)
+    .sort();
+
+when(
+  describe,
+  'root',
+  'cgroup2',
+  'bpf',
+  'openssl',
+  'curl',
+  'nginx',
+)('processes and their libraries', () => {
+  let home: TlsHome;
+  let inside: Cgroup;
+  let outside: Cgroup;
+
+  beforeEach(async () => {
+    home = await TlsHome.open();
+    inside = new Cgroup('tls-in');
+    outside = new Cgroup('tls-out');
+  });
+  afterEach(async () => {
+    await home[Symbol.asyncDispose]();
+    await inside[Symbol.asyncDispose]();
+    await outside[Symbol.asyncDispose]();
+  });
+
+  const call = (server: Server, id: string, cgroup: Cgroup, more: readonly string[] = []): Promise<string> =>
+    must([findProgram('curl')!, '-sk', '-o', '/dev/null', ...more, `https://localhost:${server.port}/x?id=${id}`], {
+      cgroup,
+      env: home.env,
+    });
+
+  /** A client that keeps one connection open and makes a call on it whenever it is told an id. */
+  async function patient(server: Server, cgroup: Cgroup): Promise<{ ask: (id: string) => Promise<void> }> {
+    const script = home.folder.file('patient.py');
+    writeFileSync(
+      script,
+      `import http.client, ssl, sys
+context = ssl.create_default_context()
+context.check_hostname = False
+context.verify_mode = ssl.CERT_NONE
+connection = http.client.HTTPSConnection("localhost", ${server.port}, context=context)
+print("ready", flush=True)
+for line in sys.stdin:
+    connection.request("GET", "/x?id=" + line.strip())
+    answer = connection.getresponse()
+    answer.read()
+    print(answer.status, answer.getheader("x-id"), flush=True)
+`,
+    );
+    const program: Program = home.program([findProgram('python3')!, script], { cgroup });
+    await program.until('it to be ready', () => program.stdout.startsWith('ready\n'));
+    return {
+      ask: async (id) => {
+        program.stdin.write(`${id}\n`);
+        await program.until(`the answer to ${id}`, () => program.stdout.includes(`200 ${id}\n`));
+      },
+    };
+  }
+
+  test('a connection older than the agent gives no call, the next one of the same processes is read', async () => {
+    const server = await nginxTls(home, inside);
+    const old = await patient(server, inside);
+    await old.ask('before');
+    await using agent = await Agent.start({ cgroups: [inside], secrets: true });
+    await sleep(SETTLE_MS);
+    await old.ask('unread');
+    await call(server, 'after', inside);
+    await agent.until((seen) => sides(seen, 'after').length === 2);
+    const { exchanges } = await agent.stop();
+    expect(exchanges.map(idOf)).toEqual(['after', 'after']);
+  });
+
+  test('a program that starts after the agent, on a library that nobody ran before', async () => {
+    await using agent = await Agent.start({ cgroups: [inside], secrets: true });
+    const server = await nginxTls(home, inside);
+    await sleep(SETTLE_MS);
+    await call(server, 'new', inside);
+    await agent.until((seen) => sides(seen, 'new').length === 2);
+    const { summary } = await agent.stop();
+    expect(summary.losses).toEqual([]);
+  });
+
+  test('a process that is moved into an observed cgroup later', async () => {
+    await using agent = await Agent.start({ cgroups: [inside], secrets: true });
+    const server = await nginxTls(home, outside);
+    // Its sockets belong to the cgroup in which they were made, so it makes one after the move.
+    const client = await patient(server, outside);
+    for (const pid of outside.pids()) writeFileSync(`${inside.path}/cgroup.procs`, String(pid));
+    await sleep(SWEEP_MS + SETTLE_MS);
+    await client.ask('moved');
+    await agent.until((seen) => sides(seen, 'moved').length === 1);
+    const { exchanges } = await agent.stop();
+    expect(exchanges.map((x) => [idOf(x), x.side])).toEqual([['moved', 'client']]);
+  }, 60_000);
+
+  test('who is outside is not read, whatever library it shares', async () => {
+    await using agent = await Agent.start({ cgroups: [inside], secrets: true });
+    const server = await nginxTls(home, inside);
+    const other = await nginxTls(home, outside);
+    await sleep(SETTLE_MS);
+    await call(other, 'outsiders', outside);
+    await call(server, 'served', outside);
+    // The client is read, the server is not.
+    await call(other, 'asked', inside);
+    await agent.until((seen) => sides(seen, 'asked').length === 1 && sides(seen, 'served').length === 1);
+    const { exchanges } = await agent.stop();
+    expect(exchanges.map((x) => [idOf(x), x.side]).sort()).toEqual([
+      ['asked', 'client'],
+      ['served', 'server'],
+    ]);
+  });
+
+  test('a library that was deleted, and one that was put in its place', async () => {
+    const library = `${home.env.LD_LIBRARY_PATH}/libcrypto.so.3`;
+    const old = await nginxTls(home, inside);
+    copyFileSync(library, `${library}.new`);
+    rmSync(library);
+    // The agent comes when no path leads to the file that nginx runs.
+    await using agent = await Agent.start({ cgroups: [inside], secrets: true });
+    renameSync(`${library}.new`, library);
+    const young = await nginxTls(home, inside);
+    await sleep(SETTLE_MS);
+    await call(old, 'deleted', outside);
+    await call(young, 'replaced', outside);
+    await agent.until((seen) => sides(seen, 'deleted').length === 1 && sides(seen, 'replaced').length === 1);
+    const { exchanges, summary } = await agent.stop();
+    expect(exchanges.map(idOf).sort()).toEqual(['deleted', 'replaced']);
+    expect(summary.losses).toEqual([]);
+  });
+
+  test('several versions of a library at once', async () => {
+    // OpenSSL of the system and the one inside Node.
+    await using agent = await Agent.start({ cgroups: [inside], secrets: true });
+    const nginx = await nginxTls(home, inside);
+    const node = await nodeTls(home, inside);
+    await sleep(SETTLE_MS);
+    await call(nginx, 'nginx', outside);
+    await call(node, 'node', outside);
+    await agent.until((seen) => sides(seen, 'nginx').length === 1 && sides(seen, 'node').length === 1);
+    const { summary } = await agent.stop();
+    expect(summary.losses).toEqual([]);
+  });
+
+  test('a proxy that ends TLS and begins it anew: both legs', async () => {
+    await using agent = await Agent.start({ cgroups: [inside], secrets: true });
+    const origin = await nginxTls(home, inside);
+    const proxy = await nginxTls(home, inside, { upstream: origin.port });
+    await sleep(SETTLE_MS);
+    for (const id of ['one', 'two']) await call(proxy, id, inside, ['--http2']);
+    await agent.until((seen) => ['one', 'two'].every((id) => sides(seen, id).length === 4));
+    const { exchanges, summary } = await agent.stop();
+    expect(summary.losses).toEqual([]);
+    for (const id of ['one', 'two']) {
+      const legs = exchanges.filter((x) => idOf(x) === id);
+      expect(legs.map((x) => [x.server.port, x.side, x.protocol]).sort()).toEqual(
+        [
+          [proxy.port, 'client', 'h2'],
+          [proxy.port, 'server', 'h2'],
+          [origin.port, 'client', 'http/1.1'],
+          [origin.port, 'server', 'http/1.1'],
+        ].sort(),
+      );
+      for (const leg of legs) expect(field(leg.response, 'x-id')).toBe(id);
+    }
+  });
+});
