@@ -17,7 +17,9 @@ const json = (description: string, schema: object) => ({ description, content: {
 const FAILURES = {
   400: error('A parameter is wrong: the message names it.'),
   503: error('The agent keeps no store, or cannot read it.'),
+  500: error('Files of the store are damaged, or the agent failed.'),
   504: error('It took too long.'),
+  507: error('It would take too much memory: ask for less.'),
 };
 
 export const OPENAPI = {

@@ -146,10 +146,10 @@ class Parameters {
 
   /** The first mistake; null: there is none. */
   done(): string | null {
-    const unknown = [...this.#search.keys()].find((name) => !this.#known.has(name));
-    return (
-      this.#problem ??
-      (unknown === undefined ? null : `there is no parameter ${unknown}; there are ${[...this.#known].join(', ')}`)
-    );
+    const names = [...this.#search.keys()];
+    const unknown = names.find((name) => !this.#known.has(name));
+    if (unknown !== undefined) return `there is no parameter ${unknown}; there are ${[...this.#known].join(', ')}`;
+    const twice = names.find((name, i) => names.indexOf(name) !== i);
+    return this.#problem ?? (twice === undefined ? null : `${twice} is there twice: give one`);
   }
 }
