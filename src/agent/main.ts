@@ -25,7 +25,7 @@ import { LossLedger } from '../model/loss.ts';
 import { ExchangeSubject } from '../query/exchange-subject.ts';
 import { Fingerprinter } from '../redact/fingerprint.ts';
 import { CredentialPolicy } from '../redact/policy.ts';
-import { apiServer } from '../serve/api.ts';
+import { apiServer, type SettledAnswer } from '../serve/api.ts';
 import { type ListenResult, listenFd, listenTcp } from '../serve/listen.ts';
 import { publicServer } from '../serve/public.ts';
 import { TailHub } from '../serve/tail.ts';
@@ -58,6 +58,8 @@ const STATISTICS_LABEL = 'headwater header statistics';
 const STATISTICS_KEY_BYTES = 16;
 /** The store hears of the time several times a second. */
 const STORE_TICK_MS = 250;
+/** Calls are on the disk within a second, or it refuses them. */
+const SETTLE_MS = 5_000;
 
 /** Called by attacher/child.ts before the cage is closed: afterwards a thread's code may be unreadable. Answers the store's thread. */
 export function prepare({ logged, stored }: Prospect): Worker | null {
@@ -214,7 +216,8 @@ export async function runPipeline({ client, prepared, start, key }: Handover): P
       callsKept: store !== null && !config.stats_only,
     },
   );
-  const api = apiServer({ status, tail, why: () => status.why(), history });
+  const settled = store === null || config.stats_only ? {} : { settled: settledIn(store, start.dataPath) };
+  const api = apiServer({ status, tail, why: () => status.why(), history, ...settled });
   const failed = await serve(api, listenFd(api, start.socketFd));
   if (failed !== null) return refuse(failed);
   status.listeners.push(start.socketPath);
@@ -287,6 +290,11 @@ export async function runPipeline({ client, prepared, start, key }: Handover): P
   client.close();
   return EXIT.DONE;
 }
+
+const settledIn = (store: Store, data: string) => async (): Promise<SettledAnswer> =>
+  (await store.settled(SETTLE_MS))
+    ? { ok: true, value: { data } }
+    : { ok: false, error: { type: 'timeout', message: `${data} takes no calls at the moment: is the disk full?` } };
 
 function refuse(problem: string): number {
   say(problem);
