@@ -23,6 +23,7 @@ export interface TailFlags {
   readonly json?: true;
   readonly headers?: true;
   readonly filter?: string;
+  readonly since?: string;
   readonly socket?: string;
 }
 
@@ -188,6 +189,7 @@ export function buildProgram(): Command {
     .addOption(jsonOption('print header log lines (NDJSON)'))
     .addOption(new Option('--headers', 'print the header fields below each call').conflicts('json'))
     .addOption(filterOption())
+    .addOption(new Option('--since <time>', 'begin with the calls that the agent has stored since then: 15m, 2h, ...'))
     .addOption(socketOption())
     .action(async (flags: TailFlags) => {
       const { tail } = await import('./commands/tail.ts');

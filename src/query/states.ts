@@ -1,17 +1,14 @@
-/**
- * The statistics that the store keeps, read back over any range: what lies in a state, how states of a kind are merged, and the
- * report that comes of them.
- */
+/** The statistics that the store keeps, read back over any range, and the report that comes of them. */
 
 import type { Side } from '../model/connection.ts';
 import type { Change } from '../stats/headers/changes.ts';
-import { decodeHeaders, encodeHeaders } from '../stats/headers/codec.ts';
+import { decodeHeaders } from '../stats/headers/codec.ts';
 import { HeaderState } from '../stats/headers/state.ts';
-import { encodeSeries, mergeSeries, SeriesState } from '../stats/series.ts';
 import { StateSet } from '../stats/state-set.ts';
 import type { Answer } from '../store/database.ts';
 import type { StoreReader } from '../store/reader.ts';
-import { type MergeStates, mergedStates } from '../store/states.ts';
+import { changesOf, STATE_KIND } from '../store/state-merge.ts';
+import { mergedStates } from '../store/states.ts';
 import {
   type ComparedStates,
   type Comparison,
@@ -21,31 +18,9 @@ import {
   type ReportStates,
 } from './report.ts';
 
-export const STATE_KIND = {
-  /** encodeSeries() of one series in one minute. */
-  calls: 'calls',
-  /** encodeHeaders() of all series in one window. */
-  headers: 'headers',
-  /** JSON: the changes found in one window. */
-  changes: 'changes',
-} as const;
+export { STATE_KIND };
 
 const TIMEOUT_MS = 30_000;
-
-/** Bytes that cannot be read add nothing: the store has checked them against its own sums, so they are another version's. */
-export const mergeStates: MergeStates = (kind, states) => {
-  switch (kind) {
-    case STATE_KIND.calls: {
-      const merged = new SeriesState();
-      for (const state of states) mergeSeries(merged, state);
-      return encodeSeries(merged);
-    }
-    case STATE_KIND.headers:
-      return encodeHeaders(headersOf(states));
-    default:
-      return Buffer.from(JSON.stringify(states.flatMap(changesOf)));
-  }
-};
 
 function headersOf(states: readonly Uint8Array[]): HeaderState {
   const merged = new HeaderState();
@@ -55,8 +30,6 @@ function headersOf(states: readonly Uint8Array[]): HeaderState {
   }
   return merged;
 }
-
-const changesOf = (state: Uint8Array): Change[] => JSON.parse(Buffer.from(state).toString()) as Change[];
 
 /** Unix ms, from inclusive, to exclusive. */
 export interface Span {
@@ -88,7 +61,7 @@ export async function coverage(
   untilMs: number | null,
   nowMs: number,
 ): Promise<Answer<Coverage>> {
-  const found = await extent(reader);
+  const found = await storedExtent(reader);
   if (!found.ok) return found;
   const minutes = {
     sinceMs: sinceMs === null ? EVER.sinceMs : Math.floor(sinceMs / MINUTE_MS) * MINUTE_MS,
@@ -101,12 +74,13 @@ export async function coverage(
     return { ok: true, value: { minutes, observed: { sinceMs: since, untilMs: until } } };
   }
   const since = Math.max(minutes.sinceMs, held.sinceMs);
-  const until = untilMs === null ? held.untilMs : Math.min(minutes.untilMs, Math.max(untilMs, nowMs));
+  const last = Math.min(held.untilMs, nowMs);
+  const until = untilMs === null ? held.untilMs : Math.min(minutes.untilMs, Math.max(untilMs, last));
   return { ok: true, value: { minutes, observed: { sinceMs: since, untilMs: Math.max(since + 1, until) } } };
 }
 
 /** First and last instant that the store knows of; null: it is empty. */
-async function extent(reader: StoreReader): Promise<Answer<Span | null>> {
+export async function storedExtent(reader: StoreReader): Promise<Answer<Span | null>> {
   const ms = (text: string): string => `epoch_ns(${text})::DOUBLE / 1e6`;
   const calls = await reader.database.select(`SELECT ${ms('min(ts)')}, ${ms('max(ts)')} FROM calls`, TIMEOUT_MS);
   if (!calls.ok) return calls;
@@ -134,7 +108,7 @@ async function extent(reader: StoreReader): Promise<Answer<Span | null>> {
 
 /** The states of whole minutes. */
 export async function storedStates(reader: StoreReader, minutes: Span): Promise<Answer<ReportStates>> {
-  const answer = await mergedStates(reader, minutes, mergeStates);
+  const answer = await mergedStates(reader, minutes);
   if (!answer.ok) return answer;
   const series = new StateSet();
   const headers: Uint8Array[] = [];
@@ -161,11 +135,7 @@ async function headersBefore(reader: StoreReader, minutes: Span): Promise<Answer
   const length = Math.min(minutes.untilMs, Date.now()) - minutes.sinceMs;
   const sinceMs = Math.max(EVER.sinceMs, minutes.sinceMs - Math.max(MINUTE_MS, length));
   if (sinceMs >= minutes.sinceMs) return { ok: true, value: null };
-  const answer = await mergedStates(
-    reader,
-    { sinceMs, untilMs: minutes.sinceMs, kinds: [STATE_KIND.headers] },
-    mergeStates,
-  );
+  const answer = await mergedStates(reader, { sinceMs, untilMs: minutes.sinceMs, kinds: [STATE_KIND.headers] });
   if (!answer.ok) return answer;
   const states = answer.value.map(({ state }) => state);
   return { ok: true, value: states.length === 0 ? null : headersOf(states) };
@@ -253,7 +223,7 @@ function apartByMinutes(
 
 function endAt({ minutes, observed }: Coverage, endMs: number): Coverage | null {
   if (minutes.untilMs <= endMs) return { minutes, observed };
-  if (minutes.sinceMs >= endMs) return null;
+  if (observed.sinceMs >= endMs) return null;
   const until = Math.max(observed.sinceMs, Math.min(observed.untilMs, endMs));
   return {
     minutes: { sinceMs: minutes.sinceMs, untilMs: endMs },

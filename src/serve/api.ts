@@ -2,6 +2,7 @@
 import type { Server, ServerResponse } from 'node:http';
 import type { StatusSource } from '../model/status.ts';
 import { compileFilter } from '../query/filter.ts';
+import type { Answer } from '../store/database.ts';
 import { readOnlyServer, sendError, sendJson } from './http.ts';
 import type { TailHub } from './tail.ts';
 import { answerV1, type HistorySource } from './v1.ts';
@@ -15,9 +16,13 @@ export interface ApiOptions {
   readonly tail: TailHub | null;
   readonly why: WhySource;
   readonly history: HistorySource;
+  /** Where calls are kept, once every call so far can be read there; without it none are. */
+  readonly settled?: () => Promise<SettledAnswer>;
 }
 
-/** GET /api/v1/..., /healthz, /v1/status[?programs=1], /v1/tail[?filter=CEL], /v1/why. */
+export type SettledAnswer = Answer<{ readonly data: string }>;
+
+/** GET /api/v1/..., /healthz, /v1/status[?programs=1], /v1/tail[?filter=CEL], /v1/settled, /v1/why. */
 export function apiServer(options: ApiOptions): Server {
   return readOnlyServer(async (url, request, response) => {
     if (await answerV1(options.history, url, response)) return;
@@ -32,6 +37,8 @@ export function apiServer(options: ApiOptions): Server {
         );
       case '/v1/why':
         return sendJson(response, 200, await options.why());
+      case '/v1/settled':
+        return await settled(options, response);
       case '/v1/tail':
         return tail(options.tail, url.searchParams.get('filter'), request.method === 'HEAD', response);
       default:
@@ -39,6 +46,20 @@ export function apiServer(options: ApiOptions): Server {
     }
   });
 }
+
+async function settled({ settled: ask }: ApiOptions, response: ServerResponse): Promise<void> {
+  const answer = ask === undefined ? NOT_KEPT : await ask();
+  if (answer.ok) sendJson(response, 200, answer.value);
+  else sendError(response, 503, answer.error.type, answer.error.message);
+}
+
+const NOT_KEPT: SettledAnswer = {
+  ok: false,
+  error: {
+    type: 'unavailable',
+    message: 'it keeps no calls (--no-store or stats_only), so there is nothing to begin with',
+  },
+};
 
 function tail(hub: TailHub | null, text: string | null, headOnly: boolean, response: ServerResponse): void {
   const compiled = text === null ? null : compileFilter(text);

@@ -51,6 +51,11 @@ export class AgentClient {
     return this.#json<T>(`/api/v1/report${queryString(range)}`);
   }
 
+  /** The folder with every call that the agent has captured so far. */
+  settled(): Promise<ClientResult<{ readonly data: string }>> {
+    return this.#json<{ readonly data: string }>('/v1/settled');
+  }
+
   /** Live calls as header log lines, pushed by the agent. */
   async tail(filter: string | null): Promise<ClientResult<TailStream>> {
     const opened = await this.#open(filter === null ? '/v1/tail' : `/v1/tail?filter=${encodeURIComponent(filter)}`);

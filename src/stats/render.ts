@@ -25,8 +25,13 @@ interface ChangeCells {
   readonly route: string;
   readonly direction: string;
   readonly name: string;
+  readonly before: ChangeValue;
+  readonly after: ChangeValue;
   readonly example: string;
 }
+
+/** A share, a text, or values with their shares; null: none. */
+type ChangeValue = number | string | null | readonly { readonly value: string; readonly share: number }[];
 
 export type PrintableReport = StatisticsReport<HeaderCells, ChangeCells>;
 
@@ -69,7 +74,15 @@ export const comparisonMarkdown = (found: PrintableComparison): string =>
   ['# What changed', comparedLine(found), ...comparisonTables(found).map(markdownTable)].join('\n\n').concat('\n');
 
 const comparedLine = ({ before, after, routes }: PrintableComparison): string =>
-  `from  ${before.since} to ${before.until}\nto    ${after.since} to ${after.until}${routes.length === 0 ? '\n\nNo calls in either range.' : ''}`;
+  [`from  ${before.since} to ${before.until}`, `to    ${after.since} to ${after.until}`, ...emptyRanges(routes)].join(
+    '\n',
+  );
+
+function emptyRanges(routes: readonly RouteComparison[]): string[] {
+  if (routes.length === 0) return ['There are no calls in either range.'];
+  if (routes.every(({ presence }) => presence === 'new')) return ['There are no calls in the first range.'];
+  return routes.every(({ presence }) => presence === 'vanished') ? ['There are no calls in the second range.'] : [];
+}
 
 const heading = ({ range }: PrintableReport): string => `${range.since} to ${range.until}`;
 
@@ -138,11 +151,11 @@ function tables(report: PrintableReport): Table[] {
     headerTable(routes),
     {
       title: 'Changes',
-      head: ['at', 'kind', 'where', 'name', 'example'],
-      numeric: [false, false, false, false, false],
-      spare: ['at'],
-      rows: changes.map(({ at, kind, service, route, direction, name, example }) =>
-        [at, kind, `${service} ${route} ${direction}`, name, example].map(plain),
+      head: ['at', 'kind', 'where', 'name', 'before', 'after', 'example'],
+      numeric: [false, false, false, false, false, false, false],
+      spare: ['example', 'at'],
+      rows: changes.map(({ at, kind, service, route, direction, name, before, after, example }) =>
+        [at, kind, `${service} ${route} ${direction}`, name, changeText(before), changeText(after), example].map(plain),
       ),
     },
   ];
@@ -190,6 +203,12 @@ function loadTable(routes: readonly RouteReport[]): Table {
     }),
     notes: curveNotes(routes),
   };
+}
+
+function changeText(value: ChangeValue): string {
+  if (value === null) return '-';
+  if (typeof value === 'number') return percent(value);
+  return typeof value === 'string' ? value : value.map((part) => `${part.value} ${percent(part.share)}`).join(', ');
 }
 
 /** Curve and Little's check are a service's, the same in all its rows. */

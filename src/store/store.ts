@@ -1,5 +1,6 @@
 /** The embedded store: opens a data folder for writing, and closes it with everything on the disk. docs/store.md explains it. */
 import { extname, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import type { ClockAnchor } from '../base/clock.ts';
 import type { LossSink, LossTotal } from '../model/loss.ts';
@@ -23,6 +24,8 @@ export type StoreResult =
   | { readonly ok: true; readonly store: Store }
   | { readonly ok: false; readonly message: string; readonly hint: string };
 
+/** How often `settled` looks whether the disk has taken a batch. */
+const SETTLE_MS = 5;
 /** Heap of the worker: it holds typed arrays, which do not count. */
 const WORKER_HEAP_MB = 64;
 /** Longer than this its code does not take to load on any machine; then the first message waits for it. */
@@ -107,6 +110,18 @@ export class Store {
       if (damage.type === 'torn') writer.note(nowMs, 'store_uncommitted', damage.calls, damage.bytes);
     }
     return { ok: true, store: new Store(writer, worker, answer.damage, closing) };
+  }
+
+  /** Resolves when every call taken so far can be read from the folder: true; false when the disk does not take it in time. */
+  async settled(timeoutMs: number): Promise<boolean> {
+    const endMs = performance.now() + timeoutMs;
+    let waiting = this.writer.flush();
+    while (waiting.length > 0) {
+      if (performance.now() > endMs) return false;
+      await sleep(SETTLE_MS);
+      waiting = waiting.filter((slab) => this.writer.onItsWay(slab));
+    }
+    return true;
   }
 
   /** Writes and seals everything; returns the calls that the disk did not take. */

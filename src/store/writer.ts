@@ -179,6 +179,17 @@ export class StoreWriter {
     return waiting;
   }
 
+  /** Hands over what is there; returns the batches on their way. */
+  flush(): number[] {
+    this.#handOver();
+    return Array.from(this.#slabs.keys()).filter((slab) => this.onItsWay(slab));
+  }
+
+  /** Whether batch `slab` is not on the disk yet. */
+  onItsWay(slab: number): boolean {
+    return slab !== this.#slab && Atomics.load(this.#states, slab) !== SLAB_FREE;
+  }
+
   event(event: StoreEvent): void {
     if (event.type === 'write_failed') this.#failing = true;
     if (event.type === 'recovered') this.#failing = false;

@@ -37,7 +37,8 @@ export function answeredBy<T>(reader: StoreReader, answer: Answer<T>): T {
 }
 
 export function failQuery(error: QueryFailure): never {
-  fail(error.type === 'invalid' ? EXIT.USAGE : EXIT.BAD_ANSWER, error.message);
+  const [message, ...rest] = error.message.split('\n').filter((line) => line.trim() !== '');
+  fail(error.type === 'invalid' ? EXIT.USAGE : EXIT.BAD_ANSWER, message ?? error.type, rest.join('\n  '));
 }
 
 /** Says which files could not be read: their calls are missing from every answer. */

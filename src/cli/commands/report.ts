@@ -36,6 +36,7 @@ function rangeOf(name: string, range: Answer<TimeRange>): Asked {
   return { sinceMs: ms(since), untilMs: ms(until) };
 }
 
+const time = (unixMs: number): string => new Date(unixMs).toISOString();
 const ms = (ns: bigint | null): number | null => (ns === null ? null : Number(ns / 1_000n) / 1_000);
 
 /** What the running agent says; null: a folder was named, or no agent runs and none was named. */
@@ -52,12 +53,18 @@ async function ofAgent({ data, socket, since, until }: ReportFlags): Promise<Rep
 async function ofStore({ sinceMs, untilMs }: Asked, flags: ReportFlags, nowMs: number): Promise<Report> {
   const reader = await openData(flags.data);
   try {
-    const { storedReport } = await import('../../query/states.ts');
+    const { storedExtent, storedReport } = await import('../../query/states.ts');
     const found = answeredBy(
       reader,
       await whileWaiting('reading the store', storedReport(reader, sinceMs, untilMs, nowMs)),
     );
     sayDamaged(reader.damaged);
+    if (found.ledger.exchanges === 0) {
+      const held = answeredBy(reader, await storedExtent(reader));
+      process.stderr.write(
+        `headwater: ${reader.data} holds ${held === null ? 'no calls yet' : `calls from ${time(held.sinceMs)} to ${time(held.untilMs)}`}\n`,
+      );
+    }
     return found;
   } finally {
     reader.close();

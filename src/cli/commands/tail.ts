@@ -1,10 +1,14 @@
-import { EXIT } from '../../base/failure.ts';
+import { EXIT, fail } from '../../base/failure.ts';
 import type { ExchangeRecord, SummaryRecord, TailLostRecord } from '../../model/record.ts';
+import { parseRange, type TimeRange } from '../../query/calls-range.ts';
 import type { TailFlags } from '../program.ts';
 import { callLine, headerLines } from '../text/call-line.ts';
 import { count } from '../text/numbers.ts';
+import { whileWaiting } from '../text/progress.ts';
 import { lookOf } from '../text/terminal.ts';
 import { answered, connect } from './agent.ts';
+import { LineBuffer } from './line-buffer.ts';
+import { PAST_MAX, pastCalls } from './past-calls.ts';
 import { checkFilterFlag } from './settings.ts';
 
 type TailRecord = ExchangeRecord | SummaryRecord | TailLostRecord;
@@ -12,6 +16,7 @@ type TailRecord = ExchangeRecord | SummaryRecord | TailLostRecord;
 /** `headwater tail`: until SIGINT, or until the agent ends. */
 export async function tail(flags: TailFlags): Promise<number> {
   if (flags.filter !== undefined) checkFilterFlag(flags.filter);
+  const range = flags.since === undefined ? null : rangeSince(flags.since);
   const client = connect(flags.socket);
   const stream = answered(client, await client.tail(flags.filter ?? null));
   let interrupted = false;
@@ -21,20 +26,48 @@ export async function tail(flags: TailFlags): Promise<number> {
       stream.close();
     });
   }
-  if (process.stderr.isTTY) process.stderr.write(waiting(flags));
   try {
-    for await (const line of stream.lines) await show(line, flags);
+    let lines = stream.lines;
+    /** Calls shown already: those that ended after the live view began and were stored before the past was read. */
+    let shown: Set<string> | null = null;
+    if (range !== null) {
+      // The live view has begun, so from here on every call is in it, in what has settled, or in both.
+      const waiting = new LineBuffer(lines);
+      const { data } = answered(client, await client.settled());
+      const past = await whileWaiting('reading the store', pastCalls(data, range, flags.filter));
+      if (past.more) process.stderr.write(`headwater: only the newest ${count(PAST_MAX)} past calls are shown\n`);
+      for (const call of past.calls) await show(JSON.stringify(call), flags);
+      shown = new Set(past.calls.map(({ id }) => id));
+      lines = waiting.lines();
+    }
+    if (process.stderr.isTTY) process.stderr.write(waitingText(flags));
+    for await (const line of lines) {
+      if (shown !== null && shown.size > 0 && shown.delete(idOf(line))) continue;
+      await show(line, flags);
+    }
   } catch (error) {
     if (!interrupted) throw error;
+  } finally {
+    stream.close();
   }
   if (!interrupted) process.stderr.write('headwater: the agent has ended\n');
   return EXIT.DONE;
 }
 
-const waiting = (flags: TailFlags): string =>
+function rangeSince(since: string): TimeRange {
+  const range = parseRange(since, undefined, Date.now());
+  return range.ok ? range.value : fail(EXIT.USAGE, range.error.message);
+}
+
+const waitingText = (flags: TailFlags): string =>
   flags.filter === undefined
     ? 'waiting for calls (Ctrl-C ends)\n'
     : `waiting for calls that match ${flags.filter} (Ctrl-C ends)\n`;
+
+function idOf(line: string): string {
+  const record = JSON.parse(line) as TailRecord;
+  return record.type === 'exchange' ? record.id : '';
+}
 
 /** Waits while the reader of our output is slow, so that it is the agent that counts what we could not take. */
 async function show(line: string, flags: TailFlags): Promise<void> {

@@ -1,0 +1,38 @@
+/** Calls of the store in the order in which they ended. */
+import { EXIT, fail } from '../../base/failure.ts';
+import type { ExchangeRecord } from '../../model/record.ts';
+import { queryCalls } from '../../query/calls.ts';
+import type { TimeRange } from '../../query/calls-range.ts';
+import { openData, sayDamaged } from './data.ts';
+
+/** Calls held in memory to turn their order round. */
+export const PAST_MAX = 100_000;
+const PAGE = 5_000;
+
+/** Oldest first; `more`: older ones were left out. */
+export async function pastCalls(
+  data: string,
+  range: TimeRange,
+  filter: string | undefined,
+): Promise<{ calls: ExchangeRecord[]; more: boolean }> {
+  const reader = await openData(data);
+  try {
+    const calls: ExchangeRecord[] = [];
+    let cursor: string | null = null;
+    do {
+      const answer = await queryCalls(reader, {
+        range,
+        limit: Math.min(PAGE, PAST_MAX - calls.length),
+        ...(filter === undefined ? {} : { filter }),
+        ...(cursor === null ? {} : { cursor }),
+      });
+      if (!answer.ok) fail(EXIT.BAD_ANSWER, answer.error.message);
+      calls.push(...answer.value.calls);
+      cursor = answer.value.next;
+    } while (cursor !== null && calls.length < PAST_MAX);
+    sayDamaged(reader.damaged);
+    return { calls: calls.reverse(), more: cursor !== null };
+  } finally {
+    reader.close();
+  }
+}
