@@ -9,6 +9,7 @@ import type { Exchange } from '../model/exchange.ts';
 import type { LossLedger, LossReason } from '../model/loss.ts';
 import type { SocketEvent } from '../model/segment.ts';
 import type { CaptureSink, ExchangeSink } from '../model/stages.ts';
+import type { WebSocketSession } from '../model/websocket.ts';
 import { ExchangeSubject } from '../query/exchange-subject.ts';
 import type { Filter } from '../query/filter.ts';
 import type { RedactionPolicy } from '../redact/policy.ts';
@@ -20,6 +21,7 @@ import { LIVE_SECRET_LIMITS, SecretStore } from '../tls/secrets.ts';
 import { TLS_LIMITS, TlsShared } from '../tls/shared.ts';
 import { type ConnectionLife, type DecoderShared, decoderFactory, type Guess } from './decoder.ts';
 import { OfflineLoads } from './offline-loads.ts';
+import { TlsTally } from './tls-tally.ts';
 
 /** A call past its time-out is still one whole record if its answer comes within this many time-outs. */
 const LATE_TIMES = 2;
@@ -34,6 +36,8 @@ export interface PipelineOptions {
   readonly filter: Filter | null;
   /** Counts every call, whatever the filter says of it; null: nobody does. */
   readonly statistics?: RedactedSink | null;
+  /** What a WebSocket carried, where its handshake passed the filter; null: nobody wants to know. */
+  readonly websockets?: ((session: WebSocketSession) => void) | null;
   /** Where the exchange goes; empty: it is only counted, and nobody redacts or formats it. */
   readonly sinks: () => readonly RedactedSink[];
   /** Secrets of TLS connections; null: none can come, and TLS shows its handshakes alone. */
@@ -61,11 +65,14 @@ export class Pipeline implements ExchangeSink {
   readonly counters: PipelineCounters = { exchanges: 0, requests: 0, responses: 0, matched: 0 };
   readonly decoding: DecoderShared;
   readonly tls: TlsShared;
+  readonly tlsTally: TlsTally;
   readonly tracker: ConnectionTracker;
   readonly #routes = new RouteTable();
   readonly #redact: (exchange: Exchange) => Redacted<Exchange>;
   readonly #options: PipelineOptions;
   #subject: ExchangeSubject | null = null;
+  /** Of each connection, the last handshake of a WebSocket that passed the filter. */
+  readonly #handshakes = new WeakMap<Connection, number>();
   /** At the end: why the rest of a call that is still open may be among what was never handed over; null: it is not. */
   openBecause: LossReason | null = null;
 
@@ -87,6 +94,7 @@ export class Pipeline implements ExchangeSink {
         this.decoding.notHttp.tls += bytes;
       },
     });
+    this.tlsTally = new TlsTally(options.owners ?? (options.offline ? new OfflineLoads() : null));
     this.decoding = {
       h1,
       h2: new H2Shared(h1.names, h1.pool),
@@ -96,7 +104,7 @@ export class Pipeline implements ExchangeSink {
       live: new Set(),
       offline: options.offline,
       tls: (connection, inner) => new TlsConnection(connection, this.tls, inner),
-      life: options.owners ?? (options.offline ? new OfflineLoads() : null),
+      life: this.tlsTally,
       open: { unknown: 0, http: 0, tls: 0, h2: 0, other: 0, switched: 0 } satisfies Record<Guess, number>,
     };
     this.tracker = new ConnectionTracker({
@@ -148,7 +156,12 @@ export class Pipeline implements ExchangeSink {
     if (sinks.length === 0) return;
     if (filter !== null && !filter.matches(this.#subject!.bind(redacted))) return;
     counters.matched++;
+    if (exchange.upgrade === 'websocket') this.#handshakes.set(exchange.connection, exchange.ordinal);
     for (const sink of sinks) sink(redacted);
+  }
+
+  websocket(session: WebSocketSession): void {
+    if (this.#handshakes.get(session.connection) === session.ordinal) this.#options.websockets?.(session);
   }
 }
 

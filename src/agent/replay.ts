@@ -69,6 +69,7 @@ export async function replayCommand(files: readonly string[], options: ReplayOpt
     policy,
     filter,
     sinks: () => sinks,
+    websockets: options.format === 'summary' ? null : (session) => output.exporter!.websocket(session),
     responseTimeoutNs: config.timeouts.response,
     idleNs: config.timeouts.idle,
     connectionsMax: config.limits.connections,

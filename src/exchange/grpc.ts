@@ -53,7 +53,8 @@ export function judgeGrpc(p: Pending, request: Message, kind: string, routes: Gr
   const { response } = p;
   p.upgrade = kind;
   const timeoutNs = timeoutOf(request.fields);
-  const status = response === null ? null : (statusOf(response.trailers) ?? statusOf(response.fields));
+  const status =
+    response === null ? null : (statusOf(response.trailers) ?? statusOf(response.fields) ?? statusIn(response));
   p.grpc = {
     status,
     timeoutNs,
@@ -78,8 +79,11 @@ function statusOf(fields: FieldBlock | null): number | null {
   return text !== null && STATUS.test(text) ? +text : null;
 }
 
+/** gRPC-Web's, from its body. */
+const statusIn = ({ units }: Message): number | null => (units?.kind === 'grpc-web' ? units.status : null);
+
 /** null: not known to the last one. */
 const messagesOf = ({ units, bodyBytes, end }: Message): number | null => {
-  if (units === null) return bodyBytes === 0 && end === 'framed' ? 0 : null;
+  if (units?.kind !== 'grpc' && units?.kind !== 'grpc-web') return bodyBytes === 0 && end === 'framed' ? 0 : null;
   return units.exact ? units.count : null;
 };

@@ -12,8 +12,9 @@
 import type { Connection } from '../model/connection.ts';
 import type { Protocol } from '../model/exchange.ts';
 import type { LossReason } from '../model/loss.ts';
-import { ANOMALY_BIT, type Message } from '../model/message.ts';
+import { ANOMALY_BIT, type Message, type MessageEnd } from '../model/message.ts';
 import type { MultiplexSink, Peer, StreamEnd } from '../model/stages.ts';
+import type { WebSocketEnd, WebSocketSession } from '../model/websocket.ts';
 import { grpcKind, judgeGrpc } from './grpc.ts';
 import { type Closing, isLate, outcomeOf, STILL_OPEN, waited } from './outcome.ts';
 import { copyInterim, type PairerShared } from './pairer.ts';
@@ -233,9 +234,11 @@ export class H2Pairer implements MultiplexSink {
     }
     p.protocol = this.#protocol;
     const closing = this.#closingOf(id);
+    const session = websocketOf(p);
     this.#judge(p, closing, now, late || isLate(p, now, limits.timeoutNs));
     if (p.outcome === 'truncated' && p.losses.length === 0 && closing.gone !== null) p.lose(closing.gone, 0);
     exchangeSink.exchange(p);
+    if (session !== null) exchangeSink.websocket(session);
     if (request !== null) this.#giveBack(request, p.requestDone);
     if (response !== null) this.#giveBack(response, p.responseDone);
   }
@@ -274,6 +277,31 @@ export class H2Pairer implements MultiplexSink {
 /** It ended with the connection, not by itself. */
 const byConnection = (message: Message): boolean =>
   message.end === 'rst' || message.end === 'short' || message.end === 'open';
+
+/** The WebSocket that `p` is the handshake of (RFC 8441), which ended with it; null: it is none. Call it before the end is judged. */
+function websocketOf({ connection, ordinal, request, response }: Pending): WebSocketSession | null {
+  const client = request?.units ?? null;
+  const server = response?.units ?? null;
+  if (client?.kind !== 'websocket' || server?.kind !== 'websocket') return null;
+  const ends = [request!.end, response!.end];
+  const closes = (client.close === null ? 0 : 1) + (server.close === null ? 0 : 1);
+  const end = closes === 2 ? 'closed' : WEBSOCKET_END.find(([of]) => ends.includes(of))?.[1];
+  return {
+    connection,
+    ordinal,
+    beganAt: response!.firstByteAt,
+    endedAt: Math.max(request!.lastByteAt, response!.lastByteAt),
+    end: end ?? (closes === 1 ? 'closed' : 'cut'),
+    client,
+    server,
+  };
+}
+
+const WEBSOCKET_END: ReadonlyArray<readonly [MessageEnd, WebSocketEnd]> = [
+  ['rst', 'reset'],
+  ['lost', 'lost'],
+  ['open', 'open'],
+];
 
 const DIGITS = /^\d{1,15}$/;
 

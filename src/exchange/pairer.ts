@@ -19,7 +19,7 @@ import type { LossReason, LossSink } from '../model/loss.ts';
 import { ANOMALY_BIT, type Message } from '../model/message.ts';
 import type { MessagePool } from '../model/pool.ts';
 import type { ExchangeSink, MessageSink, StreamEnd } from '../model/stages.ts';
-import { GrpcRoutes } from './grpc.ts';
+import { GrpcRoutes, judgeGrpc } from './grpc.ts';
 import { type Closing, isLate, outcomeOf, STILL_OPEN, upgradeOf, waited } from './outcome.ts';
 import { type Pending, PendingPool } from './pending.ts';
 import { type Unanswered, Waiting } from './waiting.ts';
@@ -119,6 +119,11 @@ export class Pairer implements MessageSink, Unanswered {
 
   requestFor(response: Message): Message | null {
     return this.#match(response).request;
+  }
+
+  /** Ordinal of the exchange that `response` answers. */
+  ordinalOf(response: Message): number {
+    return this.#match(response).ordinal;
   }
 
   /**
@@ -383,6 +388,7 @@ export class Pairer implements MessageSink, Unanswered {
     p.protocol = h2c ? 'h2c' : (request ?? response)!.version === 10 ? 'http/1.0' : 'http/1.1';
     p.outcome = outcomeOf(p, this.#closing ?? STILL_OPEN, late || isLate(p, now, limits.timeoutNs));
     if (p.outcome === 'upgraded') p.upgrade = upgradeOf(p);
+    else if (request?.units?.kind === 'grpc-web') judgeGrpc(p, request, 'grpc-web', this.#shared.grpcRoutes, now);
     const gone = this.#closing?.gone ?? null;
     if (p.outcome === 'truncated' && p.losses.length === 0 && gone !== null) p.lose(gone, 0);
     exchangeSink.exchange(p);

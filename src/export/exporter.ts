@@ -1,5 +1,6 @@
 import type { Exchange } from '../model/exchange.ts';
 import type { LossTotal } from '../model/loss.ts';
+import type { WebSocketSession } from '../model/websocket.ts';
 import type { Redacted } from '../redact/redacted.ts';
 
 /** What a run counted, for its last line. */
@@ -19,6 +20,8 @@ export interface RunTotals {
 export interface ExchangeExporter {
   /** Valid during the call only; must not block. */
   exchange(exchange: Redacted<Exchange>): void;
+  /** Comes after the exchange of its handshake; must not block. */
+  websocket(session: WebSocketSession): void;
   /**
    * Writes what is still held and the end of the run. `totals` is asked once, after everything before it was written or
    * given up, so that its losses include the exporter's own.

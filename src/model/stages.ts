@@ -5,6 +5,7 @@ import type { Exchange } from './exchange.ts';
 import type { LossReason } from './loss.ts';
 import type { Message } from './message.ts';
 import type { Segment, SocketEvent } from './segment.ts';
+import type { WebSocketSession } from './websocket.ts';
 
 /** Takes what a source (the kernel's ring, a capture file) sees, in the order it was seen. */
 export interface CaptureSink {
@@ -82,7 +83,9 @@ export interface MultiplexSink extends Pick<MessageSink, 'head' | 'interim' | 'e
   missed(by: Peer, why: LossReason): void;
 }
 
-/** Takes finished exchanges. The exchange is valid during the call only (pooled). */
+/** Takes what is finished. The exchange is valid during the call only (pooled). */
 export interface ExchangeSink {
   exchange(exchange: Exchange): void;
+  /** Comes after the exchange of its handshake. */
+  websocket(session: WebSocketSession): void;
 }

@@ -13,6 +13,7 @@ import type { Exchange, GrpcFacts, Outcome, Protocol } from '../model/exchange.t
 import { type FieldBlock, type FieldLine, HeaderName } from '../model/fields.ts';
 import type { LossMark } from '../model/loss.ts';
 import type { Message, MessageEnd } from '../model/message.ts';
+import type { StreamFacts } from '../model/units.ts';
 import type { RedactionPolicy } from './policy.ts';
 
 export type Redacted<T extends Exchange | Message | FieldBlock> = Brand<
@@ -306,6 +307,13 @@ class ExchangeView {
   }
   get grpc(): GrpcFacts | null {
     return this.#exchange.grpc;
+  }
+  /** What a response that is a stream of events was; null: it is none. */
+  get stream(): StreamFacts | null {
+    const { response } = this.#exchange;
+    const units = response === null ? null : response.units;
+    if (units === null || (units.kind !== 'sse' && units.kind !== 'ndjson')) return null;
+    return units.facts(response!.end === 'framed' || response!.end === 'fin');
   }
   get route(): string {
     const route = this.#exchange.route;

@@ -65,6 +65,7 @@ export class Script {
           protocol: x.protocol,
         });
       },
+      websocket: (): void => {},
     };
     const shared = new PairerShared(sink, this.pool, this.ledger, { ...PAIRER_LIMITS, ...options.limits });
     this.pairer = new Pairer(this.connection, shared);

@@ -11,6 +11,7 @@ import { LossLedger, type LossMark, type LossReason } from '../../src/model/loss
 import { anomalyNames, type Message } from '../../src/model/message.ts';
 import { EGRESS, INGRESS } from '../../src/model/segment.ts';
 import type { ConnectionDecoder, StreamEnd } from '../../src/model/stages.ts';
+import type { WebSocketSession } from '../../src/model/websocket.ts';
 import type { Pair } from '../rig/h2/wire.ts';
 
 export interface SeenMessage {
@@ -56,6 +57,7 @@ const seenMessage = (m: Message | null): SeenMessage | null =>
 /** What all connections of a test share, as a pipeline does. */
 export class H2Rig {
   readonly seen: Seen[] = [];
+  readonly sessions: WebSocketSession[] = [];
   readonly ledger = new LossLedger();
   readonly h1 = new H1Shared();
   readonly shared: DecoderShared;
@@ -76,6 +78,9 @@ export class H2Rig {
           grpc: x.grpc,
           route: x.route,
         });
+      },
+      websocket: (session: WebSocketSession): void => {
+        this.sessions.push(session);
       },
     };
     this.shared = {

@@ -10,7 +10,11 @@ import { exchangeOf, ndjson, policy } from './log-rig.ts';
 
 test('only redactor() makes what exporters take', () => {
   const taken: string[] = [];
-  const exporter: ExchangeExporter = { exchange: (x) => taken.push(x.outcome), end: async () => {} };
+  const exporter: ExchangeExporter = {
+    exchange: (x) => taken.push(x.outcome),
+    websocket: () => {},
+    end: async () => {},
+  };
   const format: LogFormat = ndjson();
   const raw = exchangeOf({});
   const redacted = redactor(policy())(raw);

@@ -9,6 +9,7 @@ import type { ConnectionDecoder, StreamEnd, StreamSink } from '../../model/stage
 import type { Account } from './account.ts';
 import { H2Connection } from './h2.ts';
 import { Upgrade } from './upgrade.ts';
+import { WebSocketConnection } from './websocket.ts';
 
 /** A connection that speaks HTTP/1, until it may become another protocol. */
 export class H1Connection implements ConnectionDecoder {
@@ -57,14 +58,23 @@ export class H1Connection implements ConnectionDecoder {
 
   /** What a direction's bytes behind the switch go to; null: they are counted. */
   become(direction: Direction): StreamSink | null {
-    if (this.#upgrade.h2c && this.#became === null) {
-      const h2 = new H2Connection(this.#account, this.#client, ['opened', 'opened'], this.#secure, (pairer) =>
-        this.#upgrade.firstStream(pairer),
-      );
-      this.#became = h2;
-      this.streams[this.#client].handOver(h2.streams[this.#client]);
+    if (this.#became === null) {
+      this.#became = this.#next();
+      if (this.#became !== null) this.streams[this.#client].handOver(this.#became.streams[this.#client]);
     }
     return this.#became === null ? null : this.#became.streams[direction];
+  }
+
+  #next(): ConnectionDecoder | null {
+    const { h2c, websocket } = this.#upgrade;
+    if (h2c) {
+      return new H2Connection(this.#account, this.#client, ['opened', 'opened'], this.#secure, (pairer) =>
+        this.#upgrade.firstStream(pairer),
+      );
+    }
+    if (websocket === null) return null;
+    this.switched(0);
+    return new WebSocketConnection(this.#account, this.#client, websocket);
   }
 }
 

@@ -1,5 +1,6 @@
 /**
- * h2c by Upgrade (RFC 7540 3.2): the 101 is an interim response of the request that asked for it, and what comes on
+ * What HTTP/1 may become and goes on being read. WebSocket (RFC 6455 4): the 101 ends the call, and the session refers to
+ * it. h2c by Upgrade (RFC 7540 3.2): the 101 is an interim response of the request that asked for it, and what comes on
  * stream 1 of the HTTP/2 connection is the answer. So the HTTP/1 pairing keeps that call to its end: one exchange.
  */
 import type { Pairer } from '../../exchange/pairer.ts';
@@ -14,6 +15,8 @@ const FIRST_STREAM = 1;
 export class Upgrade implements MessageSink {
   /** The server switched to HTTP/2. */
   h2c = false;
+  /** The handshake of the WebSocket that the server switched to; null: it did not. */
+  websocket: { readonly ordinal: number; readonly at: number } | null = null;
   readonly #pairer: Pairer;
   readonly #pool: Pick<MessagePool, 'give'>;
   /** Where the 101 ended: frames that are no answer lie between it and the answer, and are no hole. */
@@ -25,8 +28,15 @@ export class Upgrade implements MessageSink {
   }
 
   head(message: Message): void {
-    if (message.status !== 101 || !asksForH2c(message)) this.#pairer.head(message);
-    else this.h2c = true;
+    const protocol = message.status === 101 ? upgradeOf(message) : '';
+    if (protocol === 'h2c') {
+      this.h2c = true;
+      return;
+    }
+    if (protocol === 'websocket') {
+      this.websocket = { ordinal: this.#pairer.ordinalOf(message), at: message.lastByteAt };
+    }
+    this.#pairer.head(message);
   }
 
   interim(message: Message): void {
@@ -73,5 +83,6 @@ export class Upgrade implements MessageSink {
   }
 }
 
-const asksForH2c = (response: Message): boolean =>
-  (response.fields.get('upgrade') ?? '').split(',', 1)[0]!.trim().toLowerCase() === 'h2c';
+/** The protocol that a 101 switches to first (RFC 9110 7.8). */
+const upgradeOf = (response: Message): string =>
+  (response.fields.get('upgrade') ?? '').split(',', 1)[0]!.trim().toLowerCase();

@@ -1,5 +1,6 @@
 import type { Connection } from '../../model/connection.ts';
 import type { Exchange } from '../../model/exchange.ts';
+import type { WebSocketSession } from '../../model/websocket.ts';
 import type { Redacted } from '../../redact/redacted.ts';
 import type { ExchangeExporter, RunTotals } from '../exporter.ts';
 import type { LogFormat } from './format.ts';
@@ -39,6 +40,10 @@ export class LogExporter implements ExchangeExporter {
     this.#line.clear();
     this.#format.encode(x, this.#line);
     if (this.#writer.writeBytes(this.#line.bytes, this.#line.length)) this.accepted++;
+  }
+
+  websocket(session: WebSocketSession): void {
+    this.#writer.write(this.#format.websocket(session));
   }
 
   async end(totals: () => RunTotals): Promise<void> {

@@ -1,6 +1,7 @@
 import type { TimeFormatter } from '../../base/clock.ts';
 import type { Connection } from '../../model/connection.ts';
 import type { Exchange } from '../../model/exchange.ts';
+import type { WebSocketSession } from '../../model/websocket.ts';
 import type { Redacted } from '../../redact/redacted.ts';
 import type { RunTotals } from '../exporter.ts';
 import type { LineBuffer } from './line.ts';
@@ -20,6 +21,8 @@ export interface LogFormat {
   exchange(exchange: Redacted<Exchange>): string;
   /** As `exchange`, appended to `out`: for whoever writes bytes anyway. */
   encode(exchange: Redacted<Exchange>, out: LineBuffer): void;
+  /** What a WebSocket carried, after its handshake's piece; "" where the format has no place for it. */
+  websocket(session: WebSocketSession): string;
   /** `printed`: pieces that were written. */
   end(totals: RunTotals, printed: number): string;
 }

@@ -106,6 +106,10 @@ export class HarFormat implements LogFormat {
     out.text(this.exchange(x));
   }
 
+  websocket(): string {
+    return '';
+  }
+
   end(): string {
     return ']}}\n';
   }

@@ -4,6 +4,8 @@ import type { Exchange, GrpcFacts } from '../../model/exchange.ts';
 import type { FieldBlock } from '../../model/fields.ts';
 import type { LossMark } from '../../model/loss.ts';
 import { anomalyNames, type Message } from '../../model/message.ts';
+import type { StreamFacts } from '../../model/units.ts';
+import type { WebSocketSession } from '../../model/websocket.ts';
 import type { Redacted, RedactedInterim } from '../../redact/redacted.ts';
 import type { RunTotals } from '../exporter.ts';
 import { schemeAndAuthority } from '../target.ts';
@@ -13,6 +15,7 @@ import type { LogFormat, LogFormatOptions } from './format.ts';
 import { isOpaque, wireJson } from './json.ts';
 import { LineBuffer } from './line.ts';
 import type { HeaderSelection } from './selection.ts';
+import { websocketLine } from './websocket.ts';
 
 const bytesOf = (ascii: string): Uint8Array => Buffer.from(ascii, 'latin1');
 
@@ -50,6 +53,7 @@ interface StatusText {
 }
 
 export class NdjsonFormat implements LogFormat {
+  readonly #id: LogFormatOptions['id'];
   readonly #time: TimeFormatter;
   readonly #headers: HeaderSelection | null;
   readonly #connections: ConnectionTexts;
@@ -65,6 +69,7 @@ export class NdjsonFormat implements LogFormat {
 
   constructor(options: LogFormatOptions) {
     this.#connections = new ConnectionTexts(options.id);
+    this.#id = options.id;
     this.#time = options.time;
     this.#headers = options.headers ?? null;
   }
@@ -116,9 +121,15 @@ export class NdjsonFormat implements LogFormat {
     since(t3, from, out);
     out.append(PART.inFlight);
     out.integer(x.inFlight);
+    const { stream } = x;
+    if (stream !== null) out.text(streamJson(stream, from));
     if (anomalies !== 0) out.text(`,"anomalies":${JSON.stringify(anomalyNames(anomalies))}`);
     if (losses.length === 0) out.append(PART.noLosses);
     else out.text(`,"losses":[${lossesJson(losses)}]}\n`);
+  }
+
+  websocket(session: WebSocketSession): string {
+    return websocketLine(session, this.#id(session.connection, session.ordinal), this.#time);
   }
 
   /** The last line of a run. `printed`: exchange lines before it. */
@@ -338,6 +349,13 @@ const SLASH = 0x2f;
 const CLOSING = 0x7d;
 const grpcJson = ({ status, timeoutNs, requestMessages, responseMessages }: GrpcFacts): string =>
   `,"grpc":{"status":${status},"timeout_ns":${timeoutNs},"request_messages":${requestMessages},"response_messages":${responseMessages}}`;
+
+const streamJson = (s: StreamFacts, from: number): string => {
+  const ns = (at: number): number | null => (at === UNSEEN || from === UNSEEN ? null : at - from);
+  const gap = s.maxGapNs === UNSEEN ? null : s.maxGapNs;
+  const partial = s.partial ? ',"partial":true' : '';
+  return `,"stream":{"kind":"${s.kind}","events":${s.events},"first_ns":${ns(s.firstAt)},"last_ns":${ns(s.lastAt)},"max_gap_ns":${gap}${partial}}`;
+};
 
 /** `[`: nothing stands in the list yet. A pair always ends in `]`. */
 const OPENING = 0x5b;

@@ -1,5 +1,7 @@
 /** The chunked transfer coding (RFC 9112 7.1), a byte machine over positions: sizes are read, data is only counted. */
+import type { Memory } from '../../base/memory.ts';
 import { ANOMALY_BIT } from '../../model/message.ts';
+import type { BodyUnits } from '../../model/units.ts';
 
 const SIZE = 0;
 const BLANK = 1;
@@ -34,13 +36,15 @@ export class Chunks {
   /**
    * Reads [at, end); returns where it stopped: `end`, just after the last chunk's size line (`last`), or at the byte that
    * broke the coding (`bad`). Strict: a size is hex digits up to 2^53 - 1; lines end in CRLF, for a bare LF or CR there is
-   * how readers of one message come to disagree; extensions hold no control byte.
+   * how readers of one message come to disagree; extensions hold no control byte. Data seen at `ts` goes to `units`.
    */
-  read(view: DataView, at: number, end: number, lineMax: number): number {
+  read(memory: Memory, at: number, end: number, lineMax: number, units: BodyUnits | null, ts: number): number {
+    const { view } = memory;
     let o = at;
     while (o < end) {
       if (this.#state === DATA) {
         const taken = Math.min(end - o, this.#remaining);
+        if (units !== null) units.read(memory, o, o + taken, ts);
         this.skip(taken);
         o += taken;
         continue;

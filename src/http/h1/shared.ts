@@ -1,5 +1,6 @@
 import type { MessageKind } from '../../model/message.ts';
 import { MessagePool } from '../../model/pool.ts';
+import { BodyReaders } from '../body.ts';
 import { LineTable } from '../lines.ts';
 import { NameTable } from '../names.ts';
 import { HeadReader } from './reader.ts';
@@ -22,6 +23,7 @@ export class H1Shared {
   readonly pool: MessagePool;
   readonly limits: H1Limits;
   readonly reader: HeadReader;
+  readonly bodies: BodyReaders;
   /** Message starts that were passed over because bytes are missing, and that the kernel has not counted as lost. */
   readonly passed: Record<MessageKind, number> = { request: 0, response: 0 };
 
@@ -36,5 +38,6 @@ export class H1Shared {
     this.pool = pool;
     this.limits = limits;
     this.reader = new HeadReader(lines);
+    this.bodies = new BodyReaders(names);
   }
 }

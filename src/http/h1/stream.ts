@@ -148,24 +148,31 @@ export class H1Stream implements StreamSink {
           // Where this body ends is known all the same; what the gap hides behind it is not.
           const within = this.#remaining;
           message!.bodyBytes += within;
+          message!.units?.skip(within, why);
           this.#loseMessage(message!, why, wanted ? within : length - within, position + within);
           this.#hidStart = asBody && length - within >= MESSAGE_BYTES_MIN;
           return;
         }
         this.#remaining -= length;
         message!.bodyBytes += length;
+        message!.units?.skip(length, why);
         if (wanted) message!.lose(why, length);
         if (this.#remaining === 0) this.#finish('framed', position + length);
         return;
       case 'body_close':
         message!.bodyBytes += length;
+        message!.units?.skip(length, why);
         if (wanted) message!.lose(why, length);
         return;
       case 'chunks':
         if (this.#chunks!.skip(length)) {
           message!.bodyBytes = this.#chunks!.body;
+          message!.units?.skip(length, why);
           if (wanted) message!.lose(why, length);
-        } else this.#loseMessage(message!, why, length, position + length);
+        } else {
+          message!.units?.skip(length, why);
+          this.#loseMessage(message!, why, length, position + length);
+        }
         return;
       case 'head':
       case 'trailers':
@@ -260,14 +267,17 @@ export class H1Stream implements StreamSink {
           break;
         case 'body_length': {
           const taken = Math.min(end - at, this.#remaining);
+          const message = this.#message!;
+          message.units?.read(memory, at, at + taken, ts);
           at += taken;
           this.#remaining -= taken;
-          this.#message!.bodyBytes += taken;
+          message.bodyBytes += taken;
           if (this.#remaining === 0) this.#finish('framed', at + origin);
           break;
         }
         case 'body_close':
           this.#message!.bodyBytes += end - at;
+          this.#message!.units?.read(memory, at, end, ts);
           at = end;
           break;
         case 'chunks':
@@ -416,6 +426,8 @@ export class H1Stream implements StreamSink {
       case 'close':
         break;
     }
+    const message = this.#message!;
+    message.units = this.#shared.bodies.of(message, false);
     if (unasked) {
       this.#peek ??= new Peek();
       this.#peek.begin(position);
@@ -430,7 +442,7 @@ export class H1Stream implements StreamSink {
   #readChunks(memory: Memory, at: number, end: number, origin: number): number {
     const message = this.#message!;
     const chunks = this.#chunks!;
-    const next = chunks.read(memory.view, at, end, this.#shared.limits.chunkLineBytes);
+    const next = chunks.read(memory, at, end, this.#shared.limits.chunkLineBytes, message.units, this.#ts);
     message.bodyBytes = chunks.body;
     if (chunks.outcome === 'bad') {
       message.anomalies |= chunks.anomalies;

@@ -5,7 +5,8 @@ import type { Memory } from '../../base/memory.ts';
 import type { LossReason, LossSink } from '../../model/loss.ts';
 import { ANOMALY_BIT, type Message } from '../../model/message.ts';
 import type { MultiplexSink } from '../../model/stages.ts';
-import { grpcMessages } from '../grpc/messages.ts';
+import type { BodyUnits } from '../../model/units.ts';
+import { WebSocketFrames } from '../websocket/frames.ts';
 import { CONTINUATION, FLAG_END_HEADERS, FLAG_END_STREAM, HEADERS, PUSH_PROMISE } from './frames.ts';
 import { Gather } from './gather.ts';
 import { readHead } from './head.ts';
@@ -177,7 +178,7 @@ export class Blocks {
   #announce(message: Message, error: boolean, position: number): void {
     const stream = this.#stream;
     const { open } = stream;
-    if (!this.#endStream) message.units = grpcMessages(message.fields);
+    if (!this.#endStream) message.units = this.#units(message);
     if (message.kind === 'response' && !stream.sawAcknowledged) this.#sink.missed('client', 'gap');
     this.#sink.head(message);
     if (error) stream.finish(message, 'error', position);
@@ -188,6 +189,14 @@ export class Blocks {
       this.#losses.lose('queue_limit', 1, 0);
       stream.finish(message, 'lost', position);
     }
+  }
+
+  #units(message: Message): BodyUnits | null {
+    const asked = message.kind === 'request' ? message : this.#stream.opposite(message.streamId);
+    if (asked === undefined || asked.method !== 'CONNECT') return this.#shared.bodies.of(message, true);
+    const accepted = message.kind === 'request' || (message.status >= 200 && message.status < 300);
+    const frames = accepted && asked.protocol.toLowerCase() === 'websocket';
+    return frames ? new WebSocketFrames(this.#stream.by, this.#losses) : null;
   }
 
   #trailers(message: Message, memory: Memory, at: number, end: number, position: number): void {

@@ -1,4 +1,5 @@
 import type { MessagePool } from '../../model/pool.ts';
+import { BodyReaders } from '../body.ts';
 import { HpackShared } from '../hpack/decoder.ts';
 import { SharedLines } from '../hpack/lines.ts';
 import { NAMES_MAX, type NameTable } from '../names.ts';
@@ -13,10 +14,12 @@ export const ROLE_TE = 2;
 export class H2Shared {
   readonly pool: MessagePool;
   readonly hpack: HpackShared;
+  readonly bodies: BodyReaders;
   readonly roles = new Uint8Array(NAMES_MAX + 1);
 
   constructor(names: NameTable, pool: MessagePool) {
     this.pool = pool;
+    this.bodies = new BodyReaders(names);
     this.hpack = new HpackShared(new SharedLines(names), pool);
     for (const name of ['connection', 'proxy-connection', 'keep-alive', 'transfer-encoding', 'upgrade']) {
       this.roles[names.intern(name).id] = ROLE_CONNECTION;

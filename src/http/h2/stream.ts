@@ -135,6 +135,11 @@ export class H2Stream implements StreamSink {
     return this.#peer === null || this.ack <= this.#peer.position;
   }
 
+  /** What the other direction sends on a stream; undefined: it has not begun, or has ended. */
+  opposite(streamId: number): Message | undefined {
+    return this.#peer?.open.get(streamId);
+  }
+
   wasReset(streamId: number): boolean {
     return this.#resets.has(streamId);
   }
@@ -359,7 +364,7 @@ export class H2Stream implements StreamSink {
     if (message !== undefined) {
       message.bodyBytes += body;
       message.lastByteAt = this.ts;
-      message.units?.read(memory, at, at + body);
+      message.units?.read(memory, at, at + body, this.ts);
     } else if (this.guessed) this.#losses.lose(this.#reason, 1, taken);
     at += taken;
     if (this.#remaining === 0) this.#frameDone(at + origin);
@@ -379,7 +384,7 @@ export class H2Stream implements StreamSink {
       const message = this.open.get(this.streamId);
       if (message === undefined) return;
       message.bodyBytes += body;
-      message.units?.skip(body);
+      message.units?.skip(body, why);
       if (why !== 'left_out' && why !== 'shed_body' && why !== 'shed_head') message.lose(why, length);
       return;
     }
