@@ -111,19 +111,19 @@ class FieldsView {
     return this.#block.lines[i]!.name.id;
   }
 
-  /** Hash of the lines' serials in their order, from `seed`. */
-  sequence(seed: number): number {
+  /** Hash of the names' ids in their order, from `seed`. */
+  nameSequence(seed: number): number {
     const { lines, count } = this.#block;
     let h = seed;
-    for (let i = 0; i < count; i++) h = Math.imul(h ^ lines[i]!.serial, 0x9e3779b1) ^ (h >>> 15);
+    for (let i = 0; i < count; i++) h = Math.imul(h ^ lines[i]!.name.id, 0x9e3779b1) ^ (h >>> 15);
     return h ^ (h >>> 13);
   }
 
-  /** Whether the lines' serials are these, in this order. */
-  isSequence(serials: readonly number[]): boolean {
+  /** Whether the names' ids are these, in this order. */
+  hasNames(ids: readonly number[]): boolean {
     const { lines, count } = this.#block;
-    if (serials.length !== count) return false;
-    for (let i = 0; i < count; i++) if (lines[i]!.serial !== serials[i]) return false;
+    if (ids.length !== count) return false;
+    for (let i = 0; i < count; i++) if (lines[i]!.name.id !== ids[i]) return false;
     return true;
   }
 

@@ -11,9 +11,9 @@
  * `exampleId` makes the id of the call and is asked seldom. The caller drives time and bounds its groups; what goes beyond GROUPS_MAX in one
  * window is counted in the group `other`.
  *
- * How a block is counted: the line predictor (http/h1) shares lines that repeat, so that the usual block is a known sequence of serials, a
- * shape. A known shape costs one look-up, and the hash of each value that is not shared. A sequence seen for the first time is counted line by
- * line. Both ways give the same counts.
+ * How a block is counted: blocks of one client have the same names in the same order, a shape. The line predictor (http/h1) shares lines that
+ * repeat, so a line of a known shape is one comparison with those that came there before, or, when its value is the block's own, a hash. A
+ * sequence of names seen for the first time is counted line by line. Both ways give the same counts.
  */
 import type { ClockAnchor } from '../../base/clock.ts';
 import { KeyedHash } from '../../base/keyed-hash.ts';
@@ -99,16 +99,14 @@ export class HeaderStats {
     now: number,
   ): void {
     const window = (direction === 'request' ? group.request : group.response) ?? this.#begin(group, direction, now);
-    const sequence = fields.sequence(window.seed);
-    const slot = sequence & (SHAPES - 1);
-    const shapes = this.#shapes;
-    let shape = shapes[slot];
-    if (shape === undefined || shape.hash !== sequence) shape = shapes[slot ^ 1];
-    if (shape !== undefined && shape.hash === sequence && shape.owner === window && fields.isSequence(shape.serials)) {
-      window.repeat(shape, fields, exampleId, now);
-      return;
+    let shape: Shape | null | undefined = window.recent;
+    if (shape === null || !fields.hasNames(shape.ids)) {
+      const sequence = fields.nameSequence(window.seed);
+      shape = this.#find(window, fields, sequence) ?? this.#make(window, fields, sequence);
+      window.recent = shape;
     }
-    this.#unknown(window, fields, sequence, exampleId, now);
+    if (shape === null) window.single(fields, exampleId, now);
+    else window.repeat(shape, fields, exampleId, now);
   }
 
   /** What the running window has so far. */
@@ -162,32 +160,33 @@ export class HeaderStats {
     return window;
   }
 
-  #unknown(
-    window: DirectionWindow,
-    fields: Redacted<FieldBlock>,
-    sequence: number,
-    exampleId: () => string,
-    now: number,
-  ): void {
+  #find(window: DirectionWindow, fields: Redacted<FieldBlock>, sequence: number): Shape | undefined {
+    const slot = sequence & (SHAPES - 1);
+    for (const place of [slot, slot ^ 1]) {
+      const shape = this.#shapes[place];
+      if (shape?.hash === sequence && shape.owner === window && fields.hasNames(shape.ids)) return shape;
+    }
+    return undefined;
+  }
+
+  /** A shape for a sequence of names that comes the second time; null: it is to be counted line by line. */
+  #make(window: DirectionWindow, fields: Redacted<FieldBlock>, sequence: number): Shape | null {
     const slot = sequence & (SHAPES - 1);
     if (this.#seen[slot] !== sequence || fields.count > SHAPE_LINES_MAX) {
       this.#seen[slot] = sequence;
-      window.single(fields, exampleId, now);
-      return;
+      return null;
     }
     const shape = window.shape(fields, sequence);
-    if (shape === null) {
-      window.single(fields, exampleId, now);
-      return;
-    }
+    if (shape === null) return null;
     const shapes = this.#shapes;
     const place = shapes[slot] === undefined || shapes[slot ^ 1] !== undefined ? slot : slot ^ 1;
     const old = shapes[place];
     if (old !== undefined) {
       old.owner.spread(old);
+      if (old.owner.recent === old) old.owner.recent = null;
       this.overflow.shapesReplaced++;
     }
     shapes[place] = shape;
-    window.repeat(shape, fields, exampleId, now);
+    return shape;
   }
 }

@@ -25,7 +25,7 @@ export interface ValueLabel {
   readonly text: string;
   readonly example: string;
   /** Messages of the group until the value was first noticed. */
-  firstAt: number;
+  readonly firstAt: number;
 }
 
 /** What a window asks about the line in hand, when it wants to know. */
@@ -60,6 +60,8 @@ export class NameWindow {
   /** Message that was counted last, and how many lines of this name it had so far: for blocks counted line by line. */
   stamp = 0;
   run = 0;
+  /** Where `value` put its counter, valid until the next value. */
+  place = 0;
 
   constructor(name: string, budget: ByteBudget) {
     this.name = name;
@@ -73,36 +75,40 @@ export class NameWindow {
     if (at > this.lastAt) this.lastAt = at;
   }
 
-  /** A value that is in hand, once; asks `source` only when the value is to be remembered by its text. `ordinal`: of its message. */
-  value(low: number, high: number, length: number, ordinal: number, source: LineSource): void {
+  /**
+   * A value that is in hand, once; asks `source` only when the value is to be remembered by its text. `ordinal`: of its message. True: nothing
+   * more will be asked about this value, so the caller may count it itself for a while, and hand it in with `repeatedValue`.
+   */
+  value(low: number, high: number, length: number, ordinal: number, source: LineSource): boolean {
     this.lines++;
     this.lengths.add(length, 1);
     const { values } = this;
     const place = values.add(low, high, 1);
+    this.place = place;
     if (values.inserted) {
       this.#distinct.add(low, high);
-      if (values.size > TEXTS_AT_ONCE || values.offset > 0) return;
+      if (values.size > TEXTS_AT_ONCE || values.offset > 0) return false;
     } else {
+      if (values.label(place) !== undefined) return true;
       // Counts grow by one here: the text is asked for just as a value rises above the noise, if it has none by then.
       const above = values.count(place) - values.offset / 2;
-      if (above < 2 || above >= 2 + TEXT_TRIES || values.label(place) !== undefined) return;
+      if (above < 2) return false;
+      if (above >= 2 + TEXT_TRIES) return true;
     }
     const text = source.text();
-    if (this.#budget.take(text.length + LABEL_BYTES))
-      values.setLabel(place, { text, example: source.example(), firstAt: ordinal });
+    if (!this.#budget.take(text.length + LABEL_BYTES)) return false;
+    values.setLabel(place, { text, example: source.example(), firstAt: ordinal });
+    return true;
   }
 
-  /** A value that came `weight` times, with its label. */
-  repeatedValue(low: number, high: number, length: number, weight: number, label: ValueLabel): void {
+  /** A value that came `weight` times, and its label if it has one. */
+  repeatedValue(low: number, high: number, length: number, weight: number, label: ValueLabel | undefined): void {
     this.lines += weight;
     this.lengths.add(length, weight);
     const { values } = this;
     const place = values.add(low, high, weight);
     if (values.inserted) this.#distinct.add(low, high);
-    const known = values.label(place);
-    if (known !== undefined) {
-      if (label.firstAt < known.firstAt) known.firstAt = label.firstAt;
-    } else if (this.#budget.take(label.text.length + LABEL_BYTES)) values.setLabel(place, { ...label });
+    if (label !== undefined && values.label(place) === undefined) values.setLabel(place, label);
   }
 
   /** `half`: ordinal of the message in the middle of the window; `ms`: Unix time of a time since the anchor. */

@@ -15,6 +15,9 @@ const START = 8;
 /** Counts up to here are ranked without sorting: a stream of ids has nothing else. */
 const SMALL = 32;
 const ofCount = new Uint32Array(SMALL + 1);
+/** The counters of a table that is being rebuilt. */
+let scratch = new Int32Array(0);
+let scratchCounts = new Float64Array(0);
 
 /** Values are 64-bit hashes as two 32-bit lanes; `T` is whatever the owner wants to remember beside a counter. O(1) amortised. */
 export class SpaceSaving<T> {
@@ -169,15 +172,25 @@ export class SpaceSaving<T> {
 
   /** Moves what is left of each counter after `cut` to a table of this many places. */
   #rebuild(places: number, cut: number): void {
-    const lanes = this.#lanes;
-    const counts = this.#counts;
+    const before = this.#mask + 1;
     const labels = this.#labels;
-    this.#mask = places - 1;
-    this.#lanes = new Int32Array(places * 4);
-    this.#counts = new Float64Array(this.#lanes.buffer);
+    // A stream of ids empties its tables all the time: theirs are used again.
+    if (scratch.length < before * 4) {
+      scratch = new Int32Array(before * 4);
+      scratchCounts = new Float64Array(scratch.buffer);
+    }
+    const lanes = scratch;
+    const counts = scratchCounts;
+    lanes.set(this.#lanes);
+    if (places === before) this.#lanes.fill(0);
+    else {
+      this.#mask = places - 1;
+      this.#lanes = new Int32Array(places * 4);
+      this.#counts = new Float64Array(this.#lanes.buffer);
+    }
     this.#labels = null;
     this.size = 0;
-    for (let place = 0; place * 4 < lanes.length; place++) {
+    for (let place = 0; place < before; place++) {
       const count = counts[place * 2 + 1]! - cut;
       if (count <= 0) continue;
       const low = lanes[place * 4]!;
