@@ -86,6 +86,7 @@ export class TlsConnection implements ConnectionDecoder, SecretWaiter, Expiring 
   #protectedBy = 0;
   #transcript: Transcript | null = null;
   /** Transcript hashes that the secrets were derived with. */
+  #earlyHash: string | null = null;
   #handshakeHash: string | null = null;
   #applicationHash: string | null = null;
 
@@ -219,7 +220,7 @@ export class TlsConnection implements ConnectionDecoder, SecretWaiter, Expiring 
       this.deadline = Math.max(0, ts) + shared.limits.waitNs;
       shared.waiting.add(this);
     }
-    for (const identity of [this.#hello?.random, this.#handshakeHash, this.#applicationHash]) {
+    for (const identity of [this.#hello?.random, this.#earlyHash, this.#handshakeHash, this.#applicationHash]) {
       if (identity === undefined || identity === null || this.#identities.includes(identity)) continue;
       this.#identities.push(identity);
       shared.store.wait(identity, this);
@@ -266,11 +267,16 @@ export class TlsConnection implements ConnectionDecoder, SecretWaiter, Expiring 
     if (this.#hello === null) return null;
     const found = store.find(label, this.#hello.random);
     if (found !== null || !store.transcripts) return found;
-    const hash =
-      label === 'CLIENT_TRAFFIC_SECRET_0' || label === 'SERVER_TRAFFIC_SECRET_0'
-        ? this.#applicationHash
-        : this.#handshakeHash;
+    const hash = this.#hashOf(label);
     return hash === null ? null : store.find(label, hash);
+  }
+
+  /** The transcript hash that `label`'s secret was derived with (RFC 8446 7.1); null: not known, or not yet. */
+  #hashOf(label: SecretLabel): string | null {
+    if (label === 'CLIENT_EARLY_TRAFFIC_SECRET') return this.#earlyHash;
+    return label === 'CLIENT_TRAFFIC_SECRET_0' || label === 'SERVER_TRAFFIC_SECRET_0'
+      ? this.#applicationHash
+      : this.#handshakeHash;
   }
 
   /** The cipher of TLS 1.3's records; null while it is not known, and for one that is not decrypted. */
@@ -341,8 +347,10 @@ export class TlsConnection implements ConnectionDecoder, SecretWaiter, Expiring 
   ): void {
     const transcript = this.#transcript;
     if (transcript !== null) {
-      if (length < whole) transcript.broken = true;
-      else if (type !== HANDSHAKE.SERVER_HELLO) transcript.add(memory, at - 4, length + 4);
+      // What the client sends under its keys comes behind all that secrets are derived with, and may be read before it.
+      const counts = !one.protected || one.direction !== this.#client || type === HANDSHAKE.CLIENT_HELLO;
+      if (length < whole && counts) transcript.broken = true;
+      else if (counts && type !== HANDSHAKE.SERVER_HELLO) transcript.add(memory, at - 4, length + 4);
     }
     switch (type) {
       case HANDSHAKE.CLIENT_HELLO:
@@ -398,6 +406,7 @@ export class TlsConnection implements ConnectionDecoder, SecretWaiter, Expiring 
     const transcript = this.#transcript;
     if (this.tls13 && transcript !== null) {
       transcript.begin(this.#suite.cipher?.hash ?? 'sha256', server.helloRetry);
+      this.#earlyHash = transcript.early;
       transcript.add(memory, at - 4, length + 4);
     }
     if (server.helloRetry) {
@@ -415,6 +424,7 @@ export class TlsConnection implements ConnectionDecoder, SecretWaiter, Expiring 
       else if (!server.psk) this.#refuseEarlyData(client);
       return;
     }
+    this.#transcript = null;
     this.earlyData = false;
     if (server.alpn !== '') facts.alpn = server.alpn;
     facts.resumed = server.sessionId !== '' && server.sessionId === this.#hello?.sessionId;
@@ -448,8 +458,10 @@ export class TlsConnection implements ConnectionDecoder, SecretWaiter, Expiring 
 
   #finished(one: TlsDirection, ts: number): void {
     if (one.atApplication) return;
-    if (one.direction !== this.#client) this.#applicationHash = this.#transcript?.digest() ?? null;
-    else this.#handshakeDone(ts);
+    if (one.direction !== this.#client) {
+      this.#applicationHash = this.#transcript?.digest() ?? null;
+      this.#transcript = null;
+    } else this.#handshakeDone(ts);
     one.nextEpoch();
   }
 

@@ -10,7 +10,8 @@ const KEPT_BYTES_MAX = 16 << 10;
 export class Transcript {
   #kept: Buffer | null = Buffer.alloc(0);
   #hash: Hash | null = null;
-  #name: HashName = 'sha256';
+  /** The hash of the first ClientHello alone, by which early data's secret is known; null: not known. */
+  early: string | null = null;
   /** A message was not seen whole: the hash will fit nothing. */
   broken = false;
 
@@ -25,12 +26,12 @@ export class Transcript {
   /** The hash is known: by the suite of the ServerHello, or of the HelloRetryRequest before it is added. */
   begin(name: HashName, helloRetry: boolean): void {
     if (this.#hash !== null || this.broken) return;
-    this.#name = name;
     this.#hash = createHash(name);
     const kept = this.#kept!;
     this.#kept = null;
+    const digest = createHash(name).update(kept).digest();
+    this.early = digest.latin1Slice();
     if (helloRetry) {
-      const digest = createHash(name).update(kept).digest();
       this.#hash.update(Buffer.from([HANDSHAKE.MESSAGE_HASH, 0, 0, HASH_BYTES[name]])).update(digest);
     } else this.#hash.update(kept);
   }
@@ -40,9 +41,5 @@ export class Transcript {
     if (this.broken) return null;
     if (this.#hash !== null) return this.#hash.copy().digest().latin1Slice();
     return null;
-  }
-
-  get name(): HashName {
-    return this.#name;
   }
 }

@@ -10,8 +10,9 @@ import { readCapture } from '../../../src/pcap/reader.ts';
 import { ConnectionTracker } from '../../../src/tcp/tracker.ts';
 import { type InnerFacts, TlsConnection } from '../../../src/tls/connection.ts';
 import { readKeyLog } from '../../../src/tls/keylog.ts';
+import type { HashName } from '../../../src/tls/libcrypto.ts';
 import { SecretMemory } from '../../../src/tls/secret-memory.ts';
-import { FILE_SECRET_LIMITS, SecretStore } from '../../../src/tls/secrets.ts';
+import { FILE_SECRET_LIMITS, type SecretLabel, SecretStore, TRAFFIC_LABELS } from '../../../src/tls/secrets.ts';
 import { TLS_LIMITS, type TlsLimits, TlsShared } from '../../../src/tls/shared.ts';
 
 export type Event =
@@ -119,6 +120,8 @@ export class Listener {
 
 export interface PlayOptions {
   readonly keylog?: string;
+  /** What OpenSSL's EVP_KDF_derive was called with, instead of a key log. */
+  readonly expansions?: readonly Expansion[];
   readonly verify?: 'always' | 'bound';
   readonly limits?: Partial<TlsLimits>;
   /** Called before each event. */
@@ -135,8 +138,35 @@ const address = { address: '127.0.0.1', port: 1 };
 /** One for all plays: mapping memory for each of thousands costs more than they do. */
 const slots = 4_096;
 
-export const newStore = (keylog = ''): SecretStore => {
-  const store = new SecretStore(FILE_SECRET_LIMITS, false, new SecretMemory(slots));
+/** One call of EVP_KDF_derive (test/fixtures/tls/expansions.c). */
+export interface Expansion {
+  readonly label: SecretLabel;
+  readonly hash: HashName;
+  readonly secret: Buffer;
+  readonly context: Buffer;
+}
+
+export const expansionsOf = (name: string): Expansion[] =>
+  readFileSync(fixture(name).replace(/pcapng$/, 'txt'), 'latin1')
+    .trim()
+    .split('\n')
+    .map((line) => {
+      const [label, digest, secret, context] = line.split('\t') as [string, string, string, string];
+      return {
+        label: TRAFFIC_LABELS[label]!,
+        hash: digest === 'SHA2-384' ? 'sha384' : 'sha256',
+        secret: Buffer.from(secret, 'hex'),
+        context: Buffer.from(context, 'hex'),
+      };
+    });
+
+export function addExpansion(store: SecretStore, { label, hash, secret, context }: Expansion): boolean {
+  const both = Memory.from(Buffer.concat([secret, context]));
+  return store.addExpansion(label, hash, both, 0, secret.length, secret.length, 0);
+}
+
+export const newStore = (keylog = '', transcripts = false): SecretStore => {
+  const store = new SecretStore(FILE_SECRET_LIMITS, transcripts, new SecretMemory(slots));
   readKeyLog(Buffer.from(keylog, 'latin1'), store, 0);
   return store;
 };
@@ -144,7 +174,8 @@ export const newStore = (keylog = ''): SecretStore => {
 /** Plays a connection to a TLS stage of its own, and checks that nothing of it is left in memory. */
 export function play(events: readonly Event[], options: PlayOptions = {}): Played {
   const losses = new LossLedger();
-  const store = newStore(options.keylog);
+  const store = newStore(options.keylog, options.expansions !== undefined);
+  for (const expansion of options.expansions ?? []) addExpansion(store, expansion);
   const secrets = store.memory.used;
   const shared = new TlsShared({
     store,
