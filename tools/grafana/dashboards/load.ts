@@ -1,0 +1,76 @@
+/** What concurrency does to response time and throughput. */
+import type { DashboardSpec } from '../model.ts';
+import { DURATION, HTTP, increase, named, OF_SERVICE, observed, quantile, RANGE, rate, SERVICE } from '../queries.ts';
+
+const LOAD = 'headwater_load_duration_seconds';
+
+export const load: DashboardSpec = {
+  uid: 'headwater-load',
+  title: 'Headwater: latency under load',
+  description:
+    'What concurrency does to response time and throughput. Choose one service: capacity is shared by its routes.',
+  panels: [
+    {
+      title: 'Response time by calls in flight',
+      description:
+        'Of calls that found so many in flight when they arrived, themselves included. Where it turns upward, calls begin to wait for each other.',
+      type: 'barchart',
+      unit: 's',
+      along: 'in_flight',
+      columns: [
+        { name: 'p50', unit: 's' },
+        { name: 'p95', unit: 's' },
+      ],
+      queries: [0.5, 0.95].map((q) => ({ expr: quantile(q, LOAD, SERVICE, 'in_flight', RANGE), instant: true })),
+    },
+    {
+      title: 'Throughput by calls in flight',
+      description:
+        "Calls a second while so many were in flight: arrivals divided by the time spent at that level. Where it stays flat, the capacity is reached; where it falls, calls are in each other's way.",
+      type: 'barchart',
+      unit: 'reqps',
+      along: 'in_flight',
+      columns: [{ name: 'calls/s', unit: 'reqps' }],
+      queries: [
+        {
+          expr: `${observed('count', 'increase', LOAD, SERVICE, 'in_flight', RANGE)} / ${increase('headwater_load_seconds_total', SERVICE, 'in_flight')}`,
+          instant: true,
+        },
+      ],
+    },
+    {
+      title: 'Time at each level',
+      description: 'Share of the time with so many calls in flight; 0: idle. Levels that were seldom there say little.',
+      unit: 'percentunit',
+      stacked: true,
+      queries: [
+        {
+          expr: `${rate('headwater_load_seconds_total', SERVICE, 'in_flight')} / ignoring (in_flight) group_left ${rate('headwater_load_seconds_total', SERVICE)}`,
+          legend: '{{in_flight}}',
+        },
+      ],
+    },
+    {
+      title: "Calls in flight, and Little's law",
+      description:
+        'Calls in flight now, and what arrival rate times response time says there must be on average. Far apart: calls without a seen end, or load in bursts between two scrapes.',
+      unit: 'short',
+      queries: [
+        { expr: `sum(${HTTP}_active_requests{${OF_SERVICE}})`, legend: 'in flight' },
+        { expr: observed('sum', 'rate', DURATION, OF_SERVICE), legend: "Little's law" },
+      ],
+    },
+    {
+      title: 'Throughput',
+      description: 'Calls a second with a response time.',
+      unit: 'reqps',
+      queries: [{ expr: observed('count', 'rate', LOAD, SERVICE, 'service'), legend: '{{service}}' }],
+    },
+    {
+      title: 'Response time',
+      description: 'Beside the throughput: both rise together below the knee, only this one above it.',
+      unit: 's',
+      queries: [0.5, 0.95].map((q) => ({ expr: quantile(q, LOAD, SERVICE), legend: named(q) })),
+    },
+  ],
+};
