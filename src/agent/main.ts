@@ -171,6 +171,7 @@ export async function runPipeline({ client, prepared, start, key }: Handover): P
   if (typeof taps === 'number')
     return refuse('Cannot map the ring of TLS secrets: was it handed over by the attacher?');
   const secrets = taps === null ? null : new SecretStore(LIVE_SECRET_LIMITS, true);
+  const secretFeed = secrets === null ? null : new SecretFeed(secrets);
   const pipeline = new Pipeline({
     offline: false,
     losses,
@@ -195,6 +196,7 @@ export async function runPipeline({ client, prepared, start, key }: Handover): P
     ring: ring.value,
     counters: counters.value,
     client,
+    secrets: taps === null || secretFeed === null ? null : { reader: taps, feed: secretFeed },
     tail,
     start,
     windowNs: config.window,
@@ -217,7 +219,7 @@ export async function runPipeline({ client, prepared, start, key }: Handover): P
     },
   );
   const settled = store === null || config.stats_only ? {} : { settled: settledIn(store, start.dataPath) };
-  const api = apiServer({ status, tail, why: () => status.why(), history, ...settled });
+  const api = apiServer({ status, tail, why: (pids) => status.why(pids), history, ...settled });
   const failed = await serve(api, listenFd(api, start.socketFd));
   if (failed !== null) return refuse(failed);
   status.listeners.push(start.socketPath);
@@ -232,7 +234,6 @@ export async function runPipeline({ client, prepared, start, key }: Handover): P
     if (bound.ok) status.listeners.push(bound.address);
   }
 
-  const secretFeed = secrets === null ? null : new SecretFeed(secrets);
   if (secretFeed !== null) taps?.follow((secret) => secretFeed.take(secret));
   reader.start();
   status.started();

@@ -6,6 +6,7 @@ import type { RunTotals } from '../export/exporter.ts';
 import type { KernelAnchor } from '../kernel/clock.ts';
 import type { Counters, KernelCounters } from '../kernel/counters.ts';
 import type { Ring } from '../kernel/ring.ts';
+import type { SecretReader } from '../kernel/secret-reader.ts';
 import { LOSS_REASONS, type LossReason, type LossTotal } from '../model/loss.ts';
 import type {
   AgentStatus,
@@ -15,11 +16,14 @@ import type {
   StatusRates,
   StatusSource,
   TailStatus,
+  TlsStatus,
   Traffic,
 } from '../model/status.ts';
-import type { WhyState } from '../model/why.ts';
+import { TLS_UNREAD_CAUSES } from '../model/tls.ts';
+import { WHY_PIDS_MAX, type WhyState } from '../model/why.ts';
 import type { TailHub } from '../serve/tail.ts';
 import type { Pipeline } from './pipeline.ts';
+import type { SecretFeed } from './secret-feed.ts';
 import type { KernelDescription } from './settings.ts';
 import { whyGroups } from './why.ts';
 
@@ -30,6 +34,8 @@ export interface StatusParts {
   readonly ring: Ring;
   readonly counters: Counters;
   readonly client: AttacherClient;
+  /** null: no secrets are taken. */
+  readonly secrets: { readonly reader: SecretReader; readonly feed: SecretFeed } | null;
   readonly tail: TailHub | null;
   readonly start: Omit<StartMessage, 'key'>;
   /** Rates are averages over this long, nanoseconds. */
@@ -111,13 +117,18 @@ export class StatusKeeper implements StatusSource {
         total: pipeline.tracker.counters.connections,
         by_guess: { ...open },
       },
+      tls: this.#tls(),
       tail: tail?.status() ?? NO_TAIL,
       listeners: this.listeners,
     };
   }
 
-  async why(): Promise<WhyState> {
-    const { pipeline, start } = this.#parts;
+  /** `asked`: pids whose TLS implementations are wanted, at most WHY_PIDS_MAX of them are looked at. */
+  async why(asked: readonly number[]): Promise<WhyState> {
+    const { pipeline, start, client, kernel } = this.#parts;
+    const pids = asked.slice(0, WHY_PIDS_MAX);
+    const found = pids.length === 0 ? null : await client.tls(pids);
+    const implementations = found?.ok === true ? found.value : [];
     const { groups, more } = whyGroups(pipeline.decoding.live);
     return {
       started: this.#started,
@@ -125,6 +136,11 @@ export class StatusKeeper implements StatusSource {
       mount: start.mount,
       cgroups: start.cgroups.map(({ path }) => ({ path, attached: true })),
       groups,
+      taps_absent: kernel.tapsAbsent,
+      tls: pids.flatMap((pid, i) => {
+        const own = implementations[i] ?? [];
+        return own.length === 0 ? [] : [{ pid, implementations: own }];
+      }),
       more_groups: more,
     };
   }
@@ -175,6 +191,32 @@ export class StatusKeeper implements StatusSource {
       captured: c.ledger,
       unseen_bytes_estimate: ackedUnseen + cut,
       losses: this.#losses(c),
+    };
+  }
+
+  #tls(): TlsStatus {
+    const { pipeline, kernel, secrets } = this.#parts;
+    const { counters, store } = pipeline.tls;
+    const taps = secrets?.reader.counters();
+    return {
+      taps_absent: kernel.tapsAbsent,
+      connections: counters.connections,
+      decrypted: counters.decrypted,
+      resumed: counters.resumed,
+      suites: pipeline.tlsTally.rows(pipeline.decoding.live),
+      unread: TLS_UNREAD_CAUSES.flatMap((cause) => {
+        const { connections, bytes } = counters.unread[cause];
+        return connections === 0 && bytes === 0 ? [] : [{ cause, connections, bytes }];
+      }),
+      secrets: {
+        kept: store.size,
+        taken: store.counters.added,
+        ring_full: taps?.ring_full ?? 0,
+        unreadable: taps?.unreadable ?? 0,
+        unusable: store.counters.malformed + (secrets?.feed.unusable ?? 0) + (secrets?.reader.malformed ?? 0),
+        unused: store.counters.unused,
+      },
+      tap_calls: taps?.entered ?? 0,
     };
   }
 

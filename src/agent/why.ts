@@ -1,5 +1,6 @@
 /** Open connections, summed over those that are alike: what `headwater why` explains from. */
 import { LOSS_REASONS, type LossTotal } from '../model/loss.ts';
+import type { TlsFacts, TlsUnreadCause } from '../model/tls.ts';
 import { WHY_GROUPS_MAX, type WhyGroup, type WhyGuess } from '../model/why.ts';
 import type { Guess, LiveConnection } from './decoder.ts';
 
@@ -19,6 +20,8 @@ interface Group extends WhyGroup {
   server_addresses: string[];
   open: number;
   joined: number;
+  decrypted: number;
+  unread: { cause: TlsUnreadCause; connections: number }[];
   exchanges: number;
   losses: LossTotal[];
 }
@@ -48,6 +51,8 @@ export function whyGroups(live: Iterable<LiveConnection>): { groups: WhyGroup[];
         guess: GUESS[guess],
         open: 0,
         joined: 0,
+        decrypted: 0,
+        unread: [],
         exchanges: 0,
         losses: [],
       };
@@ -55,6 +60,7 @@ export function whyGroups(live: Iterable<LiveConnection>): { groups: WhyGroup[];
     }
     group.open++;
     if (connection.start === 'joined') group.joined++;
+    if (connection.tls !== null) addTls(group, connection.tls);
     group.exchanges += connection.exchanges;
     if (group.server_addresses.length < ADDRESSES_MAX && !group.server_addresses.includes(server.address)) {
       group.server_addresses.push(server.address);
@@ -65,6 +71,14 @@ export function whyGroups(live: Iterable<LiveConnection>): { groups: WhyGroup[];
   for (const { losses } of sorted)
     losses.sort((a, b) => LOSS_REASONS.indexOf(a.reason) - LOSS_REASONS.indexOf(b.reason));
   return { groups: sorted.slice(0, WHY_GROUPS_MAX), more: Math.max(0, sorted.length - WHY_GROUPS_MAX) };
+}
+
+function addTls(group: Group, { decrypted, unread }: TlsFacts): void {
+  if (decrypted) group.decrypted++;
+  if (unread === null) return;
+  const known = group.unread.find(({ cause }) => cause === unread);
+  if (known === undefined) group.unread.push({ cause: unread, connections: 1 });
+  else known.connections++;
 }
 
 function add(into: LossTotal[], losses: readonly LossTotal[]): void {

@@ -4,6 +4,7 @@ import { Socket } from 'node:net';
 import { receiveDescriptors } from '../kernel/posix.ts';
 import type { ProcessInfo } from '../model/connection.ts';
 import type { ProgramStatus } from '../model/status.ts';
+import type { TlsProcess } from '../model/why.ts';
 import type { ProcessFacts } from './processes.ts';
 import {
   BATCH_MAX,
@@ -134,6 +135,12 @@ export class AttacherClient {
   async processes(pids: readonly number[]): Promise<Asked<(ProcessFacts | null)[]>> {
     const answer = await this.#ask({ op: 'processes', pids: pids.slice(0, BATCH_MAX) });
     return answer.ok ? { ok: true, value: answer.value.result as (ProcessFacts | null)[] } : answer;
+  }
+
+  /** TLS implementations of up to BATCH_MAX processes, in their order; empty for those outside the observed cgroups. */
+  async tls(pids: readonly number[]): Promise<Asked<readonly (readonly TlsProcess[])[]>> {
+    const answer = await this.#ask({ op: 'tls', pids: pids.slice(0, BATCH_MAX) });
+    return answer.ok ? { ok: true, value: answer.value.result as TlsProcess[][] } : answer;
   }
 
   /** The kernel programs' run counts and times, measured for a moment. */

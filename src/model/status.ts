@@ -1,5 +1,6 @@
 /** What the agent says of itself: the answer of `GET /v1/status`, `headwater status --json`, and the source of `/metrics`. */
 import type { LossTotal } from './loss.ts';
+import type { TlsUnreadCause } from './tls.ts';
 
 /** Segments with payload, and their payload bytes. */
 export interface Traffic {
@@ -98,6 +99,47 @@ export interface ConnectionStatus {
   readonly by_guess: Readonly<Record<string, number>>;
 }
 
+/** TLS connections whose handshakes agreed on the same. */
+export interface TlsSuiteStatus {
+  /** "1.3", "1.2". */
+  readonly version: string;
+  /** IANA name, or "0xc0ff" when it has none here. */
+  readonly cipher: string;
+  readonly resumed: 'yes' | 'no' | 'unknown';
+  readonly connections: number;
+  /** Of these, read in at least one direction. */
+  readonly decrypted: number;
+}
+
+/** Counts alone: never a secret, nor what leads to one. */
+export interface TlsStatus {
+  /** Why no secrets are taken; "" when they are. */
+  readonly taps_absent: string;
+  /** Connections that began as TLS. */
+  readonly connections: number;
+  readonly decrypted: number;
+  readonly resumed: number;
+  readonly suites: readonly TlsSuiteStatus[];
+  /** Connections, and protected bytes of them, that were not read; causes that did not occur are left out. */
+  readonly unread: readonly { readonly cause: TlsUnreadCause; readonly connections: number; readonly bytes: number }[];
+  readonly secrets: {
+    /** In memory now. */
+    readonly kept: number;
+    /** Taken in, those that both ends of a connection brought counted twice. */
+    readonly taken: number;
+    /** Lost because the ring between kernel and pipeline was full. */
+    readonly ring_full: number;
+    /** Calls of tapped functions whose arguments could not be read. */
+    readonly unreadable: number;
+    /** Of a shape that no secret of TLS has, or without what leads to their connection. */
+    readonly unusable: number;
+    /** Gone without a connection that needed them. */
+    readonly unused: number;
+  };
+  /** Calls of tapped functions by observed processes; most derive something else. */
+  readonly tap_calls: number;
+}
+
 export interface TailStatus {
   readonly viewers: number;
   /** Lines handed to viewers, and lines they were too slow for (`tail_slow`). */
@@ -120,6 +162,7 @@ export interface AgentStatus {
   readonly ring: RingStatus;
   readonly cgroups: readonly CgroupStatus[];
   readonly connections: ConnectionStatus;
+  readonly tls: TlsStatus;
   readonly tail: TailStatus;
   /** Where it listens: socket path, "127.0.0.1:9464". */
   readonly listeners: readonly string[];

@@ -2,6 +2,7 @@
 import type { Side } from './connection.ts';
 import type { LossTotal } from './loss.ts';
 import type { CgroupStatus } from './status.ts';
+import type { TlsUnreadCause } from './tls.ts';
 
 /** What a connection's bytes look like. */
 export type WhyGuess = 'http' | 'tls' | 'h2' | 'other' | 'unknown';
@@ -20,6 +21,9 @@ export interface WhyGroup {
   /** Connections open now, and of these how many are older than the agent. */
   readonly open: number;
   readonly joined: number;
+  /** Open connections whose bytes are TLS and are read, and those that are not read, by cause. */
+  readonly decrypted: number;
+  readonly unread: readonly { readonly cause: TlsUnreadCause; readonly connections: number }[];
   /** Exchanges emitted on open connections, and what is missing from them. */
   readonly exchanges: number;
   readonly losses: readonly LossTotal[];
@@ -38,6 +42,9 @@ export interface TlsProcess {
   readonly gap: string;
 }
 
+/** Processes whose TLS implementations are looked at for one answer. */
+export const WHY_PIDS_MAX = 64;
+
 /** Groups in one answer; the largest come first. */
 export const WHY_GROUPS_MAX = 4_096;
 
@@ -50,6 +57,10 @@ export interface WhyState {
   readonly mount: string;
   readonly cgroups: readonly CgroupStatus[];
   readonly groups: readonly WhyGroup[];
+  /** Why no TLS secrets are taken; "" when they are. */
+  readonly taps_absent: string;
+  /** TLS implementations of the processes asked for that are in the observed cgroups. */
+  readonly tls: readonly { readonly pid: number; readonly implementations: readonly TlsProcess[] }[];
   /** Groups left out of this answer. */
   readonly more_groups: number;
 }

@@ -8,7 +8,7 @@ import type { TailHub } from './tail.ts';
 import { answerV1, type HistorySource } from './v1.ts';
 
 /** Live state for `why`; its shape is a matter between the agent and `cli/why`. */
-type WhySource = () => Promise<object>;
+type WhySource = (pids: readonly number[]) => Promise<object>;
 
 export interface ApiOptions {
   readonly status: StatusSource;
@@ -22,7 +22,7 @@ export interface ApiOptions {
 
 export type SettledAnswer = Answer<{ readonly data: string }>;
 
-/** GET /api/v1/..., /healthz, /v1/status[?programs=1], /v1/tail[?filter=CEL], /v1/settled, /v1/why. */
+/** GET /api/v1/..., /healthz, /v1/status[?programs=1], /v1/tail[?filter=CEL], /v1/settled, /v1/why[?pid=PID...]. */
 export function apiServer(options: ApiOptions): Server {
   return readOnlyServer(async (url, request, response) => {
     if (await answerV1(options.history, url, response)) return;
@@ -36,7 +36,7 @@ export function apiServer(options: ApiOptions): Server {
           await options.status.status({ programs: url.searchParams.get('programs') === '1' }),
         );
       case '/v1/why':
-        return sendJson(response, 200, await options.why());
+        return sendJson(response, 200, await options.why(pidsOf(url.searchParams)));
       case '/v1/settled':
         return await settled(options, response);
       case '/v1/tail':
@@ -46,6 +46,14 @@ export function apiServer(options: ApiOptions): Server {
     }
   });
 }
+
+const PIDS_MAX = 256;
+const pidsOf = (parameters: URLSearchParams): number[] =>
+  parameters
+    .getAll('pid')
+    .slice(0, PIDS_MAX)
+    .map(Number)
+    .filter((pid) => Number.isInteger(pid) && pid > 0);
 
 async function settled({ settled: ask }: ApiOptions, response: ServerResponse): Promise<void> {
   const answer = ask === undefined ? NOT_KEPT : await ask();

@@ -42,8 +42,8 @@ export class AgentClient {
   }
 
   /** The agent's live state for `why`. */
-  why<T extends object>(): Promise<ClientResult<T>> {
-    return this.#json<T>('/v1/why');
+  why<T extends object>(pids: readonly number[] = []): Promise<ClientResult<T>> {
+    return this.#json<T>(`/v1/why?${pids.map((pid) => `pid=${pid}`).join('&')}`);
   }
 
   /** The statistics of a range (docs/cli.md says how times are written), or since the agent's start. */

@@ -156,7 +156,7 @@ const uprobes = ({ host }: Machine): Finding =>
     : warn(
         'uprobes',
         'not available',
-        'Packets do not need them; reading TLS (a later version) does. The kernel was built without CONFIG_UPROBE_EVENTS.',
+        'Packets do not need them; reading TLS does. The kernel was built without CONFIG_UPROBE_EVENTS.',
         NEW_KERNEL,
       );
 

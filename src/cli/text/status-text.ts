@@ -2,7 +2,7 @@
 
 import { formatSize } from '../../config/units.ts';
 import type { LossTotal } from '../../model/loss.ts';
-import type { AgentStatus, CaptureLedger, StatusLedger } from '../../model/status.ts';
+import type { AgentStatus, CaptureLedger, StatusLedger, TlsStatus } from '../../model/status.ts';
 import { count, duration, percent, some, uptime } from './numbers.ts';
 import { type Look, paint, safe, wrapWords } from './terminal.ts';
 
@@ -20,6 +20,7 @@ export function statusText(status: AgentStatus, look: Look): string {
     ['traffic', trafficLines(status.ledger.captured)],
     ['rates', [rateLine(status)]],
     ['connections', [connectionLine(status)]],
+    ['TLS', tlsLines(status.tls)],
     ['scope', scopeLines(status)],
     ['ring', [ringLine(status)]],
     ['processes', processLines(status)],
@@ -93,6 +94,42 @@ function connectionLine({ connections }: AgentStatus): string {
   const guesses = Object.entries(connections.by_guess).filter(([, n]) => n > 0);
   const detail = guesses.map(([guess, n]) => `${count(n)} ${safe(guess)}`).join(', ');
   return `${count(connections.open)} open${detail === '' ? '' : ` (${detail})`}, ${count(connections.total)} in all`;
+}
+
+/** Which suites are in use: the others are in --json. */
+const SUITES_SHOWN = 6;
+
+function tlsLines(tls: TlsStatus): string[] {
+  const { secrets } = tls;
+  const lines =
+    tls.taps_absent === ''
+      ? [
+          `${count(tls.decrypted)} of ${some(tls.connections, 'connection')} read, ${count(tls.resumed)} resumed; ${some(secrets.taken, 'secret')} taken, ${count(secrets.kept)} in memory`,
+        ]
+      : [`${some(tls.connections, 'connection')}; secrets are not taken: ${safe(tls.taps_absent)}`];
+  const lost = secrets.ring_full + secrets.unreadable + secrets.unusable;
+  if (lost > 0)
+    lines.push(
+      `secrets missed: ${count(secrets.ring_full)} ring full, ${count(secrets.unreadable)} unreadable, ${count(secrets.unusable)} unusable`,
+    );
+  lines.push(
+    ...table(
+      tls.suites
+        .slice(0, SUITES_SHOWN)
+        .map(({ version, cipher, resumed, connections, decrypted }) => [
+          `  TLS ${safe(version)} ${safe(cipher)}${resumed === 'yes' ? ', resumed' : ''}`,
+          `${count(decrypted)} of ${count(connections)} read`,
+        ]),
+    ),
+    ...table(
+      tls.unread.map(({ cause, connections, bytes }) => [
+        `  not read: ${cause}`,
+        some(connections, 'connection'),
+        formatSize(bytes),
+      ]),
+    ),
+  );
+  return lines;
 }
 
 const scopeLines = ({ cgroups }: AgentStatus): string[] =>

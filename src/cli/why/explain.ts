@@ -5,6 +5,7 @@
 import { unreachable } from '../../base/assert.ts';
 import type { WhyGroup, WhyGuess, WhyState } from '../../model/why.ts';
 import type { Facts, ProcessReport, SocketFacts, Subject, TlsLibrary } from './facts.ts';
+import { aboutLibraries, aboutSecrets, UNREAD } from './tls.ts';
 
 export type Verdict = 'seen' | 'partly' | 'unseen' | 'unknown';
 
@@ -140,16 +141,7 @@ const aboutPort = (subject: Extract<Subject, { kind: 'port' }>, facts: Facts): W
         '',
       ),
     );
-  if (url?.scheme === 'https' && !found.some((one) => one.id === 'tls')) {
-    found.push(
-      finding(
-        'tls',
-        'unseen',
-        'https: what it carries is encrypted, and this version does not decrypt.',
-        'Observe a leg in clear (before the proxy that ends TLS).',
-      ),
-    );
-  }
+  if (url?.scheme === 'https') found.push(...aboutSecrets(facts));
   return found;
 };
 
@@ -172,7 +164,7 @@ const aboutProcess = (process: ProcessReport, facts: Facts, leg: Leg | null): Wh
       group.pid === process.pid &&
       (leg === null || (group.server_port === leg.port && (group.side === leg.side || group.side === 'unknown'))),
   );
-  const found = [...aboutGroups(groups, process.tls, who), ...sockets];
+  const found = [...aboutGroups(groups, process.tls, who), ...aboutLibraries(process, facts, who), ...sockets];
   if (process.sockets === null) {
     found.push(
       finding(
@@ -345,7 +337,12 @@ const aboutGuess = (
   const connections = `${plural(open, 'open connection')} of ${owner}, ${ports}`;
   switch (guess) {
     case 'http':
-      return finding('http', 'seen', `HTTP/1: ${plural(exchanges, 'call')} on ${connections}.`);
+    case 'h2': {
+      const secure = groups.reduce((sum, group) => sum + group.decrypted, 0);
+      const over = secure === 0 ? '' : secure === open ? ', over TLS' : `, ${secure} of them over TLS`;
+      const name = guess === 'http' ? 'HTTP/1' : 'HTTP/2';
+      return finding(guess, 'seen', `${name}: ${plural(exchanges, 'call')} on ${connections}${over}.`);
+    }
     case 'tls': {
       const libraries =
         tls === null
@@ -356,20 +353,20 @@ const aboutGuess = (
                 tls.map((one) => one.name),
                 3,
               )}`;
+      const causes = new Map<string, number>();
+      for (const { unread } of groups)
+        for (const { cause, connections: n } of unread) causes.set(UNREAD[cause], (causes.get(UNREAD[cause]) ?? 0) + n);
+      const because =
+        causes.size === 0
+          ? 'No call was read on them so far'
+          : `Not read, because ${[...causes].map(([cause, n]) => `${cause} (${n})`).join('; ')}`;
       return finding(
         'tls',
         'unseen',
-        `TLS: ${connections}; ${libraries}. This version does not decrypt: bytes are counted, calls are not read.`,
-        'Observe a leg in clear (before the proxy that ends TLS, or its upstream).',
+        `TLS: ${connections}; ${libraries}. ${because}: bytes and times are counted.`,
+        'docs/tls.md says what can be read and what helps; or observe a leg in clear (behind the proxy that ends TLS).',
       );
     }
-    case 'h2':
-      return finding(
-        'h2',
-        'unseen',
-        `HTTP/2 in clear: ${connections}. This version reads HTTP/1 only: bytes are counted, calls are not read.`,
-        'Let the client speak HTTP/1.1, where it can be told to.',
-      );
     case 'other':
       return finding(
         'other',

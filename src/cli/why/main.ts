@@ -6,7 +6,7 @@ import type { WhyState } from '../../model/why.ts';
 import { AgentClient } from '../../serve/client.ts';
 import { lookOf } from '../text/terminal.ts';
 import { explain } from './explain.ts';
-import type { AgentFacts } from './facts.ts';
+import type { AgentFacts, Subject } from './facts.ts';
 import { gather } from './gather.ts';
 import { renderAnswer } from './render.ts';
 import { parseTarget } from './target.ts';
@@ -16,8 +16,8 @@ export interface WhyFlags {
   readonly socket?: string;
 }
 
-const askAgent = async (socket: string): Promise<AgentFacts> => {
-  const answer = await new AgentClient(socket).why<WhyState>();
+const askAgent = async (socket: string, pids: readonly number[]): Promise<AgentFacts> => {
+  const answer = await new AgentClient(socket).why<WhyState>(pids);
   if (answer.ok) return { state: 'running', live: answer.value };
   switch (answer.kind) {
     case 'absent':
@@ -31,6 +31,9 @@ const askAgent = async (socket: string): Promise<AgentFacts> => {
   }
 };
 
+const pidsOf = (subject: Subject): number[] =>
+  subject.kind === 'pid' ? [subject.pid] : [...subject.servers, ...subject.clients].map(({ pid }) => pid);
+
 /** Prints the answer. Resolves to the exit code: 1 when nothing of it is seen. */
 export async function whyCommand(text: string, { json, socket }: WhyFlags): Promise<number> {
   const target = parseTarget(text);
@@ -41,8 +44,8 @@ export async function whyCommand(text: string, { json, socket }: WhyFlags): Prom
       'for example: headwater why 4711, headwater why :8080, headwater why http://127.0.0.1:8080/',
     );
   }
-  const agent = await askAgent(socket ?? defaultSocketPath());
   const subjects = await gather(new HostFiles(), target);
+  const agent = await askAgent(socket ?? defaultSocketPath(), subjects.flatMap(pidsOf));
   const answers = subjects.map((subject) => ({
     subject,
     findings: explain({ agent, subject, root: process.geteuid?.() === 0 }),

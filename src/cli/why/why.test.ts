@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { WhyGroup, WhyState } from '../../model/why.ts';
+import type { TlsProcess, WhyGroup, WhyState } from '../../model/why.ts';
 import { explain, type Verdict } from './explain.ts';
 import type { AgentFacts, Facts, ProcessReport, SocketFacts, Subject } from './facts.ts';
 import { renderAnswer } from './render.ts';
@@ -32,8 +32,18 @@ const group = (changes: Partial<WhyGroup> = {}): WhyGroup => ({
   guess: 'http',
   open: 1,
   joined: 0,
+  decrypted: 0,
+  unread: [],
   exchanges: 12,
   losses: [],
+  ...changes,
+});
+const library = (changes: Partial<TlsProcess> = {}): TlsProcess => ({
+  path: '/usr/lib/libcrypto.so.3',
+  kind: 'openssl',
+  version: 'OpenSSL 3.0.19',
+  tapped: true,
+  gap: '',
   ...changes,
 });
 const running = (groups: readonly WhyGroup[] = [group()], state: Partial<WhyState> = {}): AgentFacts => ({
@@ -44,6 +54,8 @@ const running = (groups: readonly WhyGroup[] = [group()], state: Partial<WhyStat
     mount: '/sys/fs/cgroup',
     cgroups: [{ path: '/a', attached: true }],
     groups,
+    taps_absent: '',
+    tls: [],
     more_groups: 0,
     ...state,
   },
@@ -123,7 +135,7 @@ describe('explain', () => {
     ],
     ['a cgroup that is not known', running(), pid(process({ cgroup: '' })), [['cgroup_unknown', 'unknown']]],
     ['TLS', running([group({ guess: 'tls', exchanges: 0 })]), pid(process()), [['tls', 'unseen']]],
-    ['HTTP/2', running([group({ guess: 'h2', exchanges: 0 })]), pid(process()), [['h2', 'unseen']]],
+    ['HTTP/2', running([group({ guess: 'h2', exchanges: 0 })]), pid(process()), [['h2', 'seen']]],
     ['not HTTP', running([group({ guess: 'other', exchanges: 0 })]), pid(process()), [['other', 'unseen']]],
     ['not decided', running([group({ guess: 'unknown', exchanges: 0 })]), pid(process()), [['undecided', 'unknown']]],
     [
@@ -206,13 +218,34 @@ describe('explain', () => {
       port({ url: url('http', ['192.0.2.1'], false) }),
       [['no_client', 'unknown']],
     ],
+    ['https elsewhere', running([]), port({ url: url('https', ['192.0.2.1'], false) }), [['no_client', 'unknown']]],
     [
-      'https elsewhere',
-      running([]),
+      'https, and nothing is tapped',
+      running([], { taps_absent: 'switched off (tls.secrets)' }),
       port({ url: url('https', ['192.0.2.1'], false) }),
       [
         ['no_client', 'unknown'],
+        ['taps_absent', 'unseen'],
+      ],
+    ],
+    [
+      'TLS that is read, by a library that is tapped',
+      running([group({ guess: 'h2', decrypted: 1 })], { tls: [{ pid: 7, implementations: [library()] }] }),
+      pid(process()),
+      [
+        ['h2', 'seen'],
+        ['tls_tapped', 'seen'],
+      ],
+    ],
+    [
+      'TLS that is not read, by a library without a tap',
+      running([group({ guess: 'tls', exchanges: 0, unread: [{ cause: 'no_secret', connections: 1 }] })], {
+        tls: [{ pid: 7, implementations: [library({ kind: 'java', version: '', tapped: false, gap: 'in Java' })] }],
+      }),
+      pid(process()),
+      [
         ['tls', 'unseen'],
+        ['tls_untapped', 'partly'],
       ],
     ],
   ])('%s', (_, agent, subject, expected) => {
@@ -228,6 +261,25 @@ describe('explain', () => {
     for (const { verdict, todo } of findings) if (verdict === 'unseen') expect(todo).not.toBe('');
     expect(findings.map(({ text }) => text).join('\n')).toContain('by OpenSSL 3');
     expect(findings.map(({ todo }) => todo).join('\n')).toContain('--cgroup /sys/fs/cgroup/z');
+  });
+
+  it('says which library is tapped, and why another one is not', () => {
+    const text = (one: TlsProcess): string =>
+      answer(
+        running([group({ guess: 'tls', unread: [{ cause: 'handshake_unseen', connections: 3 }] })], {
+          tls: [{ pid: 7, implementations: [one] }],
+        }),
+        pid(process()),
+      )
+        .map((finding) => finding.text)
+        .join('\n');
+    expect(text(library())).toContain(
+      'api (pid 7) runs OpenSSL 3.0.19 (/usr/lib/libcrypto.so.3): its secrets are taken',
+    );
+    expect(text(library({ kind: 'gnutls', version: '', tapped: false, gap: 'it exports nothing' }))).toContain(
+      'runs GnuTLS (/usr/lib/libcrypto.so.3), whose secrets are not taken: it exports nothing.',
+    );
+    expect(text(library())).toContain('the handshake was not seen: the connection is older than the agent');
   });
 
   it('does not name a TLS library that it did not see', () => {

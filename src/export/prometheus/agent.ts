@@ -1,6 +1,7 @@
 /** The agent's own numbers: the ledger, rates of capture, what it costs. */
 import { LOSS_REASONS } from '../../model/loss.ts';
 import type { AgentStatus, CaptureLedger } from '../../model/status.ts';
+import { TLS_UNREAD_CAUSES } from '../../model/tls.ts';
 import { type Exposition, Labels, type MetricFamily } from './family.ts';
 
 const family = (
@@ -65,6 +66,27 @@ const RESIDENT = family(
   ['process'],
   'bytes',
 );
+const TLS_CONNECTIONS = family(
+  'headwater_tls_connections',
+  'counter',
+  'TLS connections by what was agreed on; open ones count once it is settled whether they are read.',
+  ['version', 'cipher', 'resumed'],
+);
+const TLS_DECRYPTED = family('headwater_tls_decrypted_connections', 'counter', 'TLS connections that were read.');
+const TLS_UNREAD = family(
+  'headwater_tls_unread_connections',
+  'counter',
+  'TLS connections that were not read, by cause (docs/tls.md).',
+  ['cause'],
+);
+const TLS_UNREAD_BYTES = family(
+  'headwater_tls_unread_bytes',
+  'counter',
+  'Encrypted bytes that were not read, by cause.',
+  ['cause'],
+  'bytes',
+);
+const TLS_SECRETS = family('headwater_tls_secrets', 'counter', 'TLS secrets taken, and missed by reason.', ['state']);
 const VIEWERS = family('headwater_tail_viewers', 'gauge', 'Viewers connected.');
 
 /** In the order of /metrics. */
@@ -81,6 +103,11 @@ export const AGENT_CATALOGUE: readonly MetricFamily[] = [
   RING,
   CPU,
   RESIDENT,
+  TLS_CONNECTIONS,
+  TLS_DECRYPTED,
+  TLS_UNREAD,
+  TLS_UNREAD_BYTES,
+  TLS_SECRETS,
   VIEWERS,
 ];
 
@@ -117,5 +144,17 @@ export function writeAgent(status: AgentStatus, out: Exposition): void {
   write(RING, [['size'], ring.size_bytes], [['used'], ring.used_bytes], [['peak'], ring.peak_bytes]);
   write(CPU, ...status.processes.map(({ role, cpu_s }) => [[role], cpu_s] as const));
   write(RESIDENT, ...status.processes.map(({ role, rss_bytes }) => [[role], rss_bytes] as const));
+  const { tls } = status;
+  write(
+    TLS_CONNECTIONS,
+    ...tls.suites.map(({ version, cipher, resumed, connections: n }) => [[version, cipher, resumed], n] as const),
+  );
+  write(TLS_DECRYPTED, [[], tls.decrypted]);
+  const unread = new Map(tls.unread.map((one) => [one.cause, one]));
+  write(TLS_UNREAD, ...TLS_UNREAD_CAUSES.map((cause) => [[cause], unread.get(cause)?.connections ?? 0] as const));
+  write(TLS_UNREAD_BYTES, ...TLS_UNREAD_CAUSES.map((cause) => [[cause], unread.get(cause)?.bytes ?? 0] as const));
+  const { taken, ring_full, unreadable, unusable } = tls.secrets;
+  const states = { taken, ring_full, unreadable, unusable };
+  write(TLS_SECRETS, ...Object.entries(states).map(([state, n]) => [[state], n] as const));
   write(VIEWERS, [[], status.tail.viewers]);
 }

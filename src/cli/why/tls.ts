@@ -1,0 +1,65 @@
+/** What `why` says of TLS: which implementation a process runs, whether its secrets are taken, and why not. Pure. */
+import type { TlsUnreadCause } from '../../model/tls.ts';
+import type { TlsProcess } from '../../model/why.ts';
+import type { WhyFinding } from './explain.ts';
+import type { Facts, ProcessReport } from './facts.ts';
+
+/** After "because". */
+export const UNREAD: Readonly<Record<TlsUnreadCause, string>> = {
+  no_secret: 'no secret came: neither end is a process whose library is tapped, or it was tapped too late',
+  partial_secret: 'only some of the secrets came',
+  wrong_secret: 'the secret that came does not fit',
+  handshake_unseen: 'the handshake was not seen: the connection is older than the agent, or packets of it were lost',
+  unsupported: 'the version or cipher suite is none that can be decrypted',
+  out_of_step: 'records were lost and the next ones could not be placed',
+  malformed: 'what was sent is no TLS',
+  limit: 'memory for connections that wait for a secret was full',
+};
+
+const NAMES: Readonly<Record<TlsProcess['kind'], string>> = {
+  openssl: 'OpenSSL',
+  go: 'Go crypto/tls',
+  boringssl: 'BoringSSL',
+  gnutls: 'GnuTLS',
+  nss: 'NSS',
+  rustls: 'rustls',
+  java: 'Java (JSSE)',
+};
+
+const nameOf = ({ kind, version }: TlsProcess): string =>
+  version === '' ? NAMES[kind] : kind === 'go' ? `${NAMES[kind]} (${version})` : version;
+
+/** Nothing at all is tapped; empty: it is. */
+export const aboutSecrets = ({ agent }: Facts): WhyFinding[] => {
+  if (agent.state !== 'running' || agent.live.taps_absent === '') return [];
+  return [
+    {
+      id: 'taps_absent',
+      verdict: 'unseen',
+      text: `TLS is not read at all: ${agent.live.taps_absent}.`,
+      todo: 'headwater doctor says what is missing; the option is tls.secrets (docs/tls.md).',
+    },
+  ];
+};
+
+/** The TLS implementations that the agent found in a process. */
+export const aboutLibraries = ({ pid }: ProcessReport, facts: Facts, who: string): WhyFinding[] => {
+  if (facts.agent.state !== 'running') return [];
+  const { live } = facts.agent;
+  const own = live.tls.find((one) => one.pid === pid)?.implementations ?? [];
+  return own.map((one) =>
+    one.tapped
+      ? {
+          id: 'tls_tapped',
+          verdict: 'seen',
+          text: `${who} runs ${nameOf(one)} (${one.path}): its secrets are taken, connections that begin from now on are read.`,
+          todo: '',
+        }
+      : {
+          id: 'tls_untapped',
+          verdict: 'partly',
+          text: `${who} runs ${nameOf(one)} (${one.path}), whose secrets are not taken: ${one.gap || live.taps_absent || 'not known'}.`,
+          todo: 'Its TLS is read where the other end is an observed process that is tapped (docs/tls.md); else observe a leg in clear.',
+        },
+  );
+};
