@@ -35,6 +35,8 @@ export const KEPT_EFFECTIVE: readonly CapabilityName[] = [
 export const KEPT_PERMITTED: readonly CapabilityName[] = [
   /** BPF_ENABLE_STATS asks for it (kernel/bpf/syscall.c); only while `status` measures the programs. */
   'SYS_ADMIN',
+  /** Probing a library of a process that starts later; CAP_SYS_ADMIN implies it where that is kept. */
+  'PERFMON',
   /** Rotating a log in a folder of another user, as opening it there was allowed. */
   'DAC_OVERRIDE',
 ];

@@ -73,10 +73,10 @@ system('privileges', () => {
     using folder = new Folder();
     await using cgroup = new Cgroup('att');
     await using attacher = await TestAttacher.start(folder, [cgroup]);
-    const [DAC_OVERRIDE, DAC_READ_SEARCH, KILL, SYS_PTRACE, SYS_ADMIN, BPF] = [1, 2, 5, 19, 21, 39];
+    const [DAC_OVERRIDE, DAC_READ_SEARCH, KILL, SYS_PTRACE, SYS_ADMIN, PERFMON, BPF] = [1, 2, 5, 19, 21, 38, 39];
     // In every thread, also in those that the runtime started before any of our code ran.
     expect(everyThread(attacher.pid, 'CapPrm')).toBe(
-      mask(DAC_OVERRIDE, DAC_READ_SEARCH, KILL, SYS_PTRACE, SYS_ADMIN, BPF),
+      mask(DAC_OVERRIDE, DAC_READ_SEARCH, KILL, SYS_PTRACE, SYS_ADMIN, PERFMON, BPF),
     );
     expect(everyThread(attacher.pid, 'CapInh')).toBe(none);
     expect(everyThread(attacher.pid, 'CapAmb')).toBe(none);
@@ -533,7 +533,7 @@ next();`;
     await using cgroup = new Cgroup('att');
     await using attacher = await TestAttacher.start(folder, [cgroup], { attach: true });
     const { maps } = await attacher.ask<{ maps: { name: string; fd: number }[] }>({ do: 'handover' });
-    expect(maps.map((map) => map.name).sort()).toEqual(['control', 'counters', 'ring']);
+    expect(maps.map((map) => map.name).sort()).toEqual(['control', 'counters', 'ring', 'unheard']);
     for (const { fd } of maps)
       expect(readFileSync(`/proc/${attacher.pipelinePid}/fdinfo/${fd}`, 'latin1')).toContain('map_type');
     expect((await attacher.stop()).code).toBe(0);
