@@ -11,8 +11,8 @@ import type { Redacted } from '../redact/redacted.ts';
 import { type SealedMinute, StatsEngine } from '../stats/engine.ts';
 import type { HeaderObserver, HeaderStatistics } from '../stats/header-seam.ts';
 import type { Change } from '../stats/headers/changes.ts';
-import { decodeHeaders, encodeHeaders } from '../stats/headers/codec.ts';
-import { HeaderGroup, HeaderStats } from '../stats/headers/header-stats.ts';
+import { decodeHeaders, encodingOf } from '../stats/headers/codec.ts';
+import { HeaderGroup, HeaderStats, type EndedWindow as HeaderWindow } from '../stats/headers/header-stats.ts';
 import { HeaderState } from '../stats/headers/state.ts';
 import type { SeriesKey } from '../stats/series.ts';
 
@@ -23,6 +23,8 @@ const WINDOWS_BYTES_MAX = 16 << 20;
 const OLDER_BYTES_MAX = 32 << 20;
 /** Changes kept for answers; the store has them all. */
 const CHANGES_MAX = 1_000;
+/** Spent on a window that has ended in a tick, should nobody call `work`. */
+const TICK_WORK_MS = 2;
 const MINUTE_MS = 60_000;
 
 export interface StatisticsOptions {
@@ -66,6 +68,8 @@ export class Statistics {
   readonly changeCounts = new Map<string, { side: string; service: string; kind: string; count: number }>();
   #untaken: EndedWindow[] = [];
   #windowEnd = Number.NaN;
+  /** Works out what the last window had. */
+  #ending: Generator<void, void> | null = null;
   #first = Number.NaN;
   #last = 0;
 
@@ -86,20 +90,34 @@ export class Statistics {
     this.engine.observe(x);
   }
 
-  /** It is `now` (ns since the anchor): ends what is over. */
-  tick(now: number): void {
+  /** It is `now` (ns since the anchor): ends what is over. True: a window has just ended, and `work` is to be called until it is done. */
+  tick(now: number): boolean {
     this.#last = now;
     if (Number.isNaN(this.#first)) this.#first = now;
     this.engine.advance(now);
+    this.work(TICK_WORK_MS);
     if (Number.isNaN(this.#windowEnd)) this.#windowEnd = now + this.#options.windowNs;
     // A clock that stepped back would hold the window open.
-    else if (now >= this.#windowEnd || now < this.#windowEnd - this.#options.windowNs) this.#rotate(now);
+    const over = now >= this.#windowEnd || now < this.#windowEnd - this.#options.windowNs;
+    if (over) this.#rotate(now);
+    return over;
+  }
+
+  /** Goes on with what a window that ended had, for about `ms`; true: there is more. Meanwhile the next window runs. */
+  work(ms: number): boolean {
+    const until = performance.now() + ms;
+    while (this.#ending !== null) {
+      if (this.#ending.next().done === true) this.#ending = null;
+      else if (performance.now() >= until) return true;
+    }
+    return false;
   }
 
   /** Nothing more comes. */
   finish(): void {
     this.engine.finish();
     this.#rotate(this.#last);
+    this.#settle();
   }
 
   /** What ended since the last call. */
@@ -138,6 +156,7 @@ export class Statistics {
     const from = sinceMs === undefined ? this.startedMs : Math.floor(sinceMs / MINUTE_MS) * MINUTE_MS;
     const to = untilMs === undefined ? nowMs : Math.ceil(untilMs / MINUTE_MS) * MINUTE_MS;
     const series = all ? this.engine.states() : this.engine.states(from, to);
+    this.#settle();
     const running = this.headers.state(this.#last);
     const inside = this.#windows.filter((window) => all || (window.to > from && window.from < to));
     const before = this.#windows.filter((window) => window.to <= from);
@@ -163,10 +182,23 @@ export class Statistics {
     return merged;
   }
 
+  /** What has ended is there. */
+  #settle(): void {
+    this.work(Number.POSITIVE_INFINITY);
+  }
+
   #rotate(now: number): void {
-    const { state, changes } = this.headers.rotate(now);
+    this.#settle();
     this.#windowEnd = now + this.#options.windowNs;
-    const ended: EndedWindow = { from: state.from, to: state.to, state: encodeHeaders(state), changes };
+    this.#ending = this.#end(this.headers.end(now));
+  }
+
+  *#end(sealing: Generator<void, HeaderWindow>): Generator<void, void> {
+    const { state, changes } = yield* sealing;
+    this.#keep({ from: state.from, to: state.to, state: yield* encodingOf(state), changes });
+  }
+
+  #keep(ended: EndedWindow): void {
     this.#untaken.push(ended);
     if (this.#untaken.length > WINDOWS_MAX) this.#untaken.shift();
     this.#windows.push(ended);

@@ -73,8 +73,20 @@ export class ChangeMonitor {
   readonly room = new ModelRoom();
   readonly #groups = new Map<string, Watched>();
 
-  /** Compares a finished window, learns it, and says what changed. Takes the states: they must not be changed afterwards. */
+  /** Compares a finished window, all at once. */
   window(state: HeaderState): Change[] {
+    const comparing = this.compare(state);
+    for (;;) {
+      const step = comparing.next();
+      if (step.done === true) return step.value;
+    }
+  }
+
+  /**
+   * Compares a finished window, learns it, and says what changed; a group or two in each step. Takes the states: they must not be changed
+   * afterwards. The next window waits until this one is done.
+   */
+  *compare(state: HeaderState): Generator<void, Change[]> {
     const ready: { watched: Watched; group: GroupState }[] = [];
     for (const watched of this.#groups.values()) watched.idle++;
     for (const group of state.groups.values()) {
@@ -89,14 +101,19 @@ export class ChangeMonitor {
       watched.waiting = null;
       watched.waits = 0;
       ready.push({ watched, group: whole });
+      yield;
     }
     let comparisons = 0;
-    for (const { watched, group } of ready) comparisons += watched.model.comparisons(group);
+    for (const { watched, group } of ready) {
+      comparisons += watched.model.comparisons(group);
+      yield;
+    }
     this.comparisons += comparisons;
     const alpha = FALSE_ALARMS_PER_WINDOW / Math.max(1, comparisons);
     const at = new Date(state.to).toISOString();
     const changes: Change[] = [];
     for (const { watched, group } of ready) {
+      yield;
       const { service, side, method, route } = group.key;
       for (const found of watched.model.compare(group, alpha)) {
         if (changes.length >= CHANGES_MAX) {

@@ -33,7 +33,17 @@ export type Decoded =
   | { readonly ok: true; readonly state: HeaderState }
   | { readonly ok: false; readonly problem: string };
 
+/** All at once. */
 export function encodeHeaders(state: HeaderState): Uint8Array {
+  const encoding = encodingOf(state);
+  for (;;) {
+    const step = encoding.next();
+    if (step.done === true) return step.value;
+  }
+}
+
+/** encodeHeaders() in steps of one group; the state must not change meanwhile. */
+export function* encodingOf(state: HeaderState): Generator<void, Uint8Array> {
   const texts = new Map<string, number>();
   const body = new ByteWriter();
   const text = (value: string): void => {
@@ -48,7 +58,10 @@ export function encodeHeaders(state: HeaderState): Uint8Array {
   body.varint(Math.max(0, state.to - state.from));
   body.varint(state.groupsRefused);
   body.varint(state.groups.size);
-  for (const group of state.groups.values()) writeGroup(group, body, text, state.from);
+  for (const group of state.groups.values()) {
+    writeGroup(group, body, text, state.from);
+    yield;
+  }
   const out = new ByteWriter();
   out.byte(MAGIC);
   out.byte(VERSION);

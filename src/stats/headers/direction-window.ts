@@ -327,9 +327,9 @@ export class DirectionWindow {
 
   /**
    * What was counted; every shape must be spread. Blocks that came independently of one another would change their lines about
-   * n (1 - sum p^2) times; as many times fewer as they did, they weigh less.
+   * n (1 - sum p^2) times; as many times fewer as they did, they weigh less. `last`: nothing is counted any more.
    */
-  state(ms: (at: number) => number): GroupState {
+  state(ms: (at: number) => number, last: boolean): GroupState {
     const state = new GroupState(this.key, this.direction);
     const half = this.messages / 2;
     state.messages = this.messages;
@@ -337,9 +337,10 @@ export class DirectionWindow {
     state.independent = Math.max(1, Math.round(this.messages * Math.min(1, this.#runs / expected)));
     state.blockLines.merge(this.#lines);
     state.blockBytes.merge(this.#bytes);
-    state.order = this.messages > 0 ? this.#order.state(half, ms) : new NameState(ORDER_NAME);
-    for (const [name, window] of this.#byText) if (window.messages > 0) state.names.set(name, window.state(half, ms));
-    if (this.#other !== null && this.#other.messages > 0) state.other = this.#other.state(half, ms);
+    state.order = this.messages > 0 ? this.#order.state(half, ms, last) : new NameState(ORDER_NAME);
+    for (const [name, window] of this.#byText)
+      if (window.messages > 0) state.names.set(name, window.state(half, ms, last));
+    if (this.#other !== null && this.#other.messages > 0) state.other = this.#other.state(half, ms, last);
     return state;
   }
 

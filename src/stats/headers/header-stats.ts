@@ -5,7 +5,7 @@
  *     const headers = new HeaderStats({ key, anchor });              // key: secret of the installation, 8 bytes or more
  *     const group = new HeaderGroup({ service, side, method, route }); // one for each group, kept beside the engine's own counters
  *     headers.observe(group, 'request', request.fields, exampleId, now);  // for each message; now: nanoseconds since the anchor
- *     const { state, changes } = headers.rotate(now);                 // at the end of each window; encodeHeaders(state) is for the store
+ *     const { state, changes } = headers.rotate(now);                 // at the end of each window, or end(now) in steps; encodeHeaders(state) is for the store
  *     headers.state(now)                                              // what the running window has so far
  *
  * `exampleId` makes the id of the call and is asked seldom. The caller drives time and bounds its groups; what goes beyond GROUPS_MAX in one
@@ -28,6 +28,7 @@ import { type Direction, GROUPS_MAX, type HeaderGroupKey, HeaderState, OTHER_GRO
 const SHAPES = 4_096;
 /** Longer blocks are counted line by line: a shape of theirs would seldom come again. */
 const SHAPE_LINES_MAX = 64;
+const SHAPES_PER_STEP = 64;
 /** Bytes that the running window may take, about. */
 export const WINDOW_BYTES_MAX = 32 << 20;
 
@@ -60,6 +61,12 @@ export interface HeaderOverflow {
   refused: number;
   /** Shapes that made room for others; nothing is lost by that. */
   shapesReplaced: number;
+}
+
+/** A window that is over: its state, and what it has that the windows before had not. */
+export interface EndedWindow {
+  readonly state: HeaderState;
+  readonly changes: Change[];
 }
 
 export class HeaderStats {
@@ -112,31 +119,67 @@ export class HeaderStats {
   /** What the running window has so far. */
   state(now: number): HeaderState {
     for (const shape of this.#shapes) shape?.owner.spread(shape);
-    const state = new HeaderState();
-    state.from = this.#ms(this.#startedAt < 0 ? now : this.#startedAt);
-    state.to = this.#ms(now);
-    for (const { window } of this.#open) {
-      const part = window.state(this.#ms);
-      const group = state.group(window.key, window.direction);
-      group.merge(part);
-    }
+    const state = this.#empty(now);
+    for (const { window } of this.#open) state.add(window.state(this.#ms, false));
     return state;
   }
 
-  /** Ends the window: its state, and what it has that the windows before had not. */
-  rotate(now: number): { state: HeaderState; changes: Change[] } {
-    const state = this.state(now);
-    for (const { other } of state.groups.values()) this.overflow.lines += other?.lines ?? 0;
-    this.overflow.refused += this.#budget.refused;
-    for (const { group } of this.#open) {
+  /** Ends the window, all at once. */
+  rotate(now: number): EndedWindow {
+    const sealing = this.end(now);
+    for (;;) {
+      const step = sealing.next();
+      if (step.done === true) return step.value;
+    }
+  }
+
+  /**
+   * Ends the window: the next one runs from now on. What it had is worked out step by step, each a fraction of a millisecond but for groups
+   * of hundreds of names, because all at once takes tens of milliseconds in which nobody reads what is captured. To be gone through before the
+   * next window ends.
+   */
+  end(now: number): Generator<void, EndedWindow> {
+    const state = this.#empty(now);
+    const open = this.#open;
+    const shapes = this.#shapes;
+    for (const { group } of open) {
       group.request = null;
       group.response = null;
     }
+    const budget = this.#budget;
     this.#open = [];
     this.#shapes = new Array(SHAPES);
     this.#budget = new ByteBudget(this.#bytesMax);
     this.#startedAt = now;
-    return { state, changes: this.monitor.window(state) };
+    return this.#seal(state, open, shapes, budget);
+  }
+
+  *#seal(
+    state: HeaderState,
+    open: readonly { readonly window: DirectionWindow }[],
+    shapes: readonly (Shape | undefined)[],
+    budget: ByteBudget,
+  ): Generator<void, EndedWindow> {
+    for (let i = 0; i < shapes.length; i++) {
+      const shape = shapes[i];
+      shape?.owner.spread(shape);
+      if (i % SHAPES_PER_STEP === 0) yield;
+    }
+    for (const { window } of open) {
+      const group = window.state(this.#ms, true);
+      this.overflow.lines += group.other?.lines ?? 0;
+      state.add(group);
+      yield;
+    }
+    this.overflow.refused += budget.refused;
+    return { state, changes: yield* this.monitor.compare(state) };
+  }
+
+  #empty(now: number): HeaderState {
+    const state = new HeaderState();
+    state.from = this.#ms(this.#startedAt < 0 ? now : this.#startedAt);
+    state.to = this.#ms(now);
+    return state;
   }
 
   readonly #ms = (at: number): number => Math.round(this.#wallMs + at / 1e6);

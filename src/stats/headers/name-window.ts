@@ -111,15 +111,23 @@ export class NameWindow {
     if (label !== undefined && values.label(place) === undefined) values.setLabel(place, label);
   }
 
-  /** `half`: ordinal of the message in the middle of the window; `ms`: Unix time of a time since the anchor. */
-  state(half: number, ms: (at: number) => number): NameState {
+  /**
+   * `half`: ordinal of the message in the middle of the window; `ms`: Unix time of a time since the anchor. `last`: nothing is counted any
+   * more, so nothing large is copied.
+   */
+  state(half: number, ms: (at: number) => number, last: boolean): NameState {
     const state = new NameState(this.name);
     state.messages = this.messages;
     state.lines = this.lines;
     state.repeated = this.repeated;
     state.linesMax = this.linesMax;
-    state.lengths.merge(this.lengths);
-    state.distinct = this.#distinct.folded(PRECISION);
+    if (last) {
+      state.lengths = this.lengths;
+      state.distinct = this.#distinct.released();
+    } else {
+      state.lengths.merge(this.lengths);
+      state.distinct = this.#distinct.folded(PRECISION);
+    }
     state.firstAt = ms(this.firstAt);
     state.lastAt = ms(this.lastAt);
     state.example = this.example;

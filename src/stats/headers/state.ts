@@ -186,6 +186,13 @@ export class HeaderState {
     return known;
   }
 
+  /** Adds a group, which belongs to this state from now on. */
+  add(group: GroupState): void {
+    const id = groupId(group.key, group.direction);
+    if (this.groups.size < GROUPS_MAX && !this.groups.has(id)) this.groups.set(id, group);
+    else this.group(group.key, group.direction).merge(group);
+  }
+
   merge(other: HeaderState): void {
     if (this.groups.size === 0 && this.to === 0) {
       this.from = other.from;

@@ -83,6 +83,15 @@ export class HyperLogLog {
     return copy;
   }
 
+  /** The same sketch outside the budget, without a copy: this one must not be used any more. */
+  released(): HyperLogLog {
+    const whole = new HyperLogLog(this.precision);
+    whole.#lanes = this.#lanes;
+    whole.#ranks = this.#ranks;
+    whole.#size = this.#size;
+    return whole;
+  }
+
   /** Lowers the precision; the sketch is what it would have been at that precision from the start. */
   fold(precision: number): void {
     if (precision >= this.precision) return;
