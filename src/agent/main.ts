@@ -56,6 +56,9 @@ const say = (line: string): void => {
 /** What the statistics' key is derived from the installation key for: nobody can compare their hashes with its fingerprints. */
 const STATISTICS_LABEL = 'headwater header statistics';
 const STATISTICS_KEY_BYTES = 16;
+/** What a window of statistics had is worked out in pieces of this length, with pauses in which the ring is read. */
+const WORK_MS = 2;
+const WORK_PAUSE_MS = 6;
 /** The store hears of the time several times a second. */
 const STORE_TICK_MS = 250;
 /** Calls are on the disk within a second, or it refuses them. */
@@ -239,12 +242,15 @@ export async function runPipeline({ client, prepared, start, key }: Handover): P
   status.started();
   say(`capturing ${start.cgroups.map(({ path }) => path).join(', ')}; status, tail: ${start.socketPath}`);
 
+  const workOut = (): void => {
+    if (statistics.work(WORK_MS)) setTimeout(workOut, WORK_PAUSE_MS);
+  };
   let ticks = 0;
   const timer = setInterval(() => {
     const now = sinceAnchor(anchor);
     pipeline.tracker.tick(now);
     pipeline.tls.tick(now);
-    statistics.tick(now);
+    if (statistics.tick(now)) workOut();
     owners.tick();
     status.tick();
     if (++ticks % (FORGET_MS / TICK_MS) === 0) prints.forget();
