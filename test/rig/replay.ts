@@ -17,12 +17,15 @@ export interface ReplayedExchange extends ExchangeRecord {
   readonly upgrade?: string;
   readonly stream_id?: number;
   readonly grpc?: { readonly status: number | null; readonly response_messages: number | null };
+  readonly stream?: unknown;
   readonly anomalies?: readonly string[];
   readonly connection: string;
 }
 
 export interface Replayed {
   readonly exchanges: ReplayedExchange[];
+  /** Lines of the type websocket. */
+  readonly websockets: readonly Readonly<Record<string, unknown>>[];
   readonly summary: SummaryRecord;
   readonly tracker: Pipeline['tracker'];
   readonly notHttp: Pipeline['decoding']['notHttp'];
@@ -37,6 +40,7 @@ export async function replayed(
 ): Promise<Replayed> {
   const losses = new LossLedger();
   const lines: string[] = [];
+  const sessions: string[] = [];
   let format: NdjsonFormat | null = null;
   const sinks: readonly RedactedSink[] = [(exchange) => void lines.push(format!.exchange(exchange))];
   const secrets = new SecretStore(FILE_SECRET_LIMITS, false);
@@ -49,6 +53,7 @@ export async function replayed(
     policy,
     filter: null,
     sinks: () => sinks,
+    websockets: (session) => void sessions.push(format!.websocket(session)),
   });
   const open = (anchor: ClockAnchor): void => {
     pipeline.anchored(anchor);
@@ -66,12 +71,13 @@ export async function replayed(
   const { segments, bytes, connections } = pipeline.tracker.counters;
   const { exchanges } = pipeline.counters;
   const end = format!.end({ segments, bytes, connections, exchanges, losses: losses.totals() }, lines.length);
-  const records = [...lines, end].map((line) => JSON.parse(line));
+  const records = [...lines, ...sessions, end].map((line) => JSON.parse(line));
   for (const record of records) {
     if (!validLine(record)) throw new Error(`${JSON.stringify(validLine.errors)}: ${JSON.stringify(record)}`);
   }
   const summary = records.pop() as SummaryRecord;
   return {
+    websockets: records.splice(lines.length),
     exchanges: records as ReplayedExchange[],
     summary,
     tracker: pipeline.tracker,

@@ -273,6 +273,8 @@ export class WebSocketFrames implements FrameUnits {
   #pass(bytes: number): void {
     if (bytes === 0) return;
     this.unreadBytes += bytes;
+    // Behind a violation nothing is missing: no peer reads on there.
+    if (this.#state === 'failed') return;
     this.#lose('desync', bytes);
     this.#sink.lose('desync', 1, bytes);
   }
