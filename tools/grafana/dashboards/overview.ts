@@ -1,18 +1,6 @@
 /** All services at a glance, and Headwater itself. */
 import { CAPTURE_LOSSES, type DashboardSpec } from '../model.ts';
-import {
-  DURATION,
-  errorRatio,
-  HTTP,
-  increase,
-  OF_SERVICE,
-  observed,
-  quantile,
-  RANGE,
-  RATE,
-  rate,
-  SERVICE,
-} from '../queries.ts';
+import { DURATION, errorRatio, HTTP, increase, OF_SERVICE, quantile, RANGE, RATE, rate, SERVICE } from '../queries.ts';
 
 export const overview: DashboardSpec = {
   uid: 'headwater-overview',

@@ -1,6 +1,6 @@
 /** How long calls take, and where the time goes. */
 import type { DashboardSpec } from '../model.ts';
-import { DURATION, HTTP_ROUTE, increase, named, observed, quantile, RATE, ROUTE, rate } from '../queries.ts';
+import { DURATION, HTTP_ROUTE, named, observed, quantile, RATE, ROUTE } from '../queries.ts';
 
 const QUANTILES = [0.5, 0.9, 0.95, 0.99] as const;
 
