@@ -13,6 +13,7 @@ struct {
 	enum hw_guess guess;
 	enum hw_mark mark;
 	enum hw_evidence evidence;
+	enum hw_unheard unheard;
 	enum hw_class class;
 	struct hw_secret secret;
 	struct hw_birth birth;

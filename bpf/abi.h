@@ -86,6 +86,7 @@ struct hw_socket {
 	__u16 local_port;
 	__u16 remote_port;
 	__u32 lost_segments[2];
+	__u32 reached[2];	/* closed: TCP's own count, of what came in (rcv_nxt) and of what the peer acknowledged (snd_una) */
 	__u32 reserved2;
 	__u64 cgroup_id;
 	__u8 comm[16];
@@ -93,6 +94,11 @@ struct hw_socket {
 	__u8 remote[16];
 	__u64 left_out[2];
 	__u64 lost_bytes[2];
+};
+
+/* Closings that found no room in the ring, in an array of so many (a power of two), each at its cookie modulo this. */
+enum hw_unheard {
+	HW_UNHEARD_MAX = 4096,
 };
 
 /* Where a segment, and each of its bytes, went: exactly one of these. */

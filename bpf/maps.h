@@ -39,6 +39,18 @@ struct {
 	__type(value, struct hw_counters);
 } counters SEC(".maps");
 
+/*
+ * Closings that found no room in the ring: nothing later would ever tell that these connections are over. The array has a
+ * place for each of as many as can be expected to close while nobody reads; of two that share a place the later one stays.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, HW_UNHEARD_MAX);
+	__type(key, __u32);
+	__type(value, struct hw_socket);
+} unheard SEC(".maps");
+
 /* What the reader tells the programs. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);

@@ -84,6 +84,22 @@ static __always_inline void opened(struct bpf_sock_ops *ctx, struct bpf_sock *sk
 	bpf_ringbuf_submit(r, wakeup());
 }
 
+static __always_inline int describe_end(struct bpf_sock_ops *ctx, const struct socket_state *s, struct hw_socket *r)
+{
+	if (describe(ctx, r, s->cookie, HW_KIND_CLOSED))
+		return -1;
+	r->accepted = s->accepted;
+	r->reached[HW_INGRESS] = read_field(ctx->rcv_nxt);
+	r->reached[HW_EGRESS] = read_field(ctx->snd_una);
+#pragma unroll
+	for (int i = 0; i < 2; i++) {
+		r->left_out[i] = s->direction[i].left_out;
+		r->lost_bytes[i] = s->direction[i].lost_bytes;
+		r->lost_segments[i] = s->direction[i].lost_segments;
+	}
+	return 0;
+}
+
 static __always_inline void closed(struct bpf_sock_ops *ctx, struct bpf_sock *sk)
 {
 	struct socket_state *s = bpf_sk_storage_get(&sockets, sk, 0, 0);
@@ -92,20 +108,18 @@ static __always_inline void closed(struct bpf_sock_ops *ctx, struct bpf_sock *sk
 	if (!s)
 		return;
 	r = reserve();
-	if (!r)
+	if (!r) {
+		__u32 place = s->cookie & (HW_UNHEARD_MAX - 1);
+
+		r = bpf_map_lookup_elem(&unheard, &place);
+		if (r)
+			describe_end(ctx, s, r);
 		return;
-	if (describe(ctx, r, s->cookie, HW_KIND_CLOSED)) {
+	}
+	if (describe_end(ctx, s, r))
 		bpf_ringbuf_discard(r, BPF_RB_NO_WAKEUP);
-		return;
-	}
-	r->accepted = s->accepted;
-#pragma unroll
-	for (int i = 0; i < 2; i++) {
-		r->left_out[i] = s->direction[i].left_out;
-		r->lost_bytes[i] = s->direction[i].lost_bytes;
-		r->lost_segments[i] = s->direction[i].lost_segments;
-	}
-	bpf_ringbuf_submit(r, wakeup());
+	else
+		bpf_ringbuf_submit(r, wakeup());
 }
 
 SEC("sockops")

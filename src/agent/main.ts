@@ -20,6 +20,7 @@ import { Counters } from '../kernel/counters.ts';
 import { RingReader } from '../kernel/reader.ts';
 import { Ring } from '../kernel/ring.ts';
 import { SecretReader } from '../kernel/secret-reader.ts';
+import { Unheard } from '../kernel/unheard.ts';
 import type { Connection } from '../model/connection.ts';
 import { LossLedger } from '../model/loss.ts';
 import { ExchangeSubject } from '../query/exchange-subject.ts';
@@ -78,11 +79,13 @@ export async function runPipeline({ client, prepared, start, key }: Handover): P
   const { layout } = kernel;
   const fd = (name: string): number => start.maps.find((map) => map.name === name)!.fd;
   const anchor = takeAnchor();
-  const descriptors = { ring: fd('ring'), counters: fd('counters'), control: fd('control') };
+  const descriptors = { ring: fd('ring'), counters: fd('counters'), control: fd('control'), unheard: fd('unheard') };
   const ring = Ring.open(descriptors, layout, anchor);
   if (!ring.ok) return refuse(ring.error.message);
   const counters = Counters.open(descriptors, layout);
   if (!counters.ok) return refuse(counters.error.message);
+  const unheard = Unheard.open(descriptors, anchor);
+  if (!unheard.ok) return refuse(unheard.error.message);
 
   const losses = new LossLedger();
   const prints = new Fingerprinter(key);
@@ -182,6 +185,7 @@ export async function runPipeline({ client, prepared, start, key }: Handover): P
     policy: new CredentialPolicy(prints, config.redact),
     filter: filterOf(config.filter),
     statistics: statistics.observe.bind(statistics),
+    websockets: exporter === null ? null : exporter.websocket.bind(exporter),
     sinks: () => (exporter !== null || store !== null || tail?.watched === true ? sinks : []),
     owners,
     connectionsMax: config.limits.connections,
@@ -248,6 +252,8 @@ export async function runPipeline({ client, prepared, start, key }: Handover): P
   let ticks = 0;
   const timer = setInterval(() => {
     const now = sinceAnchor(anchor);
+    if (counters.value.read().recordsLost > 0)
+      unheard.value.tell(pipeline.capture, ring.value.used === 0 ? now : ring.value.readUpTo);
     pipeline.tracker.tick(now);
     pipeline.tls.tick(now);
     if (statistics.tick(now)) workOut();
@@ -278,6 +284,7 @@ export async function runPipeline({ client, prepared, start, key }: Handover): P
   reader.drainAll();
   // The records that ended a call may be among those that found no room: no later record of its connection can tell.
   const { classes, recordsLost } = counters.value.read();
+  if (recordsLost > 0) unheard.value.tell(pipeline.capture, Number.POSITIVE_INFINITY);
   if (recordsLost > 0) pipeline.openBecause = 'ring_full';
   else if (classes.shed_head.segments > 0) pipeline.openBecause = 'shed_head';
   pipeline.finish();

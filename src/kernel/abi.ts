@@ -23,7 +23,7 @@ export const SEGMENT_REMOTE = 80;
 export const SEGMENT_PAYLOAD = 96;
 
 // struct hw_socket
-export const SOCKET_SIZE = 128;
+export const SOCKET_SIZE = 136;
 export const SOCKET_TS = 0;
 export const SOCKET_COOKIE = 8;
 export const SOCKET_KIND = 16;
@@ -33,12 +33,13 @@ export const SOCKET_PID = 20;
 export const SOCKET_LOCAL_PORT = 24;
 export const SOCKET_REMOTE_PORT = 26;
 export const SOCKET_LOST_SEGMENTS = 28;
-export const SOCKET_CGROUP_ID = 40;
-export const SOCKET_COMM = 48;
-export const SOCKET_LOCAL = 64;
-export const SOCKET_REMOTE = 80;
-export const SOCKET_LEFT_OUT = 96;
-export const SOCKET_LOST_BYTES = 112;
+export const SOCKET_REACHED = 36;
+export const SOCKET_CGROUP_ID = 48;
+export const SOCKET_COMM = 56;
+export const SOCKET_LOCAL = 72;
+export const SOCKET_REMOTE = 88;
+export const SOCKET_LEFT_OUT = 104;
+export const SOCKET_LOST_BYTES = 120;
 
 // struct hw_counters
 export const COUNTERS_SIZE = 256;
@@ -94,6 +95,9 @@ export const MARK_LISTENER = 8;
 export const EVIDENCE_CGROUP = 0;
 export const EVIDENCE_WRITER = 1;
 export const EVIDENCE_CREATOR = 2;
+
+// enum hw_unheard
+export const UNHEARD_MAX = 4096;
 
 // enum hw_class
 export const CLASS_COPIED = 0;

@@ -52,6 +52,7 @@ export interface RingDescriptors {
   readonly ring: number;
   readonly counters: number;
   readonly control: number;
+  readonly unheard: number;
 }
 
 export interface LoadedProgram {
@@ -187,7 +188,7 @@ class Capture implements LoadedCapture {
     this.variant = variant;
     this.layout = layout;
     const fd = (name: string): number => lib.mapFd(lib.findMap(object, name));
-    this.descriptors = { ring: fd('ring'), counters: fd('counters'), control: fd('control') };
+    this.descriptors = { ring: fd('ring'), counters: fd('counters'), control: fd('control'), unheard: fd('unheard') };
     const programs: LoadedProgram[] = [];
     for (let p = lib.nextProgram(object, null); p !== null; p = lib.nextProgram(object, p)) {
       const programFd = lib.programFd(p);

@@ -3,14 +3,16 @@
  * without capabilities. Records are decoded into one reused Segment and one reused SocketEvent, whose payload is the
  * ring's own memory: the data area is mapped twice in a row, so that a record that wraps is contiguous.
  */
+import { UNSEEN } from '../base/clock.ts';
 import { Memory } from '../base/memory.ts';
-import { type Direction, Segment, SocketEvent } from '../model/segment.ts';
+import { type Direction, Segment } from '../model/segment.ts';
 import type { CaptureSink } from '../model/stages.ts';
 import * as abi from './abi.ts';
 import type { KernelAnchor } from './clock.ts';
 import { fail, type Mapping, mapShared, type Outcome, PAGE, succeed } from './libbpf.ts';
 import type { RingDescriptors, RingLayout } from './load.ts';
 import { errnoName } from './posix.ts';
+import { RecordTime, SocketRecord, u64 } from './socket-record.ts';
 
 /** Ring record header: a 32-bit length with two flags, then 32 bits that are the kernel's own. */
 const HEADER_BYTES = 8;
@@ -18,13 +20,13 @@ const BUSY = 0x8000_0000 | 0;
 const DISCARDED = 0x4000_0000;
 const LENGTH = 0x3fff_ffff;
 
-const EVIDENCE = ['cgroup', 'writer', 'creator'] as const;
-
 export class Ring {
   /** Records that were not what the ABI says; each was skipped. */
   malformed = 0;
   /** Records handed to the sink. */
   records = 0;
+  /** Time of the last record handed to the sink. */
+  readUpTo: number = UNSEEN;
   readonly #mappings: readonly Mapping[];
   readonly #consumer: BigUint64Array;
   readonly #producer: BigUint64Array;
@@ -35,10 +37,9 @@ export class Ring {
   /** Bytes read after which the kernel gets its room back, also within a batch. */
   readonly #giveBackBytes: number;
   readonly #sleeping: Uint32Array;
-  readonly #anchorHigh: number;
-  readonly #anchorLow: number;
+  readonly #time: RecordTime;
   readonly #segment = new Segment();
-  readonly #event = new SocketEvent();
+  readonly #socketRecord: SocketRecord;
   #position: number;
 
   private constructor(mappings: readonly [Mapping, Mapping, Mapping], layout: RingLayout, anchor: KernelAnchor) {
@@ -52,12 +53,11 @@ export class Ring {
     this.#mask = layout.ringBytes - 1;
     this.#giveBackBytes = layout.ringBytes / 8;
     this.#sleeping = new Uint32Array(control.buffer, abi.CONTROL_SLEEPING, 1);
-    this.#anchorHigh = Number(anchor.monotonicNs >> 32n);
-    this.#anchorLow = Number(anchor.monotonicNs & 0xffff_ffffn);
+    this.#time = new RecordTime(anchor);
+    this.#socketRecord = new SocketRecord(this.#data, this.#time);
     this.#position = Number(this.#consumer[0]!);
     this.#segment.memory = this.#data;
     this.#segment.addresses = this.#data;
-    this.#event.addresses = this.#data;
   }
 
   /** Maps the ring. `anchor` is the moment that becomes `ts === 0`. */
@@ -165,8 +165,9 @@ export class Ring {
       }
       s.captured = captured;
       s.shed = view.getUint8(at + abi.SEGMENT_MARKS) & (abi.MARK_SHED_BODY | abi.MARK_SHED_HEAD);
-      s.ts = this.#time(at);
-      s.flow = this.#flow(at);
+      s.ts = this.#time.read(view, at + abi.SEGMENT_TS);
+      this.readUpTo = s.ts;
+      s.flow = u64(view, at + abi.SEGMENT_COOKIE);
       s.addressesAt = at + abi.SEGMENT_LOCAL;
       s.localPort = view.getUint16(at + abi.SEGMENT_LOCAL_PORT, true);
       s.remotePort = view.getUint16(at + abi.SEGMENT_REMOTE_PORT, true);
@@ -175,57 +176,18 @@ export class Ring {
       s.seq = view.getUint32(at + abi.SEGMENT_SEQ, true);
       s.ack = view.getUint32(at + abi.SEGMENT_ACK, true);
       s.offset = at + abi.SEGMENT_PAYLOAD;
-      s.leftOut = this.#u64(at + abi.SEGMENT_LEFT_OUT);
-      s.lostBytes = this.#u64(at + abi.SEGMENT_LOST_BYTES);
+      s.leftOut = u64(view, at + abi.SEGMENT_LEFT_OUT);
+      s.lostBytes = u64(view, at + abi.SEGMENT_LOST_BYTES);
       s.lostSegments = view.getUint32(at + abi.SEGMENT_LOST_SEGMENTS, true);
       sink.segment(s);
-    } else if (length >= abi.SOCKET_SIZE && kind >= abi.KIND_OPENED && kind <= abi.KIND_OWNER) {
-      this.#socketEvent(at, kind);
-      sink.socket(this.#event);
-    } else {
+      return;
+    }
+    const event = length >= abi.SOCKET_SIZE ? this.#socketRecord.read(at) : null;
+    if (event === null) {
       this.malformed++;
+      return;
     }
-  }
-
-  #socketEvent(at: number, kind: number): void {
-    const view = this.#data.view;
-    const e = this.#event;
-    e.kind = kind === abi.KIND_OPENED ? 'opened' : kind === abi.KIND_CLOSED ? 'closed' : 'owner';
-    e.ts = this.#time(at);
-    e.flow = this.#flow(at);
-    e.addressesAt = at + abi.SOCKET_LOCAL;
-    e.localPort = view.getUint16(at + abi.SOCKET_LOCAL_PORT, true);
-    e.remotePort = view.getUint16(at + abi.SOCKET_REMOTE_PORT, true);
-    e.accepted = view.getUint8(at + abi.SOCKET_ACCEPTED) !== 0;
-    e.pid = view.getUint32(at + abi.SOCKET_PID, true);
-    e.evidence = EVIDENCE[view.getUint8(at + abi.SOCKET_EVIDENCE)] ?? 'cgroup';
-    const comm = at + abi.SOCKET_COMM;
-    let end = comm;
-    while (end < comm + 16 && view.getUint8(end) !== 0) end++;
-    e.comm = end === comm ? '' : this.#data.buf.latin1Slice(comm, end);
-    e.cgroupId = this.#u64(at + abi.SOCKET_CGROUP_ID);
-    for (let d: Direction = 0; d < 2; d++) {
-      e.leftOut[d] = this.#u64(at + abi.SOCKET_LEFT_OUT + 8 * d);
-      e.lostBytes[d] = this.#u64(at + abi.SOCKET_LOST_BYTES + 8 * d);
-      e.lostSegments[d] = view.getUint32(at + abi.SOCKET_LOST_SEGMENTS + 4 * d, true);
-    }
-  }
-
-  #time(at: number): number {
-    const view = this.#data.view;
-    return (
-      (view.getUint32(at + abi.SEGMENT_TS + 4, true) - this.#anchorHigh) * 4294967296 +
-      (view.getUint32(at + abi.SEGMENT_TS, true) - this.#anchorLow)
-    );
-  }
-
-  /** Socket cookies count up from 1 on each CPU and are far below 2^53. */
-  #flow(at: number): number {
-    return this.#u64(at + abi.SEGMENT_COOKIE);
-  }
-
-  #u64(at: number): number {
-    const view = this.#data.view;
-    return view.getUint32(at + 4, true) * 4294967296 + view.getUint32(at, true);
+    this.readUpTo = event.ts;
+    sink.socket(event);
   }
 }

@@ -77,4 +77,6 @@ export class SocketEvent {
   readonly leftOut: [number, number] = [0, 0];
   readonly lostBytes: [number, number] = [0, 0];
   readonly lostSegments: [number, number] = [0, 0];
+  /** closed: TCP's own count of each direction, as the sequence number after what arrived (a FIN's too); -1: not known. */
+  readonly reached: [number, number] = [-1, -1];
 }

@@ -161,6 +161,21 @@ export class Reassembler {
     this.#out.lost += lostBytes;
   }
 
+  /**
+   * TCP's own word, with the socket's end, on how far this direction came: stands for acknowledgements that nobody saw. The
+   * kernel's counts (`account`) tell only how many times 2^32 bytes lie between.
+   */
+  reached(seq: number): void {
+    if (!this.#known || this.#joining || seq < 0) return;
+    const { position, nextSeq, leftOut, lost, ackedTo } = this.#out;
+    const explained = leftOut + lost;
+    const beyond = (seq - nextSeq - explained) | 0;
+    // One more is the FIN's own number.
+    let at = position + explained + (beyond === 1 ? 0 : beyond);
+    if (this.#finSeen) at = Math.min(at, this.#finAt);
+    if (beyond <= NEAR_AHEAD_MAX && at > ackedTo) this.#out.acknowledge(at);
+  }
+
   /** Gives up what has waited too long; `now` in nanoseconds since the anchor, UNSEEN when there is no time. */
   expire(now: number): void {
     this.#settle(now);

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { Rig, type SegmentSpec } from '../../test/unit/tcp/rig.ts';
 import type { Connection } from '../model/connection.ts';
-import { type Direction, EGRESS, INGRESS, TCP_FIN, TCP_RST, TCP_SYN } from '../model/segment.ts';
+import { type Direction, EGRESS, INGRESS, type SocketEvent, TCP_FIN, TCP_RST, TCP_SYN } from '../model/segment.ts';
 
 const S = 1e9;
 const handshake = (rig: Rig, over: Partial<SegmentSpec> = {}): Rig =>
@@ -278,6 +278,49 @@ describe('ConnectionTracker', () => {
     const rig = new Rig().event('opened', 1).send({ seq: 1, data: 'a', flow: 1, leftOut: 5, lostBytes: 6 });
     rig.event('closed', 1, { leftOut: [1, 2], lostBytes: [3, 4] });
     expect(rig.tracker.reassembly).toMatchObject({ leftOutBytes: 8, ringFullBytes: 13 });
+  });
+});
+
+describe("TCP's own count at a socket's end", () => {
+  const closed = (reached: [number, number], kernel: Partial<SocketEvent> = {}): Rig => {
+    const rig = handshake(new Rig(), { flow: 1 });
+    rig.send({ seq: 1000, data: 'abc', flow: 1, ack: 5000 });
+    rig.event('closed', 1, { ...kernel, reached });
+    rig.tracker.tick(1e9);
+    return rig;
+  };
+
+  it('tells what was acknowledged after the last segment that was seen', () => {
+    const rig = closed([1003 + 40, 5000 + 7], { lostBytes: [40, 7] });
+    expect(rig.tracker.reassembly.ackedUnseen).toBe(47);
+    expect([rig.last.ingress.text, rig.last.egress.text]).toEqual([
+      'abc<ring_full 40>$vanished',
+      '<ring_full 7>$vanished',
+    ]);
+  });
+
+  it("knows that a FIN has a number of its own, whatever the kernel's counts say", () => {
+    expect(closed([1004, 5001]).tracker.reassembly.ackedUnseen).toBe(0);
+    expect(closed([1003 + 41, 5001], { leftOut: [40, 0] }).tracker.reassembly.ackedUnseen).toBe(40);
+    const unknown = closed([1003 + 500, 5000]);
+    expect(unknown.tracker.reassembly.ackedUnseen).toBe(500);
+    expect(unknown.losses.totals()).toEqual([{ reason: 'gap', count: 1, bytes: 500 }]);
+  });
+
+  it('is exact where sequence numbers went round, and not believed where it cannot be', () => {
+    const round = 3 * 2 ** 32 + 17;
+    expect(closed([1003 + 17, 5000], { lostBytes: [round, 0] }).tracker.reassembly.ackedUnseen).toBe(round);
+    expect(closed([1003 + 2 ** 30, 5000]).tracker.reassembly.ackedUnseen).toBe(0);
+    expect(closed([-1, -1]).tracker.reassembly.ackedUnseen).toBe(0);
+  });
+
+  it('comes too late for nothing: a stream that ended by FIN is confirmed as well', () => {
+    const rig = handshake(new Rig(), { flow: 1 });
+    rig.send({ seq: 1050, flags: TCP_FIN, flow: 1, ack: 5000, lostBytes: 50 });
+    expect(rig.last.ingress.text).toBe('<ring_full 50>$fin');
+    expect(rig.tracker.reassembly.ackedUnseen).toBe(0);
+    rig.event('closed', 1, { reached: [1051, 5000] });
+    expect(rig.tracker.reassembly.ackedUnseen).toBe(50);
   });
 });
 

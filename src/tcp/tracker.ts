@@ -133,6 +133,8 @@ export class ConnectionTracker implements CaptureSink {
       if (flow === null) return;
       flow.ingress.account(leftOut[INGRESS], lostBytes[INGRESS]);
       flow.egress.account(leftOut[EGRESS], lostBytes[EGRESS]);
+      flow.ingress.reached(event.reached[INGRESS]);
+      flow.egress.reached(event.reached[EGRESS]);
       // An abort closes the socket first and sends its RST then: the reset says more than the closing.
       if (flow.decoder === null) return;
       flow.closedAt = event.ts;
@@ -180,6 +182,7 @@ export class ConnectionTracker implements CaptureSink {
 
   /** The capture is over: every connection ends. */
   finish(): void {
+    for (const flow of this.#closing) this.#finish(flow, 'vanished', flow.closedAt);
     for (let flow = this.#active.first; flow !== null; flow = this.#active.first)
       this.#finish(flow, 'capture_end', this.#now);
     for (let flow = this.#ended.first; flow !== null; flow = this.#ended.first) this.#forget(flow);

@@ -182,10 +182,10 @@ describe.skipIf(whyNot !== '')('capture under stress', () => {
     const cgroup = makeCgroup();
     await startNginx(cgroup, port, `listen ${port};`, 'location / { return 204; }');
     const capture = new Capture(cgroup);
-    const { ring, counters, control } = capture.loaded.descriptors;
+    const { ring, counters, control, unheard } = capture.loaded.descriptors;
     const NOBODY = 65534;
     const child = spawn(process.execPath, [join(here, 'unprivileged.ts'), JSON.stringify(capture.loaded.layout)], {
-      stdio: ['ignore', 'pipe', 'inherit', ring, counters, control],
+      stdio: ['ignore', 'pipe', 'inherit', ring, counters, control, unheard],
       uid: NOBODY,
       gid: NOBODY,
     });

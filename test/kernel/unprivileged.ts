@@ -6,7 +6,7 @@ import { RingReader } from '../../src/kernel/reader.ts';
 import { Ring } from '../../src/kernel/ring.ts';
 import { INGRESS } from '../../src/model/segment.ts';
 
-const descriptors = { ring: 3, counters: 4, control: 5 };
+const descriptors = { ring: 3, counters: 4, control: 5, unheard: 6 };
 const layout = JSON.parse(process.argv[2]!);
 const opened = Ring.open(descriptors, layout, takeAnchor());
 const counted = Counters.open(descriptors, layout);

@@ -4,11 +4,12 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, it } from 'vitest';
-import { Agent } from '../rig/agent.ts';
+import type { AgentStatus } from '../../src/model/status.ts';
+import { Agent, type LoggedExchange } from '../rig/agent.ts';
 import { Cgroup } from '../rig/cgroup.ts';
 import { when } from '../rig/need.ts';
 import { echoServer } from './live/echo.ts';
-import { Load, load } from './live/load.ts';
+import { Load, type LoadResult, load } from './live/load.ts';
 import { expectConserved, expectNeverWrong, pidOf, statusOf } from './live/truth.ts';
 
 const needs = ['root', 'cgroup2', 'bpf', 'nginx'] as const;
@@ -43,6 +44,28 @@ when(it, ...needs)('everything is captured: both sides of every call, once', asy
 });
 
 when(it, ...needs)('a ring far too small, and nobody who reads it: what is missing is counted and marked', async () => {
+  await farTooSmall(async (running, resume) => {
+    resume();
+    await sleep(500);
+    return await running.finish();
+  });
+});
+
+when(it, ...needs)('the same, and every connection ends while nobody reads', async () => {
+  // No FIN finds room in the ring, and only some of the closings.
+  const { exchanges, connections } = await farTooSmall(async (running, resume) => {
+    const result = await running.finish();
+    resume();
+    return result;
+  });
+  expect(connections.open).toBe(0);
+  expect(exchanges.filter(({ outcome }) => outcome === 'open')).toEqual([]);
+});
+
+/** Stops the pipeline for a second under load; `end` lets it go on, and ends the load. */
+async function farTooSmall(
+  end: (running: Load, resume: () => void) => Promise<LoadResult>,
+): Promise<{ exchanges: readonly LoggedExchange[]; connections: AgentStatus['connections'] }> {
   await using cgroup = new Cgroup('conserve');
   await using server = await echoServer({ cgroup });
   await using agent = await Agent.start({ cgroups: [cgroup], config: 'capture:\n  ring: 64KiB\n' });
@@ -51,11 +74,9 @@ when(it, ...needs)('a ring far too small, and nobody who reads it: what is missi
   await agent.until((exchanges) => exchanges.length > 100);
   process.kill(pipeline, 'SIGSTOP');
   await sleep(1_000);
-  process.kill(pipeline, 'SIGCONT');
-  await sleep(500);
-  const { sent, answered, errors } = await running.finish();
+  const { sent, answered, errors } = await end(running, () => process.kill(pipeline, 'SIGCONT'));
   expect([answered, errors]).toEqual([sent, []]);
-  // Holes at the end of the streams are declared within a second or two.
+  // Holes at the end of the streams are declared within a second or two, and closings that found no room looked up.
   await sleep(2_500);
   const status = await statusOf(agent);
   expectConserved(status);
@@ -74,7 +95,8 @@ when(it, ...needs)('a ring far too small, and nobody who reads it: what is missi
   expect(summary.exchanges).toBe(exchanges.length);
   expect(exchanges.length).toBeLessThan(2 * sent);
   expect(summary.losses.reduce((n, { bytes }) => n + bytes, 0)).toBeGreaterThanOrEqual(missed);
-});
+  return { exchanges, connections: status.connections };
+}
 
 when(it, ...needs)('the same with pipelining: a hole never shifts later pairs unmarked', async () => {
   await using cgroup = new Cgroup('conserve');

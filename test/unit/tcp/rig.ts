@@ -158,6 +158,7 @@ export class Rig {
     for (const i of [INGRESS, EGRESS]) {
       e.leftOut[i] = change.leftOut?.[i] ?? 0;
       e.lostBytes[i] = change.lostBytes?.[i] ?? 0;
+      e.reached[i] = change.reached?.[i] ?? -1;
     }
     this.tracker.socket(e);
     return this;
