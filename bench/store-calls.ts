@@ -62,7 +62,7 @@ function fill(message: Message, lines: readonly FieldLine[], values: readonly st
   }
 }
 
-function made(n: number, connection: Connection): Exchange {
+function made(n: number, connection: Connection, routes: number): Exchange {
   const x = new Exchange();
   const id = uuid();
   x.connection = connection;
@@ -79,7 +79,8 @@ function made(n: number, connection: Connection): Exchange {
   x.response.headBytes = 480;
   x.response.bodyBytes = 2_000;
   x.outcome = 'complete';
-  x.route = n % 10 === 0 ? '/v1/embeddings' : '/v1/chat/completions';
+  // The first has half of the calls, the next a quarter, the last ones few.
+  x.route = `/v1/route-${Math.min(routes - 1, Math.floor(-Math.log2(1 - Math.random()) * (routes / 10)))}`;
   x.inFlight = 1 + (n % 30);
   fill(x.request, REQUEST_LINES, [id, `00-${hex(32)}-${hex(16)}-01`, `${100 + Math.floor(Math.random() * 900)}`]);
   fill(x.response, RESPONSE_LINES, [
@@ -100,7 +101,7 @@ export class StoredCalls {
   readonly #ordinals = new Int32Array(CONNECTIONS);
   #n = 0;
 
-  constructor(callsPerS: number) {
+  constructor(callsPerS: number, routes = 2) {
     this.#gapNs = 1e9 / callsPerS;
     this.#redact = redactor(new CredentialPolicy(new Fingerprinter(Buffer.alloc(32, 7)), {}));
     const connections = Array.from({ length: CONNECTIONS }, (_, i) => {
@@ -110,7 +111,7 @@ export class StoredCalls {
       c.service = 'nginx.service';
       return c;
     });
-    this.#calls = Array.from({ length: MADE }, (_, n) => made(n, connections[n % CONNECTIONS]!));
+    this.#calls = Array.from({ length: MADE }, (_, n) => made(n, connections[n % CONNECTIONS]!, routes));
     this.#lasts = Array.from({ length: MADE }, () => ({
       upload: Math.floor(Math.random() * 50_000),
       wait: 1_000_000 + Math.floor(Math.random() * 5_000_000),

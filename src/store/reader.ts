@@ -7,11 +7,13 @@ import { closeSync, existsSync, fstatSync, mkdtempSync, openSync, readSync, rmSy
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DATABASE_LIMITS, Database, type DatabaseLimits, quote } from './database.ts';
-import { hourStart, LIVE, logName, ROLLUP, SEALED, segmentName, segmentOf } from './layout.ts';
+import { LIVE, logName, SEALED, segmentName, segmentOf } from './layout.ts';
 import { checkVersion, versionOf } from './migrate.ts';
 import { readLog } from './recover.ts';
 import { CALLS_FILE, LEDGER_FILE, list, STATES_FILE, sealedSegments, writeParquet } from './seal.ts';
 import { Segment } from './segment.ts';
+import { StateFiles } from './state-files.ts';
+import type { StateSources } from './states.ts';
 import { VIEWS } from './views.ts';
 
 /** Files of one segment. */
@@ -46,7 +48,7 @@ export async function readStore(data: string, limits: DatabaseLimits = DATABASE_
   if (!checked.ok) return checked;
   const scratch = mkdtempSync(join(tmpdir(), 'headwater-read-'));
   try {
-    const database = await Database.open([join(data, SEALED), join(data, ROLLUP), scratch], limits);
+    const database = await Database.open([join(data, SEALED), scratch], limits);
     const reader = new StoreReader(data, scratch, database);
     await reader.refresh();
     return { ok: true, reader };
@@ -93,6 +95,7 @@ export class StoreReader {
   segments: readonly SegmentFiles[] = [];
   /** Files that cannot be read, and what is missing because of it. */
   readonly damaged = new Set<string>();
+  readonly #stateFiles: StateFiles;
   readonly #scratch: string;
   /** Sealed segments that were looked at: they never change. */
   readonly #known = new Map<number, SegmentFiles | null>();
@@ -104,6 +107,7 @@ export class StoreReader {
   constructor(data: string, scratch: string, database: Database) {
     this.data = data;
     this.#scratch = scratch;
+    this.#stateFiles = new StateFiles(data, this.damaged);
     this.database = database;
   }
 
@@ -144,15 +148,10 @@ export class StoreReader {
     await this.#makeViews();
   }
 
-  /** Merged states of whole hours or days, by their start in ms. */
-  rollups(level: 'hour' | 'day'): Map<number, string> {
-    const found = new Map<number, string>();
-    for (const name of list(join(this.data, ROLLUP, level))) {
-      const start = hourStart(level === 'hour' ? name : `${name}T00`);
-      const path = join(this.data, ROLLUP, level, name, STATES_FILE);
-      if (!Number.isNaN(start) && looksWhole(path)) found.set(start, path);
-    }
-    return found;
+  /** What there is of statistics. */
+  get states(): StateSources {
+    const minutes = this.segments.flatMap(({ segment, states }) => (states === null ? [] : { segment, states }));
+    return { files: this.#stateFiles, minutes };
   }
 
   close(): void {

@@ -73,8 +73,7 @@ export function setAside(data: string, path: string): string {
 /** Looks at the live folder. Fails as `node:fs` does when the folder itself cannot be used. */
 export function recover(data: string): Recovery {
   removeUnfinished(data, SEALED);
-  removeUnfinished(data, join(ROLLUP, 'hour'));
-  removeUnfinished(data, join(ROLLUP, 'day'));
+  removeUnfinished(data, ROLLUP);
   const sealed = sealedSegments(data);
   const damage: StoreDamage[] = [];
   const logs: number[] = [];

@@ -1,55 +1,60 @@
-/** What goes, and when: sealed segments by age and size, oldest first. Live ones never. */
-import { renameSync, rmdirSync, rmSync, statSync } from 'node:fs';
+/** What goes, and when: sealed segments and merged states by age and size, oldest first. Live ones never. */
+import { rmdirSync, statSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
-import { hourStart, LIVE, ROLLUP } from './layout.ts';
+import { ASIDE, hourStart, LIVE, ROLLUP, ROLLUP_LEVELS, rollupOf } from './layout.ts';
 import type { RetentionOptions } from './protocol.ts';
-import { list, sealedSegments } from './seal.ts';
+import { drop, list, sealedSegments } from './seal.ts';
 
 const HOUR_MS = 3_600_000;
 
 const sizeOf = (folder: string): number =>
   list(folder).reduce((sum, name) => sum + (statSync(join(folder, name), { throwIfNoEntry: false })?.size ?? 0), 0);
 
-/** Makes a folder vanish for readers at once, then removes it. */
-function drop(folder: string): void {
-  const gone = `${folder}.tmp`;
-  renameSync(folder, gone);
-  rmSync(gone, { recursive: true, force: true });
-  try {
-    // Only when it is empty.
-    rmdirSync(dirname(folder));
-  } catch {}
+interface Kept {
+  readonly path: string;
+  /** Unix ms: nothing in it is later. */
+  readonly endMs: number;
+  readonly segment: boolean;
+  /** The last to go when room is short: a day of statistics is as small as a second of calls. */
+  readonly day: boolean;
+}
+
+function kept(data: string): Kept[] {
+  const found: Kept[] = [...sealedSegments(data).values()].map((folder) => {
+    const path = join(data, folder);
+    // A segment holds an hour at most; a call in it may have begun before.
+    return { path, endMs: hourStart(basename(dirname(path))) + HOUR_MS, segment: true, day: false };
+  });
+  for (const { name: level, ms } of ROLLUP_LEVELS) {
+    for (const name of list(join(data, ROLLUP, level))) {
+      const rolled = rollupOf(name);
+      if (rolled === null) continue;
+      const path = join(data, ROLLUP, level, name);
+      found.push({ path, endMs: rolled.startMs + ms, segment: false, day: level === 'day' });
+    }
+  }
+  return found.sort((a, b) => Number(a.day) - Number(b.day) || a.endMs - b.endMs || (a.path < b.path ? -1 : 1));
 }
 
 /** Applies the rules at `nowMs`; returns how many segments went. Fails as `node:fs` does. */
 export function retain(data: string, { ageMs, bytes }: RetentionOptions, nowMs: number): number {
-  const segments = [...sealedSegments(data)]
-    .sort(([a], [b]) => a - b)
-    .map(([, path]) => ({ path: join(data, path), hourMs: hourStart(basename(dirname(path))) }));
-  let gone = 0;
-  const kept = segments.filter(({ path, hourMs }) => {
-    // A segment holds an hour at most; a call in it may have begun before.
-    if (ageMs === null || !(hourMs + HOUR_MS + ageMs < nowMs)) return true;
-    drop(path);
-    gone++;
-    return false;
-  });
+  const all = kept(data);
+  const gone = new Set(all.filter(({ endMs }) => ageMs !== null && endMs + ageMs < nowMs));
   if (bytes !== null) {
-    const sizes = kept.map(({ path }) => sizeOf(path));
-    let total = sizes.reduce((sum, size) => sum + size, sizeOf(join(data, LIVE)));
-    for (let i = 0; i < kept.length && total > bytes; i++) {
-      drop(kept[i]!.path);
-      total -= sizes[i]!;
-      gone++;
+    const rest = all.filter((one) => !gone.has(one)).map((one) => ({ one, size: sizeOf(one.path) }));
+    let total = rest.reduce((sum, { size }) => sum + size, sizeOf(join(data, LIVE)) + sizeOf(join(data, ASIDE)));
+    for (const { one, size } of rest) {
+      if (total <= bytes) break;
+      gone.add(one);
+      total -= size;
     }
   }
-  if (ageMs !== null) {
-    for (const level of ['hour', 'day']) {
-      for (const name of list(join(data, ROLLUP, level))) {
-        const start = hourStart(level === 'hour' ? name : `${name}T00`);
-        if (start + (level === 'hour' ? 1 : 24) * HOUR_MS + ageMs < nowMs) drop(join(data, ROLLUP, level, name));
-      }
-    }
+  for (const { path } of gone) {
+    drop(path);
+    try {
+      // The hour's folder, only when it is empty.
+      rmdirSync(dirname(path));
+    } catch {}
   }
-  return gone;
+  return [...gone].filter(({ segment }) => segment).length;
 }

@@ -71,6 +71,14 @@ export function publish(folder: string, fill: (unfinished: string) => void): voi
   syncFolder(parent);
 }
 
+/** Makes a folder vanish for readers at once, then removes it. */
+export function drop(folder: string): void {
+  const gone = `${folder}${UNFINISHED}`;
+  rmSync(gone, { recursive: true, force: true });
+  renameSync(folder, gone);
+  rmSync(gone, { recursive: true, force: true });
+}
+
 /** Seals segment `number` of the data folder below the hour in which `openedMs` lies. Idempotent. Fails as `node:fs` does. */
 export function seal(data: string, number: number, openedMs: number, segment: Segment): void {
   const metadata = {

@@ -2,6 +2,7 @@
 import { UNSEEN } from '../base/clock.ts';
 import type { Memory } from '../base/memory.ts';
 import { anomalyNames } from '../model/message.ts';
+import type { RollupLevel } from './layout.ts';
 import { type Column, INT32, INT64, NumberColumn, TextColumn, TextsColumn, WordColumn } from './parquet/columns.ts';
 import {
   CALL,
@@ -29,7 +30,7 @@ export interface SegmentHeader {
 
 /** Which series a state belongs to, and over what time. */
 export interface StateKey {
-  readonly level: 'minute' | 'hour' | 'day';
+  readonly level: 'minute' | RollupLevel['name'];
   /** Unix time in ms. */
   readonly startMs: number;
   readonly service: string;
@@ -177,6 +178,9 @@ export class Segment {
     return this.#sequence.rows;
   }
 
+  /** Unix ms of the first minute whose state is here; Infinity: there is none. */
+  statesFromMs = Number.POSITIVE_INFINITY;
+
   get empty(): boolean {
     return this.rows === 0 && this.#state.rows === 0 && this.#second.rows === 0;
   }
@@ -184,6 +188,7 @@ export class Segment {
   clear(): void {
     this.header = null;
     this.lastSequence = -1;
+    this.statesFromMs = Number.POSITIVE_INFINITY;
     this.#words.length = 1;
     this.#contexts.length = 0;
     this.#entered.clear();
@@ -272,7 +277,9 @@ export class Segment {
   }
 
   #stateRow(view: DataView, buf: Buffer, at: number): number {
-    this.#stateStart.push(view.getFloat64(at + 1, true));
+    const startMs = view.getFloat64(at + 1, true);
+    this.statesFromMs = Math.min(this.statesFromMs, startMs);
+    this.#stateStart.push(startMs);
     this.#stateLevel.push(view.getUint32(at + 9, true));
     this.#stateService.push(view.getUint32(at + 13, true));
     this.#stateSide.push(view.getUint32(at + 17, true));

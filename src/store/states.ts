@@ -1,33 +1,20 @@
 /**
- * States of statistics over a range: whole days and hours from what was merged before, the rest from minutes. What a state
- * holds is known to the merge function alone.
+ * States of statistics over a range. A stretch that is whole (ten minutes, an hour, a day) is always merged from its own parts
+ * first and encoded, whether or not that was done before: so the answer is the same, bit for bit, before and after it is kept.
  */
-import { join } from 'node:path';
-import { type Answer, quote } from './database.ts';
-import { ROLLUP } from './layout.ts';
-import type { StoreReader } from './reader.ts';
-import { publish, STATES_FILE, writeParquet } from './seal.ts';
-import { Segment } from './segment.ts';
+import { setImmediate } from 'node:timers/promises';
+import type { Answer } from './database.ts';
+import { ROLLUP_LEVELS } from './layout.ts';
+import type { Rollup, SegmentStates, StateFiles, StateRow } from './state-files.ts';
+import { type MakeMerger, type Merger, mergerOf } from './state-merge.ts';
 
 const MINUTE_MS = 60_000;
-const HOUR_MS = 3_600_000;
+const BUSY_MS = 5;
 const DAY_MS = 86_400_000;
-const TIMEOUT_MS = 30_000;
-/** Calls that were open when their hour ended are counted in the minute they end in: an hour is merged this long after it. */
-const SETTLE_MS = 120_000;
-
-/** Merges states of one kind into one; never gets an empty list. */
-export type MergeStates = (kind: string, states: readonly Uint8Array[]) => Uint8Array;
+const dayOf = (ms: number): number => Math.floor(ms / DAY_MS) * DAY_MS;
 
 /** One series' state over the whole range. */
-export interface MergedState {
-  readonly service: string;
-  readonly side: string;
-  readonly method: string;
-  readonly route: string;
-  readonly kind: string;
-  readonly state: Uint8Array;
-}
+export type MergedState = Omit<StateRow, 'startMs' | 'state'> & { readonly state: Uint8Array };
 
 export interface StateSelection {
   /** Unix time in ms; widened to whole minutes. */
@@ -37,128 +24,164 @@ export interface StateSelection {
   readonly kinds?: readonly string[];
 }
 
-/** Where the parts of a range come from. */
-interface Plan {
-  readonly files: string[];
-  /** Stretches [from, to) for which minutes are read. */
-  readonly minutes: [number, number][];
-}
-
-function plan(reader: StoreReader, fromMs: number, toMs: number): Plan {
-  const days = reader.rollups('day');
-  const hours = reader.rollups('hour');
-  const files: string[] = [];
-  const minutes: [number, number][] = [];
-  let at = fromMs;
-  while (at < toMs) {
-    const day = at % DAY_MS === 0 && at + DAY_MS <= toMs ? days.get(at) : undefined;
-    const hour = at % HOUR_MS === 0 && at + HOUR_MS <= toMs ? hours.get(at) : undefined;
-    if (day !== undefined) {
-      files.push(day);
-      at += DAY_MS;
-    } else if (hour !== undefined) {
-      files.push(hour);
-      at += HOUR_MS;
-    } else {
-      const next = Math.min(toMs, (Math.floor(at / HOUR_MS) + 1) * HOUR_MS);
-      const last = minutes.at(-1);
-      if (last !== undefined && last[1] === at) last[1] = next;
-      else minutes.push([at, next]);
-      at = next;
-    }
-  }
-  return { files, minutes };
+/** What a data folder has of states. */
+export interface StateSources {
+  readonly files: StateFiles;
+  /** Oldest first. */
+  readonly minutes: readonly SegmentStates[];
 }
 
 /** The states of a range, one for each series and kind. An empty or turned-round range is refused. */
 export async function mergedStates(
-  reader: StoreReader,
+  { states: sources }: { readonly states: StateSources },
   selection: StateSelection,
-  merge: MergeStates,
+  make: MakeMerger = mergerOf,
 ): Promise<Answer<MergedState[]>> {
-  const fromMs = Math.floor(selection.sinceMs / MINUTE_MS) * MINUTE_MS;
-  const toMs = Math.ceil(selection.untilMs / MINUTE_MS) * MINUTE_MS;
   if (!(selection.sinceMs < selection.untilMs)) {
     return { ok: false, error: { type: 'invalid', message: 'the range is empty: it ends before it begins' } };
   }
-  const span = await spanOf(reader);
-  if (!span.ok) return span;
-  // A range may be far wider than what there is.
-  const { files, minutes } = plan(reader, Math.max(fromMs, span.value[0]), Math.min(toMs, span.value[1]));
-  const sources = files.map((path) => `SELECT * FROM read_parquet(${quote(path)})`);
-  if (minutes.length > 0) {
-    const within = minutes.map(
-      ([from, to]) => `(start >= make_timestamp(${from * 1_000}) AND start < make_timestamp(${to * 1_000}))`,
-    );
-    sources.push(`SELECT * FROM states WHERE level = 'minute' AND (${within.join(' OR ')})`);
+  const merging = new StateMerging(sources, make, selection.kinds);
+  const steps = merging.range(selection.sinceMs, selection.untilMs);
+  let since = performance.now();
+  for (;;) {
+    const step = steps.next();
+    if (step.done === true) {
+      sources.files.forget();
+      return { ok: true, value: step.value };
+    }
+    // An agent that is asked goes on with its work.
+    if (performance.now() - since < BUSY_MS) continue;
+    await setImmediate();
+    since = performance.now();
   }
-  if (sources.length === 0) return { ok: true, value: [] };
-  const kinds = selection.kinds === undefined ? '' : ` WHERE kind IN (${selection.kinds.map(quote).join(', ')})`;
-  return select(reader, `SELECT * FROM (${sources.join(' UNION ALL ')})${kinds}`, merge);
 }
 
-/** First and last time for which there are states, in ms, widened to whole days. */
-async function spanOf(reader: StoreReader): Promise<Answer<readonly [number, number]>> {
-  const answer = await reader.database.select(
-    'SELECT epoch_ms(min(start)), epoch_ms(max(start)) FROM states',
-    TIMEOUT_MS,
-  );
-  if (!answer.ok) return answer;
-  const [min, max] = answer.value.rows[0]!;
-  const starts = [...reader.rollups('hour').keys(), ...reader.rollups('day').keys()];
-  if (min !== null && max !== null) starts.push(Number(min), Number(max));
-  if (starts.length === 0) return { ok: true, value: [0, 0] };
-  const least = starts.reduce((a, b) => Math.min(a, b));
-  const most = starts.reduce((a, b) => Math.max(a, b));
-  return { ok: true, value: [Math.floor(least / DAY_MS) * DAY_MS, (Math.floor(most / DAY_MS) + 1) * DAY_MS] };
+/** States of several series while they are merged. */
+class Merged {
+  readonly #make: MakeMerger;
+  readonly #rows = new Map<
+    string,
+    { readonly key: Omit<MergedState, 'state'>; only: Uint8Array | null; merger: Merger | null }
+  >();
+
+  constructor(make: MakeMerger) {
+    this.#make = make;
+  }
+
+  add({ service, side, method, route, kind, state }: MergedState): void {
+    const text = `${kind}\0${side}\0${service}\0${method}\0${route}`;
+    const known = this.#rows.get(text);
+    if (known === undefined) {
+      this.#rows.set(text, { key: { service, side, method, route, kind }, only: state, merger: null });
+      return;
+    }
+    if (known.merger === null) {
+      known.merger = this.#make(kind);
+      known.merger.add(known.only!);
+      known.only = null;
+    }
+    known.merger.add(state);
+  }
+
+  /** One state for each series. */
+  *states(): Generator<MergedState> {
+    for (const { key, only, merger } of this.#rows.values()) yield { ...key, state: merger?.encode() ?? only! };
+  }
 }
 
-async function select(reader: StoreReader, from: string, merge: MergeStates): Promise<Answer<MergedState[]>> {
-  const answer = await reader.database.select(
-    `SELECT service, side, method, route, kind, list(state) FROM (${from}) GROUP BY ALL ORDER BY ALL`,
-    TIMEOUT_MS,
-  );
-  if (!answer.ok) return answer;
-  const value = answer.value.rows.map((row) => {
-    const [service, side, method, route, kind] = row as string[] as [string, string, string, string, string];
-    const states = (row[5] as { items: readonly { bytes: Uint8Array }[] }).items.map(({ bytes }) => bytes);
-    return { service, side, method, route, kind, state: states.length === 1 ? states[0]! : merge(kind, states) };
-  });
-  return { ok: true, value };
-}
+/** Merges step by step: each `next()` takes as long as a state or two, so that a thread can do other things in between. */
+export class StateMerging {
+  readonly #sources: StateSources;
+  readonly #make: MakeMerger;
+  readonly #kinds: ReadonlySet<string> | null;
+  readonly #rolled: readonly Map<number, Rollup>[];
+  /** Unix ms of days (UTC) that there may be anything of. */
+  readonly #days = new Set<number>();
 
-/**
- * Merges the states of hours that are over, and of days whose hours are: what reports over long ranges read. Call it now and
- * then in the process that writes; each hour is done once, and what is interrupted is done again. Returns the hours and days done.
- */
-export async function rollUp(reader: StoreReader, merge: MergeStates, nowMs: number): Promise<Answer<number>> {
-  let done = 0;
-  const span = await spanOf(reader);
-  if (!span.ok) return span;
-  const [first, last] = span.value;
-  const write = async (level: 'hour' | 'day', start: number, length: number): Promise<Answer<null>> => {
-    const states = await mergedStates(reader, { sinceMs: start, untilMs: start + length }, merge);
-    if (!states.ok) return states;
-    if (states.value.length === 0) return { ok: true, value: null };
-    const segment = new Segment();
-    for (const state of states.value) segment.stateEntry({ ...state, level, startMs: start }, state.state);
-    const name = new Date(start).toISOString().slice(0, level === 'hour' ? 13 : 10);
-    publish(join(reader.data, ROLLUP, level, name), (folder) =>
-      writeParquet(join(folder, STATES_FILE), segment.states, {}),
-    );
-    done++;
-    return { ok: true, value: null };
-  };
-  for (const [level, length] of [
-    ['hour', HOUR_MS],
-    ['day', DAY_MS],
-  ] as const) {
-    const there = reader.rollups(level);
-    for (let start = first; start + length <= Math.min(last, nowMs - SETTLE_MS); start += length) {
-      if (there.has(start)) continue;
-      const written = await write(level, start, length);
-      if (!written.ok) return written;
+  constructor(sources: StateSources, make: MakeMerger, kinds?: readonly string[]) {
+    this.#sources = sources;
+    this.#make = make;
+    this.#kinds = kinds === undefined ? null : new Set(kinds);
+    this.#rolled = ROLLUP_LEVELS.map((level) => sources.files.rollups(level));
+    for (const rolled of this.#rolled) for (const start of rolled.keys()) this.#days.add(dayOf(start));
+    for (const { states } of sources.minutes) {
+      for (const [first, last] of sources.files.spans(states))
+        for (let day = dayOf(first); day <= last; day += DAY_MS) this.#days.add(day);
     }
   }
-  return { ok: true, value: done };
+
+  /** Whole minutes from the one of `sinceMs` to the one of `untilMs`. */
+  *range(sinceMs: number, untilMs: number): Generator<void, MergedState[]> {
+    const from = Math.floor(sinceMs / MINUTE_MS) * MINUTE_MS;
+    const to = Math.ceil(untilMs / MINUTE_MS) * MINUTE_MS;
+    const merged = new Merged(this.#make);
+    // A range may be far wider than what there is.
+    for (const day of [...this.#days].sort((a, b) => a - b)) {
+      yield* this.#gather(merged, ROLLUP_LEVELS.length - 1, Math.max(from, day), Math.min(to, day + DAY_MS));
+    }
+    return yield* taken(merged);
+  }
+
+  /** One whole stretch of level `level`: as it is to be kept. */
+  *stretch(level: number, startMs: number): Generator<void, MergedState[]> {
+    const merged = new Merged(this.#make);
+    const end = startMs + ROLLUP_LEVELS[level]!.ms;
+    const rolled = this.#rolled[level]!.get(startMs);
+    const rows = rolled === undefined ? null : this.#sources.files.rolled(rolled);
+    if (rolled !== undefined && rows !== null) {
+      yield* this.#add(merged, rows);
+      // What came to the disk later: a run that was killed, or one whose clock was set.
+      yield* this.#minutes(merged, startMs, end, rolled.through);
+    } else yield* this.#gather(merged, level - 1, startMs, end);
+    return yield* taken(merged);
+  }
+
+  /** Adds [from, to): stretches of `level` and below, and minutes at the ends. */
+  *#gather(into: Merged, level: number, from: number, to: number): Generator<void> {
+    for (let at = from; at < to; ) {
+      let whole = level;
+      while (whole >= 0 && (at % ROLLUP_LEVELS[whole]!.ms !== 0 || at + ROLLUP_LEVELS[whole]!.ms > to)) whole--;
+      if (whole >= 0) {
+        yield* this.#add(into, yield* this.stretch(whole, at));
+        at += ROLLUP_LEVELS[whole]!.ms;
+        continue;
+      }
+      const step = ROLLUP_LEVELS[0]!.ms;
+      const next = Math.min(to, (Math.floor(at / step) + 1) * step);
+      yield* this.#minutes(into, at, next, -1);
+      at = next;
+    }
+  }
+
+  /** Adds minutes of segments after `through`, in an order that does not depend on which file they are in. */
+  *#minutes(into: Merged, from: number, to: number, through: number): Generator<void> {
+    const rows: StateRow[] = [];
+    for (const { segment, states } of this.#sources.minutes) {
+      if (segment > through) rows.push(...this.#sources.files.rows(states, from, to));
+    }
+    yield* this.#add(
+      into,
+      rows.sort((a, b) => a.startMs - b.startMs || Buffer.compare(a.state, b.state)),
+    );
+  }
+
+  *#add(into: Merged, rows: Iterable<MergedState>): Generator<void> {
+    for (const row of rows) {
+      if (this.#kinds !== null && !this.#kinds.has(row.kind)) continue;
+      into.add(row);
+      if (row.state.length >= LARGE_BYTES) yield;
+    }
+    yield;
+  }
+}
+/** Such a state takes milliseconds to merge. */
+const LARGE_BYTES = 16_384;
+
+function* taken(merged: Merged): Generator<void, MergedState[]> {
+  const states: MergedState[] = [];
+  for (const state of merged.states()) {
+    states.push(state);
+    if (state.state.length >= LARGE_BYTES) yield;
+  }
+  return states;
 }

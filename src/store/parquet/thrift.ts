@@ -123,3 +123,99 @@ export class CompactWriter {
     this.#bytes = bytes;
   }
 }
+
+/** Fields of a struct by id: numbers (integers below 2^53, booleans as 0 and 1), bytes, lists, structs. */
+export type CompactValue = number | Buffer | readonly CompactValue[] | CompactStruct;
+export class CompactStruct extends Map<number, CompactValue> {
+  /** Where the bytes behind it begin. */
+  end = 0;
+}
+
+const DEPTH_MAX = 16;
+
+/** Reads the struct at `at`; null: these bytes are none that CompactWriter would have written. */
+export function readStruct(bytes: Buffer, at = 0): CompactStruct | null {
+  const reader = new CompactReader(bytes, at);
+  const read = reader.struct(0);
+  return reader.ok ? read : null;
+}
+
+class CompactReader {
+  ok = true;
+  readonly #bytes: Buffer;
+  #at: number;
+
+  constructor(bytes: Buffer, at: number) {
+    this.#bytes = bytes;
+    this.#at = at;
+  }
+
+  struct(depth: number): CompactStruct {
+    const fields = new CompactStruct();
+    for (let id = 0; this.ok; ) {
+      const head = this.#byte();
+      if (head === 0) break;
+      id = head >>> 4 === 0 ? this.#integer() : id + (head >>> 4);
+      const value = this.#value(head & 15, depth);
+      if (this.ok) fields.set(id, value);
+    }
+    fields.end = this.#at;
+    return fields;
+  }
+
+  #value(type: number, depth: number): CompactValue {
+    if (depth > DEPTH_MAX) this.ok = false;
+    if (!this.ok) return 0;
+    switch (type) {
+      case T_TRUE:
+        return 1;
+      case T_FALSE:
+        return 0;
+      case T_I32:
+      case T_I64:
+        return this.#integer();
+      case T_BINARY: {
+        const length = this.#unsigned();
+        if (this.#at + length > this.#bytes.length) this.ok = false;
+        if (!this.ok) return 0;
+        this.#at += length;
+        return this.#bytes.subarray(this.#at - length, this.#at);
+      }
+      case T_LIST: {
+        const head = this.#byte();
+        const size = head >>> 4 === 15 ? this.#unsigned() : head >>> 4;
+        const items: CompactValue[] = [];
+        // Each takes a byte at least.
+        for (let i = 0; i < size && this.ok; i++) items.push(this.#value(head & 15, depth + 1));
+        return items;
+      }
+      case T_STRUCT:
+        return this.struct(depth + 1);
+      default:
+        this.ok = false;
+        return 0;
+    }
+  }
+
+  #integer(): number {
+    const value = this.#unsigned();
+    return value % 2 === 0 ? value / 2 : -(value + 1) / 2;
+  }
+
+  #unsigned(): number {
+    let value = 0;
+    for (let factor = 1; factor <= 2 ** 49 && this.ok; factor *= 128) {
+      const byte = this.#byte();
+      value += (byte & 127) * factor;
+      if (byte < 128) return value;
+    }
+    this.ok = false;
+    return 0;
+  }
+
+  #byte(): number {
+    const byte = this.#bytes[this.#at++];
+    if (byte === undefined) this.ok = false;
+    return byte ?? 0;
+  }
+}

@@ -1,0 +1,157 @@
+/** The files of states in a data folder: minutes of each segment, and what was merged of them. */
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { ROLLUP, type RollupLevel, rollupOf } from './layout.ts';
+import { ParquetFile } from './parquet/read.ts';
+import { list, STATES_FILE } from './seal.ts';
+
+/** One state as it lies in a file; `state` shares memory with others. */
+export interface StateRow {
+  /** Unix ms. */
+  readonly startMs: number;
+  readonly service: string;
+  readonly side: string;
+  readonly method: string;
+  readonly route: string;
+  readonly kind: string;
+  readonly state: Buffer;
+}
+
+/** A segment and its file of states. */
+export interface SegmentStates {
+  readonly segment: number;
+  readonly states: string;
+}
+
+/** A folder of merged states. */
+export interface Rollup {
+  readonly folder: string;
+  /** Unix ms. */
+  readonly startMs: number;
+  /** Number of the last segment that is in it. */
+  readonly through: number;
+}
+
+const TEXTS = ['service', 'side', 'method', 'route', 'kind'] as const;
+
+/** All rows of a file, or null: it is damaged or gone. */
+function rowsOf(path: string): StateRow[] | null {
+  const file = ParquetFile.open(path);
+  const starts = file?.numbers('start') ?? null;
+  const states = file?.bytes('state') ?? null;
+  if (file == null || starts === null || states === null) return null;
+  const columns: string[][] = [];
+  for (const name of TEXTS) {
+    const bytes = file.bytes(name);
+    if (bytes === null) return null;
+    // The dictionary's entries come again and again.
+    const known = new Map<Buffer, string>();
+    columns.push(
+      bytes.map((word) => {
+        let text = known.get(word);
+        if (text === undefined) known.set(word, (text = word.toString()));
+        return text;
+      }),
+    );
+  }
+  const [service, side, method, route, kind] = columns as [string[], string[], string[], string[], string[]];
+  return starts.map((startMs, i) => ({
+    startMs,
+    service: service[i]!,
+    side: side[i]!,
+    method: method[i]!,
+    route: route[i]!,
+    kind: kind[i]!,
+    state: states[i]!,
+  }));
+}
+
+export class StateFiles {
+  readonly #data: string;
+  /** Files that turned out to be damaged. */
+  readonly #damaged: Set<string>;
+  /** Stretches that each file has starts in: they never change. None: it cannot be read. */
+  readonly #spans = new Map<string, readonly (readonly [number, number])[]>();
+  /** Files whose rows were asked for last, oldest first. */
+  readonly #read = new Map<string, readonly StateRow[]>();
+
+  constructor(data: string, damaged: Set<string>) {
+    this.#data = data;
+    this.#damaged = damaged;
+  }
+
+  /**
+   * Unix ms of the first and last minute in a file of states; several pairs when days lie between: a clock was set, and nobody
+   * should look through the years from 1970 on. Empty: nothing in it can be read.
+   */
+  spans(path: string): readonly (readonly [number, number])[] {
+    let spans = this.#spans.get(path);
+    if (spans === undefined) {
+      const file = ParquetFile.open(path);
+      if (file === null && existsSync(path)) this.#damaged.add(path);
+      const bounds = file?.bounds('start') ?? null;
+      if (bounds === null) spans = [];
+      else spans = bounds[1] - bounds[0] <= GAP_MS ? [bounds] : clusters(file?.numbers('start') ?? []);
+      if (this.#spans.size >= SPANS_KEPT) this.#spans.clear();
+      this.#spans.set(path, spans);
+    }
+    return spans;
+  }
+
+  /** Rows of a file whose start lies in [fromMs, toMs); none when it is damaged, which is remembered. */
+  rows(path: string, fromMs: number, toMs: number): readonly StateRow[] {
+    if (!this.spans(path).some(([first, last]) => first < toMs && last >= fromMs)) return [];
+    let rows = this.#read.get(path);
+    if (rows === undefined) {
+      if (this.#damaged.has(path)) return [];
+      const read = rowsOf(path);
+      if (read === null && existsSync(path)) this.#damaged.add(path);
+      rows = read ?? [];
+      const oldest = this.#read.keys().next();
+      if (this.#read.size >= FILES_KEPT && oldest.done !== true) this.#read.delete(oldest.value);
+      this.#read.set(path, rows);
+    }
+    return rows.filter(({ startMs }) => startMs >= fromMs && startMs < toMs);
+  }
+
+  /** Rows of a roll-up; null: it is damaged (which is remembered) or gone. */
+  rolled({ folder }: Rollup): readonly StateRow[] | null {
+    const path = join(folder, STATES_FILE);
+    if (this.#damaged.has(path)) return null;
+    const rows = rowsOf(path);
+    if (rows === null && existsSync(path)) this.#damaged.add(path);
+    return rows;
+  }
+
+  /** What was merged of each stretch of a level, by its start; the most complete one. */
+  rollups(level: RollupLevel): Map<number, Rollup> {
+    const found = new Map<number, Rollup>();
+    for (const name of list(join(this.#data, ROLLUP, level.name))) {
+      const parsed = rollupOf(name);
+      if (parsed === null || parsed.startMs % level.ms !== 0) continue;
+      const known = found.get(parsed.startMs);
+      if (known === undefined || known.through < parsed.through)
+        found.set(parsed.startMs, { folder: join(this.#data, ROLLUP, level.name, name), ...parsed });
+    }
+    return found;
+  }
+
+  /** Gives the rows back that are kept for the next question. */
+  forget(): void {
+    this.#read.clear();
+  }
+}
+/** Segments of a minute lie side by side; a report that reads in order never goes back. */
+const FILES_KEPT = 2;
+const SPANS_KEPT = 65_536;
+const GAP_MS = 86_400_000;
+
+function clusters(starts: readonly number[]): [number, number][] {
+  const found: [number, number][] = [];
+  for (const start of starts.toSorted((a, b) => a - b)) {
+    const last = found.at(-1);
+    if (last !== undefined && start - last[1] <= GAP_MS) last[1] = start;
+    else found.push([start, start]);
+  }
+  return found;
+}

@@ -1,0 +1,51 @@
+/** What lies in a state of each kind, and how states of a kind become one: the same for the writing thread and for reports. */
+import type { Change } from '../stats/headers/changes.ts';
+import { decodeHeaders, encodeHeaders } from '../stats/headers/codec.ts';
+import { HeaderState } from '../stats/headers/state.ts';
+import { encodeSeries, mergeSeries, SeriesState } from '../stats/series.ts';
+
+export const STATE_KIND = {
+  /** encodeSeries() of one series in one minute. */
+  calls: 'calls',
+  /** encodeHeaders() of all series in one window. */
+  headers: 'headers',
+  /** JSON: the changes found in one window. */
+  changes: 'changes',
+} as const;
+
+/** States of one kind and series, being merged. */
+export interface Merger {
+  add(state: Uint8Array): void;
+  /** All that was added as one state. */
+  encode(): Uint8Array;
+}
+export type MakeMerger = (kind: string) => Merger;
+
+/** Bytes that cannot be read add nothing: the store has checked them against its own sums, so they are another version's. */
+export const mergerOf: MakeMerger = (kind) => {
+  switch (kind) {
+    case STATE_KIND.calls: {
+      const merged = new SeriesState();
+      return { add: (state) => void mergeSeries(merged, state), encode: () => encodeSeries(merged) };
+    }
+    case STATE_KIND.headers: {
+      const merged = new HeaderState();
+      return {
+        add: (state) => {
+          const decoded = decodeHeaders(state);
+          if (decoded.ok) merged.merge(decoded.state);
+        },
+        encode: () => encodeHeaders(merged),
+      };
+    }
+    default: {
+      const merged: Change[] = [];
+      return {
+        add: (state) => void merged.push(...changesOf(state)),
+        encode: () => Buffer.from(JSON.stringify(merged)),
+      };
+    }
+  }
+};
+
+export const changesOf = (state: Uint8Array): Change[] => JSON.parse(Buffer.from(state).toString()) as Change[];
