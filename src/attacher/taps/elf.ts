@@ -142,6 +142,9 @@ export const u64 = (bytes: Buffer, at: number): number => {
   return Number.isSafeInteger(value) ? value : -1;
 };
 
+/** Both come from the file: neither is a lie, and no position within is beyond what a double holds exactly. */
+const isRange = (from: number, size: number): boolean => from >= 0 && size >= 0 && Number.isSafeInteger(from + size);
+
 const readLoads = (read: ReadAt, offset: number, entryBytes: number, count: number): Load[] => {
   if (entryBytes !== SEGMENT_BYTES || offset < 0) return [];
   const table = read(offset, Math.min(count, SEGMENTS_MAX) * SEGMENT_BYTES);
@@ -155,7 +158,9 @@ const readLoads = (read: ReadAt, offset: number, entryBytes: number, count: numb
       size: u64(table, at + 32),
     });
   }
-  return loads.filter((load) => load.offset >= 0 && load.address >= 0 && load.size > 0);
+  return loads.filter(
+    ({ offset: from, address, size }) => address >= 0 && size > 0 && isRange(from, size) && isRange(address, size),
+  );
 };
 
 const readSections = (
@@ -185,7 +190,7 @@ const readSections = (
       link: table.readUInt32LE(entry + 40),
     };
     // An entry keeps its place, because links are numbers; one that lies is empty.
-    sections.push(section.offset < 0 || section.size < 0 ? { ...section, offset: 0, size: 0 } : section);
+    sections.push(isRange(section.offset, section.size) ? section : { ...section, offset: 0, size: 0 });
   }
   return sections;
 };
