@@ -15,10 +15,12 @@ import { memory } from './memory.ts';
 import { OUT } from './out.ts';
 import { profile } from './profile.ts';
 import { replay } from './replay.ts';
+import { scrape } from './scrape.ts';
 import { type Effort, type Section, unsound } from './section.ts';
 import { store } from './store.ts';
+import { tls } from './tls.ts';
 
-const SECTIONS: readonly Section[] = [replay, live, kernel, lost, growth, idle, memory, profile, store];
+const SECTIONS: readonly Section[] = [replay, live, kernel, lost, growth, idle, memory, profile, store, scrape, tls];
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,

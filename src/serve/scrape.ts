@@ -99,7 +99,7 @@ async function send(
     return;
   }
   const signal = AbortSignal.timeout(SEND_MS_MAX);
-  const body = Readable.from(chunks);
+  const body = Readable.from(inTurns(chunks));
   if (gzipped) await pipeline(body, createGzip({ level: 1 }), response, { signal });
   else await pipeline(body, response, { signal });
 }
@@ -118,6 +118,14 @@ function wanted(accept: string): 'protobuf' | 'plain' | 'openmetrics' {
 }
 
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+/** Writing takes its time too. */
+async function* inTurns(chunks: readonly Buffer[]): AsyncGenerator<Buffer> {
+  for (const chunk of chunks) {
+    yield chunk;
+    await turn();
+  }
+}
 
 async function inSlices(work: Iterator<unknown>): Promise<void> {
   for (let end = performance.now() + SLICE_MS; work.next().done !== true; ) {
