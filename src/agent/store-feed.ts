@@ -83,6 +83,8 @@ export function storeEventText(event: StoreEvent, data: string): string {
       return `the store in ${data} can be written again`;
     case 'seal_failed':
       return `segment ${event.segment} of the store in ${data} could not be sealed: ${event.code}; its log stays, and is sealed later`;
+    case 'roll_up_failed':
+      return `statistics of the store in ${data} could not be merged into hours: ${event.code}; reports over them take longer, and it is tried again`;
     case 'damage':
       return damageText(event.damage, data);
   }

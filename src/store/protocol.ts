@@ -51,6 +51,7 @@ export type StoreEvent =
   | { readonly type: 'write_failed'; readonly file: string; readonly code: string }
   | { readonly type: 'recovered'; readonly file: string }
   | { readonly type: 'seal_failed'; readonly segment: number; readonly code: string }
+  | { readonly type: 'roll_up_failed'; readonly code: string }
   | { readonly type: 'damage'; readonly damage: StoreDamage };
 
 export type FromWorker =

@@ -49,7 +49,10 @@ function rowsOf(path: string): StateRow[] | null {
     columns.push(
       bytes.map((word) => {
         let text = known.get(word);
-        if (text === undefined) known.set(word, (text = word.toString()));
+        if (text === undefined) {
+          text = word.toString();
+          known.set(word, text);
+        }
         return text;
       }),
     );

@@ -41,11 +41,24 @@ export const mergerOf: MakeMerger = (kind) => {
     default: {
       const merged: Change[] = [];
       return {
-        add: (state) => void merged.push(...changesOf(state)),
+        add: (state) => {
+          for (const change of changesOf(state)) if (merged.length < CHANGES_MAX) merged.push(change);
+        },
         encode: () => Buffer.from(JSON.stringify(merged)),
       };
     }
   }
 };
 
-export const changesOf = (state: Uint8Array): Change[] => JSON.parse(Buffer.from(state).toString()) as Change[];
+/** Changes kept of one stretch: more than anybody reads. */
+const CHANGES_MAX = 10_000;
+
+/** The changes in a state; none when it is another version's. */
+export function changesOf(state: Uint8Array): readonly Change[] {
+  try {
+    const changes: unknown = JSON.parse(Buffer.from(state).toString());
+    return Array.isArray(changes) ? (changes as Change[]) : [];
+  } catch {
+    return [];
+  }
+}

@@ -28,8 +28,10 @@ import {
 } from './protocol.ts';
 import { readLog, recover, type StoreDamage, setAside } from './recover.ts';
 import { retain } from './retention.ts';
+import { RollUp } from './rollup.ts';
 import { seal } from './seal.ts';
 import { Segment } from './segment.ts';
+import { mergerOf } from './state-merge.ts';
 
 const RETRY_MS_MIN = 250;
 const RETRY_MS_MAX = 5_000;
@@ -67,9 +69,13 @@ export class StoreFiles {
   /** Whole logs that are not sealed yet. */
   readonly #unsealed: number[];
   #reseal: NodeJS.Timeout | null = null;
+  readonly #rollUp: RollUp;
+  /** Under way; retention waits for it, because it reads what retention removes. */
+  #rolling: Generator<void, number> | null = null;
 
   private constructor(options: OpenMessage, say: (message: FromWorker) => void) {
     this.#data = options.data;
+    this.#rollUp = new RollUp(options.data, mergerOf);
     this.#retention = options.retention;
     this.#say = say;
     this.#slabs = Array.from({ length: SLABS }, (_, i) => slabMemory(options.shared, i));
@@ -129,6 +135,31 @@ export class StoreFiles {
     }
   }
 
+  /** Now and then: merges states of what is over, then removes what is too old or too much. */
+  keep(nowMs: number): void {
+    if (this.#rolling !== null) return;
+    this.#rolling = this.#rollUp.run(nowMs, this.#unsealed.length > 0 ? 0 : this.#segment.statesFromMs);
+    this.#roll(nowMs);
+  }
+
+  /** A step at a time: batches wait no longer than one state takes. */
+  #roll(nowMs: number): void {
+    if (this.#rolling === null) return;
+    let done = true;
+    try {
+      done = this.#rolling.next().done === true;
+    } catch (error) {
+      // What is not merged is read by the minute, and is tried again.
+      this.#say({ type: 'event', event: { type: 'roll_up_failed', code: codeOf(error) } });
+    }
+    if (!done) {
+      setImmediate(() => this.#roll(nowMs));
+      return;
+    }
+    this.#rolling = null;
+    this.retain(nowMs);
+  }
+
   retain(nowMs: number): void {
     try {
       retain(this.#data, this.#retention, nowMs);
@@ -142,6 +173,7 @@ export class StoreFiles {
     if (this.#retry !== null) clearTimeout(this.#retry);
     if (this.#reseal !== null) clearTimeout(this.#reseal);
     this.#retry = null;
+    this.#rolling = null;
     this.#work();
     if (this.#retry !== null) clearTimeout(this.#retry);
     const unwritten = this.#waiting.reduce((sum, m) => sum + (m.type === 'batch' ? m.calls : 0), 0);

@@ -5,7 +5,7 @@ import { StoreFiles } from './store-files.ts';
 
 /** Committed to the disk at least this often. */
 const SYNC_MS = 1_000;
-const RETAIN_MS = 60_000;
+const KEEP_MS = 60_000;
 
 const port = parentPort!;
 const say = (message: FromWorker): void => port.postMessage(message);
@@ -21,7 +21,7 @@ port.on('message', (message: ToWorker) => {
     files = opened.files;
     say({ type: 'opened', nextSegment: files.nextSegment, damage: files.damage });
     setInterval(() => files?.sync(), SYNC_MS).unref();
-    setInterval(() => files?.retain(Date.now()), RETAIN_MS).unref();
+    setInterval(() => files?.keep(Date.now()), KEEP_MS).unref();
     return;
   }
   if (files === null) return;

@@ -19,6 +19,8 @@ export interface HeaderGroupKey {
 export const VALUES_KEPT = 64;
 /** Names in one group and direction. */
 export const NAMES_MAX = 256;
+/** Names in all groups of one state, as merged from many windows: about 3 kB each. Those beyond count in their group's `:other`. */
+export const NAMES_TOTAL_MAX = 16_384;
 /** Groups times directions in one state. */
 export const GROUPS_MAX = 4_096;
 /** Stands for all names beyond NAMES_MAX; no header can be called so (RFC 9110 5.1). */
@@ -120,10 +122,13 @@ export class GroupState {
   readonly names = new Map<string, NameState>();
   /** Everything about names beyond the bound; only messages and lines are counted. */
   other: NameState | null = null;
+  readonly #room: { names: number };
 
-  constructor(key: HeaderGroupKey, direction: Direction) {
+  /** `room`: names that all groups of a state may still take together. */
+  constructor(key: HeaderGroupKey, direction: Direction, room: { names: number } = { names: NAMES_MAX }) {
     this.key = key;
     this.direction = direction;
+    this.#room = room;
   }
 
   merge(from: GroupState): void {
@@ -139,7 +144,8 @@ export class GroupState {
   #name(name: string): NameState {
     let known = this.names.get(name);
     if (known === undefined) {
-      if (this.names.size >= NAMES_MAX) return this.#other();
+      if (this.names.size >= NAMES_MAX || this.#room.names <= 0) return this.#other();
+      this.#room.names--;
       known = new NameState(name);
       this.names.set(name, known);
     }
@@ -165,6 +171,7 @@ export class HeaderState {
   readonly groups = new Map<string, GroupState>();
   /** What found no room: groups (each time one was asked for), and lines of names beyond a group's bound. */
   groupsRefused = 0;
+  readonly #room = { names: NAMES_TOTAL_MAX };
 
   group(key: HeaderGroupKey, direction: Direction): GroupState {
     let id = groupId(key, direction);
@@ -179,7 +186,7 @@ export class HeaderState {
         known = this.groups.get(id);
       }
       if (known === undefined) {
-        known = new GroupState(own, direction);
+        known = new GroupState(own, direction, this.#room);
         this.groups.set(id, known);
       }
     }
