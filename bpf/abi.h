@@ -110,7 +110,7 @@ enum hw_class {
 	HW_CLASS_TLS = 4,
 	HW_CLASS_H2 = 5,
 	HW_CLASS_OTHER = 6,
-	HW_CLASS_UNKNOWN = 7,		/* older than the agent, before its first message start */
+	HW_CLASS_UNKNOWN = 7,		/* of a connection older than the agent: before its first message start, or TLS */
 	HW_CLASS_RING_FULL = 8,
 	HW_CLASS_NO_SOCKET = 9,		/* request and timewait sockets, or no memory for the socket's state */
 	HW_CLASS_FRAGMENT = 10,

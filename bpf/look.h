@@ -17,6 +17,7 @@ enum look {
 	LOOK_TLS = 4,
 	LOOK_H2 = 5,		/* a client's connection preface (RFC 9113 3.4) */
 	LOOK_SETTINGS = 6,	/* a server's, which may come first: a SETTINGS frame */
+	LOOK_FRAME = 7,		/* another HTTP/2 frame: means something on connections older than the agent only */
 };
 
 /* RFC 9110 leaves the length of a method open; no registered one is longer than 17. */
@@ -44,6 +45,27 @@ static __always_inline int is_target_start(__u8 c)
 	return c == '/' || c == '*' || c == 'h' || c == 'H';
 }
 
+/*
+ * Does a write begin with a frame that is common between messages (RFC 9113 6), and can it be little else? HEADERS that end
+ * their block, with the flags that HEADERS have; or frames of one length: WINDOW_UPDATE, PING, a SETTINGS acknowledgement.
+ */
+static __always_inline int begins_frame(__u64 w)
+{
+	const __u32 length = (__u32)(__u8)(w >> 8) << 8 | (__u8)(w >> 16);
+	const __u8 type = w >> 24, flags = w >> 32;
+
+	/* Shorter than 64 KiB; the bit before the stream's number is reserved. */
+	if ((__u8)w || (w >> 40 & 0x80))
+		return 0;
+	if (type == 1)
+		return length > 0 && length <= 0x4000 && (flags & 0x4) && !(flags & ~0x2d);
+	if (type == 8)
+		return length == 4 && !flags;
+	if (type == 6)
+		return length == 8 && !(flags & ~1) && !(w >> 40);
+	return type == 4 && length == 0 && flags == 1 && !(w >> 40);
+}
+
 /* The eight first bytes decide for nearly every message; LOOK_MORE: they do not. */
 static __always_inline int look_quickly(__u64 w)
 {
@@ -62,7 +84,7 @@ static __always_inline int look_quickly(__u64 w)
 	if ((w & ~(0xffULL << 16)) == 4ULL << 24)
 		return LOOK_SETTINGS;
 	if (!is_tchar(first) && first != '\r' && first != '\n')
-		return LOOK_NOTHING;
+		return begins_frame(w) ? LOOK_FRAME : LOOK_NOTHING;
 	return LOOK_MORE;
 }
 

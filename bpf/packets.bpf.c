@@ -25,7 +25,7 @@ static __noinline int unowned(struct __sk_buff *skb, struct hw_counters *c, stru
 	if (n >= 8 && bpf_skb_load_bytes(skb, p->payload, &w, 8))
 		w = 0;
 	look = look_quickly(w);
-	h->guess = look == LOOK_TLS ? HW_GUESS_TLS : look == LOOK_NOTHING ? HW_GUESS_UNKNOWN : HW_GUESS_H1;
+	h->guess = look == LOOK_TLS ? HW_GUESS_TLS : look == LOOK_REQUEST ? HW_GUESS_H1 : HW_GUESS_UNKNOWN;
 	if (look == LOOK_REQUEST)
 		add(c->requests_seen, 1);
 	h->cookie = 0;

@@ -166,6 +166,15 @@ static __always_inline void conclude(struct hw_counters *c, struct socket_state 
 		if (s->guess == HW_GUESS_H1)
 			d->head = HEAD_OPEN;
 		break;
+	case LOOK_FRAME:
+		/* HTTP/2 that is older than the agent: what its header blocks refer to may be unknown, its calls are not. */
+		if (d->plan.burst && !s->from_start && (s->guess == HW_GUESS_UNKNOWN || s->guess == HW_GUESS_OTHER)) {
+			s->guess = HW_GUESS_H2;
+			s->followed = 1;
+			follow_frames(d, FRAME_H2, seq);
+			break;
+		}
+		/* fallthrough */
 	default:
 		/* The first thing seen of an old connection need not be where a burst begins. */
 		if (d->plan.burst && s->guess == HW_GUESS_UNKNOWN && (s->from_start || other->known)) {
@@ -282,9 +291,13 @@ static __always_inline void measure(const struct socket_state *s, struct directi
 		if (d->starts > 1)
 			limit = config.window * PIPELINE_FACTOR;
 	} else {
-		d->plan.rest = s->guess == HW_GUESS_TLS ? HW_CLASS_TLS : s->guess == HW_GUESS_H2 ? HW_CLASS_H2 :
-			     s->guess == HW_GUESS_OTHER ? HW_CLASS_OTHER : HW_CLASS_UNKNOWN;
-		if (s->followed || (s->from_start && d->bursts <= 1) || d->plan.look == LOOK_MORE)
+		d->plan.rest = s->guess == HW_GUESS_OTHER ? HW_CLASS_OTHER :
+			     !s->from_start && !s->followed ? HW_CLASS_UNKNOWN :
+			     s->guess == HW_GUESS_TLS ? HW_CLASS_TLS :
+			     s->guess == HW_GUESS_H2 ? HW_CLASS_H2 : HW_CLASS_OTHER;
+		/* Of TLS that is older than the agent the first burst says that it is there. */
+		if (s->followed || ((s->from_start || s->guess == HW_GUESS_TLS) && d->bursts <= 1) ||
+		    d->plan.look == LOOK_MORE)
 			limit = config.window;
 	}
 	want = limit - position;

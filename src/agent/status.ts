@@ -227,6 +227,7 @@ export class StatusKeeper implements StatusSource {
       shed_body: c.classes.shed_body,
       shed_head: c.classes.shed_head,
       ip_fragment: c.classes.fragment,
+      joined_midstream: c.classes.unknown,
     };
     const own = new Map(this.#parts.pipeline.losses.totals().map((total) => [total.reason, total]));
     return LOSS_REASONS.flatMap((reason) => {

@@ -1,6 +1,6 @@
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { Memory } from '../base/memory.ts';
-import { classifyStart, type StartKind } from './detect.ts';
+import { classifyStart, continuesTls, type StartKind } from './detect.ts';
 
 const CASES: Array<[bytes: string, kind: StartKind]> = [
   ['GET / HTTP/1.1\r\nHost: x\r\n\r\n', 'h1_request'],
@@ -45,4 +45,31 @@ test.each(CASES)('%j is %s', (text, kind) => {
   const answers = Array.from({ length: text.length }, (_, n) => classifyStart(memory, 2, n));
   const first = answers.findIndex((answer) => answer !== 'need_more');
   if (first >= 0) expect(new Set(answers.slice(first))).toEqual(new Set([kind]));
+});
+
+describe('continuesTls', () => {
+  const check = (hex: string): boolean => {
+    const bytes = Buffer.from(hex.replaceAll(' ', ''), 'hex');
+    return continuesTls(new DataView(bytes.buffer, bytes.byteOffset), 0, bytes.length);
+  };
+
+  test('records one after another, the last one cut', () => {
+    expect(check('17 0303 0002 abcd')).toBe(true);
+    expect(check('17 0303 0002 abcd 15 0303 0001 00 17 0303 4100 99')).toBe(true);
+    expect(check('17 0303 0002 abcd 17 03')).toBe(true);
+  });
+
+  test('no record, an empty one, one too long, one that does not go on as it says', () => {
+    for (const hex of [
+      '',
+      '17 0303 00',
+      '18 0303 0002 abcd',
+      '17 0203 0002 abcd',
+      '17 0305 0002 abcd',
+      '17 0303 0000 00',
+    ])
+      expect(check(hex), hex).toBe(false);
+    expect(check('17 0303 4801 00')).toBe(false);
+    expect(check('17 0303 0002 abcd ff 0303 0002')).toBe(false);
+  });
 });

@@ -49,6 +49,26 @@ function classifyTls(view: DataView, at: number, end: number): StartKind {
   return type === 1 || type === 2 ? 'tls' : 'other';
 }
 
+const TLS_HEADER_BYTES = 5;
+/** RFC 5246 6.2.3; TLS 1.3 allows less. */
+const TLS_RECORD_BYTES_MAX = 16_384 + 2_048;
+
+/**
+ * Whether the segment [at, end) of a connection that was joined in the middle is TLS records: a header at its first byte, and
+ * at each place that the ones before it point to. Random bytes begin so once in some millions.
+ */
+export function continuesTls(view: DataView, at: number, end: number): boolean {
+  if (end - at < TLS_HEADER_BYTES) return false;
+  for (let o = at; o + TLS_HEADER_BYTES <= end; ) {
+    const type = view.getUint8(o);
+    const length = view.getUint16(o + 3);
+    if (type < 0x14 || type > 0x17 || view.getUint8(o + 1) !== 3 || view.getUint8(o + 2) > 4) return false;
+    if (length === 0 || length > TLS_RECORD_BYTES_MAX) return false;
+    o += TLS_HEADER_BYTES + length;
+  }
+  return true;
+}
+
 function classifyResponse(view: DataView, at: number, end: number): StartKind {
   const form = 'HTTP/1.d ddd';
   for (let i = 0; i < form.length; i++) {

@@ -3,7 +3,7 @@
  * decide, then hands them and everything after them to what was chosen.
  */
 import { Memory } from '../../base/memory.ts';
-import { classifyBroken, classifyStart, type StartKind } from '../../http/detect.ts';
+import { classifyBroken, classifyStart, continuesTls, type StartKind } from '../../http/detect.ts';
 import { beginsWithSettings, framesOf } from '../../http/h2/detect.ts';
 import type { ConnectionStart } from '../../model/connection.ts';
 import type { LossReason } from '../../model/loss.ts';
@@ -151,6 +151,7 @@ class ChoosingStream implements StreamSink {
         const settings = beginsWithSettings(view, offset, offset + length);
         if (settings !== 'no') return settings === 'yes' && length >= UNDECIDED_BYTES_MAX ? 'h2_server' : 'need_more';
       } else {
+        if (this.#chooser.facts === null && continuesTls(view, offset, offset + length)) return 'tls';
         const by = framesOf(view, offset, offset + length);
         if (by !== null) return by === 'client' ? 'h2_client' : 'h2_server';
       }
