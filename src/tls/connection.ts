@@ -26,7 +26,7 @@ import { ja4 } from './ja4.ts';
 import { HASH_BYTES } from './libcrypto.ts';
 import { RecordProtection } from './protection.ts';
 import { prf } from './schedule.ts';
-import { type FoundSecret, SECRET_LABELS, type SecretLabel, type SecretWaiter } from './secrets.ts';
+import { ANY_IDENTITY, type FoundSecret, SECRET_LABELS, type SecretLabel, type SecretWaiter } from './secrets.ts';
 import type { Expiring, TlsShared } from './shared.ts';
 import { type Suite, type SuiteCipher, suiteOf } from './suites.ts';
 import { Transcript } from './transcript.ts';
@@ -83,6 +83,8 @@ export class TlsConnection implements ConnectionDecoder, SecretWaiter, Expiring 
   #suite: Suite | null = null;
   /** Records of the handshake were lost. */
   #broken = false;
+  /** A protected part of the handshake was lost, which the transcript is made of too. */
+  #flightLost = false;
   #protectedBy = 0;
   #transcript: Transcript | null = null;
   /** Transcript hashes that the secrets were derived with. */
@@ -95,6 +97,10 @@ export class TlsConnection implements ConnectionDecoder, SecretWaiter, Expiring 
   #heldBytes = 0;
   #draining = false;
   #identities: string[] = [];
+  /** Names of secrets that a tag gave to this connection, where its own was lost. */
+  readonly #adopted: string[] = [];
+  /** How much of the server's bytes the client had when it first sent content; -1: not known. */
+  #askedAt = -1;
 
   constructor(connection: Connection, shared: TlsShared, make: InnerFactory) {
     this.shared = shared;
@@ -220,7 +226,9 @@ export class TlsConnection implements ConnectionDecoder, SecretWaiter, Expiring 
       this.deadline = Math.max(0, ts) + shared.limits.waitNs;
       shared.waiting.add(this);
     }
-    for (const identity of [this.#hello?.random, this.#earlyHash, this.#handshakeHash, this.#applicationHash]) {
+    const names = [this.#hello?.random, this.#earlyHash, this.#handshakeHash, this.#applicationHash];
+    if (this.orphan) names.push(ANY_IDENTITY);
+    for (const identity of names) {
       if (identity === undefined || identity === null || this.#identities.includes(identity)) continue;
       this.#identities.push(identity);
       shared.store.wait(identity, this);
@@ -264,6 +272,10 @@ export class TlsConnection implements ConnectionDecoder, SecretWaiter, Expiring 
   /** A secret of this connection; null when it is not here. */
   secret(label: SecretLabel): FoundSecret | null {
     const { store } = this.shared;
+    for (const identity of this.#adopted) {
+      const found = store.find(label, identity);
+      if (found !== null) return found;
+    }
     if (this.#hello === null) return null;
     const found = store.find(label, this.#hello.random);
     if (found !== null || !store.transcripts) return found;
@@ -277,6 +289,22 @@ export class TlsConnection implements ConnectionDecoder, SecretWaiter, Expiring 
     return label === 'CLIENT_TRAFFIC_SECRET_0' || label === 'SERVER_TRAFFIC_SECRET_0'
       ? this.#applicationHash
       : this.#handshakeHash;
+  }
+
+  /** What its secrets are known by was lost with a part of the handshake, but not what they are good for. */
+  get orphan(): boolean {
+    if (!this.supported) return false;
+    return this.#hello === null || (this.tls13 && (this.#broken || this.#flightLost) && this.shared.store.transcripts);
+  }
+
+  /** A tag says that the secrets of this name are this connection's. */
+  adopt(identity: string): void {
+    if (!this.#adopted.includes(identity)) this.#adopted.push(identity);
+  }
+
+  /** In which direction the client's bytes flow. */
+  get client(): Direction {
+    return this.#client;
   }
 
   /** The cipher of TLS 1.3's records; null while it is not known, and for one that is not decrypted. */
@@ -298,27 +326,26 @@ export class TlsConnection implements ConnectionDecoder, SecretWaiter, Expiring 
 
   /** Waiting for a secret leads to nothing. */
   get hopeless(): boolean {
-    return this.#hello === null || (this.#server !== null && !this.supported);
+    return (this.#hello === null && !this.orphan) || (this.#server !== null && !this.supported);
   }
 
   /** Records that none of an epoch's known keys open are to be expected now. */
   mayPass(one: TlsDirection, epochs: readonly SecretLabel[]): boolean {
     if (this.#hello?.earlyData === true && one.direction === this.#client) return true;
-    return this.#broken || epochs.some((label) => this.secret(label) === null);
+    return this.#broken || this.#flightLost || epochs.some((label) => this.secret(label) === null);
   }
 
   /** TLS 1.2: protection of a direction by the keys of the latest handshake (RFC 5246 6.3); null: no secret, or none helps. */
-  keys12(one: TlsDirection): RecordProtection | null {
+  keys12(one: TlsDirection, random = this.#hello?.random ?? this.#adopted[0]): RecordProtection | null {
     const server = this.#server;
-    const hello = this.#hello;
     const cipher = this.#suite?.cipher ?? null;
-    if (server === null || hello === null || cipher === null || !this.supported) return null;
-    const found = this.secret('CLIENT_RANDOM');
+    if (server === null || random === undefined || cipher === null || !this.supported) return null;
+    const found = this.shared.store.find('CLIENT_RANDOM', random);
     if (found === null) return null;
     const { workspace: w, memory } = this.shared.store;
     const macBytes = cipher.mac === null ? 0 : HASH_BYTES[cipher.mac];
     const ivBytes = cipher.mode === 'chacha' ? 12 : cipher.mode === 'cbc' ? 0 : 4;
-    const seeds = [Buffer.from(server.random, 'latin1'), Buffer.from(hello.random, 'latin1')];
+    const seeds = [Buffer.from(server.random, 'latin1'), Buffer.from(random, 'latin1')];
     const bytes = 2 * (macBytes + cipher.keyBytes + ivBytes);
     prf(w, cipher.hash, memory.address(found.slot), found.bytes, 'key expansion', seeds, bytes, KEY_BLOCK_AT);
     const own = one.direction === this.#client ? 0 : 1;
@@ -471,8 +498,9 @@ export class TlsConnection implements ConnectionDecoder, SecretWaiter, Expiring 
     one.change12();
   }
 
-  handshakeLost(): void {
-    this.#broken = true;
+  handshakeLost(hidden: boolean): void {
+    if (hidden) this.#flightLost = true;
+    else this.#broken = true;
     if (this.#transcript !== null) this.#transcript.broken = true;
   }
 
@@ -519,6 +547,24 @@ export class TlsConnection implements ConnectionDecoder, SecretWaiter, Expiring 
     return this.#directions[one.direction === INGRESS ? EGRESS : INGRESS].acks.at(encrypted);
   }
 
+  /** Content of `one` comes out; its segment acknowledges `encrypted` bytes of the other direction. */
+  delivered(one: TlsDirection, encrypted: number): void {
+    if (one.direction === this.#client && one.plain === 0 && this.#askedAt < 0) this.#askedAt = encrypted;
+  }
+
+  /**
+   * The server had sent its bytes before `encrypted` when it could not have been asked for anything: in HTTP/1 they are
+   * tickets, no content.
+   */
+  beforeAsked(one: TlsDirection, encrypted: number): boolean {
+    if (!this.tls13 || this.#hello === null || one.direction === this.#client || one.plain > 0) return false;
+    const { alpn, alpnOffered } = this.facts;
+    const h1 = alpn === 'http/1.1' || !alpnOffered.includes('h2');
+    const client = this.#directions[this.#client];
+    const silent = client.plain === 0 && !client.stuck && this.#heldOf[this.#client] === 0;
+    return h1 && (this.#askedAt < 0 ? silent : encrypted <= this.#askedAt);
+  }
+
   /** Decrypted bytes [position, position + bytes) of a direction will never come. */
   missing(one: TlsDirection, position: number, bytes: number, why: LossReason | 'left_out', ts: number): void {
     if (this.#inner !== null) this.#inner.streams[one.direction].gap(position, bytes, why, ts);
@@ -528,8 +574,10 @@ export class TlsConnection implements ConnectionDecoder, SecretWaiter, Expiring 
   /** Why records of a direction cannot be read now. */
   cause(): TlsUnreadCause {
     if (this.facts.unread === 'limit') return 'limit';
-    if (this.#hello === null || this.#server === null || this.#broken) return 'handshake_unseen';
+    if ((this.#hello === null && this.#adopted.length === 0) || this.#server === null || this.#broken)
+      return 'handshake_unseen';
     if (!this.supported) return 'unsupported';
+    if (this.orphan && this.#adopted.length === 0) return 'handshake_unseen';
     const some = SECRET_LABELS.some((label) => this.secret(label) !== null);
     return some ? 'partial_secret' : 'no_secret';
   }

@@ -35,6 +35,10 @@ const TRIAL_BYTES_MAX = 4 << 20;
 /** Records behind unknown keys before those that fit come: a handshake's flight, or early data that was refused. */
 const SKIPPED_BYTES_MAX = 64 << 10;
 
+/** Secrets tried, newest first, for a record of a connection whose own secret is not known by name; and in all. */
+const LATEST_TRIED = 16;
+const LATEST_TRIALS_MAX = 1_024;
+
 /** How a protected record was met. */
 const OPENED = 0;
 const STUCK = 1;
@@ -73,8 +77,16 @@ export class TlsDirection implements RecordSink, HandshakeSink {
   #lostBytes = 0;
   #lostWhy: LossReason | 'left_out' = 'gap';
   #lostAt = 0;
+  /** Bytes lost before keys were in use. */
+  #lostClear = 0;
   #trials = 0;
   #trialBytes = 0;
+  /** Bytes that the kernel left out while there were no keys: unread like the records around them. */
+  #leftOut = 0;
+  /** Secrets of others that were tried; the latest of them that the present record was tried with. */
+  #latestTrials = 0;
+  #latestTried = -1;
+  #ending = false;
   /** Nothing more can be read; records are counted. */
   #givenUp: TlsUnreadCause | null = null;
 
@@ -148,7 +160,7 @@ export class TlsDirection implements RecordSink, HandshakeSink {
     if (type === CONTENT.HANDSHAKE) {
       if (pieces.holes > 0) {
         this.#messages.reset();
-        connection.handshakeLost();
+        connection.handshakeLost(false);
       } else this.#messages.take(memory, at + HEADER_BYTES, size - HEADER_BYTES, pieces.ts[0]!);
     } else if (type === CONTENT.CHANGE_CIPHER_SPEC) connection.changeCipherSpec(this);
     else if (type === CONTENT.APPLICATION_DATA) this.#unread(size, 'handshake_unseen', pieces);
@@ -169,11 +181,13 @@ export class TlsDirection implements RecordSink, HandshakeSink {
       return true;
     }
     this.stuck = false;
+    this.#latestTried = -1;
     if (met === UNREAD) this.#unread(size, this.#givenUp ?? connection.cause(), pieces);
     if (met !== OPENED) {
       this.#met++;
       return true;
     }
+    this.#leftOut = 0;
     const keys = this.#keys!;
     if (keys.type === CONTENT.APPLICATION_DATA) {
       if (this.#epochs[0] === 'CLIENT_EARLY_TRAFFIC_SECRET') {
@@ -225,40 +239,84 @@ export class TlsDirection implements RecordSink, HandshakeSink {
     return SKIPPED;
   }
 
-  /** A record of which parts are missing: its content up to the last part that is there. */
+  /**
+   * A record of which parts are missing, so that nothing vouches for what is there. Only where the kernel left out its end
+   * on purpose is the beginning read, and only under keys that are known to be the right ones; else it is a loss.
+   */
   #meetCut(memory: Memory, at: number, size: number, pieces: Pieces): Met {
-    if (this.#keys === null && this.#epochs.length === 1 && this.#met === 0 && this.#givenUp === null) {
-      // The handshake was read to its end, so this is the first record under these keys; its tag is not there to tell.
-      const label = this.#epochs[0]!;
-      const candidate = this.#candidate(label);
-      if (candidate !== null) {
-        this.#candidates.delete(label);
-        this.#bound(candidate, label);
-      }
+    const { shared, tls13 } = this.#connection;
+    const deliberate = !shared.verifyAlways && pieces.isCut;
+    const keys = this.#keys ?? (deliberate ? this.#firstKeys(memory, at, size, pieces) : null);
+    if (keys === null) {
+      if (this.#givenUp !== null) return UNREAD;
+      if (!this.#hasSecret()) return this.#connection.gaveUp ? UNREAD : STUCK;
+      return tls13 ? this.#passCut(size, pieces) : SKIPPED;
     }
-    const keys = this.#keys;
-    if (keys === null) return this.#givenUp !== null || this.#connection.gaveUp ? UNREAD : STUCK;
     if (this.#epochs.length > 1) {
-      this.#messages.reset();
-      keys.sequence++;
-      return SKIPPED;
+      const met = this.#passCut(size, pieces);
+      if (met === SKIPPED) keys.sequence++;
+      return met;
     }
     const contentEnd = size - keys.cipher.tagBytes;
     const endsKnown = pieces.holesEnd < contentEnd && pieces.known >= contentEnd;
+    let type: number = tls13 ? 0 : memory.view.getUint8(at);
     if (keys.seekable && keys.openPart(memory, at, size, pieces.known, endsKnown)) {
       if (keys.type === 0) keys.type = this.#typeOfCut(keys, pieces);
-      if (keys.type !== 0) return OPENED;
+      if (deliberate && keys.type !== 0) return OPENED;
+      type = keys.type;
     }
-    // The number of records is known; of this one neither content nor type.
-    this.#gap(Math.max(0, size - keys.overhead), firstHole(pieces), pieces.ts[pieces.count - 1]!);
+    // The number of records is known; of this one neither content nor, perhaps, type.
+    if (type === 0 || type === CONTENT.APPLICATION_DATA)
+      this.#gap(Math.max(0, size - keys.overhead), firstHole(pieces), pieces.ts[pieces.count - 1]!);
+    else this.#messages.reset();
     keys.sequence++;
     this.#noteEnd(size);
     return SKIPPED;
   }
 
+  /** Passes over a cut record of TLS 1.3 of which it cannot be known, or not yet, which epoch it is of. */
+  #passCut(size: number, pieces: Pieces): Met {
+    const connection = this.#connection;
+    const early = this.#epochs[0] === 'CLIENT_EARLY_TRAFFIC_SECRET';
+    if (early && connection.earlyData === null && !connection.gaveUp) return STUCK;
+    this.#messages.reset();
+    if (!this.atApplication) connection.handshakeLost(true);
+    if (this.atApplication || (early && connection.earlyData !== false)) {
+      this.#gap(Math.max(0, size - HEADER_BYTES - 17), firstHole(pieces), pieces.ts[0]!);
+      this.#noteEnd(size);
+    }
+    return SKIPPED;
+  }
+
+  /** A secret of what comes next is here, though no record has confirmed it. */
+  #hasSecret(): boolean {
+    if (this.#connection.tls13) return this.#epochs.some((label) => this.#candidate(label) !== null);
+    return this.#next12 && this.#connection.secret('CLIENT_RANDOM') !== null;
+  }
+
+  /**
+   * The kernel cut the very first record under an epoch's keys, whose tag would have confirmed them. The handshake was read to
+   * its end, so which record it is is known; the keys are taken if what they give begins like HTTP, which no wrong key gives.
+   */
+  #firstKeys(memory: Memory, at: number, size: number, pieces: Pieces): RecordProtection | null {
+    const label = this.#epochs[0];
+    if (!this.#connection.tls13 || this.#epochs.length !== 1 || label === undefined || this.#met > 0) return null;
+    if (this.#givenUp !== null || pieces.whole < HEADER_BYTES + BEGINNING_BYTES) return null;
+    const keys = this.#candidate(label);
+    if (keys === null || !keys.seekable) return null;
+    keys.sequence = 0;
+    if (!keys.openPart(memory, at, size, pieces.whole, false)) return null;
+    if (!beginsLikeHttp(this.#connection.memory, keys.at, this.direction === this.#connection.client)) return null;
+    this.#candidates.delete(label);
+    this.#keys = keys;
+    this.#skipped = 0;
+    this.#keepSecret(label);
+    return keys;
+  }
+
   /**
    * The type of a TLS 1.3 record without its end, 0 when it cannot be told: what follows a handshake is content, but for
-   * tickets and key updates, which say their own type and length.
+   * a server's ticket and for key updates, which say their own type and length and fill their record.
    */
   #typeOfCut(keys: RecordProtection, pieces: Pieces): number {
     const start = pieces.whole - keys.prefixBytes;
@@ -266,8 +324,9 @@ export class TlsDirection implements RecordSink, HandshakeSink {
     const { view } = this.#connection.memory;
     const first = view.getUint8(keys.at);
     const length = view.getUint32(keys.at) & 0xff_ffff;
-    const message = first === HANDSHAKE.NEW_SESSION_TICKET || first === HANDSHAKE.KEY_UPDATE;
-    return message && length + 4 <= keys.bytes ? CONTENT.HANDSHAKE : CONTENT.APPLICATION_DATA;
+    const ticket = first === HANDSHAKE.NEW_SESSION_TICKET && this.direction !== this.#connection.client;
+    const message = ticket || (first === HANDSHAKE.KEY_UPDATE && length === 1);
+    return message && length + 4 === keys.bytes ? CONTENT.HANDSHAKE : CONTENT.APPLICATION_DATA;
   }
 
   /** Finds the keys that a record is under; the tag decides. */
@@ -299,6 +358,7 @@ export class TlsDirection implements RecordSink, HandshakeSink {
       }
       connection.shared.counters.trials += tries + 1;
     }
+    if (connection.orphan && this.#tryLatest(memory, at, size)) return this.#bind13(memory, at, size);
     if (!connection.supported && !missing) return UNREAD;
     if (missing && !connection.gaveUp && !connection.hopeless) return STUCK;
     if (missing && this.#candidates.size === 0) return STUCK;
@@ -308,7 +368,7 @@ export class TlsDirection implements RecordSink, HandshakeSink {
   #bind12(memory: Memory, at: number, size: number): Met {
     if (!this.#next12) return UNREAD;
     const connection = this.#connection;
-    const candidate = connection.keys12(this);
+    const candidate = connection.keys12(this) ?? this.#latest12(memory, at, size);
     if (candidate === null) return connection.supported ? STUCK : UNREAD;
     const most = this.#met + 1;
     for (candidate.sequence = 0; candidate.sequence < Math.min(most, FIRST_TRIES_MAX); candidate.sequence++) {
@@ -322,6 +382,63 @@ export class TlsDirection implements RecordSink, HandshakeSink {
     connection.unread('wrong_secret');
     this.#givenUp = 'wrong_secret';
     return UNREAD;
+  }
+
+  /**
+   * What would name this connection's secrets was lost: tries those that came last. A tag that fits names them; the others
+   * are then found by their name.
+   */
+  #tryLatest(memory: Memory, at: number, size: number): boolean {
+    const connection = this.#connection;
+    const cipher = connection.cipher13();
+    if (cipher === null) return false;
+    const { store, counters } = connection.shared;
+    const from = this.#latestTried;
+    this.#latestTried = store.serial;
+    for (const label of this.#epochs) {
+      for (const found of store.latest(label, LATEST_TRIED, from)) {
+        if (found.bytes !== HASH_BYTES[cipher.hash]) continue;
+        const keys = RecordProtection.tls13(store.workspace, cipher, store.memory.address(found.slot));
+        let fits = false;
+        for (let n = 0; n <= Math.min(this.#met, FIRST_TRIES_MAX) && !fits; n++) {
+          if (!this.#mayTry(size)) break;
+          counters.trials++;
+          keys.sequence = n;
+          fits = keys.open(memory, at, size, true) && plausible(keys.type);
+        }
+        keys.close();
+        if (fits) {
+          connection.adopt(found.identity);
+          return true;
+        }
+      }
+    }
+    return false;
+  }
+
+  #latest12(memory: Memory, at: number, size: number): RecordProtection | null {
+    const connection = this.#connection;
+    if (!connection.orphan) return null;
+    const { store, counters } = connection.shared;
+    const from = this.#latestTried;
+    this.#latestTried = store.serial;
+    for (const { identity } of store.latest('CLIENT_RANDOM', LATEST_TRIED, from)) {
+      const keys = this.#mayTry(size) ? connection.keys12(this, identity) : null;
+      if (keys === null) continue;
+      counters.trials++;
+      const fits = keys.open(memory, at, size, true);
+      keys.close();
+      if (!fits) continue;
+      connection.adopt(identity);
+      return connection.keys12(this);
+    }
+    return null;
+  }
+
+  #mayTry(size: number): boolean {
+    this.#latestTrials++;
+    this.#trialBytes += size;
+    return this.#latestTrials <= LATEST_TRIALS_MAX && this.#trialBytes <= TRIAL_BYTES_MAX;
   }
 
   #bound(keys: RecordProtection, label: SecretLabel | null): void {
@@ -365,13 +482,20 @@ export class TlsDirection implements RecordSink, HandshakeSink {
     this.#skipped += size;
     if (expected && this.#skipped <= SKIPPED_BYTES_MAX) return SKIPPED;
     this.#connection.shared.counters.refused++;
-    this.#giveUp('wrong_secret');
+    this.#giveUp(this.#connection.orphan ? 'handshake_unseen' : 'wrong_secret');
     return UNREAD;
   }
 
   lost(bytes: number, why: LossReason | 'left_out', ts: number): void {
     this.#messages.reset();
-    if (!this.protected) this.#connection.handshakeLost();
+    if (!this.atApplication) this.#connection.handshakeLost(this.protected);
+    if (!this.protected) {
+      // Told before keys were in use: a part of the handshake, which is no content, but perhaps early data.
+      if (why === 'left_out') this.#leftOut += bytes;
+      this.#lostClear += bytes;
+      this.reader.searching = true;
+      return;
+    }
     if (this.#lostBytes === 0) this.#lostAt = ts;
     this.#lost(bytes, why);
   }
@@ -385,7 +509,7 @@ export class TlsDirection implements RecordSink, HandshakeSink {
   }
 
   dropped(bytes: number): void {
-    this.#lostBytes += bytes;
+    if (this.protected) this.#lostBytes += bytes;
     this.#connection.shared.losses.lose('desync', 1, bytes);
   }
 
@@ -426,7 +550,8 @@ export class TlsDirection implements RecordSink, HandshakeSink {
       counters.trials++;
       keys.sequence = first + n;
       if (keys.open(memory, at, size, true)) {
-        const bytes = Math.max(0, lost - n * keys.overhead);
+        const before = this.#connection.beforeAsked(this, this.reader.position + at);
+        const bytes = before ? 0 : Math.max(0, lost - n * keys.overhead);
         this.#gap(bytes, this.#lostWhy, this.#lostAt);
         return true;
       }
@@ -440,17 +565,24 @@ export class TlsDirection implements RecordSink, HandshakeSink {
       // How many records were lost is not known; the first one that keys open tells.
       const lost = this.#lostBytes + skipped;
       this.#met += Math.max(1, Math.min(FIRST_TRIES_MAX, Math.ceil(lost / 64)));
-      if (this.protected) this.#gap(lost, this.#lostWhy, this.#lostAt);
+      if (this.#lostWhy === 'left_out') this.#leftOut += lost;
+      const connection = this.#connection;
+      const early = connection.tls13 && connection.facts.resumed === true ? this.#lostClear : 0;
+      this.#lostClear = 0;
+      if (this.protected && !connection.beforeAsked(this, this.reader.position + skipped))
+        this.#gap(lost + early, this.#lostWhy, this.#lostAt);
     }
     this.#lostBytes = 0;
   }
 
-  malformed(ts: number): boolean {
+  malformed(): boolean {
     if (this.#keys !== null) return false;
     this.#connection.unread('malformed');
-    this.#connection.shared.losses.lose('desync', 1, 1);
-    void ts;
     return !this.protected;
+  }
+
+  ignored(bytes: number): void {
+    if (!this.ended) this.#connection.unreadBytes(this.#givenUp ?? 'malformed', bytes);
   }
 
   reserve(bytes: number): boolean {
@@ -490,6 +622,7 @@ export class TlsDirection implements RecordSink, HandshakeSink {
     const { at, bytes } = keys;
     const connection = this.#connection;
     const sink = connection.inner().streams[this.direction];
+    if (bytes > 0) connection.delivered(this, pieces.ack[0]!);
     const position = this.plain;
     this.plain += bytes;
     if (pieces.count === 1 && pieces.holes === 0) {
@@ -532,7 +665,9 @@ export class TlsDirection implements RecordSink, HandshakeSink {
   }
 
   #unread(size: number, cause: TlsUnreadCause, pieces: Pieces): void {
-    this.#connection.unreadBytes(cause, size);
+    // What was never sent of a record cut by the end is none of the connection's bytes.
+    this.#connection.unreadBytes(cause, (this.#ending ? pieces.known : size) + this.#leftOut);
+    this.#leftOut = 0;
     this.#gap(Math.max(0, size - HEADER_BYTES - 17), 'tls_no_secret', pieces.ts[0]!);
     this.#noteEnd(size);
   }
@@ -546,13 +681,27 @@ export class TlsDirection implements RecordSink, HandshakeSink {
   end(how: StreamEnd, ts: number): void {
     if (this.ended) return;
     this.ended = true;
-    this.reader.end(how === 'fin' ? 'desync' : 'gap', ts);
+    this.#endReader(how === 'fin' ? 'desync' : 'gap', ts);
     if (this.#skipped > 0 && this.#keys === null) {
       this.#connection.unreadBytes('wrong_secret', this.#skipped);
       this.#gap(this.#skipped, 'tls_no_secret', ts);
     }
     if (this.#lostBytes > 0 && this.protected) this.#gap(this.#lostBytes, this.#lostWhy, this.#lostAt);
     this.close();
+  }
+
+  /** What is there of a record that never became whole cannot be vouched for. */
+  #endReader(why: LossReason, ts: number): void {
+    const { reader } = this;
+    const { partial, searching, sized } = reader;
+    const connection = this.#connection;
+    this.#ending = true;
+    if (this.#keys !== null && partial > 0) connection.shared.losses.lose(why, 1, partial);
+    reader.end(why, ts);
+    if (this.#keys !== null) return;
+    const lost = searching && this.#lostWhy === 'left_out' ? this.#lostBytes : 0;
+    const rest = this.#leftOut + lost + (searching || !sized ? partial : 0);
+    if (rest > 0) connection.unreadBytes(this.#givenUp ?? connection.cause(), rest);
   }
 
   /** Zeroes and frees keys. */
@@ -577,6 +726,20 @@ export class TlsDirection implements RecordSink, HandshakeSink {
 
 /** Free in the workspace while keys are derived (see schedule.ts). */
 const NEXT_SECRET_AT = 1_728;
+
+/** Bytes that tell whether they begin like HTTP. */
+const BEGINNING_BYTES = 9;
+const METHOD = /^[A-Z]{3,7} |^PRI \* HTTP/;
+const STATUS_LINE = /^HTTP\/1\.[01] /;
+
+/** A request or status line, or HTTP/2's preface or a SETTINGS frame (RFC 9113 3.4): under a wrong key 1 in 10^7 at most. */
+function beginsLikeHttp(memory: Memory, at: number, client: boolean): boolean {
+  const text = memory.buf.latin1Slice(at, at + BEGINNING_BYTES);
+  if (client) return METHOD.test(text);
+  const { view } = memory;
+  const settings = view.getUint16(at) === 0 && view.getUint8(at + 3) === 4 && view.getUint32(at + 5) === 0;
+  return STATUS_LINE.test(text) || settings;
+}
 
 const plausible = (type: number): boolean => type >= CONTENT.CHANGE_CIPHER_SPEC && type <= 24;
 

@@ -48,6 +48,12 @@ export class Pieces {
     this.why[at] = why;
   }
 
+  /** All that misses was left out by the kernel on purpose. */
+  get isCut(): boolean {
+    for (let i = 0; i < this.count; i++) if (this.why[i] !== null && this.why[i] !== 'left_out') return false;
+    return true;
+  }
+
   /** Offset behind the last part that never came; 0: there is none. */
   get holesEnd(): number {
     for (let i = this.count - 1; i >= 0; i--) if (this.why[i] !== null) return this.end[i]!;
@@ -80,7 +86,9 @@ export interface RecordSink {
   /** `bytes` were searched in vain and dropped. */
   dropped(bytes: number): void;
   /** The bytes are no records. False: look for the next one; true: the sink takes no more. */
-  malformed(ts: number): boolean;
+  malformed(): boolean;
+  /** `bytes` came after that. */
+  ignored(bytes: number): void;
   /** Memory for collecting: false when the bound for all connections is reached. */
   reserve(bytes: number): boolean;
   release(bytes: number): void;
@@ -124,6 +132,11 @@ export class RecordReader {
     return this.#have;
   }
 
+  /** How long the record is that is not complete is known. */
+  get sized(): boolean {
+    return this.#size > 0;
+  }
+
   /** Takes the next bytes; returns how many, fewer than `length` when the sink cannot go on. */
   take(memory: Memory, offset: number, length: number, ts: number, ack: number): number {
     if (!this.retry()) return 0;
@@ -154,6 +167,7 @@ export class RecordReader {
       at += this.#collect(memory, at, end - at, ts, ack);
       if (!this.retry()) return at - offset;
     }
+    if (at < end) this.#sink.ignored(end - at);
     return length;
   }
 
@@ -217,7 +231,7 @@ export class RecordReader {
   }
 
   #broken(ts: number): void {
-    if (this.#sink.malformed(ts)) this.close();
+    if (this.#sink.malformed()) this.close();
     else this.lose(0, 'desync', ts);
   }
 

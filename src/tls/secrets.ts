@@ -51,6 +51,9 @@ export interface SecretWaiter {
   secretCame(): void;
 }
 
+/** Names kept of each label's latest secrets. */
+const RECENT_KEPT = 16;
+
 export interface SecretCounters {
   /** Taken in; `repeated` of them were there already. */
   added: number;
@@ -65,6 +68,8 @@ interface Entry {
   readonly slot: Slot;
   readonly bytes: number;
   readonly at: number;
+  /** Rises with each that comes. */
+  readonly serial: number;
   used: boolean;
 }
 
@@ -74,7 +79,13 @@ export interface FoundSecret {
   readonly bytes: number;
 }
 
-const NOTHING: ReadonlyMap<string, Entry> = new Map();
+/** A secret that is not known by its name. */
+export interface NamedSecret extends FoundSecret {
+  readonly identity: string;
+}
+
+/** To be waited for by who does not know the name of its secret: woken by each that comes. */
+export const ANY_IDENTITY = '';
 
 export class SecretStore {
   readonly memory: SecretMemory;
@@ -85,13 +96,21 @@ export class SecretStore {
   readonly #limits: SecretLimits;
   /** By label: identity (client random or transcript hash, as latin1; both are public) to secret, oldest first. */
   readonly #byLabel = new Map<SecretLabel, Map<string, Entry>>();
+  /** The names of each label's latest, oldest first. */
+  readonly #recent = new Map<SecretLabel, string[]>();
   readonly #waiting = new Map<string, Set<SecretWaiter>>();
   #size = 0;
+  #serial = 0;
 
   constructor(limits: SecretLimits, transcripts: boolean, memory = new SecretMemory()) {
     this.#limits = limits;
     this.transcripts = transcripts;
     this.memory = memory;
+  }
+
+  /** Of the secret that came last. */
+  get serial(): number {
+    return this.#serial;
   }
 
   /** Secrets kept now. */
@@ -142,10 +161,16 @@ export class SecretStore {
       if (slot < 0) return false;
     }
     from.buf.copy(this.memory.memory.buf, slot * SLOT_BYTES, secretAt, secretAt + bytes);
-    entries.set(identity, { slot, bytes, at: now, used: false });
+    entries.set(identity, { slot, bytes, at: now, serial: ++this.#serial, used: false });
     this.#size++;
-    const waiters = this.#waiting.get(identity);
-    if (waiters !== undefined) for (const waiter of [...waiters]) waiter.secretCame();
+    const recent = this.#recent.get(label) ?? [];
+    this.#recent.set(label, recent);
+    recent.push(identity);
+    if (recent.length > RECENT_KEPT) recent.shift();
+    for (const name of [identity, ANY_IDENTITY]) {
+      const waiters = this.#waiting.get(name);
+      if (waiters !== undefined) for (const waiter of [...waiters]) waiter.secretCame();
+    }
     return true;
   }
 
@@ -185,10 +210,21 @@ export class SecretStore {
     return entry;
   }
 
-  /** The latest secrets of a label, newest first, at most `most`: to be tried where nothing leads to one. */
-  latest(label: SecretLabel, most: number): FoundSecret[] {
-    const entries = [...(this.#byLabel.get(label) ?? NOTHING).values()];
-    return entries.slice(-most).reverse();
+  /**
+   * The latest secrets of a label, newest first, at most `most`, of those that came after the one with serial number `after`:
+   * to be tried where nothing leads to one.
+   */
+  latest(label: SecretLabel, most: number, after: number): NamedSecret[] {
+    const found: NamedSecret[] = [];
+    const recent = this.#recent.get(label) ?? [];
+    for (let i = recent.length - 1; i >= 0 && found.length < most; i--) {
+      const identity = recent[i]!;
+      const entry = this.#byLabel.get(label)?.get(identity);
+      if (entry === undefined) continue;
+      if (entry.serial <= after) break;
+      found.push({ identity, slot: entry.slot, bytes: entry.bytes });
+    }
+    return found;
   }
 
   /** Wakes `waiter` when a secret comes under `identity`. */
