@@ -16,7 +16,7 @@ const traces = (): string[] =>
     readdirSync(folder).filter((name) => name.startsWith('headwater-demo-')),
   );
 
-when(it, ...needs)('shows both legs of every call, redacted, and the ledger', async () => {
+when(it, ...needs)('shows both legs of every call, redacted, the ledger and the five statistics', async () => {
   const before = traces();
   const { code, stdout, stderr } = await run(command);
   expect(stderr).toBe('');
@@ -34,6 +34,24 @@ when(it, ...needs)('shows both legs of every call, redacted, and the ledger', as
   expect(stdout).toContain('503 Service Unavailable');
   expect(stdout).toContain('7 made, 7 captured, with 8 calls upstream');
   expect(stdout).toMatch(/losses +none\n/);
+  const [, busyMade, busyCaptured] = /busy +([\d,]+) made, ([\d,]+) captured/.exec(stdout)!;
+  expect(busyCaptured).toBe(busyMade);
+  const statistics = stdout.slice(stdout.indexOf('── Statistics of the gateway')).replace(/\n +/g, ' ');
+  const told = [...stdout.matchAll(/ at a time: (\d+) calls/g)].map(([, calls]) => Number(calls));
+  expect(told).toHaveLength(6);
+  const busy = told.reduce((sum, calls) => sum + calls, 0);
+  expect(busyMade).toBe(busy.toLocaleString('en-US'));
+  const all = (busy + 7).toLocaleString('en-US');
+  expect(statistics).toMatch(
+    /response time +POST \/v1\/chat\/completions: [\d,]+ calls, p50 \S+, p95 \S+, p99 \S+, max /,
+  );
+  expect(statistics).toMatch(new RegExp(`errors +2 of ${all} calls: .*404 1x, 429 1x`));
+  expect(statistics).toMatch(/traffic +\d+\.\d calls\/s on \d+ connections/);
+  expect(statistics).toMatch(/under load +p50\/p95 with so many calls in flight: 1: .* 16: [^;]+; best at /);
+  expect(statistics).toMatch(/headers +\d+ names in both directions: \d+ constant/);
+  expect(statistics).toMatch(
+    /changed: x-client-version in requests of \/v1\/chat\/completions: 1\.4\.0 > 1\.5\.0, see call /,
+  );
   expect(stdout).not.toContain('\u001b');
   expect(traces()).toEqual(before);
 });

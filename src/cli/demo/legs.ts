@@ -7,6 +7,13 @@ export interface ClientReport {
   readonly result: string;
 }
 
+/** What the busy clients' process says of one load. */
+export interface LoadStep {
+  /** Calls at a time. */
+  readonly load: number;
+  readonly calls: number;
+}
+
 export interface Call {
   /** Client to gateway, as the gateway saw it. */
   readonly inbound: ExchangeRecord;

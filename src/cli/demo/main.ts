@@ -1,6 +1,6 @@
 /**
  * `headwater demo`: a real gateway between real clients and a fake provider, in a cgroup of their own, and the agent
- * beside them. Shows both legs of each call, then the ledger. Everything that it starts it also ends.
+ * beside them. Shows both legs of each call, the ledger, and the statistics. Everything that it starts it also ends.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -12,12 +12,13 @@ import { EXIT, type ExitCode, Failure, fail } from '../../base/failure.ts';
 import type { ExchangeRecord, SummaryRecord } from '../../model/record.ts';
 import type { AgentStatus } from '../../model/status.ts';
 import { AgentClient } from '../../serve/client.ts';
+import { type ShortLine, shortReport } from '../text/short-report.ts';
 import { lookOf } from '../text/terminal.ts';
-import { type ClientReport, calls, type Ports } from './legs.ts';
-import { callText, ledgerText, legend, type Page, pageOf } from './render.ts';
+import { type ClientReport, calls, type LoadStep, type Ports } from './legs.ts';
+import { callText, ledgerText, legend, type Page, pageOf, statisticsText } from './render.ts';
 import { type Actor, Scene } from './scene.ts';
 
-/** The demo makes its calls in about three seconds; whatever takes longer than this hangs. */
+/** The demo makes its calls in about twelve seconds; whatever takes longer than this hangs. */
 const TIME_LIMIT_MS = 55_000;
 const READY_TIMEOUT_MS = 20_000;
 /** The agent reads what is in the ring within milliseconds; this is only to let the last record settle. */
@@ -86,6 +87,7 @@ async function play(scene: Scene, gatewayScript: string): Promise<ExitCode> {
   );
 
   const log = join(scene.folder, 'headers.ndjson');
+  const data = join(scene.folder, 'data');
   // Everything here is cleartext: no probe goes onto a library that the machine's other programs use too.
   const config = join(scene.folder, 'headwater.yaml');
   writeFileSync(config, 'tls:\n  secrets: false\n');
@@ -98,7 +100,10 @@ async function play(scene: Scene, gatewayScript: string): Promise<ExitCode> {
       scene.cgroup,
       '--config',
       config,
-      '--no-store',
+      '--data',
+      data,
+      '--window',
+      '1s',
       '--log',
       log,
       '--socket',
@@ -113,51 +118,117 @@ async function play(scene: Scene, gatewayScript: string): Promise<ExitCode> {
   });
   say('Headwater watches that cgroup. Nothing in it was changed, restarted or configured for it.\n');
 
+  const urls = { GATEWAY_URL: `http://127.0.0.1:${ports.gateway}`, PROVIDER_URL: `http://127.0.0.1:${ports.provider}` };
   const reports: ClientReport[] = [];
-  const clients = scene.start([process.execPath, script('clients')], {
-    inside: true,
-    env: { GATEWAY_URL: `http://127.0.0.1:${ports.gateway}`, PROVIDER_URL: `http://127.0.0.1:${ports.provider}` },
-    onLine: (line) => {
+  await played(
+    'clients',
+    (onLine) => scene.start([process.execPath, script('clients')], { inside: true, env: urls, onLine }),
+    (line) => {
       const report = JSON.parse(line) as ClientReport;
       reports.push(report);
       say(`  ${reports.length}  ${report.title}: ${report.result}`);
     },
-  });
-  const code = await clients.ended;
-  if (code !== 0) fail(EXIT.BAD_ANSWER, `the demo's clients failed: ${clients.output().trim()}`);
+  );
+  await sleep(SETTLE_MS);
+  const shown = recordsOf(log).length;
+
+  say('\nNow the same client in a hurry, for the statistics.');
+  const steps: LoadStep[] = [];
+  await played(
+    'busy clients',
+    (onLine) => scene.start([process.execPath, script('load')], { inside: true, env: urls, onLine }),
+    (line) => {
+      const step = JSON.parse(line) as LoadStep;
+      steps.push(step);
+      say(`  ${step.load} at a time: ${step.calls} calls`);
+    },
+  );
   await sleep(SETTLE_MS);
 
   const answer = await client.status({ programs: true });
   const agentCode = await agent.stop('SIGINT');
   if (agentCode !== 0)
     fail(EXIT.BAD_ANSWER, `the agent ended with ${agentCode ?? 'a signal'}: ${agent.output().trim()}`);
-  return show(log, ports, reports, answer.ok ? answer.value : null, page);
+  const play: Played = { log, data, ports, reports, shown, steps, status: answer.ok ? answer.value : null };
+  return await show(play, page);
 }
 
-function show(
-  log: string,
-  ports: Ports,
-  reports: readonly ClientReport[],
-  status: AgentStatus | null,
-  page: Page,
-): ExitCode {
-  const lines = readFileSync(log, 'utf8')
+/** Runs a process of the demo to its end. */
+async function played(
+  name: string,
+  start: (onLine: (line: string) => void) => Actor,
+  onLine: (line: string) => void,
+): Promise<void> {
+  const actor = start(onLine);
+  const code = await actor.ended;
+  if (code !== 0) fail(EXIT.BAD_ANSWER, `the demo's ${name} failed: ${actor.output().trim()}`);
+}
+
+interface Played {
+  readonly log: string;
+  /** Data folder of the store. */
+  readonly data: string;
+  readonly ports: Ports;
+  readonly reports: readonly ClientReport[];
+  /** The first so many records are of the calls that are shown. */
+  readonly shown: number;
+  readonly steps: readonly LoadStep[];
+  readonly status: AgentStatus | null;
+}
+
+function linesOf(log: string): (ExchangeRecord | SummaryRecord)[] {
+  return readFileSync(log, 'utf8')
     .trimEnd()
     .split('\n')
     .map((line) => JSON.parse(line) as ExchangeRecord | SummaryRecord);
-  const records = lines.filter((line) => line.type === 'exchange');
-  const summary = lines.find((line) => line.type === 'summary');
+}
+const recordsOf = (log: string): ExchangeRecord[] => linesOf(log).filter((line) => line.type === 'exchange');
+
+async function show({ log, data, ports, reports, shown, steps, status }: Played, page: Page): Promise<ExitCode> {
+  const records = recordsOf(log);
+  const summary = linesOf(log).find((line) => line.type === 'summary');
   if (summary === undefined) fail(EXIT.BAD_ANSWER, 'the header log has no summary');
-  const captured = calls(records, ports);
+  const captured = calls(records.slice(0, shown), ports);
 
   process.stdout.write(`\n${legend(page)}\n\n`);
   for (const [i, call] of captured.entries()) {
     process.stdout.write(`${callText(i + 1, reports[i]?.title ?? '', call, page)}\n`);
   }
-  process.stdout.write(ledgerText({ summary, status, callsMade: reports.length, calls: captured, records }, page));
-  if (captured.length >= reports.length) return EXIT.DONE;
-  process.stderr.write(`headwater: captured ${captured.length} of ${reports.length} calls\n  run: headwater doctor\n`);
+  const busyMade = steps.reduce((sum, step) => sum + step.calls, 0);
+  const busyCaptured = records
+    .slice(shown)
+    .filter(({ side, server }) => side === 'server' && server.port === ports.gateway).length;
+  const callsMade = reports.length;
+  process.stdout.write(
+    `${ledgerText({ summary, status, callsMade, calls: captured, busyMade, busyCaptured, records }, page)}\n`,
+  );
+  process.stdout.write(statisticsText(await statistics(data, ports.gateway), page));
+  if (captured.length >= callsMade && busyCaptured >= busyMade) return EXIT.DONE;
+  process.stderr.write(
+    `headwater: captured ${captured.length + busyCaptured} of ${callsMade + busyMade} calls\n  run: headwater doctor\n`,
+  );
   return EXIT.BAD_ANSWER;
+}
+
+/** From the store that the agent leaves: its last window has ended with it. */
+async function statistics(data: string, port: number): Promise<ShortLine[]> {
+  const [{ readStore }, { storedReport }] = await Promise.all([
+    import('../../store/reader.ts'),
+    import('../../query/states.ts'),
+  ]);
+  const opened = await readStore(data);
+  if (!opened.ok) fail(EXIT.BAD_ANSWER, opened.message, opened.hint);
+  try {
+    const report = await storedReport(opened.reader, null, null, Date.now());
+    if (!report.ok) fail(EXIT.BAD_ANSWER, report.error.message);
+    const gateway = report.value.services.find(
+      ({ service, side }) => side === 'server' && service.endsWith(`:${port}`),
+    );
+    if (gateway === undefined) fail(EXIT.BAD_ANSWER, 'the statistics do not have the gateway');
+    return shortReport(report.value, gateway.service, gateway.side);
+  } finally {
+    opened.reader.close();
+  }
 }
 
 /** Waits until `ready`; fails with what the process said when it ends before. The agent's own exit code is passed on. */

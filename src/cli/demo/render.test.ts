@@ -186,11 +186,20 @@ describe('callText', () => {
 
 describe('ledgerText', () => {
   const summary = { type: 'summary' as const, segments: 20, bytes: 4_000, connections: 4, exchanges: 3, losses: [] };
-  const accounts = { summary, status: null, callsMade: 1, calls: [call!], records: [inbound, failed, retried] };
+  const accounts = {
+    summary,
+    status: null,
+    callsMade: 1,
+    busyMade: 1_500,
+    busyCaptured: 1_499,
+    calls: [call!],
+    records: [inbound, failed, retried],
+  };
 
   it('counts calls, records and losses', () => {
     const text = ledgerText(accounts, page(80));
     expect(text).toContain('1 made, 1 captured, with 2 calls upstream');
+    expect(text).toContain('1,500 made, 1,499 captured');
     expect(text).toContain("3: 1 at the server's end, 2 at the client's end");
     expect(text).toContain('3 of 3 records miss nothing');
     expect(text).toMatch(/losses +none\n/);

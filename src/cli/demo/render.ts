@@ -2,6 +2,7 @@
 import type { ExchangeRecord, FieldPair, SummaryRecord } from '../../model/record.ts';
 import type { AgentStatus } from '../../model/status.ts';
 import { count, duration } from '../text/numbers.ts';
+import type { ShortLine } from '../text/short-report.ts';
 import { type Colour, cut, type Look, paint, safe } from '../text/terminal.ts';
 import { type Call, type FieldRow, type Passage, passages } from './legs.ts';
 
@@ -204,15 +205,20 @@ export interface Accounts {
   readonly status: AgentStatus | null;
   readonly callsMade: number;
   readonly calls: readonly Call[];
+  /** Calls that the busy clients made, and those that were captured at the gateway. */
+  readonly busyMade: number;
+  readonly busyCaptured: number;
   readonly records: readonly ExchangeRecord[];
 }
 
-export function ledgerText({ summary, status, callsMade, calls, records }: Accounts, page: Page): string {
+export function ledgerText(accounts: Accounts, page: Page): string {
+  const { summary, status, callsMade, calls, busyMade, busyCaptured, records } = accounts;
   const attempts = calls.reduce((sum, call) => sum + call.upstream.length, 0);
   const whole = records.filter((record) => record.losses.length === 0).length;
   const side = (name: string): string => count(records.filter((record) => record.side === name).length);
   const rows: [string, string][] = [
     ['calls', `${count(callsMade)} made, ${count(calls.length)} captured, with ${count(attempts)} calls upstream`],
+    ['busy', `${count(busyMade)} made, ${count(busyCaptured)} captured`],
     [
       'records',
       `${count(summary.exchanges)}: ${side('server')} at the server's end, ${side('client')} at the client's end of a connection`,
@@ -242,11 +248,22 @@ export function ledgerText({ summary, status, callsMade, calls, records }: Accou
   }
   const losses = summary.losses.map((loss) => `${loss.reason} ${count(loss.count)}x, ${count(loss.bytes)} bytes`);
   rows.push(['losses', losses.length === 0 ? 'none' : losses.join('; ')]);
-  const width = page.width - 1 - INDENT.length - 10;
+  return labelled('Ledger', rows, page);
+}
+
+/** The five statistics of what the demo saw. */
+export const statisticsText = (lines: readonly ShortLine[], page: Page): string =>
+  labelled('Statistics of the gateway', lines, page);
+
+function labelled(title: string, rows: readonly (readonly [label: string, text: string])[], page: Page): string {
+  const column = rows.reduce((most, [label]) => Math.max(most, label.length), 8) + 2;
+  const width = page.width - 1 - INDENT.length - column;
   const lines = rows.flatMap(([label, text]) =>
-    words(text, width).map((line, i) => INDENT + paint((i === 0 ? label : '').padEnd(10), 'bold', page.look) + line),
+    words(text, width).map(
+      (line, i) => INDENT + paint((i === 0 ? label : '').padEnd(column), 'bold', page.look) + line,
+    ),
   );
-  return `${[rule('Ledger', page), ...lines].join('\n')}\n`;
+  return `${[rule(title, page), ...lines].join('\n')}\n`;
 }
 
 /** Breaks at spaces. */
