@@ -40,8 +40,13 @@ export class HeadwaterObserver implements Observer {
     this.pipeline = pipeline;
   }
 
-  static async start(cgroups: readonly (Cgroup | string)[], config: string): Promise<HeadwaterObserver> {
-    const agent = await Agent.start({ cgroups, config });
+  /** `secrets`: take those of TLS; only where servers run private copies of their libraries. */
+  static async start(
+    cgroups: readonly (Cgroup | string)[],
+    config: string,
+    secrets = false,
+  ): Promise<HeadwaterObserver> {
+    const agent = await Agent.start({ cgroups, config, secrets });
     const { processes } = JSON.parse((await agent.get('/v1/status')).body) as {
       processes: { role: 'attacher' | 'pipeline'; pid: number }[];
     };

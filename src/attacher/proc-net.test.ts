@@ -6,10 +6,11 @@ const HEADER = '  sl  local_address rem_address   st tx_queue rx_queue tr tm->wh
 
 describe('parseTcpTable', () => {
   it('reads IPv4, mapped and IPv6 rows alike', () => {
-    const rows =
-      parseTcpTable(`${HEADER}   0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 4711 1 ffff8880 100 0 0 10 0
+    const rows = [
+      ...parseTcpTable(`${HEADER}   0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 4711 1 ffff8880 100 0 0 10 0
    1: 0000000000000000FFFF00000100007F:1F90 0000000000000000FFFF00000100007F:C350 01 00000000:00000000 00:00000000 00000000  1000        0 4712 1 x
-   2: B80D012000000000000000000100000000000000:0050 00000000000000000000000001000000:0051 01 0:0 0:0 0 0 0 1\n`);
+   2: B80D012000000000000000000100000000000000:0050 00000000000000000000000001000000:0051 01 0:0 0:0 0 0 0 1\n`),
+    ];
     expect(rows).toHaveLength(2);
     expect(rows[0]).toMatchObject({ localPort: 8080, state: TCP_LISTEN, inode: 4711, uid: 0 });
     expect(addressOfKey(rows[0]!.local)).toBe('127.0.0.1');
@@ -18,7 +19,7 @@ describe('parseTcpTable', () => {
   });
 
   it('takes any text', () => {
-    fc.assert(fc.property(fc.string(), (text) => Array.isArray(parseTcpTable(text))));
+    fc.assert(fc.property(fc.string(), (text) => [...parseTcpTable(text)].length <= text.length));
   });
 });
 

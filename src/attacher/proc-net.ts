@@ -39,19 +39,20 @@ const addressKey = (hex: string): string | null => {
   return bytes.length === 8 ? MAPPED + bytes : bytes;
 };
 
-/** Parses one table; lines that are not sockets are passed over. */
-export const parseTcpTable = (text: string): TcpRow[] => {
-  const rows: TcpRow[] = [];
+/** The rows of one table, one after another: a host may have tens of thousands. Lines that are not sockets are passed over. */
+export function* parseTcpTable(text: string): Generator<TcpRow> {
   let from = text.indexOf('\n') + 1;
-  while (from > 0 && from < text.length && rows.length < TABLE_ROWS_MAX) {
+  for (let rows = 0; from > 0 && from < text.length && rows < TABLE_ROWS_MAX; ) {
     const end = text.indexOf('\n', from);
     const row = parseRow(text.slice(from, end < 0 ? undefined : end));
-    if (row !== null) rows.push(row);
+    if (row !== null) {
+      rows++;
+      yield row;
+    }
     if (end < 0) break;
     from = end + 1;
   }
-  return rows;
-};
+}
 
 const parseRow = (line: string): TcpRow | null => {
   const fields = line.trim().split(/\s+/);
