@@ -34,8 +34,10 @@ when(describe, 'promtool')('promtool', () => {
 });
 
 test('every alert says what is the matter and what to do, and has a unit test that fires it', () => {
+  const docs = readFileSync(new URL('../../docs/grafana.md', import.meta.url), 'utf8');
   for (const { alert, labels, annotations } of rules) {
     if (alert === undefined) continue;
+    expect(docs).toContain(`| \`${alert}\` | ${labels?.severity} |`);
     expect(['page', 'ticket', 'info'], alert).toContain(labels?.severity);
     expect(annotations?.summary.length, alert).toBeGreaterThan(10);
     expect(annotations?.description.length, alert).toBeGreaterThan(30);

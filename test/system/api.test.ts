@@ -1,0 +1,107 @@
+/** /api/v1 of a real agent with a store: pages over real calls, and SQL that tries to do more than read them. */
+import { existsSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { expect, it } from 'vitest';
+import { Agent } from '../rig/agent.ts';
+import { Cgroup } from '../rig/cgroup.ts';
+import { Folder } from '../rig/folder.ts';
+import { when } from '../rig/need.ts';
+import { freePort } from '../rig/ports.ts';
+import { nodeSite } from '../rig/servers/site.ts';
+
+const CALLS = 25;
+
+interface Page {
+  readonly calls: { id: string; request: { target: string } }[];
+  readonly next: string | null;
+}
+
+when(
+  it,
+  'root',
+  'cgroup2',
+  'bpf',
+)('reads calls page by page, and nothing but calls', async () => {
+  using data = new Folder();
+  using loot = new Folder();
+  await using serving = new Cgroup('api');
+  await using site = await nodeSite({ cgroup: serving });
+  const listen = `127.0.0.1:${await freePort()}`;
+  await using agent = await Agent.start({ cgroups: [serving], data: data.path, args: ['--listen', listen] });
+  for (let n = 0; n < CALLS; n++) await (await fetch(`http://127.0.0.1:${site.port}/bytes/${n}`)).arrayBuffer();
+  await agent.until((exchanges) => exchanges.length === CALLS);
+
+  const ask = async <T>(
+    path: string,
+    parameters: Record<string, string> = {},
+  ): Promise<{ status: number; body: T }> => {
+    const answer = await fetch(`http://${listen}/api/v1/${path}?${new URLSearchParams(parameters)}`);
+    return { status: answer.status, body: (await answer.json()) as T };
+  };
+  // What is handed to the store is on the disk within a second or two.
+  let stored = 0;
+  for (let i = 0; i < 60 && stored < CALLS; i++) {
+    await sleep(250);
+    const { body } = await ask<Page>('calls', { limit: '100' });
+    stored = body.calls?.length ?? 0;
+  }
+  expect(stored).toBe(CALLS);
+
+  const seen: string[] = [];
+  for (let cursor: string | null = ''; cursor !== null; ) {
+    const { status, body }: { status: number; body: Page } = await ask<Page>('calls', {
+      limit: '7',
+      filter: 'response.code == 200',
+      ...(cursor === '' ? {} : { cursor }),
+    });
+    expect(status).toBe(200);
+    expect(body.calls.length).toBeLessThanOrEqual(7);
+    seen.push(...body.calls.map(({ id }) => id));
+    cursor = body.next;
+  }
+  expect(seen.toSorted()).toEqual(
+    agent
+      .exchanges()
+      .map(({ id }) => id)
+      .toSorted(),
+  );
+  expect((await ask('calls', { cursor: 'hostile' })).status).toBe(400);
+
+  const target = loot.file('out.csv');
+  for (const query of [
+    `copy (select 1) to '${target}'`,
+    "select * from read_text('/etc/hostname')",
+    "select * from read_csv_auto('/etc/passwd')",
+    "select * from glob('/etc/*')",
+    `attach '${target}' as x`,
+    'install httpfs',
+    "load '/tmp/x.so'",
+    'create table x as select 1',
+    'drop view calls',
+    'delete from calls',
+    "set memory_limit = '64GB'",
+    'pragma database_list',
+    'select 1; select 2',
+    "export database '/tmp/x'",
+    "select getenv('PATH')",
+    '',
+    '\0',
+  ]) {
+    const { status, body } = await ask<{ error: { code: string; message: string } }>('sql', { query });
+    expect([status, body.error?.code], query).toEqual([400, 'bad_request']);
+    expect(body.error.message.length, query).toBeGreaterThan(5);
+  }
+  expect(existsSync(target)).toBe(false);
+  // What takes too long is given up, and the next question is answered.
+  const slow = await ask<{ error: { code: string } }>('sql', {
+    query: 'select count(*) from range(1000000000) a, range(1000000000) b where a.range * 3 = b.range * 7 + 1',
+  });
+  expect([504, 507]).toContain(slow.status);
+  const count = await ask<{ rows: number[][] }>('sql', { query: 'select count(*) from calls' });
+  expect(count.body.rows).toEqual([[CALLS]]);
+  const limited = await ask<{ rows: unknown[]; more: boolean }>('sql', {
+    query: 'select * from range(50)',
+    limit: '5',
+  });
+  expect([limited.body.rows.length, limited.body.more]).toEqual([5, true]);
+});
