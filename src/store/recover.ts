@@ -2,12 +2,13 @@
  * What an interrupted run left behind. Every log is read up to its first damage; what follows is set aside and named. It never
  * stops the start: a file that cannot be read is moved away.
  */
-import { mkdirSync, readFileSync, renameSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
 import { Memory } from '../base/memory.ts';
 import { frames } from './frames.ts';
-import { ASIDE, HANDED_FILE, LIVE, ROLLUP, SEALED, segmentOf } from './layout.ts';
-import { list, removeUnfinished, sealedSegments } from './seal.ts';
+import { ASIDE, HANDED_FILE, LIVE, ROLLUP, ROLLUP_LEVELS, SEALED, segmentOf } from './layout.ts';
+import { ParquetFile } from './parquet/read.ts';
+import { CALLS_FILE, LEDGER_FILE, list, removeUnfinished, STATES_FILE, sealedSegments } from './seal.ts';
 import { Segment } from './segment.ts';
 
 /** What was found wrong; for the user. */
@@ -62,10 +63,11 @@ export function handedBytes({ segment, calls, atMs, clean }: Handed): Buffer {
   return bytes;
 }
 
-/** Moves a file or folder away, under its own name with a time so that nothing there is overwritten. */
+/** Moves a file or folder away, under its own name (and its folder's) with a time so that nothing there is overwritten. */
 export function setAside(data: string, path: string): string {
   mkdirSync(join(data, ASIDE), { recursive: true, mode: 0o750 });
-  const to = join(data, ASIDE, `${basename(path)}.${Date.now()}`);
+  const of = basename(path).endsWith('.parquet') ? `${basename(dirname(path))}-` : '';
+  const to = join(data, ASIDE, `${of}${basename(path)}.${Date.now()}`);
   renameSync(path, to);
   return to;
 }
@@ -75,7 +77,7 @@ export function recover(data: string): Recovery {
   removeUnfinished(data, SEALED);
   removeUnfinished(data, ROLLUP);
   const sealed = sealedSegments(data);
-  const damage: StoreDamage[] = [];
+  const damage = damagedParquet(data, [...sealed.values()]);
   const logs: number[] = [];
   const committed = new Map<number, number>();
   let last = Math.max(0, ...sealed.keys());
@@ -108,6 +110,22 @@ export function recover(data: string): Recovery {
     }
   }
   return { nextSegment: last + 1, logs, damage };
+}
+
+/** Sets aside sealed and merged files whose footer cannot be read. What is damaged within shows when it is read. */
+function damagedParquet(data: string, segments: readonly string[]): StoreDamage[] {
+  const damage: StoreDamage[] = [];
+  const check = (path: string): void => {
+    if (existsSync(path) && ParquetFile.open(path) === null)
+      damage.push({ type: 'unreadable', file: setAside(data, path) });
+  };
+  for (const folder of segments) {
+    for (const name of [CALLS_FILE, STATES_FILE, LEDGER_FILE]) check(join(data, folder, name));
+  }
+  for (const { name: level } of ROLLUP_LEVELS) {
+    for (const name of list(join(data, ROLLUP, level))) check(join(data, ROLLUP, level, name, STATES_FILE));
+  }
+  return damage;
 }
 
 /** Cuts a log behind its last whole frame. */

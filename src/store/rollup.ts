@@ -2,7 +2,7 @@
  * Keeps merged what long reports ask for: ten minutes, hours and days that are over, from segments that are sealed. What is
  * interrupted is made again from the same files; what comes to the disk later is merged into what is there.
  */
-import { existsSync } from 'node:fs';
+import { existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { ROLLUP, ROLLUP_LEVELS, rollupName } from './layout.ts';
 import { drop, publish, STATES_FILE, sealedSegments, writeParquet } from './seal.ts';
@@ -17,7 +17,8 @@ const SETTLE_MS = 150_000;
 export class RollUp {
   readonly #data: string;
   readonly #make: MakeMerger;
-  readonly #damaged = new Set<string>();
+  /** Files that could not be read, until somebody takes them away. */
+  readonly damaged = new Set<string>();
   readonly #files: StateFiles;
   /** Stretches without states: holes within a segment. */
   readonly #nothing = new Set<string>();
@@ -25,7 +26,7 @@ export class RollUp {
   constructor(data: string, make: MakeMerger) {
     this.#data = data;
     this.#make = make;
-    this.#files = new StateFiles(data, this.#damaged);
+    this.#files = new StateFiles(data, this.damaged);
   }
 
   /**
@@ -72,8 +73,9 @@ export class RollUp {
     const level = ROLLUP_LEVELS[index]!;
     const segment = new Segment();
     for (const state of states) segment.stateEntry({ ...state, level: level.name, startMs: start }, state.state);
-    publish(join(this.#data, ROLLUP, level.name, rollupName(start, through)), (folder) =>
-      writeParquet(join(folder, STATES_FILE), segment.states, {}),
-    );
+    const path = join(this.#data, ROLLUP, level.name, rollupName(start, through));
+    // What is left of one whose file was set aside.
+    if (!existsSync(join(path, STATES_FILE))) rmSync(path, { recursive: true, force: true });
+    publish(path, (folder) => writeParquet(join(folder, STATES_FILE), segment.states, {}));
   }
 }

@@ -132,6 +132,8 @@ export class StateFiles {
     for (const name of list(join(this.#data, ROLLUP, level.name))) {
       const parsed = rollupOf(name);
       if (parsed === null || parsed.startMs % level.ms !== 0) continue;
+      // Its file was damaged and is set aside: it is made again.
+      if (!existsSync(join(this.#data, ROLLUP, level.name, name, STATES_FILE))) continue;
       const known = found.get(parsed.startMs);
       if (known === undefined || known.through < parsed.through)
         found.set(parsed.startMs, { folder: join(this.#data, ROLLUP, level.name, name), ...parsed });

@@ -157,6 +157,10 @@ export class StoreFiles {
       return;
     }
     this.#rolling = null;
+    for (const path of this.#rollUp.damaged) {
+      this.#rollUp.damaged.delete(path);
+      if (existsSync(path)) this.#sayUnreadable(path);
+    }
     this.retain(nowMs);
   }
 
@@ -272,6 +276,11 @@ export class StoreFiles {
     this.#segment.clear();
   }
 
+  #sayUnreadable(path: string): void {
+    const damage = { type: 'unreadable', file: setAside(this.#data, path) } as const;
+    this.#say({ type: 'event', event: { type: 'damage', damage } });
+  }
+
   #resealSoon(ms: number): void {
     this.#reseal ??= setTimeout(() => {
       this.#reseal = null;
@@ -290,10 +299,7 @@ export class StoreFiles {
       const segment = readLog(path);
       if (segment === null) return true;
       if (segment.header === null) {
-        this.#say({
-          type: 'event',
-          event: { type: 'damage', damage: { type: 'unreadable', file: setAside(this.#data, path) } },
-        });
+        this.#sayUnreadable(path);
         return true;
       }
       if (!segment.empty) seal(this.#data, number, segment.header.openedMs, segment);

@@ -309,8 +309,25 @@ describe('damaged Parquet', () => {
     using folder = new Folder();
     const { data, files } = await three(folder);
     writeFileSync(files[1]!, 'nonsense');
-    await written(data, 30, 31);
-    expect((await answer(data)).targets).toEqual([...numbered(0, 10), ...numbered(20, 31)]);
+    const hour = join(data, 'rollup', 'hour', '20261122T1500-0000000003');
+    mkdirSync(hour, { recursive: true });
+    writeFileSync(join(hour, 'states.parquet'), 'nonsense');
+    const rig = await new StoreRig(data).open();
+    const aside = rig.store.damage.map((damage) => (damage.type === 'unreadable' ? damage.file : ''));
+    expect(aside.map((file) => file.replace(/\.\d+$/, ''))).toEqual([
+      join(data, 'aside', '0000000002-calls.parquet'),
+      join(data, 'aside', '20261122T1500-0000000003-states.parquet'),
+    ]);
+    expect(aside.map((file) => readFileSync(file, 'utf8'))).toEqual(['nonsense', 'nonsense']);
+    rig.call({ ordinal: 31, request: { target: '/30' } });
+    await rig.close();
+    const found = await answer(data);
+    expect(found.targets).toEqual([...numbered(0, 10), ...numbered(20, 31)]);
+    // What is missing stays missing, and is said.
+    expect(found.damaged).toEqual([files[1]]);
+    const again = await new StoreRig(data).open();
+    expect(again.store.damage).toEqual([]);
+    await again.close();
   });
 });
 
@@ -446,6 +463,25 @@ describe('retention', () => {
     expect(kept).toEqual(numbered(6 - kept.length, 6));
     retain(data, { ageMs: null, bytes: 0 }, NOW_MS);
     expect(await left(data)).toEqual([]);
+  });
+
+  test('merged states go by age, and by size with the calls of their time; days are the last', async () => {
+    using folder = new Folder();
+    const data = await hours(folder, 6);
+    const merged = ['ten/20261122T1600-0000000001', 'hour/20261122T1600-0000000001', 'day/20261122T0000-0000000006'];
+    for (const name of merged) {
+      mkdirSync(join(data, 'rollup', name), { recursive: true });
+      writeFileSync(join(data, 'rollup', name, 'states.parquet'), Buffer.alloc(10_000));
+    }
+    const there = (): boolean[] => merged.map((name) => existsSync(join(data, 'rollup', name)));
+    const total = 30_000 + 6 * 12_000;
+    retain(data, { ageMs: null, bytes: 2 * total }, NOW_MS);
+    expect(there()).toEqual([true, true, true]);
+    retain(data, { ageMs: null, bytes: 25_000 }, NOW_MS);
+    expect(there()).toEqual([false, false, true]);
+    expect((await left(data)).length).toBeGreaterThan(0);
+    retain(data, { ageMs: 24 * HOUR, bytes: null }, Date.parse('2026-11-24T01:00:00Z'));
+    expect(there()).toEqual([false, false, false]);
   });
 });
 
