@@ -24,7 +24,7 @@ async function measure(stored: boolean, seconds: number): Promise<IdleRow[]> {
   using folder = new Folder();
   await using cgroup = new Cgroup('bench');
   await using _workload = await Workload.start(cgroup);
-  await using observer = await HeadwaterObserver.start([cgroup], '', stored ? folder.file('data') : undefined);
+  await using observer = await HeadwaterObserver.start([cgroup], '', false, stored ? folder.file('data') : undefined);
   await sleep(START_MS);
   const processes = [
     { process: 'attacher', pids: [observer.attacher] },

@@ -17,10 +17,24 @@ import { profile } from './profile.ts';
 import { replay } from './replay.ts';
 import { scrape } from './scrape.ts';
 import { type Effort, type Section, unsound } from './section.ts';
+import { statistics } from './statistics.ts';
 import { store } from './store.ts';
 import { tls } from './tls.ts';
 
-const SECTIONS: readonly Section[] = [replay, live, kernel, lost, growth, idle, memory, profile, store, scrape, tls];
+const SECTIONS: readonly Section[] = [
+  replay,
+  live,
+  kernel,
+  lost,
+  growth,
+  idle,
+  memory,
+  statistics,
+  profile,
+  store,
+  scrape,
+  tls,
+];
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,

@@ -40,13 +40,14 @@ export class HeadwaterObserver implements Observer {
     this.pipeline = pipeline;
   }
 
-  /** `secrets`: take those of TLS; only where servers run private copies of their libraries. */
+  /** `secrets`: take those of TLS; only where servers run private copies of their libraries. `data`: folder of the store; without it nothing is stored. */
   static async start(
     cgroups: readonly (Cgroup | string)[],
     config: string,
     secrets = false,
+    data?: string,
   ): Promise<HeadwaterObserver> {
-    const agent = await Agent.start({ cgroups, config, secrets });
+    const agent = await Agent.start({ cgroups, config, secrets, ...(data === undefined ? {} : { data }) });
     const { processes } = JSON.parse((await agent.get('/v1/status')).body) as {
       processes: { role: 'attacher' | 'pipeline'; pid: number }[];
     };

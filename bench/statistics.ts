@@ -70,7 +70,7 @@ async function liveSample(stored: boolean, rate: number, seconds: number): Promi
   await using cgroup = new Cgroup('bench');
   await using workload = await Workload.start(cgroup);
   const data = stored ? folder.file('data') : undefined;
-  await using observer = await HeadwaterObserver.start([cgroup], LOG_NOTHING, data);
+  await using observer = await HeadwaterObserver.start([cgroup], LOG_NOTHING, false, data);
   const before = cpuOf(observer.pids);
   const { requests } = await workload.paced(rate, seconds, CONNECTIONS);
   await settled(observer.pids);
