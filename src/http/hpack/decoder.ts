@@ -9,6 +9,8 @@
 import { Memory } from '../../base/memory.ts';
 import type { FieldBlock, FieldLine } from '../../model/fields.ts';
 import type { MessagePool } from '../../model/pool.ts';
+import { hashBytes } from '../lines.ts';
+import { ENCODED_BYTES_MAX, EncodedLines } from './encoded.ts';
 import { huffmanDecode, huffmanRoom } from './huffman.ts';
 import type { SharedLines } from './lines.ts';
 import { DynamicTable, type TableBudget } from './table.ts';
@@ -72,6 +74,9 @@ export class HpackShared {
   readonly lines: SharedLines;
   readonly pool: MessagePool;
   readonly list = new HeaderList();
+  /** Literals outside the table whose name is static or spelled out, and such names alone. */
+  readonly literals = new EncodedLines();
+  readonly names = new EncodedLines();
   readonly budget: TableBudget = { bytes: 0 };
   /** Holds any decoded string of a block. */
   readonly scratch = Memory.alloc(huffmanRoom(BLOCK_BYTES_MAX));
@@ -92,6 +97,8 @@ export class HpackDecoder {
   #memory!: Memory;
   #at = 0;
   #length = 0;
+  /** Of the literal read last. */
+  #name: FieldLine | null = null;
 
   constructor(shared: HpackShared, lost: boolean, limit: number) {
     this.#shared = shared;
@@ -142,11 +149,75 @@ export class HpackDecoder {
       } else {
         resizable = false;
         const indexed = (first & 0x40) !== 0;
+        // What must never be indexed is not remembered either (RFC 7541 6.2.3).
+        if (first < 0x10) {
+          at = this.#plainLiteral(memory, at, end, block, list);
+          if (at < 0) return false;
+          continue;
+        }
         at = this.#literal(memory, at, end, indexed ? 6 : 4, indexed, block, list);
         if (at < 0) return false;
       }
     }
     return true;
+  }
+
+  /** A literal that does not change the table (RFC 7541 6.2.2): known by its bytes where it is repeated. */
+  #plainLiteral(memory: Memory, from: number, end: number, block: FieldBlock, list: HeaderList): number {
+    const { literals, lines } = this.#shared;
+    const size = this.#literalEnd(memory.view, from, end) - from;
+    if (size <= 0 || size > ENCODED_BYTES_MAX) return this.#literal(memory, from, end, 4, false, block, list);
+    const hash = hashBytes(memory.view, from, size, 0);
+    const known = literals.find(memory.view, from, size, hash);
+    if (known !== null) {
+      push(block, list, known, 0, 0);
+      return from + size;
+    }
+    const { badName } = list;
+    list.badName = false;
+    const next = this.#literal(memory, from, end, 4, false, block, list);
+    if (next >= 0 && !list.badName && literals.again(hash)) {
+      const line = lines.value(this.#name!, this.#memory, this.#at, this.#length);
+      if (line !== null) literals.add(memory, from, size, hash, line);
+    }
+    list.badName ||= badName;
+    return next;
+  }
+
+  /** Where the literal at `from` ends whose name does not come from the dynamic table; -1: it is none, or not all there. */
+  #literalEnd(view: DataView, from: number, end: number): number {
+    let at = this.#integer(view, from, end, 4);
+    if (at < 0 || this.#value > STATIC_ENTRIES) return -1;
+    for (let strings = this.#value === 0 ? 2 : 1; strings > 0; strings--) {
+      if (at >= end) return -1;
+      at = this.#integer(view, at, end, 7);
+      if (at < 0 || this.#value > end - at) return -1;
+      at += this.#value;
+    }
+    return at;
+  }
+
+  /** Reads a name that is spelled out into #name; returns where it ends, or -1. */
+  #spelledName(memory: Memory, from: number, end: number, list: HeaderList): number {
+    const { lines, names, scratch } = this.#shared;
+    if (from >= end) return -1;
+    const at = this.#integer(memory.view, from, end, 7);
+    if (at < 0 || this.#value > end - at) return -1;
+    const size = at + this.#value - from;
+    const hash = size <= ENCODED_BYTES_MAX ? hashBytes(memory.view, from, size, 0) : 0;
+    const known = size <= ENCODED_BYTES_MAX ? names.find(memory.view, from, size, hash) : null;
+    if (known !== null) {
+      this.#name = known;
+      return from + size;
+    }
+    const next = this.#string(memory, from, end, scratch, 0);
+    if (next < 0 || this.#length === 0) return -1;
+    this.#name = lines.name(this.#memory, this.#at, this.#length);
+    if (!isName(this.#memory.view, this.#at, this.#length)) list.badName = true;
+    else if (this.#name.name.id !== 0 && size <= ENCODED_BYTES_MAX && names.again(hash)) {
+      names.add(memory, from, size, hash, this.#name);
+    }
+    return next;
   }
 
   /** A literal field line (RFC 7541 6.2); returns where the next one begins, or -1. */
@@ -165,10 +236,9 @@ export class HpackDecoder {
     const index = this.#value;
     let name: FieldLine | null;
     if (index === 0) {
-      at = this.#string(memory, at, end, scratch, 0);
-      if (at < 0 || this.#length === 0) return -1;
-      name = lines.name(this.#memory, this.#at, this.#length);
-      if (!isName(this.#memory.view, this.#at, this.#length)) list.badName = true;
+      at = this.#spelledName(memory, at, end, list);
+      if (at < 0) return -1;
+      name = this.#name;
     } else if (index <= STATIC_ENTRIES) name = lines.staticNames[index]!;
     else if (index - STATIC_ENTRIES <= this.table.count) {
       const raw = this.table.raw(index - STATIC_ENTRIES - 1);
@@ -188,6 +258,7 @@ export class HpackDecoder {
       if (indexed) this.table.addUnknown(length);
       return next;
     }
+    this.#name = name;
     let line: FieldLine = name;
     if (indexed) {
       const shared = lines.value(name, this.#memory, this.#at, length);
