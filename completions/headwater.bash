@@ -35,6 +35,7 @@ _headwater() {
     'replay --keylog') compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
     'replay --filter')  return ;;
     'tail --filter')  return ;;
+    'tail --since')  return ;;
     'tail --socket') compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
     'report --since')  return ;;
     'report --until')  return ;;
@@ -52,9 +53,9 @@ _headwater() {
   esac
   case $command in
     '') mapfile -t COMPREPLY < <(compgen -W 'run replay tail report query status why doctor demo config completion man help -V --version -h --help' -- "$current") ;;
-    'run') mapfile -t COMPREPLY < <(compgen -W '--config --cgroup --log --filter --listen --data --no-store --stats-only --window --socket -h --help' -- "$current") ;;
+    'run') mapfile -t COMPREPLY < <(compgen -W '--config --cgroup --log --filter --listen --data --no-store --stats-only --verify-tags --window --socket -h --help' -- "$current") ;;
     'replay') if [[ $current == -* ]]; then mapfile -t COMPREPLY < <(compgen -W '--config --format --keylog --stats --no-redact --filter -h --help' -- "$current"); else compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$current"); fi ;;
-    'tail') mapfile -t COMPREPLY < <(compgen -W '--json --headers --filter --socket -h --help' -- "$current") ;;
+    'tail') mapfile -t COMPREPLY < <(compgen -W '--json --headers --filter --since --socket -h --help' -- "$current") ;;
     'report') mapfile -t COMPREPLY < <(compgen -W '--since --until --against --json --markdown --data --socket -h --help' -- "$current") ;;
     'query') mapfile -t COMPREPLY < <(compgen -W '--filter --since --until --limit --headers --sql --json --data -h --help' -- "$current") ;;
     'status') mapfile -t COMPREPLY < <(compgen -W '--json --socket -h --help' -- "$current") ;;

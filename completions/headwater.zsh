@@ -55,6 +55,7 @@ _headwater_run() {
     '--data[keep calls and statistics here (default\: '\''data'\'' in the state directory)]:dir:_files -/' \
     '--no-store[keep nothing on disk]' \
     '--stats-only[no record of a single call leaves memory]' \
+    '--verify-tags[check the tag of every TLS record, not only of the first under a key]' \
     '--window[window over which rates are computed (default\: 60s)]:duration: ' \
     '--socket[unix socket of the agent (default\: headwater.sock in the runtime directory)]:path:_files' \
     '-h[display help for command]' \
@@ -79,6 +80,7 @@ _headwater_tail() {
     '--json[print header log lines (NDJSON)]' \
     '--headers[print the header fields below each call]' \
     '--filter[only calls that match, for example\: response.code >= 500]:cel: ' \
+    '--since[begin with the calls that the agent has stored since then\: 15m, 2h, ...]:time: ' \
     '--socket[unix socket of the agent (default\: headwater.sock in the runtime directory)]:path:_files' \
     '-h[display help for command]' \
     '--help[display help for command]'

@@ -42,6 +42,8 @@ export interface PipelineOptions {
   readonly sinks: () => readonly RedactedSink[];
   /** Secrets of TLS connections; null: none can come, and TLS shows its handshakes alone. */
   readonly secrets?: SecretStore | null;
+  /** Every TLS record's tag is checked; always so offline. */
+  readonly verifyTags?: boolean;
   /** Who is behind the connections; null offline. */
   readonly owners: (ConnectionLife & { told(connection: Connection, event: SocketEvent): void }) | null;
   readonly connectionsMax?: number;
@@ -88,7 +90,7 @@ export class Pipeline implements ExchangeSink {
       store: secrets ?? new SecretStore(LIVE_SECRET_LIMITS, false),
       losses: this.losses,
       // A file may be damaged anywhere; live, the segments come from the kernel that the peers use.
-      verify: options.offline ? 'always' : 'bound',
+      verify: options.offline || options.verifyTags === true ? 'always' : 'bound',
       limits: secrets === null ? { ...TLS_LIMITS, waitNs: 0 } : TLS_LIMITS,
       unread: (bytes) => {
         this.decoding.notHttp.tls += bytes;

@@ -21,6 +21,9 @@ const say = (line: string): void => {
   process.stderr.write(`${line}\n`);
 };
 
+/** With `tls.verify_tags`: the longest record, behind a header block that came before it. */
+const VERIFIED_WINDOW_BYTES = 24 << 10;
+
 /** Becomes the attacher, until SIGINT or SIGTERM; fails (exit code 3) when the machine does not allow it. */
 export async function runCommand(options: RunOptions): Promise<never> {
   const { config } = options;
@@ -44,7 +47,10 @@ export async function runCommand(options: RunOptions): Promise<never> {
     loadKernel: loadKernel({
       secrets: config.tls.secrets,
       ringBytes: config.capture.ring,
-      windowBytes: config.capture.window,
+      // A tag is behind the record's last byte.
+      windowBytes: config.tls.verify_tags
+        ? Math.max(config.capture.window, VERIFIED_WINDOW_BYTES)
+        : config.capture.window,
       streamBytes: config.capture.stream_window,
     }),
     say,

@@ -12,6 +12,7 @@ export interface ConfigFlags {
   /** Nanoseconds. */
   readonly window?: number;
   readonly data?: string;
+  readonly verifyTags?: boolean;
   /** false: --no-store. */
   readonly store?: boolean;
 }
@@ -27,6 +28,7 @@ export function overlayFlags(config: Config, flags: ConfigFlags): Config {
     ...(flags.socket !== undefined && { socket: flags.socket }),
     ...(flags.statsOnly !== undefined && { stats_only: flags.statsOnly }),
     ...(flags.window !== undefined && { window: flags.window }),
+    ...(flags.verifyTags !== undefined && { tls: { ...config.tls, verify_tags: flags.verifyTags } }),
     ...((flags.data !== undefined || flags.store === false) && {
       store: {
         ...config.store,

@@ -173,6 +173,12 @@ const tls = z.strictObject({
     .describe(
       'Take the secrets of TLS handshakes from the processes in scope, so that their calls can be read. They stay in memory. Without them a TLS connection is shown by name, bytes and times (tls_no_secret).',
     ),
+  verify_tags: z
+    .boolean()
+    .default(false)
+    .describe(
+      'Check the authentication tag of every TLS record, not only of the first under a key and of those after a loss. Costs more: records are decrypted whole, and up to a whole record (24 KiB) of each burst is copied. headwater replay always does.',
+    ),
 });
 
 const limits = z.strictObject({

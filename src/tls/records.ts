@@ -102,6 +102,27 @@ export function isHeader(memory: Memory, at: number): boolean {
   return view.getUint16(at + 3) <= FRAGMENT_BYTES_MAX;
 }
 
+const APPLICATION_DATA = 23;
+const TLS12_AND_LATER = 0x0303;
+/** What the shortest protected record has behind its header: a tag and a content type. */
+const PROTECTED_BYTES_MIN = 17;
+
+/**
+ * Whether [at, end), a segment of a connection that was joined in the middle, is protected records from its first byte on:
+ * headers follow one another up to its end, which may be in the middle of one.
+ */
+export function isProtected(memory: Memory, at: number, end: number): boolean {
+  const { view } = memory;
+  if (at + HEADER_BYTES > end) return false;
+  for (let next = at; next + HEADER_BYTES <= end; next += HEADER_BYTES + view.getUint16(next + 3)) {
+    if (!isHeader(memory, next)) return false;
+    if (next > at) continue;
+    if (view.getUint8(next) !== APPLICATION_DATA || view.getUint16(next + 1) !== TLS12_AND_LATER) return false;
+    if (view.getUint16(next + 3) < PROTECTED_BYTES_MIN) return false;
+  }
+  return true;
+}
+
 const NO_MEMORY = Memory.alloc(0);
 
 export class RecordReader {

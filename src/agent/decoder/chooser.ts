@@ -9,6 +9,7 @@ import type { ConnectionStart } from '../../model/connection.ts';
 import type { LossReason } from '../../model/loss.ts';
 import { type Direction, EGRESS, INGRESS } from '../../model/segment.ts';
 import type { ConnectionDecoder, StreamEnd, StreamSink } from '../../model/stages.ts';
+import { isProtected } from '../../tls/records.ts';
 import type { LayerFacts } from '../decoder.ts';
 import type { Account } from './account.ts';
 import { H1Connection } from './h1.ts';
@@ -154,6 +155,7 @@ class ChoosingStream implements StreamSink {
         if (this.#chooser.facts === null && continuesTls(view, offset, offset + length)) return 'tls';
         const by = framesOf(view, offset, offset + length);
         if (by !== null) return by === 'client' ? 'h2_client' : 'h2_server';
+        if (this.#chooser.facts === null && isProtected(memory, offset, offset + length)) return 'tls';
       }
     }
     const first = this.start === 'opened' && this.#direction === this.#chooser.account.connection.clientDirection;
