@@ -1,0 +1,534 @@
+/**
+ * `report`, `query`, `tail --since` on real traffic: an agent with a store, two minutes with different clients, and the clients'
+ * own count as the truth.
+ */
+import { chmodSync, cpSync, readFileSync, writeFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { ExchangeRecord } from '../../src/model/record.ts';
+import type { Comparison, Report } from '../../src/query/report.ts';
+import { Agent, HEADWATER, type LoggedExchange } from '../rig/agent.ts';
+import { Cgroup } from '../rig/cgroup.ts';
+import { type Call, undici } from '../rig/clients/plan.ts';
+import { Folder } from '../rig/folder.ts';
+import { when } from '../rig/need.ts';
+import { type Ended, Program, run } from '../rig/program.ts';
+import type { Server } from '../rig/servers/server.ts';
+import { nodeSite } from '../rig/servers/site.ts';
+import { validLine } from '../unit/log-schema.ts';
+import { validReport } from '../unit/report-schema.ts';
+
+const MINUTE_MS = 60_000;
+const WINDOW_MS = 2_000;
+const PATHS = ['/small', '/status/503', '/bytes/2000', '/slow/4', '/missing'];
+/** Twenty for each path: enough for a window to be judged. */
+const BATCH = 100;
+/** Before the change, and after it. */
+const BEFORE = 6;
+const AFTER = 3;
+
+let scope: AsyncDisposableStack;
+let folder: Folder;
+let cgroup: Cgroup;
+let site: Server;
+let agent: Agent;
+let data: string;
+/** Where the two minutes meet, RFC 3339. */
+let boundary: string;
+/** Calls that the clients made, and those of them before the boundary. */
+let made = 0;
+let madeBefore = 0;
+let log: readonly LoggedExchange[] = [];
+
+const headwater = (...args: string[]): Promise<Ended> => run([HEADWATER, ...args], { env: { TZ: 'UTC' } });
+const stored = (...args: string[]): Promise<Ended> => headwater(...args, '--data', data);
+
+async function json<T>(...args: string[]): Promise<T> {
+  const { code, stdout, stderr } = await headwater(...args, '--json');
+  expect([code, stderr]).toEqual([0, '']);
+  return JSON.parse(stdout) as T;
+}
+const lines = (stdout: string): ExchangeRecord[] =>
+  stdout === ''
+    ? []
+    : stdout
+        .trimEnd()
+        .split('\n')
+        .map((line) => JSON.parse(line) as ExchangeRecord);
+
+/** The ends of a range are printed in whole milliseconds. */
+const expectNear = (value: number, expected: number): void => expect(Math.abs(value / expected - 1)).toBeLessThan(1e-3);
+
+/** The clients run outside the cgroup: each call is seen once, by its server. */
+async function batch(headers: Readonly<Record<string, string>>): Promise<void> {
+  const calls: Call[] = Array.from({ length: BATCH }, (_, i) => ({
+    url: `http://127.0.0.1:${site.port}${PATHS[i % PATHS.length]}`,
+    headers: { 'x-request-id': `r${made + i}`, ...headers },
+  }));
+  const answers = await undici(calls);
+  expect(answers.filter(({ status }) => status === 0)).toEqual([]);
+  made += answers.length;
+}
+
+when(
+  describe,
+  'root',
+  'cgroup2',
+  'bpf',
+)('report, query and tail --since', () => {
+  beforeAll(async () => {
+    scope = new AsyncDisposableStack();
+    folder = scope.use(new Folder());
+    cgroup = scope.use(new Cgroup('report'));
+    site = scope.use(await nodeSite({ cgroup }));
+    data = folder.file('data');
+    agent = scope.use(await Agent.start({ cgroups: [cgroup], data, args: ['--window', `${WINDOW_MS / 1_000}s`] }));
+    for (let i = 0; i < BEFORE || Date.now() % MINUTE_MS < 5_000; i++) {
+      await batch({ 'x-api-version': '1' });
+      await sleep(WINDOW_MS);
+    }
+    madeBefore = made;
+    const at = Math.ceil(Date.now() / MINUTE_MS) * MINUTE_MS;
+    boundary = new Date(at).toISOString();
+    // A window of the header statistics that began before the boundary belongs to the first minute.
+    await sleep(at - Date.now() + 2 * WINDOW_MS);
+    for (let i = 0; i < AFTER; i++) {
+      await batch({ 'x-api-version': '2', 'x-new': 'yes' });
+      await sleep(WINDOW_MS);
+    }
+    await agent.until((calls) => calls.length === made);
+  }, 120_000);
+  afterAll(async () => await scope.disposeAsync());
+
+  describe('against the running agent', () => {
+    test('report: everything since its start, valid, and what the clients made', async () => {
+      const report = await json<Report>('report', '--socket', agent.socket);
+      expect(validReport(report), JSON.stringify(validReport.errors)).toBe(true);
+      expect(report.ledger).toEqual({ exchanges: made, losses: [] });
+      expect(report.routes.map(({ route, count }) => [route, count]).sort()).toEqual(
+        ['/bytes/{id}', '/missing', '/slow/{id}', '/small', '/status/{id}'].map((route) => [
+          route,
+          made / PATHS.length,
+        ]),
+      );
+      expect(report.services).toMatchObject([{ service: `node:${site.port}`, side: 'server', count: made }]);
+    });
+
+    test('report --since, --until: the minutes on either side of the boundary', async () => {
+      const after = await json<Report>('report', '--socket', agent.socket, '--since', boundary);
+      const before = await json<Report>('report', '--socket', agent.socket, '--until', boundary);
+      for (const report of [after, before]) expect(validReport(report), JSON.stringify(validReport.errors)).toBe(true);
+      expect([before.ledger.exchanges, after.ledger.exchanges]).toEqual([madeBefore, made - madeBefore]);
+      expect(after.range.since).toBe(boundary);
+      expect(before.range.until).toBe(boundary);
+    });
+
+    test('a range that begins within a minute takes it whole, and its rate is over what is counted', async () => {
+      const within = new Date(Date.parse(boundary) + 3_000).toISOString();
+      const whole = await json<Report>('report', '--socket', agent.socket, '--since', boundary);
+      const part = await json<Report>('report', '--socket', agent.socket, '--since', within);
+      expect(part.ledger).toEqual(whole.ledger);
+      expect(part.range.since).toBe(boundary);
+      const seconds = (Date.parse(part.range.until) - Date.parse(part.range.since)) / 1_000;
+      expectNear(part.services[0]!.rate_per_s, (made - madeBefore) / seconds);
+      expect((await stored('report', '--json', '--since', within)).stdout).toContain(`"since": "${boundary}"`);
+    });
+
+    test('the store says the same while the agent writes to it', async () => {
+      // A minute that still runs is in memory alone.
+      const before = await json<Report>('report', '--data', data, '--until', boundary);
+      const live = await json<Report>('report', '--socket', agent.socket, '--until', boundary);
+      expect(before.routes.map(({ load: _, headers: __, blocks: ___, ...row }) => ({ ...row, rate_per_s: 0 }))).toEqual(
+        live.routes.map(({ load: _, headers: __, blocks: ___, ...row }) => ({ ...row, rate_per_s: 0 })),
+      );
+    });
+
+    test('tail --since: every stored call, then every live one, once and in order', async () => {
+      for (const pauseMs of [0, 90, 170]) {
+        await using background = new Program([
+          process.execPath,
+          '-e',
+          `const [port, header] = process.argv.slice(1); (async () => { for (let i = 0; ; i++) {
+          await fetch('http://127.0.0.1:' + port + '/small', { headers: { 'x-request-id': header + i } }).then((r) => r.text());
+          if (i % 20 === 0) await new Promise((done) => setTimeout(done, 5));
+        } })();`,
+          String(site.port),
+          `bg${pauseMs}-`,
+        ]);
+        await background.until('calls', () =>
+          agent.exchanges().some(({ request }) => request.headers.some(([, v]) => v.startsWith(`bg${pauseMs}-`))),
+        );
+        await sleep(pauseMs);
+        await using tail = new Program([HEADWATER, 'tail', '--since', '1h', '--json', '--socket', agent.socket]);
+        await tail.until(
+          'what is live',
+          () => lines(tail.stdout.slice(0, tail.stdout.lastIndexOf('\n') + 1)).length > made,
+        );
+        await sleep(700);
+        await background.stop('SIGKILL');
+        await sleep(300);
+        const expected = (await agent.until(() => true)).map(({ id }) => id);
+        await tail.until('the last call', () => tail.stdout.includes(`"${expected.at(-1)}"`));
+        const ended = await tail.stop('SIGINT');
+        expect([ended.code, ended.stderr]).toEqual([0, '']);
+        expect(lines(ended.stdout).map(({ id }) => id)).toEqual(expected);
+        made = expected.length;
+      }
+    });
+
+    test('tail --since with a filter, and a time that is none', async () => {
+      await using tail = new Program([
+        HEADWATER,
+        'tail',
+        '--since',
+        boundary,
+        '--filter',
+        'response.code == 503',
+        '--socket',
+        agent.socket,
+      ]);
+      const failed = (AFTER * BATCH) / PATHS.length;
+      await tail.until('the past', () => tail.stdout.split('\n').length > failed);
+      await batch({ 'x-api-version': '2', 'x-new': 'yes' });
+      await tail.until('what is live', () => tail.stdout.split('\n').length > failed + BATCH / PATHS.length);
+      const { stdout } = await tail.stop('SIGINT');
+      const shown = stdout.trimEnd().split('\n');
+      expect(shown).toHaveLength(failed + BATCH / PATHS.length);
+      for (const line of shown) expect(line).toContain(' 503 ');
+      expect(await headwater('tail', '--since', 'noon', '--socket', agent.socket)).toMatchObject({
+        code: 2,
+        stderr: 'headwater: "noon" is no time: write 2026-11-22T16:04:05Z, 2026-11-22, or 15m, 2h, 7d ago\n',
+      });
+    });
+  });
+
+  describe('from the data folder, after the agent has ended', () => {
+    beforeAll(async () => {
+      const stopped = await agent.stop();
+      log = stopped.exchanges;
+      expect(log).toHaveLength(made);
+      expect(stopped.summary.losses).toEqual([]);
+    });
+
+    const timeOf = (call: LoggedExchange): number => call.timing_ns['last_response_byte']!;
+
+    test('percentiles are those of the log', async () => {
+      const report = await json<Report>('report', '--data', data);
+      expect(report.ledger).toEqual({ exchanges: made, losses: [] });
+      for (const row of report.routes) {
+        const times = log
+          .filter(({ route }) => route === row.route)
+          .map(timeOf)
+          .sort((a, b) => a - b);
+        expect(times).toHaveLength(row.count);
+        for (const [name, q] of [
+          ['p50', 0.5],
+          ['p90', 0.9],
+          ['p95', 0.95],
+          ['p99', 0.99],
+          ['p999', 0.999],
+        ] as const) {
+          const exact = times[Math.ceil(q * times.length) - 1]!;
+          expect(Math.abs(row.latency_ns[name]! / exact - 1), `${row.route} ${name}`).toBeLessThan(0.01);
+        }
+        expect(row.latency_ns.max).toBe(times.at(-1));
+        const first = log
+          .filter(({ route }) => route === row.route)
+          .map(({ timing_ns: t }) => t['first_response_byte']!);
+        expect(row.ttfb_ns.max).toBe(Math.max(...first));
+        const sum = (of: (call: LoggedExchange) => number): number =>
+          log.filter(({ route }) => route === row.route).reduce((n, call) => n + of(call), 0);
+        expect(row.bytes).toEqual({
+          request_header: sum((call) => call.request.head_bytes),
+          request_body: 0,
+          response_header: sum((call) => call.response!.head_bytes),
+          response_body: sum((call) => call.response!.body_bytes),
+        });
+      }
+    });
+
+    test('errors by class, and the first of each', async () => {
+      const report = await json<Report>('report', '--data', data);
+      const of = (route: string) => report.routes.find((row) => row.route === route)!;
+      const failed = log.filter(({ response }) => response!.status === 503);
+      expect(of('/status/{id}').errors).toMatchObject({
+        total: failed.length,
+        ratio: 1,
+        classes: { '5xx': failed.length, '404': 0 },
+      });
+      expect(of('/status/{id}').errors.first).toMatchObject([{ class: '5xx', example: failed[0]!.id }]);
+      expect(of('/missing').errors.classes['404']).toBe(log.filter(({ response }) => response!.status === 404).length);
+      expect(of('/small').errors).toMatchObject({ total: 0, ratio: 0, first: [] });
+    });
+
+    test('the planted change is named within a window', async () => {
+      const { changes } = await json<Report>('report', '--data', data);
+      const about = changes.filter(({ at }) => at > boundary);
+      const added = about.find(({ kind, name }) => kind === 'header_new' && name === 'x-new')!;
+      const version = about.find(({ kind, name }) => kind === 'value_new' && name === 'x-api-version')!;
+      expect(added).toMatchObject({ direction: 'request', side: 'server', before: 0, after: 1 });
+      expect(version.after).toBe('2');
+      const changed = log.filter(({ request }) => request.headers.some(([name]) => name === 'x-new'));
+      expect(changed.map(({ id }) => id)).toContain(added.example);
+      const last = Date.parse(changed[BATCH - 1]!.ts!);
+      for (const change of [added, version]) expect(Date.parse(change.at) - last).toBeLessThan(2 * WINDOW_MS + 1_000);
+      // Nothing was called a change before there was one.
+      expect(changes.filter(({ at, kind }) => at < boundary && kind !== 'order')).toEqual([]);
+    });
+
+    test('--against: what changed from the first minute to the second', async () => {
+      const found = await json<Comparison>('report', '--data', data, '--since', boundary, '--against', `..${boundary}`);
+      expect(found.before.until).toBe(boundary);
+      expect(found.after.since).toBe(boundary);
+      expect(found.routes.map(({ route }) => route).sort()).toEqual([
+        '/bytes/{id}',
+        '/missing',
+        '/slow/{id}',
+        '/small',
+        '/status/{id}',
+      ]);
+      const small = found.routes.find(({ route }) => route === '/small')!;
+      const perSecond = ({ since, until }: { since: string; until: string }, calls: number): number =>
+        calls / ((Date.parse(until) - Date.parse(since)) / 1_000);
+      const calls = log.filter(({ route, ts }) => route === '/small' && ts! >= boundary).length;
+      expect(small.count).toEqual({ before: madeBefore / PATHS.length, after: calls });
+      expectNear(small.rate_per_s.before!, perSecond(found.before, madeBefore / PATHS.length));
+      expectNear(small.rate_per_s.after!, perSecond(found.after, calls));
+      const missing = found.headers.filter(({ route, direction }) => route === '/missing' && direction === 'request');
+      expect(missing.map(({ name, kind, before, after }) => [name, kind, before, after]).sort()).toEqual([
+        [':order', 'values', 1, 1],
+        ['x-api-version', 'values', 1, 1],
+        ['x-new', 'new', null, 1],
+      ]);
+      const { code, stdout } = await stored('report', '--since', boundary, '--against', `..${boundary}`);
+      expect(code).toBe(0);
+      expect(stdout).toMatch(/\nHeaders that changed\n/);
+      expect(stdout).toMatch(/x-api-version +values +100\.0 % > 100\.0 % +1 > 2/);
+      const markdown = await stored('report', '--since', boundary, '--against', `..${boundary}`, '--markdown');
+      expect(markdown.stdout.startsWith('# What changed\n')).toBe(true);
+    });
+
+    test('the same table in text and in Markdown', async () => {
+      const text = await stored('report');
+      const markdown = await stored('report', '--markdown');
+      for (const title of [
+        'Response time',
+        'Errors',
+        'Traffic',
+        'Services',
+        'Latency under load',
+        'Headers',
+        'Changes',
+      ]) {
+        expect(text.stdout).toContain(`\n${title}\n`);
+        expect(markdown.stdout).toContain(`\n## ${title}\n`);
+      }
+      expect(text.stdout).toMatch(new RegExp(`\n${made} calls seen; lost: nothing\n$`));
+      expect(text.stdout).not.toMatch(/\u001b/);
+    });
+
+    test('query --json: the lines of the log, newest first, and valid', async () => {
+      const { code, stdout, stderr } = await stored('query', '--json', '--limit', String(made + 1));
+      expect([code, stderr]).toEqual([0, '']);
+      const found = lines(stdout);
+      for (const line of found) expect(validLine(line), JSON.stringify(validLine.errors)).toBe(true);
+      expect(found.reverse()).toEqual(log);
+    });
+
+    test('query --filter, --since, --until, --limit, --headers', async () => {
+      const failed = log.filter(({ response }) => response!.status === 503).map(({ id }) => id);
+      const ids = async (...args: string[]): Promise<string[]> =>
+        lines((await stored('query', '--json', ...args)).stdout).map(({ id }) => id);
+      expect(await ids('--limit', '99999', '--filter', 'response.code == 503')).toEqual(failed.toReversed());
+      const later = log.filter(({ ts }) => ts! >= boundary).map(({ id }) => id);
+      expect(await ids('--limit', '99999', '--since', boundary)).toEqual(later.toReversed());
+      expect(await ids('--limit', '99999', '--until', boundary)).toEqual(
+        log
+          .filter(({ ts }) => ts! < boundary)
+          .map(({ id }) => id)
+          .reverse(),
+      );
+      expect(await ids('--limit', '3')).toEqual(
+        log
+          .slice(-3)
+          .map(({ id }) => id)
+          .reverse(),
+      );
+      expect(await ids()).toHaveLength(100);
+      const filter = '"x-new" in request.headers && request.headers["x-api-version"] == "2"';
+      expect(await ids('--limit', '99999', '--filter', filter)).toEqual(
+        log
+          .filter(({ request }) => request.headers.some(([name]) => name === 'x-new'))
+          .map(({ id }) => id)
+          .reverse(),
+      );
+      expect(await ids('--filter', 'request.method == "BREW"')).toEqual([]);
+      const { stdout } = await stored('query', '--limit', '1', '--headers');
+      expect(stdout.split('\n')[0]).toMatch(/ server +node:\d+ +GET +\d{3} /);
+      expect(stdout).toMatch(/\n {4}> x-request-id: /);
+      expect(stdout).toMatch(/\n {4}< date: /i);
+    });
+
+    test('query --sql: as a table and as JSON lines', async () => {
+      const sql = 'SELECT status, count(*) AS calls FROM calls GROUP BY status ORDER BY status';
+      const truth = [200, 404, 503].map((status) => ({
+        status,
+        calls: log.filter(({ response }) => response!.status === status).length,
+      }));
+      const rows = await stored('query', '--sql', sql, '--json');
+      expect(
+        rows.stdout
+          .trimEnd()
+          .split('\n')
+          .map((line) => JSON.parse(line)),
+      ).toEqual(truth);
+      const table = await stored('query', '--sql', sql);
+      expect(
+        table.stdout
+          .trimEnd()
+          .split('\n')
+          .map((line) => line.split(/ +/)),
+      ).toEqual([['status', 'calls'], ...truth.map(({ status, calls }) => [`${status}`, `${calls}`])]);
+      const cut = await stored('query', '--sql', 'SELECT id FROM calls', '--limit', '5');
+      expect(cut.stdout.trimEnd().split('\n')).toHaveLength(6);
+      expect(cut.stderr).toBe('headwater: there are more rows: --limit N, or LIMIT and OFFSET in the query\n');
+    });
+  });
+
+  describe('bad input: what is wrong, what to do, and the exit code', () => {
+    test.each<[string, string[], string]>([
+      [
+        'no time',
+        ['report', '--since', 'noon'],
+        '"noon" is no time: write 2026-11-22T16:04:05Z, 2026-11-22, or 15m, 2h, 7d ago',
+      ],
+      [
+        'no zone',
+        ['query', '--since', '2026-11-22T16:04:05'],
+        '"2026-11-22T16:04:05" has no zone: write 2026-11-22T16:04:05Z for UTC, or 2026-11-22T16:04:05+02:00',
+      ],
+      [
+        'no such day',
+        ['report', '--until', '2026-02-30'],
+        '"2026-02-30" is no time: write 2026-11-22T16:04:05Z, 2026-11-22, or 15m, 2h, 7d ago',
+      ],
+      [
+        'turned round',
+        ['report', '--since', '2026-01-02', '--until', '2026-01-01'],
+        'the range is empty: it begins at 2026-01-02T00:00:00.000Z and ends at 2026-01-01T00:00:00.000Z',
+      ],
+      [
+        'no range',
+        ['report', '--against', '2h'],
+        "option '--against <since..until>' argument '2h' is invalid. expected SINCE..UNTIL, such as 2h..1h; one of them may be left out.",
+      ],
+      [
+        'a range of nothing',
+        ['report', '--against', '..'],
+        "option '--against <since..until>' argument '..' is invalid. expected SINCE..UNTIL, such as 2h..1h; one of them may be left out.",
+      ],
+      [
+        'no time in it',
+        ['report', '--against', 'x..1h'],
+        '--against: "x" is no time: write 2026-11-22T16:04:05Z, 2026-11-22, or 15m, 2h, 7d ago',
+      ],
+      ['two formats', ['report', '--json', '--markdown'], "option '--markdown' cannot be used with option '--json'"],
+      [
+        'limit',
+        ['query', '--limit', '0'],
+        "option '--limit <n>' argument '0' is invalid. expected a whole number from 1 to 99999999.",
+      ],
+      [
+        'SQL and a filter',
+        ['query', '--sql', 'SELECT 1', '--filter', 'true'],
+        "option '--sql <select>' cannot be used with option '--filter <cel>'",
+      ],
+      ['a write', ['query', '--sql', "COPY calls TO '/tmp/x'"], 'only SELECT is allowed: the store is read-only here'],
+      [
+        'another file',
+        ['query', '--sql', "SELECT * FROM read_csv('/etc/passwd')"],
+        'read_csv() is not allowed: a query reads from calls, states, ledger',
+      ],
+      [
+        'a file as a table',
+        ['query', '--sql', "SELECT * FROM '/etc/passwd'"],
+        'there is no table "/etc/passwd": a query reads from calls, states, ledger',
+      ],
+      ['attach', ['query', '--sql', "ATTACH '/tmp/x.db'"], 'only SELECT is allowed: the store is read-only here'],
+      ['two statements', ['query', '--sql', 'SELECT 1; SELECT 2'], 'one SELECT at a time, not 2'],
+      ['no SQL', ['query', '--sql', 'SELECT 1 FROM WHERE'], 'not understood: syntax error at or near "WHERE"'],
+      [
+        'unknown column',
+        ['query', '--sql', 'SELECT nope FROM calls'],
+        'Binder Error: Referenced column "nope" not found in FROM clause!',
+      ],
+    ])('%s', async (_name, args, message) => {
+      const { code, stdout, stderr } = await stored(...args);
+      expect([code, stdout]).toEqual([2, '']);
+      expect(stderr.split('\n')[0]).toBe(`headwater: ${message}`);
+    });
+
+    test('folders that are no store, or a newer one', async () => {
+      const newer = folder.file('newer');
+      cpSync(data, newer, { recursive: true });
+      writeFileSync(`${newer}/store.json`, '{"version":99}');
+      const torn = folder.file('torn');
+      cpSync(data, torn, { recursive: true });
+      writeFileSync(`${torn}/store.json`, '{"versi');
+      const cases: [string, string][] = [
+        [folder.file('absent'), `there is no data folder ${folder.file('absent')}`],
+        [folder.path, `${folder.path} is no data folder of headwater`],
+        [folder.write('file', ''), `${folder.file('file')} is no data folder of headwater: it is a file`],
+        [newer, `the store in ${newer} has version 99, this program knows versions up to 1`],
+        [torn, `${torn}/store.json does not say which version the store has`],
+      ];
+      for (const [path, message] of cases)
+        for (const command of ['report', 'query']) {
+          const { code, stdout, stderr } = await headwater(command, '--data', path);
+          expect([code, stdout, stderr.split('\n')[0]]).toEqual([2, '', `headwater: ${message}`]);
+        }
+      expect(readFileSync(`${newer}/store.json`, 'utf8')).toBe('{"version":99}');
+    });
+
+    test('without permission', async () => {
+      chmodSync(data, 0o700);
+      const stranger = { uid: 1, gid: 1 };
+      for (const command of ['report', 'query']) {
+        expect(await run([HEADWATER, command, '--data', data], stranger)).toMatchObject({
+          code: 3,
+          stdout: '',
+          stderr: `headwater: ${data} cannot be read: permission denied\n  run it as root, or as the user that owns the folder\n`,
+        });
+      }
+    });
+
+    test('neither an agent nor a store', async () => {
+      const env = { STATE_DIRECTORY: folder.file('nothing'), RUNTIME_DIRECTORY: folder.file('nothing') };
+      expect(await run([HEADWATER, 'report'], { env })).toMatchObject({
+        code: 3,
+        stdout: '',
+        stderr: `headwater: nothing is stored: there is no data folder ${folder.file('nothing')}/data\n  start an agent: headwater run; or name the folder of another one: --data DIR\n`,
+      });
+      const none = folder.file('none.sock');
+      expect(await headwater('report', '--socket', none)).toMatchObject({
+        code: 3,
+        stderr: expect.stringContaining(`no agent is running at ${none}`),
+      });
+    });
+
+    test('a range without calls says what there is', async () => {
+      const { code, stdout, stderr } = await stored('report', '--since', '2020-01-01', '--until', '2020-01-02');
+      expect([code, stdout]).toEqual([
+        0,
+        '2020-01-01T00:00:00.000Z to 2020-01-02T00:00:00.000Z\n\n0 calls seen in this range; lost: nothing\n',
+      ]);
+      expect(stderr).toMatch(/^headwater: .* holds calls from \S+Z to \S+Z\n$/);
+      expect(await stored('query', '--since', '2020-01-01', '--until', '2020-01-02')).toMatchObject({
+        code: 0,
+        stdout: '',
+      });
+      const compared = await stored('report', '--since', boundary, '--against', '2020-01-01..2020-01-02');
+      expect(compared.stdout).toContain('There are no calls in the first range.');
+    });
+  });
+});
