@@ -43,20 +43,16 @@ struct {
 
 #define SCOPE_MAX 64
 
-/* Registers as a uprobe program sees them (struct pt_regs, struct user_pt_regs), and C's arguments in them. */
+/* Registers as a uprobe program sees them (struct pt_regs, struct user_pt_regs), and C's fourth argument in them. */
 #if defined(__TARGET_ARCH_x86)
 struct registers {
 	__u64 r15, r14, r13, r12, rbp, rbx, r11, r10, r9, r8, rax, rcx, rdx, rsi, rdi;
 };
-#define ARG2(r) ((r)->rsi)
-#define ARG3(r) ((r)->rdx)
 #define ARG4(r) ((r)->rcx)
 #elif defined(__TARGET_ARCH_arm64)
 struct registers {
 	__u64 x[31];
 };
-#define ARG2(r) ((r)->x[1])
-#define ARG3(r) ((r)->x[2])
 #define ARG4(r) ((r)->x[3])
 #else
 #error "registers of this machine are not known"
@@ -137,11 +133,11 @@ static __always_inline int finish_secret(struct hw_tap_counters *counters, struc
 {
 	if (!whole) {
 		__sync_fetch_and_add(&counters->unreadable, 1);
-		bpf_ringbuf_discard(out, BPF_RB_FORCE_WAKEUP);
+		bpf_ringbuf_discard(out, BPF_RB_NO_WAKEUP);
 		return 0;
 	}
-	/* A secret must not wait for the next one: its connection's first records are here already. */
-	bpf_ringbuf_submit(out, BPF_RB_FORCE_WAKEUP);
+	/* Nobody is woken: who reads packets reads secrets first, and without packets nobody needs them. */
+	bpf_ringbuf_submit(out, BPF_RB_NO_WAKEUP);
 	__sync_fetch_and_add(&counters->emitted, 1);
 	return 0;
 }
@@ -243,7 +239,7 @@ int headwater_kdf(struct registers *ctx)
 	return finish_secret(counters, out, out->secret_length != 0 && out->context_length != 0);
 }
 
-/* --- functions that write a key log line, whether or not one is wanted ------------------------------------------- */
+/* --- a function that is called for each key log line, whether or not one is wanted ------------------------------ */
 
 static __always_inline int keylog(__u64 label, __u64 label_length, __u64 random, __u64 random_length, __u64 secret,
 				  __u64 secret_length)
@@ -257,18 +253,11 @@ static __always_inline int keylog(__u64 label, __u64 label_length, __u64 random,
 	out = start_secret(counters, HW_TAP_KEYLOG);
 	if (!out)
 		return 0;
-	if (label_length) {
-		out->label_length = copy(out->label, sizeof(out->label), label, label_length);
-	} else {
-		long length = bpf_probe_read_user_str(out->label, sizeof(out->label), (const void *)label);
-
-		out->label_length = length > 0 ? length - 1 : 0;
-	}
-	if (random)
-		out->context_length = copy(out->context, sizeof(out->context), random, random_length);
+	out->label_length = copy(out->label, sizeof(out->label), label, label_length);
+	out->context_length = copy(out->context, sizeof(out->context), random, random_length);
 	out->secret_length = copy(out->secret, sizeof(out->secret), secret, secret_length);
-	return finish_secret(counters, out, out->label_length != 0 && out->secret_length != 0 &&
-						    (!random || out->context_length == 32));
+	return finish_secret(counters, out,
+			     out->label_length != 0 && out->secret_length != 0 && out->context_length == 32);
 }
 
 /*
@@ -285,15 +274,6 @@ int headwater_go(struct registers *ctx)
 #else
 	return keylog(ctx->x[1], ctx->x[2], ctx->x[3], ctx->x[4], ctx->x[6], ctx->x[7]);
 #endif
-}
-
-/* BoringSSL: bool ssl_log_secret(const SSL *ssl, const char *label, Span<const uint8_t> secret), a span in two registers. */
-SEC("uprobe")
-int headwater_boring(struct registers *ctx)
-{
-	if (!observed())
-		return 0;
-	return keylog(ARG2(ctx), 0, 0, 0, ARG3(ctx), ARG4(ctx));
 }
 
 /* --- which processes to look at -------------------------------------------------------------------------------- */

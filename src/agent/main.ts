@@ -195,7 +195,11 @@ export async function runPipeline({ client, prepared, start, key }: Handover): P
   });
   pipeline.anchored(anchor);
 
-  const reader = new RingReader(ring.value, descriptors.ring, pipeline.capture);
+  const takeSecret = secretFeed?.take.bind(secretFeed);
+  const readSecrets = (): void => {
+    if (takeSecret !== undefined) taps?.drain(takeSecret);
+  };
+  const reader = new RingReader(ring.value, descriptors.ring, pipeline.capture, readSecrets);
   const status = new StatusKeeper({
     version,
     kernel,
@@ -241,7 +245,6 @@ export async function runPipeline({ client, prepared, start, key }: Handover): P
     if (bound.ok) status.listeners.push(bound.address);
   }
 
-  if (secretFeed !== null) taps?.follow((secret) => secretFeed.take(secret));
   reader.start();
   status.started();
   say(`capturing ${start.cgroups.map(({ path }) => path).join(', ')}; status, tail: ${start.socketPath}`);
@@ -255,6 +258,7 @@ export async function runPipeline({ client, prepared, start, key }: Handover): P
     if (counters.value.read().recordsLost > 0)
       unheard.value.tell(pipeline.capture, ring.value.used === 0 ? now : ring.value.readUpTo);
     pipeline.tracker.tick(now);
+    readSecrets();
     pipeline.tls.tick(now);
     if (statistics.tick(now)) workOut();
     owners.tick();

@@ -28,6 +28,7 @@ export class RingReader {
   wakeups = 0;
   readonly #ring: Ring;
   readonly #sink: CaptureSink;
+  readonly #before: () => void;
   readonly #poll: Poll;
   #timer: NodeJS.Timeout | null = null;
   #immediate: NodeJS.Immediate | null = null;
@@ -36,10 +37,11 @@ export class RingReader {
   #lastLookMs = 0;
   readonly #waitMsMax: number;
 
-  /** @param ringFd the ring's descriptor, for epoll. */
-  constructor(ring: Ring, ringFd: number, sink: CaptureSink) {
+  /** @param ringFd the ring's descriptor, for epoll. @param before called before each look: reads what the packets need. */
+  constructor(ring: Ring, ringFd: number, sink: CaptureSink, before: () => void = () => {}) {
     this.#ring = ring;
     this.#sink = sink;
+    this.#before = before;
     this.#poll = pollReadable(ringFd);
     this.#waitMsMax = Math.max(WAIT_MS_MIN, Math.min(WAIT_MS_MAX, ring.size / 2 / BURST_BYTES_PER_MS));
   }
@@ -62,6 +64,7 @@ export class RingReader {
   drainAll(): number {
     let total = 0;
     for (;;) {
+      this.#before();
       const n = this.#ring.drain(this.#sink, BATCH_RECORDS_MAX);
       total += n;
       if (n < BATCH_RECORDS_MAX) return total;
@@ -81,6 +84,7 @@ export class RingReader {
     this.#disarm();
     const now = performance.now();
     const came = this.#ring.used;
+    this.#before();
     const n = this.#ring.drain(this.#sink, BATCH_RECORDS_MAX);
     const wait = this.#waitFor(came, now - this.#lastLookMs);
     this.#lastLookMs = now;

@@ -46,9 +46,12 @@ export class SecretReader {
     return counters;
   }
 
-  /** Hands over every secret as it comes. */
-  follow(take: (secret: TappedSecret) => void): void {
-    this.#ring.follow((memory, at, length) => {
+  /**
+   * Hands over every secret that has come. To be called before packets are read: a secret is in its ring before the first
+   * packet is sent that it protects, and the kernel wakes nobody for it.
+   */
+  drain(take: (secret: TappedSecret) => void): void {
+    this.#ring.drain((memory, at, length) => {
       const { view } = memory;
       const tap = length < abi.SECRET_SIZE ? undefined : TAPS[view.getUint8(at + abi.SECRET_TAP)];
       if (tap === undefined) {

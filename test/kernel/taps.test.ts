@@ -8,6 +8,7 @@ import { Taps } from '../../src/attacher/taps/taps.ts';
 import { takeAnchor } from '../../src/kernel/clock.ts';
 import { SecretReader } from '../../src/kernel/secret-reader.ts';
 import { type LoadedTaps, loadTaps } from '../../src/kernel/secrets.ts';
+import type { TappedSecret } from '../../src/model/secret.ts';
 import { Cgroup } from '../rig/cgroup.ts';
 import { Folder } from '../rig/folder.ts';
 import { findProgram, when } from '../rig/need.ts';
@@ -50,7 +51,8 @@ class Rig implements AsyncDisposable {
   readonly folder = new Folder();
   readonly inside = new Cgroup('taps');
   readonly outside = new Cgroup('untapped');
-  readonly taken: string[] = [];
+  readonly #taken: string[] = [];
+  readonly #take: (secret: TappedSecret) => void;
   readonly taps: LoadedTaps;
   readonly reader: SecretReader;
   readonly resident: Taps;
@@ -62,23 +64,29 @@ class Rig implements AsyncDisposable {
     const reader = SecretReader.open(this.taps.secrets, this.taps.counters, takeAnchor());
     if (typeof reader === 'number') throw new Error(`cannot map the ring: errno ${reader}`);
     this.reader = reader;
-    this.reader.follow(({ tap, label, digest, memory, secretAt, secretBytes, contextAt, contextBytes }) => {
+    this.#take = ({ tap, label, digest, memory, secretAt, secretBytes, contextAt, contextBytes }) => {
       const secret = memory.buf.subarray(secretAt, secretAt + secretBytes);
       const context = memory.buf.subarray(contextAt, contextAt + contextBytes);
       const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
       if (tap === 'openssl13')
-        this.taken.push(
+        this.#taken.push(
           `${KEY_LOG_LABEL[label]} ${expandLabel(digest.toLowerCase().replace('sha2-', 'sha'), secret, label, context)}`,
         );
-      else if (tap === 'openssl12') this.taken.push(`CLIENT_RANDOM ${hex(context.subarray(32))} ${hex(secret)}`);
+      else if (tap === 'openssl12') this.#taken.push(`CLIENT_RANDOM ${hex(context.subarray(32))} ${hex(secret)}`);
       else
-        this.taken.push(
+        this.#taken.push(
           label === 'CLIENT_RANDOM' ? `${label} ${hex(context)} ${hex(secret)}` : `${label} ${hex(secret)}`,
         );
-    });
+    };
     this.resident = Taps.start(new HostFiles(), this.taps, [this.inside.path], (line) => {
       throw new Error(line);
     })!;
+  }
+
+  /** Every secret so far. */
+  get taken(): string[] {
+    this.reader.drain(this.#take);
+    return this.#taken;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

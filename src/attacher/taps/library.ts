@@ -4,7 +4,7 @@ import { goFunctionAddress, goVersion, isGo } from './go.ts';
 import { PROLOGUE_BYTES, probeOffset } from './prologue.ts';
 
 /** The programs of bpf/secrets.bpf.c. */
-export type TapProgram = 'headwater_kdf' | 'headwater_go' | 'headwater_boring' | 'headwater_linked';
+export type TapProgram = 'headwater_kdf' | 'headwater_go' | 'headwater_linked';
 
 export interface TapPoint {
   readonly program: TapProgram;
@@ -23,10 +23,6 @@ export interface TlsFacts {
   readonly gap: string;
 }
 
-const BORING_SYMBOLS = [
-  '_ZN4bssl14ssl_log_secretEPK6ssl_stPKcNS_4SpanIKhEE',
-  '_ZN4bssl14ssl_log_secretEPK6ssl_stPKcSt4spanIKhLm18446744073709551615EE',
-];
 const GO_KEYLOG = 'crypto/tls.(*Config).writeKeyLog';
 const VERSION_BYTES = 64;
 
@@ -36,10 +32,6 @@ export const inspectTls = (elf: ElfFile, path: string): TlsFacts | null => {
   const kdf = tapAt(elf, 'headwater_kdf', elf.functionAddress('EVP_KDF_derive'));
   if (kdf !== null)
     return { kind: 'openssl', version: text(elf, 'OpenSSL 3.', /^OpenSSL 3[\w.-]*/), taps: [kdf], gap: '' };
-  for (const symbol of BORING_SYMBOLS) {
-    const tap = tapAt(elf, 'headwater_boring', elf.functionAddress(symbol));
-    if (tap !== null) return { kind: 'boringssl', version: '', taps: [tap], gap: '' };
-  }
   const name = path.slice(path.lastIndexOf('/') + 1).replace(/ \(deleted\)$/, '');
   return inspectUntapped(elf, name);
 };
@@ -75,7 +67,7 @@ const inspectUntapped = (elf: ElfFile, name: string): TlsFacts | null => {
     );
   // Only the implementation itself holds the labels of the key log and BoringSSL's own source names.
   if (elf.find(constants, 'CLIENT_HANDSHAKE_TRAFFIC_SECRET') >= 0 && elf.find(constants, 'boringssl') >= 0)
-    return untapped('boringssl', '', 'BoringSSL without symbols: its ssl_log_secret cannot be found');
+    return untapped('boringssl', '', "BoringSSL's ssl_log_secret does not say whose the secret is that it is given");
   if (elf.find(constants, 'OpenSSL 3.') >= 0 && elf.find(constants, 'TLS13-KDF') >= 0)
     return untapped(
       'openssl',
