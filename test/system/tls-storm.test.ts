@@ -1,0 +1,132 @@
+/** More handshakes than there is room or time for: every connection is read or counted with its cause, and memory stays bounded. */
+import { writeFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { describe, expect, test } from 'vitest';
+import type { AgentStatus } from '../../src/model/status.ts';
+import { LIVE_SECRET_LIMITS } from '../../src/tls/secrets.ts';
+import { Agent } from '../rig/agent.ts';
+import { Cgroup } from '../rig/cgroup.ts';
+import { findProgram, when } from '../rig/need.ts';
+import { must } from '../rig/program.ts';
+import type { Server } from '../rig/servers/server.ts';
+import { nginxTls, TlsHome } from '../rig/tls/servers.ts';
+
+const SETTLE_MS = 700;
+/** Longer than a connection waits for its secret. */
+const WAIT_MS = 3_500;
+
+const statusOf = async (agent: Agent): Promise<AgentStatus> =>
+  JSON.parse((await agent.get('/v1/status')).body) as AgentStatus;
+
+/** One connection after the other for `seconds`, each with a call; how many. */
+async function storm(server: Server, seconds: number): Promise<number> {
+  const address = `127.0.0.1:${server.port}`;
+  const out = await must(
+    [findProgram('openssl')!, 's_time', '-connect', address, '-new', '-time', String(seconds), '-www', '/x?id=storm'],
+    { timeoutMs: (seconds + 30) * 1000 },
+  );
+  return Number(/^(\d+) connections in \d+ real seconds/m.exec(out)![1]);
+}
+
+when(
+  describe,
+  'root',
+  'cgroup2',
+  'bpf',
+  'openssl',
+  'nginx',
+)('storms of handshakes', () => {
+  test('as many as this machine gives: each is read', async () => {
+    await using home = await TlsHome.open();
+    await using cgroup = new Cgroup('storm');
+    await using agent = await Agent.start({ cgroups: [cgroup], secrets: true });
+    const server = await nginxTls(home, cgroup, { workers: 2 });
+    await sleep(SETTLE_MS);
+    const made = (await Promise.all([storm(server, 3), storm(server, 3)])).reduce((a, b) => a + b);
+    expect(made).toBeGreaterThan(200);
+    await agent.until((seen) => seen.length >= made, 30_000).catch(() => {});
+    await sleep(WAIT_MS);
+    const { tls } = await statusOf(agent);
+    // A client's last connection may be cut off by the end of its time.
+    expect(tls.connections).toBeGreaterThanOrEqual(made);
+    expect(tls.connections).toBeLessThanOrEqual(made + 2);
+    expect(tls.secrets).toMatchObject({ ring_full: 0, unreadable: 0, unusable: 0 });
+    expect(tls.secrets.kept).toBeLessThanOrEqual(LIVE_SECRET_LIMITS.secrets);
+    const { exchanges } = await agent.stop();
+    expect(exchanges.filter((x) => x.outcome === 'complete').length).toBeGreaterThanOrEqual(made);
+  });
+
+  test('the ring of secrets overflows: counted, and its connections are unread for that cause', async () => {
+    await using home = await TlsHome.open();
+    await using cgroup = new Cgroup('storm-full');
+    await using agent = await Agent.start({ cgroups: [cgroup], secrets: true, config: 'capture:\n  ring: 64MiB\n' });
+    const server = await nginxTls(home, cgroup, { workers: 2 });
+    await sleep(SETTLE_MS);
+    const { processes } = await statusOf(agent);
+    const pipeline = processes.find(({ role }) => role === 'pipeline')!.pid;
+    let made = 0;
+    // Nobody reads for as long as it takes to fill the ring: 1 MiB, four secrets of 232 bytes for each connection.
+    process.kill(pipeline, 'SIGSTOP');
+    try {
+      for (let i = 0; i < 10 && made < 1_600; i++) made += await storm(server, 2);
+    } finally {
+      process.kill(pipeline, 'SIGCONT');
+    }
+    await sleep(WAIT_MS);
+    const { tls, ledger } = await statusOf(agent);
+    expect(tls.secrets.ring_full).toBeGreaterThan(0);
+    const unread = tls.unread.reduce((sum, one) => sum + one.connections, 0);
+    expect(unread).toBeGreaterThan(0);
+    expect(tls.decrypted).toBeGreaterThan(0);
+    expect(ledger.losses.find(({ reason }) => reason === 'tls_no_secret')!.count).toBeGreaterThanOrEqual(unread);
+    // Nothing is lost in silence.
+    expect(
+      tls.unread.map(({ cause }) => cause).filter((cause) => cause !== 'no_secret' && cause !== 'partial_secret'),
+    ).toEqual([]);
+    const { exchanges } = await agent.stop();
+    expect(exchanges.length + unread).toBeGreaterThanOrEqual(made);
+    // And it goes on as before.
+  }, 120_000);
+
+  test('a client that is the first to run its library is read or counted; the next one is read', async () => {
+    await using cgroup = new Cgroup('first');
+    await using outside = new Cgroup('first-out');
+    await using agent = await Agent.start({ cgroups: [cgroup], secrets: true });
+    let read = 0;
+    const rounds = 8;
+    for (let i = 0; i < rounds; i++) {
+      await using home = await TlsHome.open();
+      const server = await nginxTls(home, outside);
+      const before = agent.exchanges().length;
+      const script = home.folder.file('first.py');
+      // Handshakes as soon as it can, then keeps its library in use.
+      writeFileSync(
+        script,
+        `import ssl, socket, time
+context = ssl.create_default_context()
+context.check_hostname = False
+context.verify_mode = ssl.CERT_NONE
+s = context.wrap_socket(socket.create_connection(("127.0.0.1", ${server.port})), server_hostname="localhost")
+s.sendall(b"GET /x?id=first${i} HTTP/1.1\\r\\nHost: localhost\\r\\nConnection: close\\r\\n\\r\\n")
+while s.recv(4096): pass
+print("done", flush=True)
+time.sleep(60)
+`,
+      );
+      const first = home.program([findProgram('python3')!, script], { cgroup });
+      await first.until('its call', () => first.stdout.includes('done'));
+      await sleep(SETTLE_MS);
+      const url = `https://localhost:${server.port}/x?id=second${i}`;
+      await must([findProgram('curl')!, '-sk', '-o', '/dev/null', url], { cgroup, env: home.env });
+      const seen = await agent.until((all) => all.some((x) => x.request.target === `/x?id=second${i}`));
+      if (seen.slice(before).some((x) => x.request.target === `/x?id=first${i}`)) read++;
+    }
+    await sleep(WAIT_MS);
+    const { tls } = await statusOf(agent);
+    const unread = tls.unread.reduce((sum, one) => sum + one.connections, 0);
+    expect(tls.connections).toBe(2 * rounds);
+    expect(read + unread).toBe(rounds);
+    console.info(`${read} of ${rounds} first connections of a new library were read`);
+    await agent.stop();
+  }, 120_000);
+});
