@@ -21,6 +21,7 @@ import type { HeaderStatistics } from './header-seam.ts';
 import { COUNTER, encodeSeries, type SeriesKey, SeriesState } from './series.ts';
 import {
   type Example,
+  type ExampleCall,
   OPEN_MINUTES,
   type Series,
   SeriesTable,
@@ -77,20 +78,11 @@ export interface StatsHealth {
   readonly minutes_untaken: number;
 }
 
-/** A call to point at. */
-export interface ExampleCall {
-  readonly id: string;
-  /** Response time; 0 where it does not matter. */
-  readonly ns: number;
-  /** When it ended, Unix ms. */
-  readonly at: number;
-}
-
 /** One series since the start. */
 export interface SeriesTotal {
   readonly key: SeriesKey;
   readonly state: SeriesState;
-  /** The slowest call since totals() was last read, and the last failed one; those of before when there was none since. */
+  /** The slowest call since totals() was last read, and the last failed one, `at` in Unix ms; those of before when there was none since. */
   readonly slowest: ExampleCall | null;
   readonly failed: ExampleCall | null;
 }
@@ -204,8 +196,7 @@ export class StatsEngine {
     if (whole && t0 !== UNSEEN && t3 !== UNSEEN) {
       if (t3 >= t0) {
         state.latencyAt(loadBucket(x.inFlight)).record(t3 - t0);
-        const { slowest } = series;
-        if (t3 - t0 >= slowest.ns || !slowest.fresh) slowest.set(connection, x.ordinal, t3 - t0, t3);
+        if (t3 - t0 > series.slowest.ns) series.slowest.set(connection, x.ordinal, t3 - t0, t3);
       } else counters[COUNTER.disordered]!++;
     } else counters[COUNTER.untimed]!++;
     if (sent && t0 !== UNSEEN && t1 >= t0) state.upload.record(t1 - t0);
@@ -315,8 +306,8 @@ export class StatsEngine {
   }
 
   #example(example: Example): ExampleCall | null {
-    const id = example.id(this.#options.id);
-    return id === '' ? null : { id, ns: example.ns, at: this.#anchorMs + example.at / 1e6 };
+    const call = example.take(this.#options.id);
+    return call === null ? null : { ...call, at: this.#anchorMs + call.at / 1e6 };
   }
 
   /** Of each service and side: calls in flight now, and calls and errors of the last 5 minutes, hour and 6 hours. */

@@ -43,33 +43,39 @@ const REMEMBERED = 2_048;
 /** A series that nobody called for so many minutes may make room for another. */
 const IDLE_MINUTES = 60;
 
-/** A call to point at. Its id is made when somebody asks: that costs as much as counting the call. */
+/** A call to point at. */
+export interface ExampleCall {
+  readonly id: string;
+  /** Response time; 0 where it does not matter. */
+  readonly ns: number;
+  /** When it ended, ns since the anchor. */
+  readonly at: number;
+}
+
+/** Keeps a call to point at. Its id is made when somebody asks: that costs as much as counting the call. */
 export class Example {
   #connection: Connection | null = null;
   #ordinal = 0;
-  /** Response time, or 0. */
-  ns = 0;
-  /** When it ended, ns since the anchor. */
-  at = 0;
-  #id = '';
+  #at = 0;
+  #shown: ExampleCall | null = null;
+  /** Response time of the call that is kept; -1: none has come since take(). */
+  ns = -1;
 
   set(connection: Connection, ordinal: number, ns: number, at: number): void {
     this.#connection = connection;
     this.#ordinal = ordinal;
     this.ns = ns;
-    this.at = at;
+    this.#at = at;
   }
 
-  /** "": there was none yet. What came last stays until there is another. */
-  id(make: (connection: Connection, ordinal: number) => string): string {
-    if (this.#connection !== null) this.#id = make(this.#connection, this.#ordinal);
-    this.#connection = null;
-    return this.#id;
-  }
-
-  /** A call has been set since the id was asked for. */
-  get fresh(): boolean {
-    return this.#connection !== null;
+  /** The call that is kept, and makes room; the one before when there was none since. null: there was never one. */
+  take(id: (connection: Connection, ordinal: number) => string): ExampleCall | null {
+    if (this.#connection !== null) {
+      this.#shown = { id: id(this.#connection, this.#ordinal), ns: this.ns, at: this.#at };
+      this.#connection = null;
+      this.ns = -1;
+    }
+    return this.#shown;
   }
 }
 

@@ -3,9 +3,10 @@
  * thousand time series does not hold up capture.
  */
 import { loadBucketFloor } from '../../model/load.ts';
-import type { ExampleCall, SeriesTotal, StatsEngine } from '../../stats/engine.ts';
+import type { SeriesTotal, StatsEngine } from '../../stats/engine.ts';
 import { ERROR_CLASSES } from '../../stats/error-class.ts';
 import { OTHER, PHASES, type SeriesKey, SeriesState } from '../../stats/series.ts';
+import type { ExampleCall } from '../../stats/series-table.ts';
 import * as catalogue from './catalogue.ts';
 import { type Exposition, type FamilyWriter, Labels, type MetricFamily } from './family.ts';
 
