@@ -19,12 +19,15 @@ export interface WorkloadShape {
   readonly responseFields?: number;
   /** Bytes of response bodies, in turn. */
   readonly bodies?: readonly number[];
+  /** Served over TLS 1.3, with libraries of its own. */
+  readonly tls?: { readonly certificate: string; readonly key: string; readonly env: Readonly<Record<string, string>> };
   /** nginx's access_log directive. */
   readonly accessLog?: string;
 }
 
 const nginxConf = (port: number, folder: Folder, shape: WorkloadShape): string => {
   const bodies = shape.bodies ?? BODIES;
+  const { tls } = shape;
   const added = [
     'X-Request-Id $http_x_request_id',
     'X-Upstream-Time $msec',
@@ -55,7 +58,8 @@ http {
   keepalive_requests 1000000000; keepalive_timeout 600s; sendfile on; tcp_nopush off;
   root ${folder.path};
   server {
-    listen 127.0.0.1:${port} backlog=4096;
+    listen 127.0.0.1:${port} ${tls === undefined ? '' : 'ssl '}backlog=4096;
+    ${tls === undefined ? '' : `ssl_protocols TLSv1.3; ssl_certificate ${tls.certificate}; ssl_certificate_key ${tls.key};`}
     ${added.map((field) => `add_header ${field} always;`).join('\n    ')}
     ${locations.join('\n    ')}
   }
@@ -124,8 +128,10 @@ export class Workload implements AsyncDisposable {
   readonly port: number;
   readonly folder: Folder;
   readonly nginx: Program;
+  readonly #scheme: 'http' | 'https';
 
-  constructor(port: number, folder: Folder, nginx: Program) {
+  constructor(port: number, folder: Folder, nginx: Program, scheme: 'http' | 'https') {
+    this.#scheme = scheme;
     this.port = port;
     this.folder = folder;
     this.nginx = nginx;
@@ -143,9 +149,9 @@ export class Workload implements AsyncDisposable {
         .map((head) => `${head}\0`)
         .join(''),
     );
-    const nginx = new Program(['nginx', '-c', folder.file('nginx.conf')], { cgroup });
+    const nginx = new Program(['nginx', '-c', folder.file('nginx.conf')], { cgroup, env: shape.tls?.env ?? {} });
     await nginx.until('listening', () => listens(port));
-    return new Workload(port, folder, nginx);
+    return new Workload(port, folder, nginx, shape.tls === undefined ? 'http' : 'https');
   }
 
   /** Saturates it for `seconds`; wrk runs outside the cgroup, so that each call is seen once. */
@@ -158,7 +164,7 @@ export class Workload implements AsyncDisposable {
         `-d${seconds}s`,
         '-s',
         this.folder.file('load.lua'),
-        `http://127.0.0.1:${this.port}/`,
+        `${this.#scheme}://127.0.0.1:${this.port}/`,
       ],
       { timeoutMs: (seconds + 30) * 1000 },
     );
