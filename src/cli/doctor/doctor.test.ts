@@ -26,6 +26,7 @@ const GOOD: Entries = {
   '/usr/share/bcc/tools/x': '',
 };
 const BPF_AND_NET_ADMIN = (1n << 39n) | (1n << 12n);
+const FOR_TLS = (1n << 38n) | (1n << 19n);
 
 const findings = (
   entries: Entries = {},
@@ -41,7 +42,7 @@ const findings = (
     arch: 'x64',
     nodeVersion: '24.21.0',
     uid: 0,
-    capabilities: BPF_AND_NET_ADMIN,
+    capabilities: BPF_AND_NET_ADMIN | FOR_TLS,
     library: { ffi: 'koffi', libbpf: 'v1.1', problem: '' },
     object: { path: '/x/headwater.x86.bpf.o', exists: true },
     findProgram: (name) => `/usr/bin/${name}`,
@@ -93,6 +94,10 @@ describe('checks', () => {
     ['permissions', 'blocks', /uid 1000, without cap_bpf and cap_net_admin/, {}, { uid: 1000, capabilities: 0n }],
     ['permissions', 'blocks', /root, without cap_net_admin/, {}, { capabilities: 1n << 39n }],
     ['permissions', 'ok', /uid 1000/, {}, { uid: 1000 }],
+    ['TLS', 'ok', /by uprobe_multi/, {}, { uid: 1000 }],
+    ['TLS', 'warn', /without cap_perfmon and cap_sys_ptrace/, {}, { uid: 1000, capabilities: BPF_AND_NET_ADMIN }],
+    ['TLS', 'warn', /without cap_sys_admin/, {}, { release: '6.1.0' }],
+    ['TLS', 'ok', /by perf events/, {}, { release: '6.1.0', capabilities: (1n << 21n) | (1n << 12n) }],
     // Before 5.8 there was only CAP_SYS_ADMIN, and it still implies CAP_BPF.
     ['permissions', 'ok', /root/, {}, { capabilities: (1n << 21n) | (1n << 12n) }],
     [

@@ -1,6 +1,7 @@
 /** Checks of what this process may do and where it runs. */
 import { missingForPackets } from '../../attacher/privileges.ts';
 import { blocks, everywhere, type Finding, ok, warn } from './finding.ts';
+import { atLeast } from './kernel.ts';
 import type { Machine } from './machine.ts';
 
 const RUN_WITH_CAPABILITIES =
@@ -24,6 +25,37 @@ const permissions = ({ uid, capabilities, release }: Machine): Finding => {
     meaning,
     everywhere(`sudo headwater run   # or: sudo ${RUN_WITH_CAPABILITIES}`),
   );
+};
+
+/** capabilities(7) */
+const CAP_SYS_PTRACE = 19n;
+const CAP_SYS_ADMIN = 21n;
+const CAP_PERFMON = 38n;
+const MULTI_SINCE = [6, 6] as const;
+
+/** What taking TLS secrets needs beyond packets (docs/tls.md). */
+const tls = ({ uid, capabilities, release, host }: Machine): Finding => {
+  const has = (bit: bigint): boolean => ((capabilities >> bit) & 1n) === 1n;
+  const multi = atLeast(release, ...MULTI_SINCE);
+  const missing = [
+    ...(has(CAP_PERFMON) || has(CAP_SYS_ADMIN) ? [] : ['cap_perfmon']),
+    // Probes by perf event, where there is no link for them.
+    ...(multi || has(CAP_SYS_ADMIN) ? [] : ['cap_sys_admin']),
+    ...(uid === 0 || has(CAP_SYS_PTRACE) ? [] : ['cap_sys_ptrace']),
+  ];
+  const meaning = 'TLS connections are named and counted, their calls are not read (docs/tls.md).';
+  if (missing.length > 0) {
+    const added = missing.map((name) => `+${name.slice(4)}`).join(',');
+    return warn(
+      'TLS',
+      `secrets cannot be taken: without ${missing.join(' and ')}`,
+      meaning,
+      everywhere(`sudo headwater run   # or add ${added} to the capabilities that it is started with`),
+    );
+  }
+  if (!multi && !host.exists('/sys/bus/event_source/devices/uprobe/type'))
+    return warn('TLS', 'secrets cannot be taken: the kernel has no uprobes', meaning, null);
+  return ok('TLS', `secrets can be taken, ${multi ? 'by uprobe_multi links' : 'by perf events'}`);
 };
 
 /** Words that runtimes leave behind, and what starts a container that may capture. */
@@ -76,4 +108,10 @@ const runtime = ({ nodeVersion }: Machine): Finding => {
       );
 };
 
-export const PERMISSION_CHECKS: readonly ((machine: Machine) => Finding)[] = [permissions, container, hidepid, runtime];
+export const PERMISSION_CHECKS: readonly ((machine: Machine) => Finding)[] = [
+  permissions,
+  tls,
+  container,
+  hidepid,
+  runtime,
+];
