@@ -24,6 +24,7 @@
  */
 import type { LossReason } from '../model/loss.ts';
 import { ANOMALY_BIT, type Message, type MessageEnd } from '../model/message.ts';
+import { Missing } from './missing.ts';
 import type { Pending } from './pending.ts';
 
 /** The shortest message is "HTTP/1.0 200\r\n\r\n"; a smaller hole is stray line ends between messages. */
@@ -68,17 +69,8 @@ export class Waiting {
   #owed = UNKNOWN;
   /** Request bytes up to here are marked as missing on some exchange. */
   #accounted = UNKNOWN;
-  /** Why bytes of each direction are missing, as far as somebody said. */
-  #requestLoss: LossReason = 'gap';
-  #responseLoss: LossReason = 'gap';
-  /**
-   * Just after the last bytes of each direction that are missing, and how many are since the cursor; 0: nobody said, all
-   * bytes of a hole are. (Bytes that were seen there and not understood are not missing.)
-   */
-  #requestLossEnd = UNKNOWN;
-  #responseLossEnd = UNKNOWN;
-  #requestMissing = 0;
-  #responseMissing = 0;
+  readonly #requestMissing = new Missing();
+  readonly #responseMissing = new Missing();
   /** More than one request waited while response bytes were missing. */
   #missingShared = false;
   #pipelines = false;
@@ -133,13 +125,9 @@ export class Waiting {
   /** `length` bytes from `position` will never come. */
   gap(of: 'request' | 'response', position: number, length: number, why: LossReason): void {
     if (of === 'request') {
-      this.#requestLoss = why;
-      this.#requestLossEnd = position + length;
-      this.#requestMissing += length;
+      this.#requestMissing.gap(position, length, why);
     } else {
-      this.#responseLoss = why;
-      this.#responseLossEnd = position + length;
-      this.#responseMissing += length;
+      this.#responseMissing.gap(position, length, why);
       if (this.count > 1) this.#missingShared = true;
     }
   }
@@ -150,17 +138,17 @@ export class Waiting {
    */
   get missingResponse(): { why: LossReason; bytes: number } | null {
     if (this.#responsesBroken) return { why: 'desync', bytes: 0 };
-    if (this.#responsesUnseen && this.#responseCursor >= 0) return { why: this.#responseLoss, bytes: 0 };
-    const bytes = this.#responseLossEnd - this.#responseCursor;
-    if (this.#responseLossEnd < 0 || bytes < MESSAGE_BYTES_MIN) return null;
+    if (this.#responsesUnseen && this.#responseCursor >= 0) return { why: this.#responseMissing.why, bytes: 0 };
+    const bytes = this.#responseMissing.end - this.#responseCursor;
+    if (this.#responseMissing.end < 0 || bytes < MESSAGE_BYTES_MIN) return null;
     const own = this.count === 1 && !this.#missingShared && this.#responseCursor >= 0;
-    return { why: this.#responseLoss, bytes: own ? this.#responseMissing || bytes : 0 };
+    return { why: this.#responseMissing.why, bytes: own ? this.#responseMissing.bytes || bytes : 0 };
   }
 
   /** A request that is not queued follows: for the pairing it was not seen. */
   skip(request: Message): void {
     this.#requestsUnseen = true;
-    this.#requestLoss = 'queue_limit';
+    this.#requestMissing.why = 'queue_limit';
     this.#requestAck = request.ackOffset;
     this.#pipelines = true;
   }
@@ -210,7 +198,7 @@ export class Waiting {
       this.#slides = true;
     } else if ((this.#pipelines || first === null) && !this.#slides && ack >= this.#responseCursor) {
       if (p.unseenBefore) this.#guessAcross(ack);
-      else if (this.#responsesUnseen || first !== null) this.#guess = this.#responseLoss;
+      else if (this.#responsesUnseen || first !== null) this.#guess = this.#responseMissing.why;
       while (this.first !== null) this.#drop(0);
       this.#slack = false;
       // A request in a hole just before may be of this burst, unless the server had it before it sent an older answer.
@@ -227,7 +215,7 @@ export class Waiting {
   requestEnded(endOffset: number, how: MessageEnd): void {
     if (endOffset >= 0) {
       this.#requestCursor = endOffset;
-      this.#requestMissing = Math.max(0, this.#requestLossEnd - endOffset);
+      this.#requestMissing.passed(endOffset);
     }
     this.#requestsUnseen = how === 'lost' || endOffset < 0;
     if (how === 'error') this.#requestsBroken = true;
@@ -237,7 +225,7 @@ export class Waiting {
   responseEnded(endOffset: number, how: MessageEnd, paired: boolean): void {
     if (endOffset >= 0) {
       this.#responseCursor = endOffset;
-      this.#responseMissing = Math.max(0, this.#responseLossEnd - endOffset);
+      this.#responseMissing.passed(endOffset);
       this.#missingShared = false;
       if (paired) this.#answeredEnd = endOffset;
     }
@@ -260,7 +248,7 @@ export class Waiting {
   #drop(bytes: number): void {
     const p = this.first!;
     this.shift();
-    this.#owner.unanswered(p, this.#responseLoss, bytes);
+    this.#owner.unanswered(p, this.#responseMissing.why, bytes);
   }
 
   /**
@@ -277,7 +265,7 @@ export class Waiting {
 
   /** Requests are missing, and responses before the offset `until` as well, or at some time before. */
   #guessAcross(until: number): void {
-    this.#guess = this.#requestLoss;
+    this.#guess = this.#requestMissing.why;
     const responsesMissing = this.#responsesMissed || until - this.#responseCursor >= MESSAGE_BYTES_MIN;
     // Room for several requests, and for responses: that may hide all there is to see of pipelining.
     const several = this.#hole >= 2 * MESSAGE_BYTES_MIN;
@@ -300,7 +288,7 @@ export class Waiting {
       }
       return first;
     }
-    const bytes = this.#responsesUnseen || this.#missingShared ? 0 : this.#responseMissing || Math.max(0, hole);
+    const bytes = this.#responsesUnseen || this.#missingShared ? 0 : this.#responseMissing.bytes || Math.max(0, hole);
     if (response.ackOffset >= 0 && !this.#pipelines) return this.#matchWaitingClient(response, bytes);
     return this.#matchCertain(response, responsesUnseen, hole, bytes);
   }
@@ -327,11 +315,11 @@ export class Waiting {
     }
     // Nobody else's: an interim response, or the rest of one.
     if (before === 0 && bytes > 0 && !found.unseenBefore && this.#responseCursor >= 0) {
-      found.lose(this.#responseLoss, bytes);
+      found.lose(this.#responseMissing.why, bytes);
     }
     // The hole is explained; asked again, the answer is the same.
     this.#responseCursor = response.startOffset;
-    this.#responseMissing = 0;
+    this.#responseMissing.bytes = 0;
     this.#responsesUnseen = false;
     found.unseenBefore = false;
     return found;
@@ -359,7 +347,7 @@ export class Waiting {
     const unseenAfter = known && p.endOffset >= 0 && end - p.endOffset >= MESSAGE_BYTES_MIN;
     const doubtful = this.#slack || responsesUnseen;
     if ((known && p.unseenBefore) || ((candidates || unseenAfter) && doubtful)) {
-      const why = p.unseenBefore ? this.#requestLoss : this.#responseLoss;
+      const why = p.unseenBefore ? this.#requestMissing.why : this.#responseMissing.why;
       for (let q: Pending | null = p; q !== null && !excluded(q, response); q = q.next) q.doubted = why;
       if (doubtful && !p.unseenBefore) this.#drop(0);
       this.#slack = this.first !== null && (this.#slack || responsesUnseen);
@@ -395,11 +383,11 @@ export class Waiting {
     } else if (uncertain || none || first !== null) {
       // A guess that left an answer over was wrong: more requests than one were on their way.
       if (guessed && none) this.#pipelines = true;
-      p.lose(this.#requestLoss, 0);
+      p.lose(this.#requestMissing.why, 0);
     } else {
       // Of a client that pipelines they may be several requests'.
-      p.lose(this.#requestLoss, this.#pipelines ? 0 : this.#requestMissing || bytes);
-      this.#requestMissing = 0;
+      p.lose(this.#requestMissing.why, this.#pipelines ? 0 : this.#requestMissing.bytes || bytes);
+      this.#requestMissing.bytes = 0;
       this.#accounted = ackOffset;
       if (!this.#pipelines) this.#owed = ackOffset;
     }

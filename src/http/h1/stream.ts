@@ -8,7 +8,7 @@ import type { ConnectionStart } from '../../model/connection.ts';
 import type { LossReason, LossSink } from '../../model/loss.ts';
 import { ANOMALY_BIT, type Message, type MessageEnd, type MessageKind } from '../../model/message.ts';
 import type { MessageSink, StreamEnd, StreamSink } from '../../model/stages.ts';
-import { Chunks } from './chunked.ts';
+import { Body } from './body.ts';
 import { type Framing, requestFraming, responseFraming } from './framing.ts';
 import { Peek } from './peek.ts';
 import { Resync, wholeStartLine } from './resync.ts';
@@ -59,12 +59,11 @@ export class H1Stream implements StreamSink {
   readonly #losses: LossSink;
   readonly #section: Section;
   readonly #resync = new Resync();
-  #chunks: Chunks | null = null;
+  readonly #body = new Body();
   #peek: Peek | null = null;
   #peer: H1Stream | null = null;
   #state: H1State;
   #message: Message | null = null;
-  #remaining = 0;
   /** Offset of the next byte that will come. */
   #position = 0;
   #ts = 0;
@@ -144,36 +143,20 @@ export class H1Stream implements StreamSink {
     const wanted = !asBody && why !== 'shed_head';
     switch (this.#state) {
       case 'body_length':
-        if (length > this.#remaining) {
-          // Where this body ends is known all the same; what the gap hides behind it is not.
-          const within = this.#remaining;
-          message!.bodyBytes += within;
-          message!.units?.skip(within, why);
-          this.#loseMessage(message!, why, wanted ? within : length - within, position + within);
-          this.#hidStart = asBody && length - within >= MESSAGE_BYTES_MIN;
-          return;
-        }
-        this.#remaining -= length;
-        message!.bodyBytes += length;
-        message!.units?.skip(length, why);
-        if (wanted) message!.lose(why, length);
-        if (this.#remaining === 0) this.#finish('framed', position + length);
-        return;
       case 'body_close':
-        message!.bodyBytes += length;
-        message!.units?.skip(length, why);
-        if (wanted) message!.lose(why, length);
-        return;
-      case 'chunks':
-        if (this.#chunks!.skip(length)) {
-          message!.bodyBytes = this.#chunks!.body;
-          message!.units?.skip(length, why);
-          if (wanted) message!.lose(why, length);
+      case 'chunks': {
+        const own = this.#body.skip(message!, length, why);
+        if (own < 0) this.#loseMessage(message!, why, length, position + length);
+        else if (own < length) {
+          // Where this body ends is known all the same; what the gap hides behind it is not.
+          this.#loseMessage(message!, why, wanted ? own : length - own, position + own);
+          this.#hidStart = asBody && length - own >= MESSAGE_BYTES_MIN;
         } else {
-          message!.units?.skip(length, why);
-          this.#loseMessage(message!, why, length, position + length);
+          if (wanted) message!.lose(why, length);
+          if (this.#body.outcome === 'ended') this.#finish('framed', position + length);
         }
         return;
+      }
       case 'head':
       case 'trailers':
         this.#loseMessage(message!, why, length, position + length);
@@ -265,23 +248,10 @@ export class H1Stream implements StreamSink {
         case 'trailers':
           at = this.#readSection(this.#message!, memory, at, end, origin);
           break;
-        case 'body_length': {
-          const taken = Math.min(end - at, this.#remaining);
-          const message = this.#message!;
-          message.units?.read(memory, at, at + taken, ts);
-          at += taken;
-          this.#remaining -= taken;
-          message.bodyBytes += taken;
-          if (this.#remaining === 0) this.#finish('framed', at + origin);
-          break;
-        }
+        case 'body_length':
         case 'body_close':
-          this.#message!.bodyBytes += end - at;
-          this.#message!.units?.read(memory, at, end, ts);
-          at = end;
-          break;
         case 'chunks':
-          at = this.#readChunks(memory, at, end, origin);
+          at = this.#readBody(memory, at, end, origin);
           break;
         case 'peek': {
           const peek = this.#peek!;
@@ -413,19 +383,13 @@ export class H1Stream implements StreamSink {
         this.#finish('error', position);
         return;
       case 'length':
-        this.#remaining = this.#section.head.contentLength;
-        if (this.#remaining === 0) {
+        if (this.#section.head.contentLength === 0) {
           this.#finish('framed', position);
           return;
         }
         break;
-      case 'chunked':
-        this.#chunks ??= new Chunks();
-        this.#chunks.begin();
-        break;
-      case 'close':
-        break;
     }
+    this.#body.begin(this.#framing, this.#section.head.contentLength);
     const message = this.#message!;
     message.units = this.#shared.bodies.of(message, false);
     if (unasked) {
@@ -439,18 +403,23 @@ export class H1Stream implements StreamSink {
     this.#state = BODY_STATES[this.#framing as keyof typeof BODY_STATES];
   }
 
-  #readChunks(memory: Memory, at: number, end: number, origin: number): number {
+  #readBody(memory: Memory, at: number, end: number, origin: number): number {
+    const body = this.#body;
     const message = this.#message!;
-    const chunks = this.#chunks!;
-    const next = chunks.read(memory, at, end, this.#shared.limits.chunkLineBytes, message.units, this.#ts);
-    message.bodyBytes = chunks.body;
-    if (chunks.outcome === 'bad') {
-      message.anomalies |= chunks.anomalies;
-      this.#finish('error', next + origin);
-    } else if (chunks.outcome === 'last') {
-      message.trailers = this.#shared.pool.takeBlock();
-      this.#section.begin(message.trailers, true);
-      this.#state = 'trailers';
+    const next = body.read(message, memory, at, end, this.#ts, this.#shared.limits.chunkLineBytes);
+    switch (body.outcome) {
+      case 'more':
+        break;
+      case 'ended':
+        this.#finish('framed', next + origin);
+        break;
+      case 'trailers':
+        message.trailers = this.#shared.pool.takeBlock();
+        this.#section.begin(message.trailers, true);
+        this.#state = 'trailers';
+        break;
+      case 'bad':
+        this.#finish('error', next + origin);
     }
     return next;
   }
