@@ -15,7 +15,7 @@ await runCommand({
       ...(log === undefined ? { statsOnly: true } : { log }),
     }),
     // The server's libraries are the machine's: no probe goes onto them.
-    tls: { secrets: false },
+    tls: { ...defaultConfig().tls, secrets: false },
     store: { ...defaultConfig().store, enabled: false },
   },
   socketPath,

@@ -15,12 +15,16 @@ import { decodeHeaders, encodingOf } from '../stats/headers/codec.ts';
 import { HeaderGroup, HeaderStats, type EndedWindow as HeaderWindow } from '../stats/headers/header-stats.ts';
 import { HeaderState } from '../stats/headers/state.ts';
 import type { SeriesKey } from '../stats/series.ts';
+import { TlsStatistics } from '../stats/tls.ts';
 
 /** Ended windows of header statistics kept one by one, to answer for the last hour, and their encoded bytes. */
 const WINDOWS_MAX = 60;
 const WINDOWS_BYTES_MAX = 16 << 20;
-/** Encoded bytes of older windows that may be merged into one: beyond that the oldest are the store's alone. */
-const OLDER_BYTES_MAX = 32 << 20;
+/**
+ * Names, over all groups, of older windows merged into one: some kilobytes each. A window that would add more than there is room for is the
+ * store's alone; the usual one adds none.
+ */
+const OLDER_NAMES_MAX = 8_192;
 /** Changes kept for answers; the store has them all. */
 const CHANGES_MAX = 1_000;
 /** Spent on a window that has ended in a tick, should nobody call `work`. */
@@ -54,13 +58,14 @@ export interface EndedWindow {
 export class Statistics {
   readonly engine: StatsEngine;
   readonly headers: HeaderStats;
+  readonly #tls = new TlsStatistics();
   readonly #options: StatisticsOptions;
   readonly #anchorMs: number;
   readonly #windows: EndedWindow[] = [];
   #windowsBytes = 0;
   /** Of windows that are no longer kept one by one. */
   readonly #older = new HeaderState();
-  #olderBytes = 0;
+  #olderNames = 0;
   /** Windows that a report from memory no longer holds. */
   windowsForgotten = 0;
   readonly #changes: Change[] = [];
@@ -88,6 +93,11 @@ export class Statistics {
   /** Counts a call; valid during the call only. */
   observe(x: Redacted<Exchange>): void {
     this.engine.observe(x);
+  }
+
+  /** Counts a TLS connection whose handshake is over. */
+  handshake({ service, side, tls }: Connection): void {
+    if (tls !== null) this.#tls.observe(service, side, tls);
   }
 
   /** It is `now` (ns since the anchor): ends what is over. True: a window has just ended, and `work` is to be called until it is done. */
@@ -164,11 +174,12 @@ export class Statistics {
     if (all || (running.to > from && running.from < to)) headers.merge(running);
     const changes = this.#changes.filter(({ at }) => all || (Date.parse(at) > from && Date.parse(at) <= to));
     const since = Math.max(from, this.startedMs);
-    return composeReport(
+    const report = composeReport(
       { series, headers, reference: all ? null : this.#merged(before, true), changes, losses },
       since,
       Math.max(since, Math.min(to, nowMs)),
     );
+    return all ? { ...report, tls: this.#tls.report() } : report;
   }
 
   #merged(windows: readonly EndedWindow[], withOlder: boolean): HeaderState | null {
@@ -217,13 +228,23 @@ export class Statistics {
 
   #forget({ state }: EndedWindow): void {
     this.#windowsBytes -= state.length;
-    const decoded = this.#olderBytes + state.length > OLDER_BYTES_MAX ? null : decodeHeaders(state);
-    if (decoded?.ok !== true) {
+    const decoded = decodeHeaders(state);
+    const added = decoded.ok ? this.#unknownNames(decoded.state) : 0;
+    if (!decoded.ok || this.#olderNames + added > OLDER_NAMES_MAX) {
       this.windowsForgotten++;
       return;
     }
-    this.#olderBytes += state.length;
+    this.#olderNames += added;
     this.#older.merge(decoded.state);
+  }
+
+  #unknownNames(state: HeaderState): number {
+    let unknown = 0;
+    for (const [id, { names }] of state.groups) {
+      const known = this.#older.groups.get(id)?.names;
+      for (const name of names.keys()) if (known?.has(name) !== true) unknown++;
+    }
+    return unknown;
   }
 }
 
