@@ -187,6 +187,8 @@ export async function runPipeline({ client, prepared, start, key }: Handover): P
     statistics: statistics.observe.bind(statistics),
     websockets: exporter === null ? null : exporter.websocket.bind(exporter),
     sinks: () => (exporter !== null || store !== null || tail?.watched === true ? sinks : []),
+    handshakes: statistics.handshake.bind(statistics),
+    verifyTags: config.tls.verify_tags,
     owners,
     connectionsMax: config.limits.connections,
     idleNs: config.timeouts.idle,

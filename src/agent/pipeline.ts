@@ -42,6 +42,8 @@ export interface PipelineOptions {
   readonly sinks: () => readonly RedactedSink[];
   /** Secrets of TLS connections; null: none can come, and TLS shows its handshakes alone. */
   readonly secrets?: SecretStore | null;
+  /** Told once of every TLS connection when its handshake is over. */
+  readonly handshakes?: (connection: Connection) => void;
   /** Every TLS record's tag is checked; always so offline. */
   readonly verifyTags?: boolean;
   /** Who is behind the connections; null offline. */
@@ -92,6 +94,7 @@ export class Pipeline implements ExchangeSink {
       // A file may be damaged anywhere; live, the segments come from the kernel that the peers use.
       verify: options.offline || options.verifyTags === true ? 'always' : 'bound',
       limits: secrets === null ? { ...TLS_LIMITS, waitNs: 0 } : TLS_LIMITS,
+      ...(options.handshakes === undefined ? {} : { settled: options.handshakes }),
       unread: (bytes) => {
         this.decoding.notHttp.tls += bytes;
       },

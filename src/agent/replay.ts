@@ -65,6 +65,7 @@ export async function replayCommand(files: readonly string[], options: ReplayOpt
     losses,
     offline: true,
     secrets,
+    ...(options.stats ? { handshakes: (connection: Connection) => output.handshake(connection) } : {}),
     owners: null,
     policy,
     filter,
@@ -215,6 +216,10 @@ class ReplayOutput {
         key: randomBytes(STATISTICS_KEY_BYTES),
         windowNs: this.#options.config.window,
       });
+  }
+
+  handshake(connection: Connection): void {
+    this.#statistics!.handshake(connection);
   }
 
   /** Takes a call into the statistics. */

@@ -12,9 +12,12 @@ import {
 import type { HeaderState } from '../stats/headers/state.ts';
 import { buildReport, type RouteReport, type StatisticsReport } from '../stats/report.ts';
 import type { StateSet } from '../stats/state-set.ts';
+import type { TlsReport } from '../stats/tls.ts';
 
 export type Report = Omit<StatisticsReport<HeaderRow, Change>, 'routes'> & {
   readonly routes: readonly (RouteReport<HeaderRow> & { readonly blocks: readonly HeaderBlockRow[] })[];
+  /** TLS of the services since the start; absent in a report over a range. */
+  readonly tls?: readonly TlsReport[];
 };
 
 /** What a range holds. */

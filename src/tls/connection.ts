@@ -69,6 +69,8 @@ export class TlsConnection implements ConnectionDecoder, SecretWaiter, Expiring 
   earlyData: boolean | null = null;
   deadline = 0;
 
+  readonly #connection: Connection;
+  #settled = false;
   readonly #make: InnerFactory;
   readonly #directions: readonly [TlsDirection, TlsDirection];
   #inner: ConnectionDecoder | null = null;
@@ -104,6 +106,7 @@ export class TlsConnection implements ConnectionDecoder, SecretWaiter, Expiring 
 
   constructor(connection: Connection, shared: TlsShared, make: InnerFactory) {
     this.shared = shared;
+    this.#connection = connection;
     this.#make = make;
     this.gaveUp = shared.limits.waitNs === 0;
     connection.tls = this.facts;
@@ -257,6 +260,7 @@ export class TlsConnection implements ConnectionDecoder, SecretWaiter, Expiring 
   }
 
   #release(): void {
+    this.settled();
     this.#waitNoMore();
     for (const one of this.#directions) one.close();
     this.#transcript = null;
@@ -547,6 +551,13 @@ export class TlsConnection implements ConnectionDecoder, SecretWaiter, Expiring 
     return this.#directions[one.direction === INGRESS ? EGRESS : INGRESS].acks.at(encrypted);
   }
 
+  /** Content has come out, or none will. */
+  settled(): void {
+    if (this.#settled) return;
+    this.#settled = true;
+    this.shared.settled(this.#connection);
+  }
+
   /** Content of `one` comes out; its segment acknowledges `encrypted` bytes of the other direction. */
   delivered(one: TlsDirection, encrypted: number): void {
     if (one.direction === this.#client && one.plain === 0 && this.#askedAt < 0) this.#askedAt = encrypted;
@@ -586,6 +597,7 @@ export class TlsConnection implements ConnectionDecoder, SecretWaiter, Expiring 
     if (this.facts.unread !== null) return;
     this.facts.unread = cause;
     this.shared.counters.unread[cause].connections++;
+    this.settled();
   }
 
   unreadBytes(cause: TlsUnreadCause, bytes: number): void {

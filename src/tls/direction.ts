@@ -649,6 +649,7 @@ export class TlsDirection implements RecordSink, HandshakeSink {
         from = to;
       }
     }
+    if (bytes > 0) connection.settled();
     this.#noteEnd(size);
   }
 

@@ -1,4 +1,5 @@
 /** What the TLS stage of one pipeline shares: secrets, bounds, counters. */
+import type { Connection } from '../model/connection.ts';
 import type { LossSink } from '../model/loss.ts';
 import { TLS_UNREAD_CAUSES, type TlsUnreadCause } from '../model/tls.ts';
 import type { SecretStore } from './secrets.ts';
@@ -44,6 +45,8 @@ export interface TlsOptions {
   readonly verify: 'always' | 'bound';
   /** Told of protected bytes that gave nothing, beside the ledger. */
   readonly unread?: (bytes: number) => void;
+  /** Told once of every connection, when its handshake is over: content comes, or it is known that none can be read. */
+  readonly settled?: (connection: Connection) => void;
   readonly limits?: TlsLimits;
 }
 
@@ -68,6 +71,7 @@ export class TlsShared {
   /** Memory that holds records now, in bytes. */
   held = 0;
   readonly waiting = new Set<Expiring>();
+  readonly settled: (connection: Connection) => void;
   readonly #unread: (bytes: number) => void;
   #ticked = 0;
 
@@ -76,6 +80,7 @@ export class TlsShared {
     this.losses = options.losses;
     this.verifyAlways = options.verify === 'always';
     this.limits = options.limits ?? TLS_LIMITS;
+    this.settled = options.settled ?? (() => {});
     this.#unread = options.unread ?? (() => {});
   }
 
