@@ -26,7 +26,7 @@ import type { ConnectionDecoder, DecoderFactory } from '../model/stages.ts';
 import { Account } from './decoder/account.ts';
 import { Chooser } from './decoder/chooser.ts';
 
-/** What a connection's bytes look like; `switched`: HTTP/1 until an Upgrade or CONNECT. */
+/** What a connection's bytes look like; `http`: HTTP/1, `switched`: HTTP/1 until it became something else than HTTP/2. */
 export type Guess = 'unknown' | 'http' | 'tls' | 'h2' | 'other' | 'switched';
 
 /** What is known of a stream of bytes before its first one. */
@@ -78,7 +78,6 @@ export interface ConnectionLife {
 
 export interface NotHttpCounters {
   tls: number;
-  h2: number;
   other: number;
   switched: number;
   undecided: number;

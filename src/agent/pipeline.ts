@@ -105,7 +105,7 @@ export class Pipeline implements ExchangeSink {
       h2: new H2Shared(h1.names, h1.pool),
       pairing: new PairerShared(this, h1.pool, this.losses, limits),
       losses: this.losses,
-      notHttp: { tls: 0, h2: 0, other: 0, switched: 0, undecided: 0 },
+      notHttp: { tls: 0, other: 0, switched: 0, undecided: 0 },
       live: new Set(),
       offline: options.offline,
       tls: (connection, inner) => new TlsConnection(connection, this.tls, inner),

@@ -17,15 +17,37 @@ export interface ReplayedExchange extends ExchangeRecord {
   readonly upgrade?: string;
   readonly stream_id?: number;
   readonly grpc?: { readonly status: number | null; readonly response_messages: number | null };
-  readonly stream?: unknown;
+  readonly stream?: ReplayedStream;
   readonly anomalies?: readonly string[];
   readonly connection: string;
+}
+
+export interface ReplayedStream {
+  readonly kind: string;
+  readonly events: number | null;
+  readonly first_ns: number | null;
+  readonly last_ns: number | null;
+  readonly max_gap_ns: number | null;
+  readonly partial?: boolean;
+}
+
+/** A line of the type websocket, as far as tests read it by name. */
+export interface ReplayedSession {
+  readonly exchange: string;
+  readonly from_client: ReplayedFrames;
+  readonly from_server: ReplayedFrames;
+}
+
+interface ReplayedFrames {
+  readonly bytes: { readonly text: number; readonly binary: number };
+  readonly frames: number;
+  readonly masked: number;
 }
 
 export interface Replayed {
   readonly exchanges: ReplayedExchange[];
   /** Lines of the type websocket. */
-  readonly websockets: readonly Readonly<Record<string, unknown>>[];
+  readonly websockets: readonly ReplayedSession[];
   readonly summary: SummaryRecord;
   readonly tracker: Pipeline['tracker'];
   readonly notHttp: Pipeline['decoding']['notHttp'];
@@ -77,7 +99,7 @@ export async function replayed(
   }
   const summary = records.pop() as SummaryRecord;
   return {
-    websockets: records.splice(lines.length),
+    websockets: records.splice(lines.length) as ReplayedSession[],
     exchanges: records as ReplayedExchange[],
     summary,
     tracker: pipeline.tracker,

@@ -14,12 +14,6 @@ const PEERS = join(import.meta.dirname, '../rig/h2/stream-peers.ts');
 const NODE = join(import.meta.dirname, '../../node_modules/.bin/node');
 const [DIRECT, PROXY, HTTP2] = [9_001, 9_002, 9_003];
 
-interface Side {
-  readonly messages: { readonly text: number; readonly binary: number };
-  readonly bytes: { readonly text: number; readonly binary: number };
-  readonly frames: number;
-}
-
 async function capture(folder: string): Promise<{ said: Truths; seen: Replayed; file: string }> {
   const file = join(folder, 'streams.pcap');
   const conf = join(folder, 'nginx.conf');
@@ -58,7 +52,7 @@ when(
 
     const target = new Map(seen.exchanges.map((x) => [x.id, x.request!.target]));
     for (const { path, hops, client, server, code } of said.sessions) {
-      const found = seen.websockets.filter((s) => target.get(s.exchange as string) === path);
+      const found = seen.websockets.filter((s) => target.get(s.exchange) === path);
       expect(found.length, path).toBe(hops);
       for (const s of found) {
         expect(s, path).toMatchObject({
@@ -71,7 +65,7 @@ when(
           from_server: { messages: { text: server.text, binary: server.binary }, pings: 1, masked: 0 },
           losses: [],
         });
-        const [from, to] = [s.from_client as Side & { masked: number }, s.from_server as Side];
+        const { from_client: from, from_server: to } = s;
         expect(from.bytes.text + from.bytes.binary).toBe(client.bytes);
         expect(to.bytes.text + to.bytes.binary).toBe(server.bytes);
         expect(from.masked).toBe(from.frames);
@@ -80,7 +74,7 @@ when(
     expect(seen.websockets.length).toBe(said.sessions.reduce((sum, { hops }) => sum + hops, 0));
 
     for (const { path, kind, events, waitNs } of said.streams) {
-      const { stream } = seen.exchanges.find((x) => x.request?.target === path) as { stream: Record<string, number> };
+      const stream = seen.exchanges.find((x) => x.request?.target === path)!.stream!;
       expect(stream, path).toMatchObject({ kind, events });
       expect(stream).not.toHaveProperty('partial');
       // The server waits so long at least.
@@ -96,8 +90,8 @@ when(
     let theirs = 0;
     for (const row of rows.trim().split('\n')) theirs += row.split(';')[1]!.split(',').length;
     const ours = seen.websockets
-      .filter((s) => !target.get(s.exchange as string)!.startsWith('/h2/'))
-      .reduce((sum, s) => sum + (s.from_client as Side).frames + (s.from_server as Side).frames, 0);
+      .filter((s) => !target.get(s.exchange)!.startsWith('/h2/'))
+      .reduce((sum, s) => sum + s.from_client.frames + s.from_server.frames, 0);
     expect(ours).toBe(theirs);
   } finally {
     rmSync(folder, { recursive: true });

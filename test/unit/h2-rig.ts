@@ -88,7 +88,7 @@ export class H2Rig {
       h2: new H2Shared(this.h1.names, this.h1.pool),
       pairing: new PairerShared(sink, this.h1.pool, this.ledger, PAIRER_LIMITS),
       losses: this.ledger,
-      notHttp: { tls: 0, h2: 0, other: 0, switched: 0, undecided: 0 },
+      notHttp: { tls: 0, other: 0, switched: 0, undecided: 0 },
       live: new Set(),
       open: { unknown: 0, http: 0, tls: 0, h2: 0, other: 0, switched: 0 },
       offline: true,

@@ -63,7 +63,7 @@ export class Chooser implements ConnectionDecoder {
       const starts = [streams[INGRESS].start, streams[EGRESS].start] as [ConnectionStart, ConnectionStart];
       if (kind === 'h2_preface') starts[client] = 'opened';
       const h2 = new H2Connection(account, client, starts, this.facts?.secure === true);
-      account.become('http');
+      account.become('h2');
       this.#tellMissed(h2);
       this.#choose(h2, client);
     } else if (kind === 'tls' && this.facts === null && shared.tls) {

@@ -68,6 +68,7 @@ export class H1Connection implements ConnectionDecoder {
   #next(): ConnectionDecoder | null {
     const { h2c, websocket } = this.#upgrade;
     if (h2c) {
+      this.#account.become('h2');
       return new H2Connection(this.#account, this.#client, ['opened', 'opened'], this.#secure, (pairer) =>
         this.#upgrade.firstStream(pairer),
       );
