@@ -8,6 +8,7 @@ import { Memory } from '../base/memory.ts';
 import { frames } from './frames.ts';
 import { ASIDE, HANDED_FILE, LIVE, ROLLUP, ROLLUP_LEVELS, SEALED, segmentOf } from './layout.ts';
 import { ParquetFile } from './parquet/read.ts';
+import { SLABS } from './protocol.ts';
 import { CALLS_FILE, LEDGER_FILE, list, removeUnfinished, STATES_FILE, sealedSegments } from './seal.ts';
 import { Segment } from './segment.ts';
 
@@ -17,7 +18,7 @@ export type StoreDamage =
   | { readonly type: 'torn'; readonly file: string; readonly bytes: number; readonly calls: number }
   /** A file that is no log at all. */
   | { readonly type: 'unreadable'; readonly file: string }
-  /** The last run was killed: at least `calls` had been handed over and never reached a file. */
+  /** The last run was killed: `calls` had been taken by its last tick, a few ms before, and never reached a file. */
   | { readonly type: 'uncommitted'; readonly calls: number; readonly atMs: number };
 
 export interface Recovery {
@@ -28,14 +29,21 @@ export interface Recovery {
   readonly damage: readonly StoreDamage[];
 }
 
-/** How far the last run had come: the segment, its calls handed over, when, and whether it ended in order. */
+/** How far the last run had come: what a kill must not take away unnoticed. */
 export interface Handed {
-  readonly segment: number;
-  readonly calls: number;
   readonly atMs: number;
+  /** It ended in order, with everything on the disk. */
   readonly clean: boolean;
+  /** First segment of the run, and calls that runs before it had lost: the ledger has them once this segment has a batch. */
+  readonly first: number;
+  readonly owed: number;
+  /** The last segments and the calls of each so far. Batches of earlier ones have left the queue. */
+  readonly segments: readonly (readonly [segment: number, calls: number])[];
 }
-export const HANDED_BYTES = 32;
+/** As many as there are batches that may be on their way, and the one that is being filled. */
+export const HANDED_SEGMENTS = SLABS + 1;
+const HANDED_FIELDS = 5;
+const HANDED_BYTES = (HANDED_FIELDS + 2 * HANDED_SEGMENTS) * 8;
 
 export function readHanded(data: string): Handed | null {
   let bytes: Buffer;
@@ -45,19 +53,20 @@ export function readHanded(data: string): Handed | null {
     return null;
   }
   if (bytes.length !== HANDED_BYTES) return null;
-  const [segment, calls, atMs, clean] = [0, 8, 16, 24].map((at) => bytes.readDoubleLE(at)) as [
-    number,
-    number,
-    number,
-    number,
-  ];
-  if (![segment, calls].every((n) => Number.isSafeInteger(n) && n >= 0)) return null;
-  return { segment, calls, atMs, clean: clean === 1 };
+  const numbers = Array.from({ length: HANDED_BYTES / 8 }, (_, i) => bytes.readDoubleLE(i * 8));
+  const [atMs, clean, first, owed, count] = numbers as [number, number, number, number, number];
+  const segments = Array.from({ length: HANDED_SEGMENTS }, (_, i): [number, number] => [
+    numbers[HANDED_FIELDS + 2 * i]!,
+    numbers[HANDED_FIELDS + 2 * i + 1]!,
+  ]).slice(0, count);
+  if (![first, owed, ...segments.flat()].every((n) => Number.isSafeInteger(n) && n >= 0)) return null;
+  return { atMs, clean: clean === 1, first, owed, segments };
 }
 
-export function handedBytes({ segment, calls, atMs, clean }: Handed): Buffer {
+/** Of HANDED_SEGMENTS segments at most. */
+export function handedBytes({ atMs, clean, first, owed, segments }: Handed): Buffer {
   const bytes = Buffer.alloc(HANDED_BYTES);
-  [segment, calls, atMs, clean ? 1 : 0].forEach((n, i) => {
+  [atMs, clean ? 1 : 0, first, owed, segments.length, ...segments.flat()].forEach((n, i) => {
     bytes.writeDoubleLE(n, i * 8);
   });
   return bytes;
@@ -98,18 +107,33 @@ export function recover(data: string): Recovery {
   }
   const handed = readHanded(data);
   if (handed !== null) {
-    last = Math.max(last, handed.segment);
-    if (!handed.clean && !sealed.has(handed.segment)) {
-      const written = committed.get(handed.segment) ?? 0;
-      const named = damage.reduce((sum, d) => sum + (d.type === 'torn' ? d.calls : 0), 0);
-      damage.push({
-        type: 'uncommitted',
-        calls: Math.max(0, handed.calls - written - named),
-        atMs: handed.atMs,
-      });
-    }
+    last = Math.max(last, ...handed.segments.map(([segment]) => segment));
+    if (!handed.clean) damage.push(uncommitted(data, handed, sealed, committed, damage));
   }
   return { nextSegment: last + 1, logs, damage };
+}
+
+/** What the last run had taken and no file has. */
+function uncommitted(
+  data: string,
+  { atMs, first, owed, segments }: Handed,
+  sealed: ReadonlyMap<number, string>,
+  committed: ReadonlyMap<number, number>,
+  damage: readonly StoreDamage[],
+): StoreDamage {
+  const oldest = Math.min(...sealed.keys());
+  let calls = sealed.has(first) || (committed.get(first) ?? 0) > 0 ? 0 : owed;
+  for (const [segment, taken] of segments) {
+    const folder = sealed.get(segment);
+    // Older than what is left: retention took it.
+    if (folder === undefined && segment < oldest && oldest !== Number.POSITIVE_INFINITY) continue;
+    const file = folder === undefined ? null : ParquetFile.open(join(data, folder, CALLS_FILE));
+    // A sealed file that cannot be read is named as such.
+    const written = folder === undefined ? (committed.get(segment) ?? 0) : (file?.rows ?? taken);
+    calls += Math.max(0, taken - written);
+  }
+  const named = damage.reduce((sum, one) => sum + (one.type === 'torn' ? one.calls : 0), 0);
+  return { type: 'uncommitted', calls: Math.max(0, calls - named), atMs };
 }
 
 /** Sets aside sealed and merged files whose footer cannot be read. What is damaged within shows when it is read. */

@@ -102,6 +102,7 @@ export class Store {
         worker,
         shared,
         nextSegment: answer.nextSegment,
+        owed: answer.damage.reduce((sum, damage) => sum + ('calls' in damage ? damage.calls : 0), 0),
       },
       nowMs,
     );

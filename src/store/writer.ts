@@ -3,7 +3,7 @@
  * when they are full and several times a second; when all of them are on their way, calls are counted as lost, with the
  * reason, and nothing waits.
  */
-import { openSync, writeSync } from 'node:fs';
+import { constants, openSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Worker } from 'node:worker_threads';
 import type { ClockAnchor } from '../base/clock.ts';
@@ -35,7 +35,7 @@ import {
   SEQUENCE_STRIDE,
 } from './record.ts';
 import { RecordBuffer } from './record-buffer.ts';
-import { handedBytes } from './recover.ts';
+import { HANDED_SEGMENTS, handedBytes } from './recover.ts';
 import type { SegmentHeader, StateKey } from './segment.ts';
 
 export type { StateKey } from './segment.ts';
@@ -56,6 +56,8 @@ export interface WriterOptions {
   readonly worker: Worker;
   readonly shared: SharedArrayBuffer;
   readonly nextSegment: number;
+  /** Calls that the last run lost. */
+  readonly owed: number;
 }
 
 interface LedgerEntry {
@@ -76,6 +78,12 @@ export class StoreWriter {
   readonly #slabs: readonly Memory[];
   readonly #states: Int32Array;
   readonly #handedFd: number;
+  /** First segment of this run, and calls that the last one lost. */
+  readonly #begun: { readonly first: number; readonly owed: number };
+  /** Segments before this one, and their calls. */
+  readonly #before: (readonly [number, number])[] = [];
+  /** Calls accepted when the trace of this run was written last. */
+  #marked = 0;
   readonly #anchor: ClockAnchor;
   /** The batch being filled; -1: none. */
   #slab = -1;
@@ -107,7 +115,9 @@ export class StoreWriter {
     this.#states = slabStates(options.shared);
     this.#segment = options.nextSegment;
     this.#nowMs = nowMs;
-    this.#handedFd = openSync(join(options.data, HANDED_FILE), 'w', 0o640);
+    this.#begun = { first: options.nextSegment, owed: options.owed };
+    // Not cut: until the first trace is written, the last run's stands.
+    this.#handedFd = openSync(join(options.data, HANDED_FILE), constants.O_WRONLY | constants.O_CREAT, 0o640);
     this.#handed(false);
   }
 
@@ -170,6 +180,10 @@ export class StoreWriter {
     this.#flushLedger();
     // A batch that is handed over half full takes the place of a full one in the queue.
     if (nowMs < this.#handedOverMs || nowMs - this.#handedOverMs >= FLUSH_MS) this.#handOver();
+    if (this.accepted !== this.#marked) {
+      this.#marked = this.accepted;
+      this.#handed(false);
+    }
   }
 
   /** Batches on their way to the disk. */
@@ -327,6 +341,8 @@ export class StoreWriter {
     this.#handOver();
     const message: ToWorker = { type: 'rotate', segment: this.#segment };
     this.#worker.postMessage(message);
+    this.#before.push([this.#segment, this.#rows]);
+    if (this.#before.length >= HANDED_SEGMENTS) this.#before.shift();
     this.#segment++;
     this.#rows = 0;
     this.#bytes = 0;
@@ -346,13 +362,14 @@ export class StoreWriter {
     };
     this.#slab = -1;
     this.#handedOverMs = this.#nowMs;
-    this.#handed(false);
     this.#worker.postMessage(message);
   }
 
   /** Leaves a trace of how far this run came, for the start after a kill. */
   #handed(clean: boolean): void {
-    const bytes = handedBytes({ segment: this.#segment, calls: this.#rows, atMs: this.#nowMs, clean });
+    const { first, owed } = this.#begun;
+    const segments = [...this.#before, [this.#segment, this.#rows] as const];
+    const bytes = handedBytes({ atMs: this.#nowMs, clean, first, owed, segments });
     try {
       writeSync(this.#handedFd, bytes, 0, bytes.length, 0);
     } catch {

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { querySql } from '../../src/query/calls.ts';
 import { readStore } from '../../src/store/reader.ts';
+import { StoreRig } from '../unit/store-rig.ts';
 
 export interface KillResult {
   readonly kills: number;
@@ -14,15 +15,30 @@ export interface KillResult {
   readonly slowestStartMs: number;
   /** Segments sealed by the writers. */
   readonly segments: number;
+  /** Calls that the kills took away; each start named its own. */
+  readonly lost: number;
 }
 
 const START_MS_MAX = 5_000;
+/** A kill may come between what the writer did and what it said: two bursts of calls at most. */
+const UNSAID_MAX = 2 * 200;
 
-/** `random` gives 0 to 1. Throws with what is wrong. */
-export async function killAgainAndAgain(data: string, kills: number, random: () => number): Promise<KillResult> {
+/** `random` gives 0 to 1; `full` fills the disk that the folder is on, or makes room again. Throws with what is wrong. */
+export async function killAgainAndAgain(
+  data: string,
+  kills: number,
+  random: () => number,
+  full?: (full: boolean) => void,
+): Promise<KillResult> {
   const known = new Map<string, number>();
   let slowestStartMs = 0;
   let segments = 0;
+  let lost = 0;
+  /** Calls that were taken by runs whose loss no start was asked about yet, and what of them is there. */
+  let taken = 0;
+  let found = 0;
+  let unasked = 0;
+  let ledgerBefore = 0;
   for (let kill = 0; kill < kills; kill++) {
     const run = `k${kill}`;
     const begun = Date.now();
@@ -44,13 +60,56 @@ export async function killAgainAndAgain(data: string, kills: number, random: () 
       await sleep(5);
     }
     slowestStartMs = Math.max(slowestStartMs, Date.now() - begun);
-    await sleep(random() * 2_000);
+    await sleep(random() * 1_000);
+    full?.(true);
+    await sleep(random() * 1_000);
     child.kill('SIGKILL');
     await exited;
-    const safe = Number(out.match(/(?<=^safe )\d+$/gm)?.at(-1) ?? 0);
+    // What a full disk did not take waits in memory.
+    const safe = full !== undefined ? 0 : Number(out.match(/(?<=^safe )\d+$/gm)?.at(-1) ?? 0);
     segments = await look(data, run, safe, known, kill);
+    taken += Number(out.match(/(?<=^taken )\d+$/gm)?.at(-1) ?? 0);
+    found += known.get(run) ?? 0;
+    unasked++;
+    // Now and then the next run is killed before anybody asks.
+    if (kill < kills - 1 && random() < 0.3) {
+      full?.(false);
+      continue;
+    }
+    full?.(false);
+    const ledger = await namedAtStart(data, run);
+    const named = ledger - ledgerBefore;
+    ledgerBefore = ledger;
+    lost += named;
+    if (found + named < taken || found + named > taken + unasked * UNSAID_MAX) {
+      throw new Error(
+        `kill ${kill}: ${taken} calls were taken, ${found} are there, and the start names ${named} as lost`,
+      );
+    }
+    taken = 0;
+    found = 0;
+    unasked = 0;
   }
-  return { kills, rows: [...known.values()].reduce((sum, n) => sum + n, 0), slowestStartMs, segments };
+  return { kills, rows: [...known.values()].reduce((sum, n) => sum + n, 0), slowestStartMs, segments, lost };
+}
+
+const ledgerLost = async (data: string): Promise<number> => {
+  const opened = await readStore(data);
+  if (!opened.ok) throw new Error(opened.message);
+  const answer = await querySql(
+    opened.reader,
+    "SELECT coalesce(sum(lost), 0)::BIGINT FROM ledger WHERE reason = 'store_uncommitted'",
+  );
+  opened.reader.close();
+  if (!answer.ok) throw new Error(answer.error.message);
+  return Number(answer.value.rows[0]![0]);
+};
+
+/** Starts and ends a writer in order: how many calls the ledger names then as lost by kills. */
+async function namedAtStart(data: string, run: string): Promise<number> {
+  const rig = await new StoreRig(data).open({ run: `${run}s` });
+  await rig.close();
+  return await ledgerLost(data);
 }
 
 /** Each run's numbers must be 1 to n without a gap and without a double, n at least what was safe, and for ever the same. */
@@ -93,10 +152,6 @@ async function look(
     const rows = found.get(run) ?? 0;
     if (rows < safe) throw new Error(`kill ${kill}: ${safe} calls were safe, ${rows} are there`);
     if (rows > 0) known.set(run, rows);
-    // Each kill is in the ledger of the start after it.
-    const named = await querySql(reader, "SELECT count(*) FROM ledger WHERE reason = 'store_uncommitted'");
-    if (!named.ok || Number(named.value.rows[0]![0]) > kill)
-      throw new Error(`kill ${kill}: the ledger names more kills than there were`);
     return reader.segments.length;
   } finally {
     reader.close();

@@ -30,6 +30,8 @@ for (let n = 0; ; ) {
     n = rig.store.writer.accepted;
   }
   rig.pass(now());
+  // A pipe takes this at once.
+  process.stdout.write(`taken ${n}\n`);
   taken.push([Date.now(), n]);
   if (Date.now() - said >= 250) {
     said = Date.now();

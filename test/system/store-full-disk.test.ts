@@ -4,6 +4,8 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { querySql } from '../../src/query/calls.ts';
+import { SmallDisk } from '../crash/small-disk.ts';
+import { killAgainAndAgain } from '../crash/store-kill.ts';
 import { Folder } from '../rig/folder.ts';
 import { NOW_MS, StoreRig } from '../unit/store-rig.ts';
 
@@ -68,4 +70,10 @@ test('a full disk: calls are counted as lost, what was accepted is written once 
   expect(ledger).toMatchObject({ ok: true, value: { rows: [[BigInt(n), BigInt(rig.store.writer.lost)]] } });
   expect(reader.damaged.size).toBe(0);
   reader.close();
+});
+
+test('kills on a full disk: each start names what its kill lost', async () => {
+  using small = new SmallDisk(folder.file('small'));
+  const result = await killAgainAndAgain(small.data, 3, Math.random, (full) => small.fill(full));
+  expect(result.rows).toBeGreaterThan(0);
 });
