@@ -27,7 +27,10 @@ async function capture(folder: string): Promise<{ said: Truths; seen: Replayed; 
   await using hosts = await NetnsPair.create();
   const { netns } = hosts.server;
   await using proxy = new Program([findProgram('nginx')!, '-c', conf], { netns });
-  await using dump = new Program(['tcpdump', '-i', 'lo', '-s', '0', '-B', '65536', '-U', '-w', file, 'tcp'], { netns });
+  await using dump = new Program(
+    ['tcpdump', '-i', 'lo', '-s', '0', '-B', '65536', '-U', '--immediate-mode', '-w', file, 'tcp'],
+    { netns },
+  );
   await dump.until('listening', () => dump.stderr.includes('listening on'));
   const said = JSON.parse(await must([NODE, PEERS, `${DIRECT}`, `${PROXY}`, `${HTTP2}`], { netns })) as Truths;
   await sleep(300);
