@@ -75,7 +75,7 @@ when(it, ...needs)('h2c: calls after the start are there, and say that what they
   await agent.until((exchanges) => exchanges.length >= 2 * CALLS);
   const status = await statusOf(agent);
   expectConserved(status);
-  expect(status.connections).toMatchObject({ open: 2, by_guess: { http: 2 } });
+  expect(status.connections).toMatchObject({ open: 2, by_guess: { h2: 2 } });
   const { exchanges, summary } = await agent.stop();
   for (const side of ['server', 'client']) {
     const calls = exchanges.filter((exchange) => exchange.side === side);
