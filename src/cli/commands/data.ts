@@ -6,7 +6,7 @@ import type { Answer, QueryFailure, StoreReader } from '../../query/data.ts';
 
 /** Opens `--data DIR`, or the default folder; ends the command when it cannot be read. */
 export async function openData(data: string | undefined): Promise<StoreReader> {
-  const { readStore } = await import('../../store/reader.ts');
+  const { readStore } = await import('../../query/data.ts');
   const path = data ?? defaultDataPath();
   if (data === undefined && !existsSync(path))
     fail(EXIT.MACHINE, `nothing is stored: there is no data folder ${path}`, START_OR_NAME);

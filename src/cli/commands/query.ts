@@ -1,10 +1,11 @@
 import { EXIT } from '../../base/failure.ts';
 import type { ExchangeRecord } from '../../model/record.ts';
-import type { SqlAnswer } from '../../query/calls.ts';
+import type { CallAnswer, SqlAnswer } from '../../query/calls.ts';
 import type { QueryFlags } from '../program.ts';
 import { callLine, headerLines } from '../text/call-line.ts';
-import { count } from '../text/numbers.ts';
-import { lookOf, safe } from '../text/terminal.ts';
+import { some } from '../text/numbers.ts';
+import { whileWaiting } from '../text/progress.ts';
+import { cut, lookOf, safe } from '../text/terminal.ts';
 import { answeredBy, failQuery, openData, sayDamaged } from './data.ts';
 import { checkFilterFlag, failFilter } from './settings.ts';
 
@@ -18,7 +19,8 @@ export async function query(flags: QueryFlags): Promise<number> {
   try {
     const calls = await import('../../query/calls.ts');
     if (flags.sql !== undefined) {
-      showRows(answeredBy(reader, await calls.querySql(reader, flags.sql, { rows: flags.limit ?? PAGE })), flags);
+      const rows = calls.querySql(reader, flags.sql, { rows: flags.limit ?? PAGE });
+      showRows(answeredBy(reader, await whileWaiting('asking the store', rows)), flags);
       return EXIT.DONE;
     }
     const { parseRange } = await import('../../query/calls-range.ts');
@@ -27,12 +29,13 @@ export async function query(flags: QueryFlags): Promise<number> {
     let shown = 0;
     let cursor: string | null = null;
     do {
-      const answer = await calls.queryCalls(reader, {
+      const page: Promise<CallAnswer> = calls.queryCalls(reader, {
         ...(flags.filter === undefined ? {} : { filter: flags.filter }),
         range,
         limit: Math.min(PAGE, limit - shown),
         ...(cursor === null ? {} : { cursor }),
       });
+      const answer: CallAnswer = await whileWaiting('searching the store', page);
       if (!answer.ok) {
         reader.close();
         if (answer.error.type === 'filter') failFilter(answer.error.error);
@@ -47,7 +50,7 @@ export async function query(flags: QueryFlags): Promise<number> {
       process.stderr.write(
         shown === 0
           ? 'no call matches\n'
-          : `${count(shown)} calls${cursor === null ? '' : '; there are more: --limit N'}\n`,
+          : `${some(shown, 'call')}${cursor === null ? '' : '; there are more: --limit N'}\n`,
       );
     return EXIT.DONE;
   } finally {
@@ -72,16 +75,40 @@ function showRows({ columns, rows, more }: SqlAnswer, flags: QueryFlags): void {
       process.stdout.write(`${JSON.stringify(Object.fromEntries(columns.map((name, i) => [name, row[i]])))}\n`);
   } else {
     const texts = cells.map((row) => row.map((cell) => safe(typeof cell === 'string' ? cell : JSON.stringify(cell))));
-    const widths = columns.map((name, i) => Math.max(name.length, ...texts.map((row) => row[i]!.length)));
+    const look = lookOf(process.stdout, process.env);
+    const widths = fittingWidths([columns, ...texts], look.width);
     for (const row of [columns, ...texts])
       process.stdout.write(
-        `${row
-          .map((cell, i) => cell.padEnd(widths[i]!))
-          .join('  ')
-          .trimEnd()}\n`,
+        `${cut(
+          row
+            .map((cell, i) => cut(cell, widths[i]!).padEnd(widths[i]!))
+            .join(GAP)
+            .trimEnd(),
+          look.width,
+        )}\n`,
       );
+    if (rows.length === 0 && process.stderr.isTTY) process.stderr.write('no rows\n');
   }
   if (more) process.stderr.write('headwater: there are more rows: --limit N, or LIMIT and OFFSET in the query\n');
+}
+
+const GAP = '  ';
+/** What a column keeps on a narrow terminal. */
+const CELL_MIN = 8;
+
+/** As wide as the widest cell, the widest columns cut first until a row fits. */
+function fittingWidths(rows: readonly (readonly string[])[], width: number): number[] {
+  const widths = rows[0]!.map((_, i) => rows.reduce((most, row) => Math.max(most, row[i]!.length), 0));
+  const over = (): number => widths.reduce((sum, w) => sum + w, GAP.length * (widths.length - 1)) - width;
+  while (over() > 0) {
+    const widest = Math.max(...widths);
+    if (widest <= CELL_MIN) break;
+    const next = Math.max(CELL_MIN, ...widths.filter((w) => w < widest));
+    const all = widths.flatMap((w, i) => (w === widest ? [i] : []));
+    const less = Math.max(1, Math.min(widest - next, Math.ceil(over() / all.length)));
+    for (const i of all) widths[i] = widest - less;
+  }
+  return widths;
 }
 
 /** A value of DuckDB as JSON has it: whole numbers that a double holds are numbers, everything else that is no plain value is text. */

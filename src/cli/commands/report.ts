@@ -1,9 +1,9 @@
 import { EXIT, fail } from '../../base/failure.ts';
 import { parseRange, type TimeRange } from '../../query/calls-range.ts';
+import type { Answer } from '../../query/data.ts';
 import type { Report } from '../../query/report.ts';
 import type { Asked } from '../../query/states.ts';
 import { comparisonMarkdown, comparisonText, reportMarkdown, reportText } from '../../stats/render.ts';
-import type { Answer } from '../../store/database.ts';
 import type { ReportFlags } from '../program.ts';
 import { whileWaiting } from '../text/progress.ts';
 import { lookOf } from '../text/terminal.ts';
@@ -45,7 +45,11 @@ async function ofAgent({ data, socket, since, until }: ReportFlags): Promise<Rep
   const client = connect(socket);
   const range = { ...(since === undefined ? {} : { since }), ...(until === undefined ? {} : { until }) };
   const answer = await whileWaiting('asking the agent', client.report<Report>(range));
-  if (answer.ok) return answer.value;
+  if (answer.ok) {
+    if (answer.value.ledger.exchanges === 0)
+      process.stderr.write('headwater: the agent has seen no calls in this range; what it watches: headwater status\n');
+    return answer.value;
+  }
   if (answer.kind === 'absent' && socket === undefined) return null;
   return failClient(client.socketPath, answer);
 }
