@@ -2,6 +2,7 @@
 import { copyFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import type { AgentStatus } from '../../src/model/status.ts';
 import { Agent, field, type LoggedExchange } from '../rig/agent.ts';
 import { Cgroup } from '../rig/cgroup.ts';
 import { findProgram, when } from '../rig/need.ts';
@@ -79,7 +80,7 @@ for line in sys.stdin:
     };
   }
 
-  test('a connection older than the agent gives no call, the next one of the same processes is read', async () => {
+  test('a connection older than the agent is counted as such, the next one of the same processes is read', async () => {
     const server = await nginxTls(home, inside);
     const old = await patient(server, inside);
     await old.ask('before');
@@ -88,8 +89,11 @@ for line in sys.stdin:
     await old.ask('unread');
     await call(server, 'after', inside);
     await agent.until((seen) => sides(seen, 'after').length === 2);
-    const { exchanges } = await agent.stop();
+    const { tls } = JSON.parse((await agent.get('/v1/status')).body) as AgentStatus;
+    expect(tls.unread).toMatchObject([{ cause: 'handshake_unseen', connections: 2 }]);
+    const { exchanges, summary } = await agent.stop();
     expect(exchanges.map(idOf)).toEqual(['after', 'after']);
+    expect(summary.losses.map(({ reason }) => reason)).toEqual(['tls_no_secret']);
   });
 
   test('a program that starts after the agent, on a library that nobody ran before', async () => {
