@@ -4,12 +4,14 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { LossLedger } from '../src/model/loss.ts';
 import { type CallQuery, queryCalls, querySql } from '../src/query/calls.ts';
+import { storedReport, storedStates } from '../src/query/states.ts';
 import { readStore, type StoreReader } from '../src/store/reader.ts';
 import { Store } from '../src/store/store.ts';
 import { Folder } from '../test/rig/folder.ts';
 import { type Spread, spread } from './measure.ts';
 import { section } from './section.ts';
 import { StoredCalls } from './store-calls.ts';
+import { DAY_MS, DAY_START_MS, writeDay } from './store-day.ts';
 
 /** Paced: what a busy host sends. */
 const CALLS_PER_S = 30_000;
@@ -113,6 +115,41 @@ async function ask(reader: StoreReader, rounds: number): Promise<StoreRow[]> {
   return rows;
 }
 
+const RANGES = 20;
+const MINUTES_A_DAY = DAY_MS / 60_000;
+
+/** Statistics over random ranges of a day of 24 h and 20 routes, in whole minutes: merging, and the whole report. */
+async function askDay(data: string, calls: number): Promise<StoreRow[]> {
+  const merging = await writeDay(data, calls);
+  const opened = await readStore(data);
+  if (!opened.ok) throw new Error(opened.message);
+  const { reader } = opened;
+  const states: number[] = [];
+  const reports: number[] = [];
+  for (let n = 0; n <= RANGES; n++) {
+    const [from, to] = [Math.random(), Math.random()].sort((a, b) => a - b) as [number, number];
+    const minute = (share: number): number => DAY_START_MS + Math.floor(share * MINUTES_A_DAY) * 60_000;
+    const span = { sinceMs: minute(from), untilMs: minute(to) + 60_000 };
+    const begun = performance.now();
+    const merged = await storedStates(reader, span);
+    const between = performance.now();
+    const report = await storedReport(reader, span.sinceMs, span.untilMs, Date.now());
+    if (!merged.ok || !report.ok) throw new Error('a range of the bench has no report');
+    // The first reads the footers.
+    if (n === 0) continue;
+    states.push(between - begun);
+    reports.push(performance.now() - between);
+  }
+  reader.close();
+  const p95 = (times: number[]): number => times.sort((a, b) => a - b)[Math.ceil(times.length * 0.95) - 1]!;
+  return [
+    { what: 'merging ten minutes, hours and the day', figure: spread([merging]), unit: 'ms' },
+    { what: `percentiles, errors, headers: ${RANGES} ranges`, figure: spread(states), unit: 'ms' },
+    { what: 'the same, 95th percentile', figure: spread([p95(states)]), unit: 'ms' },
+    { what: 'a whole report, 95th percentile', figure: spread([p95(reports)]), unit: 'ms' },
+  ];
+}
+
 export const store = section<StoreRow>({
   name: 'store',
   title: `Store: 12 + 13 fields a call, 8 of their values its own; questions over ${CALLS} calls`,
@@ -145,6 +182,7 @@ export const store = section<StoreRow>({
     rows.push(...(await ask(opened.reader, rounds)));
     opened.reader.close();
     rmSync(data, { recursive: true });
+    rows.push(...(await askDay(folder.file('day'), calls)));
     return rows;
   },
   columns: [
