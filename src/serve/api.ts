@@ -1,8 +1,8 @@
 /** What the agent answers to local commands over its unix socket. */
 import type { Server, ServerResponse } from 'node:http';
 import type { StatusSource } from '../model/status.ts';
+import type { Answer } from '../query/data.ts';
 import { compileFilter } from '../query/filter.ts';
-import type { Answer } from '../store/database.ts';
 import { readOnlyServer, sendError, sendJson } from './http.ts';
 import type { TailHub } from './tail.ts';
 import { answerV1, type HistorySource } from './v1.ts';

@@ -4,7 +4,7 @@ import { Ajv2020 } from 'ajv/dist/2020.js';
 import { afterEach, describe, expect, test } from 'vitest';
 import { sampleSource } from '../../test/fixtures/samples.ts';
 import type { CallQuery } from '../query/calls.ts';
-import type { QueryFailure } from '../store/database.ts';
+import type { QueryFailure } from '../query/data.ts';
 import { listenTcp } from './listen.ts';
 import { OPENAPI } from './openapi.ts';
 import { publicServer } from './public.ts';

@@ -213,7 +213,7 @@ async function show({ log, data, ports, reports, shown, steps, status }: Played,
 /** From the store that the agent leaves: its last window has ended with it. */
 async function statistics(data: string, port: number): Promise<ShortLine[]> {
   const [{ readStore }, { storedReport }] = await Promise.all([
-    import('../../store/reader.ts'),
+    import('../../query/data.ts'),
     import('../../query/states.ts'),
   ]);
   const opened = await readStore(data);
