@@ -20,6 +20,7 @@ import { type Effort, type Section, unsound } from './section.ts';
 import { statistics } from './statistics.ts';
 import { store } from './store.ts';
 import { tls } from './tls.ts';
+import { tlsReplay } from './tls-replay.ts';
 
 const SECTIONS: readonly Section[] = [
   replay,
@@ -34,6 +35,7 @@ const SECTIONS: readonly Section[] = [
   store,
   scrape,
   tls,
+  tlsReplay,
 ];
 
 const { values, positionals } = parseArgs({
