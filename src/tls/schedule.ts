@@ -11,9 +11,6 @@ const A_AT = 1_024;
 const BLOCK_AT = 1_280;
 const SEED_BYTES_MAX = 256;
 
-/** One block of HKDF-Expand is all that TLS 1.3 ever asks for. */
-export const EXPAND_BYTES_MAX = 48;
-
 /**
  * HKDF-Expand-Label (RFC 8446 7.1): `bytes` (at most the hash's length) to offset `to` of the workspace. `label` is without the
  * "tls13 " prefix; the context is `contextBytes` (at most 64) at `context[contextAt]`.

@@ -9,7 +9,6 @@ import { cleanse, lockMemory, mapRegion, type Region, unmapRegion } from './libc
 /** A slot: one secret of up to 48 bytes (SHA-384), and 12 bytes of IV behind it. */
 export const SLOT_BYTES = 64;
 export const SECRET_BYTES_MAX = 48;
-export const IV_AT = 48;
 export const IV_BYTES = 12;
 
 /** Slots there can be: secrets that wait for their connection, and two for each decrypted connection. */
