@@ -1,6 +1,8 @@
 /** Feeds the store with what is not a call: states of the statistics, changes, and the ledger. And says what happens to it. */
 import type { LossTotal } from '../model/loss.ts';
 import { STATE_KIND } from '../query/states.ts';
+import { decodeHeaders, encodeHeaders } from '../stats/headers/codec.ts';
+import { HeaderState } from '../stats/headers/state.ts';
 import type { StoreEvent } from '../store/protocol.ts';
 import type { StoreDamage } from '../store/recover.ts';
 import type { Store } from '../store/store.ts';
@@ -14,6 +16,8 @@ interface Waiting {
 
 /** States that wait for room in a batch; older ones go first, and are counted. */
 const WAITING_MAX = 16_384;
+/** A larger state would never fit into a batch (2 MiB): header statistics are split by group, anything else is counted as lost. */
+const STATE_BYTES_MAX = 1 << 20;
 const MINUTE_MS = 60_000;
 
 export class StoreFeed {
@@ -54,9 +58,13 @@ export class StoreFeed {
     }
     for (const { from, state, changes } of windows) {
       const key = { level: 'minute', startMs: from, service: '', side: '', method: '', route: '' } as const;
-      this.#waiting.push({ key: { ...key, kind: STATE_KIND.headers }, state });
+      const headers = split(state);
+      if (headers === null) this.lost++;
+      for (const part of headers ?? []) this.#waiting.push({ key: { ...key, kind: STATE_KIND.headers }, state: part });
       if (changes.length === 0) continue;
-      this.#waiting.push({ key: { ...key, kind: STATE_KIND.changes }, state: Buffer.from(JSON.stringify(changes)) });
+      const text = Buffer.from(JSON.stringify(changes));
+      if (text.length > STATE_BYTES_MAX) this.lost++;
+      else this.#waiting.push({ key: { ...key, kind: STATE_KIND.changes }, state: text });
     }
     const over = this.#waiting.length - WAITING_MAX;
     if (over > 0) {
@@ -73,6 +81,20 @@ export class StoreFeed {
     }
     this.#waiting.splice(0, done);
   }
+}
+
+/** Encoded header statistics in parts that fit: whoever reads them merges all. null: a single group is too large. */
+function split(state: Uint8Array): Uint8Array[] | null {
+  if (state.length <= STATE_BYTES_MAX) return [state];
+  const decoded = decodeHeaders(state);
+  if (!decoded.ok || decoded.state.groups.size < 2) return null;
+  const { from, to, groups } = decoded.state;
+  const halves = [new HeaderState(), new HeaderState()];
+  for (const half of halves) Object.assign(half, { from, to });
+  let i = 0;
+  for (const group of groups.values()) halves[i++ & 1]!.group(group.key, group.direction).merge(group);
+  const parts = halves.map((half) => split(encodeHeaders(half)));
+  return parts.includes(null) ? null : (parts as Uint8Array[][]).flat();
 }
 
 export function storeEventText(event: StoreEvent, data: string): string {

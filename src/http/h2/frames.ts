@@ -24,7 +24,6 @@ export const SETTING_HEADER_TABLE_SIZE = 1;
 export const SETTING_MAX_FRAME_SIZE = 5;
 
 export const FRAME_BYTES_DEFAULT = 16_384;
-const FRAME_BYTES_MAX = (1 << 24) - 1;
 
 /** Flags that each type defines; a sender leaves the others 0. */
 const FLAGS = [
