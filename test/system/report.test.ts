@@ -516,6 +516,16 @@ when(
       });
     });
 
+    test('two ranges within one minute', async () => {
+      const within = new Date(Date.parse(boundary) + 3_000).toISOString();
+      expect(await stored('report', '--since', within, '--against', `${boundary}..${within}`)).toMatchObject({
+        code: 2,
+        stdout: '',
+        stderr:
+          'headwater: both ranges lie in one minute, and statistics are kept by the minute (UTC): compare ranges that are further apart\n',
+      });
+    });
+
     test('a range without calls says what there is', async () => {
       const { code, stdout, stderr } = await stored('report', '--since', '2020-01-01', '--until', '2020-01-02');
       expect([code, stdout]).toEqual([
