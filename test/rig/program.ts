@@ -97,7 +97,13 @@ export class Program implements AsyncDisposable {
 
   /** To the process itself. */
   signal(signal: NodeJS.Signals): void {
-    if (this.#running && this.pid !== 0) process.kill(this.pid, signal);
+    if (!this.#running || this.pid === 0) return;
+    try {
+      process.kill(this.pid, signal);
+    } catch (error) {
+      // It has just ended, and its end was not told yet.
+      if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+    }
   }
 
   #signalGroup(signal: NodeJS.Signals): void {
