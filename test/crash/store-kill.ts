@@ -55,8 +55,10 @@ export async function killAgainAndAgain(
     });
     const exited = once(child, 'exit');
     while (!out.includes('\n')) {
-      if (child.exitCode !== null || Date.now() - begun > 2 * START_MS_MAX)
+      if (child.exitCode !== null || Date.now() - begun > 2 * START_MS_MAX) {
+        child.kill('SIGKILL');
         throw new Error(`kill ${kill}: no start: ${errors}`);
+      }
       await sleep(5);
     }
     slowestStartMs = Math.max(slowestStartMs, Date.now() - begun);
