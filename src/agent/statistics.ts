@@ -8,12 +8,13 @@ import type { Exchange } from '../model/exchange.ts';
 import type { LossTotal } from '../model/loss.ts';
 import { composeReport, type Report } from '../query/report.ts';
 import type { Redacted } from '../redact/redacted.ts';
-import { type SealedMinute, StatsEngine } from '../stats/engine.ts';
+import { StatsEngine } from '../stats/engine.ts';
 import type { HeaderObserver, HeaderStatistics } from '../stats/header-seam.ts';
 import type { Change } from '../stats/headers/changes.ts';
 import { decodeHeaders, encodingOf } from '../stats/headers/codec.ts';
 import { HeaderGroup, HeaderStats, type EndedWindow as HeaderWindow } from '../stats/headers/header-stats.ts';
 import { HeaderState } from '../stats/headers/state.ts';
+import type { SealedMinute } from '../stats/minutes.ts';
 import type { SeriesKey } from '../stats/series.ts';
 import { TlsStatistics } from '../stats/tls.ts';
 
@@ -85,7 +86,6 @@ export class Statistics {
     this.headers = new HeaderStats({ key, anchor });
     const headers: HeaderStatistics = {
       series: (key) => new SeriesHeaders(key, this.headers, id, this.#anchorMs),
-      sealed: () => {},
     };
     this.engine = new StatsEngine({ anchor, id, headers });
   }

@@ -8,8 +8,7 @@
  * and download need a whole response, upload and think time a whole request.
  *
  * A call belongs to the minute of its last response byte; if that was not seen, to the minute in which it was given up.
- * Minutes are Unix minutes. A call that comes late opens its minute again; the minute is then sealed once more, with the
- * late calls only, and whoever keeps it merges both. So a clock that steps costs accuracy of no count.
+ * Minutes (minutes.ts) are Unix minutes.
  */
 import { type ClockAnchor, UNSEEN } from '../base/clock.ts';
 import type { Connection } from '../model/connection.ts';
@@ -18,14 +17,13 @@ import { LOAD_BUCKETS, loadBucket } from '../model/load.ts';
 import type { Redacted } from '../redact/redacted.ts';
 import { errorClass, isFailure, NO_ERROR } from './error-class.ts';
 import type { HeaderStatistics } from './header-seam.ts';
-import { COUNTER, encodeSeries, type SeriesKey, SeriesState } from './series.ts';
+import { Minutes, type OpenMinute, type SealedMinute } from './minutes.ts';
+import { COUNTER, type SeriesKey, SeriesState } from './series.ts';
 import {
   type Example,
   type ExampleCall,
-  OPEN_MINUTES,
   type Series,
   SeriesTable,
-  STATE_BYTES,
   STATS_LIMITS,
   type StatsLimits,
 } from './series-table.ts';
@@ -40,21 +38,6 @@ export interface StatsOptions {
   readonly limits?: Partial<StatsLimits>;
   /** Statistics of header elements; null: none. */
   readonly headers?: HeaderStatistics | null;
-}
-
-/** One series' part of a minute. */
-export interface SealedRow {
-  readonly key: SeriesKey;
-  /** encodeSeries() of it. */
-  readonly state: Uint8Array;
-}
-
-export interface SealedMinute {
-  /** Unix time / 60 s. May come more than once: merge. */
-  readonly minute: number;
-  readonly rows: readonly SealedRow[];
-  /** Of all states. */
-  readonly bytes: number;
 }
 
 /** What the engine counts of itself. */
@@ -90,82 +73,31 @@ export interface SeriesTotal {
 /** Burn over each window, in minutes. */
 export type BurnCounts = Readonly<Record<BurnWindow, WindowCount>>;
 
-const MINUTE_NS = 60e9;
-const MINUTE_MS = 60_000;
-/** Calls may be given over a little after they ended. */
-const GRACE_NS = 2e9;
 const STEP_NS = 3_600e9;
-/** Empty states kept for the next minute. */
-const SPARE_MAX = 1_024;
-/**
- * Sealing thousands of series at once would keep capture waiting for a tenth of a second: `advance` seals this many, and while
- * there are more, every so many calls one.
- */
-const SEAL_BATCH = 256;
-const CALLS_PER_SEAL = 8;
 const CONNECT_KIND: Readonly<Record<string, number>> = {
   grpc: COUNTER.grpc,
   websocket: COUNTER.websocket,
 };
 
-/** An open minute: its span in anchored ns, and the series that have a state in it. */
-interface Slot {
-  readonly place: number;
-  minute: number;
-  from: number;
-  to: number;
-  readonly series: Series[];
-  /** It is over: its series are being sealed, these are done. */
-  sealing: boolean;
-  rows: SealedRow[];
-  bytes: number;
-}
-
-const touches = (minute: number, sinceMs: number, untilMs: number): boolean =>
-  (minute + 1) * MINUTE_MS > sinceMs && minute * MINUTE_MS < untilMs;
-
 export class StatsEngine {
   readonly #options: StatsOptions;
   readonly #anchorMs: number;
   readonly #table: SeriesTable;
-  readonly #headers: HeaderStatistics | null;
-  readonly #slots: Slot[];
-  /** Places of open minutes, oldest first. */
-  readonly #openSlots: Slot[] = [];
-  #current: Slot;
-  readonly #spare: SeriesState[] = [];
-  readonly #recent: SealedMinute[] = [];
-  #recentBytes = 0;
-  /** How many of #recent, from its end, nobody took yet. */
-  #untaken = 0;
-  #untakenLost = 0;
+  readonly #minutes: Minutes;
   /** The last time that was heard of, from a call or from the caller. */
   #last = 0;
   #now = Number.NaN;
-  readonly #clock = { back: 0, forward: 0, reopened: 0 };
-  /** Minutes that are being sealed, and calls since the last series was. */
-  #sealing = 0;
-  #callsSinceSeal = 0;
-  #newestSealed = Number.NEGATIVE_INFINITY;
+  readonly #clock = { back: 0, forward: 0 };
   /** Readers of totals() on their way. */
   #reading = 0;
 
   constructor(options: StatsOptions) {
     this.#options = options;
     this.#anchorMs = Number(options.anchor.wallNs / 1_000_000n);
-    this.#headers = options.headers ?? null;
-    this.#table = new SeriesTable({ ...STATS_LIMITS, ...options.limits }, this.#headers);
-    this.#slots = Array.from({ length: OPEN_MINUTES }, (_, place) => ({
-      place,
-      minute: -1,
-      from: 0,
-      to: 0,
-      series: [],
-      sealing: false,
-      rows: [],
-      bytes: 0,
-    }));
-    this.#current = this.#slots[0]!;
+    this.#table = new SeriesTable({ ...STATS_LIMITS, ...options.limits }, options.headers ?? null);
+    this.#minutes = new Minutes(this.#table, this.#anchorMs, (minute) => {
+      if (this.#reading === 0) this.#table.fold(minute);
+    });
   }
 
   /** Counts a call. Valid during the call only: nothing of it is kept but strings of its key. */
@@ -179,8 +111,8 @@ export class StatsEngine {
       request === null ? this.#table.find(connection, '', '') : this.#table.find(connection, request.method, x.route);
     const at = t3 === UNSEEN ? this.#last : t3;
     this.#last = at;
-    const slot = at >= this.#current.from && at < this.#current.to ? this.#current : this.#slot(at);
-    const state = series.open[slot.place] ?? this.#open(series, slot);
+    const slot = this.#minutes.at(at);
+    const state = this.#minutes.state(series, slot);
     const { counters } = state;
     counters[COUNTER.calls]!++;
     if (series.overflow) counters[COUNTER.overflow]!++;
@@ -213,7 +145,7 @@ export class StatsEngine {
       if (whole && t2 !== UNSEEN && t3 >= t2) state.download.record(t3 - t2);
     }
     this.#result(x, state, series, slot, response === null ? 0 : response.status, at);
-    if (this.#sealing > 0 && ++this.#callsSinceSeal >= CALLS_PER_SEAL) this.#sealSome(1);
+    this.#minutes.counted();
     if (series.headers !== null) series.headers.observe(x, this.#anchorMs + at / 1e6);
   }
 
@@ -227,20 +159,17 @@ export class StatsEngine {
     else if (nowNs > before + STEP_NS) this.#clock.forward++;
     this.#now = nowNs;
     this.#last = nowNs;
-    for (const slot of this.#openSlots) if (slot.to + GRACE_NS <= nowNs) this.#begin(slot);
-    this.#sealSome(SEAL_BATCH);
+    this.#minutes.advance(nowNs);
   }
 
   /** Nothing more comes: seals what is open. */
   finish(): void {
-    while (this.#openSlots.length > 0) this.#sealAll(this.#openSlots[0]!);
+    this.#minutes.finish();
   }
 
   /** Minutes sealed since the last call, each once, oldest seal first. */
   sealed(): readonly SealedMinute[] {
-    const minutes = this.#untaken === 0 ? [] : this.#recent.slice(-this.#untaken);
-    this.#untaken = 0;
-    return minutes;
+    return this.#minutes.sealed();
   }
 
   /**
@@ -253,26 +182,14 @@ export class StatsEngine {
     const all = sinceMs === Number.NEGATIVE_INFINITY && untilMs === Number.POSITIVE_INFINITY;
     if (all) {
       for (const series of this.#table.series()) if (!series.total.empty) set.merge(series.key, series.total);
-    } else {
-      for (const { minute, rows } of this.#recent) {
-        if (!touches(minute, sinceMs, untilMs)) continue;
-        for (const { key, state } of rows) set.add(key, state);
-      }
-    }
-    for (const slot of this.#openSlots) {
-      if (!touches(slot.minute, sinceMs, untilMs)) continue;
-      for (const series of slot.series) set.merge(series.key, series.open[slot.place]!);
-      if (!all) for (const { key, state } of slot.rows) set.add(key, state);
-    }
+      this.#minutes.addOpen(set);
+    } else this.#minutes.addRange(set, sinceMs, untilMs);
     return set;
   }
 
   /** Unix minute of the oldest sealed minute in memory; null: none was sealed. */
   get oldestMinute(): number | null {
-    return this.#recent.reduce<number | null>(
-      (low, { minute }) => (low === null ? minute : Math.min(low, minute)),
-      null,
-    );
+    return this.#minutes.oldest;
   }
 
   /**
@@ -317,7 +234,7 @@ export class StatsEngine {
     readonly inFlight: number;
     readonly burn: BurnCounts;
   }> {
-    const minute = this.#minute(this.#last);
+    const minute = this.#minutes.of(this.#last);
     for (const { service, side, load, minutes } of this.#table.groups()) {
       const burn = Object.fromEntries(BURN_WINDOWS.map((window) => [window, minutes.sum(minute, window)]));
       yield { service, side, inFlight: load?.inFlight ?? 0, burn: burn as unknown as BurnCounts };
@@ -332,23 +249,30 @@ export class StatsEngine {
       bytes_max: memory.bytesMax,
       overflow: { ...overflow },
       coarsened: memory.coarsened,
-      clock: { ...this.#clock },
-      minutes_untaken: this.#untakenLost,
+      clock: { ...this.#clock, reopened: this.#minutes.reopened },
+      minutes_untaken: this.#minutes.untakenLost,
     };
   }
 
   /** The service's time at each concurrency, up to now. */
-  #load({ group }: Series, slot: Slot, connection: Connection): void {
+  #load({ group }: Series, slot: OpenMinute, connection: Connection): void {
     const { load } = connection;
     group.load = load;
     if (!load.pending) return;
-    const own = group.own.open[slot.place] ?? this.#open(group.own, slot);
+    const own = this.#minutes.state(group.own, slot);
     own.residence ??= new Float64Array(LOAD_BUCKETS);
     own.area ??= new Float64Array(LOAD_BUCKETS);
     load.drain(own.residence, own.area);
   }
 
-  #result(x: Redacted<Exchange>, state: SeriesState, series: Series, slot: Slot, status: number, at: number): void {
+  #result(
+    x: Redacted<Exchange>,
+    state: SeriesState,
+    series: Series,
+    slot: OpenMinute,
+    status: number,
+    at: number,
+  ): void {
     const { counters } = state;
     const { connection, outcome, protocol, upgrade } = x;
     const errorKind = errorClass(outcome, status);
@@ -373,116 +297,5 @@ export class StatsEngine {
     }
     counters[COUNTER[protocol]]!++;
     if (upgrade !== '') counters[CONNECT_KIND[upgrade] ?? COUNTER.upgraded_other]!++;
-  }
-
-  #minute(at: number): number {
-    return Math.floor((this.#anchorMs + at / 1e6) / MINUTE_MS);
-  }
-
-  /** The open minute of `at`, opened if need be. */
-  #slot(at: number): Slot {
-    const minute = this.#minute(at);
-    let slot = this.#openSlots.find((open) => open.minute === minute);
-    if (slot === undefined) {
-      if (this.#openSlots.length === OPEN_MINUTES) {
-        this.#sealAll(this.#openSlots.reduce((oldest, open) => (open.minute < oldest.minute ? open : oldest)));
-      }
-      slot = this.#slots.find((free) => free.minute === -1)!;
-      slot.minute = minute;
-      slot.from = (minute * MINUTE_MS - this.#anchorMs) * 1e6;
-      slot.to = slot.from + MINUTE_NS;
-      this.#openSlots.push(slot);
-      if (minute <= this.#newestSealed) this.#clock.reopened++;
-    }
-    this.#current = slot;
-    return slot;
-  }
-
-  #open(series: Series, slot: Slot): SeriesState {
-    let state = this.#spare.pop();
-    if (state === undefined) {
-      state = new SeriesState(this.#table.memory);
-      this.#table.memory.bytes += STATE_BYTES;
-    }
-    series.open[slot.place] = state;
-    series.lastMinute = slot.minute;
-    slot.series.push(series);
-    return state;
-  }
-
-  #begin(slot: Slot): void {
-    if (slot.sealing) return;
-    slot.sealing = true;
-    this.#sealing++;
-  }
-
-  #sealAll(slot: Slot): void {
-    this.#begin(slot);
-    while (slot.series.length > 0) this.#sealOne(slot);
-    this.#sealed(slot);
-  }
-
-  /** Seals up to `count` series of minutes that are over. */
-  #sealSome(count: number): void {
-    this.#callsSinceSeal = 0;
-    let left = count;
-    for (let i = this.#openSlots.length - 1; i >= 0 && left > 0; i--) {
-      const slot = this.#openSlots[i]!;
-      if (!slot.sealing) continue;
-      for (; left > 0 && slot.series.length > 0; left--) this.#sealOne(slot);
-      if (slot.series.length === 0) this.#sealed(slot);
-    }
-  }
-
-  /** A late call may open the series again before its minute is done: it has two rows then, which merge. */
-  #sealOne(slot: Slot): void {
-    const series = slot.series.pop()!;
-    const state = series.open[slot.place]!;
-    series.open[slot.place] = null;
-    const encoded = encodeSeries(state);
-    slot.bytes += encoded.length;
-    slot.rows.push({ key: series.key, state: encoded });
-    series.total.merge(state);
-    this.#free(state);
-  }
-
-  #sealed(slot: Slot): void {
-    const { minute, rows, bytes } = slot;
-    this.#sealing--;
-    this.#newestSealed = Math.max(this.#newestSealed, minute);
-    slot.minute = -1;
-    slot.from = 0;
-    slot.to = 0;
-    slot.sealing = false;
-    slot.rows = [];
-    slot.bytes = 0;
-    this.#openSlots.splice(this.#openSlots.indexOf(slot), 1);
-    this.#keep({ minute, rows, bytes });
-    this.#headers?.sealed(minute);
-    if (this.#reading === 0) this.#table.fold(minute);
-  }
-
-  #free(state: SeriesState): void {
-    const { memory } = this.#table;
-    if (this.#spare.length < SPARE_MAX && memory.bytes < memory.bytesMax / 2) {
-      state.clear();
-      this.#spare.push(state);
-    } else {
-      state.release();
-      memory.bytes -= STATE_BYTES;
-    }
-  }
-
-  #keep(minute: SealedMinute): void {
-    this.#recent.push(minute);
-    this.#recentBytes += minute.bytes;
-    this.#untaken++;
-    while (this.#recentBytes > this.#table.limits.recentBytes && this.#recent.length > 1) {
-      this.#recentBytes -= this.#recent.shift()!.bytes;
-      if (this.#untaken > this.#recent.length) {
-        this.#untaken = this.#recent.length;
-        this.#untakenLost++;
-      }
-    }
   }
 }

@@ -14,6 +14,4 @@ export interface HeaderObserver {
 export interface HeaderStatistics {
   /** The observer of a series; null: the bound on series is reached. Called once for each series. */
   series(key: SeriesKey): HeaderObserver | null;
-  /** Time passes: a minute (Unix minute) is over. */
-  sealed(minute: number): void;
 }

@@ -1,4 +1,5 @@
 /** Calls for tests of the statistics: one exchange that is filled anew for each, as the pipeline's pool does, and generated queues. */
+import assert from 'node:assert/strict';
 import { Connection } from '../../src/model/connection.ts';
 import { Exchange, type Outcome, type Protocol } from '../../src/model/exchange.ts';
 import { LoadCounter } from '../../src/model/load.ts';
@@ -6,6 +7,9 @@ import { Message, type MessageEnd } from '../../src/model/message.ts';
 import { KeepEverything } from '../../src/redact/policy.ts';
 import { redactor } from '../../src/redact/redacted.ts';
 import { StatsEngine, type StatsOptions } from '../../src/stats/engine.ts';
+import { buildReport, type StatisticsReport } from '../../src/stats/report.ts';
+import type { SeriesState } from '../../src/stats/series.ts';
+import type { StateSet } from '../../src/stats/state-set.ts';
 import { Random } from '../fuzz/random.ts';
 
 /** 2026-11-22T16:04:00Z: a whole minute, so that minute n of a test begins at n * 60e9. */
@@ -149,3 +153,14 @@ export function queue(
   }
   return now / 1e9;
 }
+
+/** The state of the only series that has calls. */
+export const only = (engine: StatsEngine): SeriesState => {
+  const rows = [...engine.states()].filter(({ state }) => state.calls > 0);
+  assert.equal(rows.length, 1);
+  return rows[0]!.state;
+};
+
+/** The report of the first `seconds`. */
+export const reportOf = (rows: StateSet, seconds = 60): StatisticsReport =>
+  buildReport({ rows, sinceMs: FIRST_MINUTE * 60_000, untilMs: FIRST_MINUTE * 60_000 + seconds * 1_000, losses: [] });

@@ -3,7 +3,8 @@ import fc from 'fast-check';
 import * as hdr from 'hdr-histogram-js';
 import { describe, expect, test } from 'vitest';
 import { ByteReader, ByteWriter } from '../bytes.ts';
-import { BUCKETS_TIGHT, ExponentialHistogram, SCALE_MAX, SCALE_MIN, SCALE_START, upperBound } from './histogram.ts';
+import { SCALE_MAX, SCALE_MIN, upperBound } from './bucket.ts';
+import { BUCKETS_TIGHT, ExponentialHistogram, SCALE_START } from './histogram.ts';
 
 const QUANTILES = [0, 0.01, 0.1, 0.25, 0.5, 0.9, 0.95, 0.99, 0.999, 1];
 /** Nanoseconds from 1 to 17 minutes, evenly over the magnitudes. */

@@ -13,12 +13,10 @@
  */
 import { assert } from '../../base/assert.ts';
 import type { ByteReader, ByteWriter } from '../bytes.ts';
+import { finestIndex, SCALE_MAX, SCALE_MIN, SMALLEST_NORMAL, upperBound } from './bucket.ts';
 
 /** 2^(1/64): 64 buckets for each doubling; quantiles within 0.55 %. */
 export const SCALE_START = 6;
-/** Bounds of the scale: Prometheus' schemas end at 8; at -4 one bucket spans 2^16. */
-export const SCALE_MAX = 8;
-export const SCALE_MIN = -4;
 /** 42 doublings at SCALE_START: a nanosecond to 73 minutes. */
 export const BUCKETS_MAX = 2_688;
 /** OTLP's usual bound: 2.2 % over 3.6 doublings, 4.3 % over 7.3. What a histogram may have when memory is short. */
@@ -29,45 +27,6 @@ const PIECE = 16;
 /** What a typed array takes besides its elements; measured. */
 const ARRAY_BYTES = 256;
 const COUNT32_MAX = 2 ** 32 - 1;
-const SMALLEST_NORMAL = 2 ** -1022;
-
-const FINEST = 2 ** SCALE_MAX;
-/** A cell of 1/512 of the mantissa holds at most one bound of 2^(1/256), the closest of which are 0.0027 apart. */
-const CELL_BITS = 9;
-const CELLS = 2 ** CELL_BITS;
-/** Bits of the bounds 2^(k/256) below 2, and a last one that is never below: high 20 and low 32 of the mantissa. */
-const BOUND_HIGH = new Uint32Array(FINEST + 1);
-const BOUND_LOW = new Uint32Array(FINEST + 1);
-/** Bounds below a cell's first value: the number of the first one that a value in the cell may be above. */
-const CELL_BOUND = new Uint16Array(CELLS);
-
-const number = new Float64Array(1);
-const bits = new Uint32Array(number.buffer);
-
-for (let k = 0; k < FINEST; k++) {
-  number[0] = 2 ** (k / FINEST);
-  BOUND_LOW[k] = bits[0]!;
-  BOUND_HIGH[k] = bits[1]! & 0xf_ffff;
-}
-BOUND_HIGH[FINEST] = 0xffff_ffff;
-for (let cell = 0, k = 0; cell < CELLS; cell++) {
-  while (k < FINEST && 2 ** (k / FINEST) < 1 + cell / CELLS) k++;
-  CELL_BOUND[cell] = k;
-}
-
-/** Index at SCALE_MAX of a positive normal number: the exponent and the mantissa's top bits, one look into a table, one comparison. */
-function finestIndex(value: number): number {
-  number[0] = value;
-  const high = bits[1]!;
-  const mantissa = high & 0xf_ffff;
-  const k = CELL_BOUND[mantissa >>> (20 - CELL_BITS)]!;
-  const bound = BOUND_HIGH[k]!;
-  const above = mantissa > bound || (mantissa === bound && bits[0]! > BOUND_LOW[k]!);
-  return (((high >>> 20) - 1023) << SCALE_MAX) + (above ? k : k - 1);
-}
-
-/** Upper bound of bucket `index` at `scale`; its lower bound is that of the bucket before it. */
-export const upperBound = (index: number, scale: number): number => 2 ** ((index + 1) * 2 ** -scale);
 
 /** What histograms share when their memory is bounded together. */
 export interface HistogramMemory {
