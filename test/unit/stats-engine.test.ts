@@ -1,11 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import { UNSEEN } from '../../src/base/clock.ts';
-import type { StatsEngine } from '../../src/stats/engine.ts';
-import { buildReport, type StatisticsReport } from '../../src/stats/report.ts';
 import type { SeriesState } from '../../src/stats/series.ts';
-import type { StateSet } from '../../src/stats/state-set.ts';
 import { burnRate } from '../../src/stats/windows.ts';
-import { type Call, connectionOf, Dice, FIRST_MINUTE, only, reportOf, StatsRig } from './stats-rig.ts';
+import { type Call, connectionOf, Dice, only, reportOf, StatsRig } from './stats-rig.ts';
 
 const MINUTE = 60e9;
 const MS = 1_000_000;

@@ -1,6 +1,5 @@
 import { describe, expect, test } from 'vitest';
 import type { StatsEngine } from '../../src/stats/engine.ts';
-import { buildReport, type StatisticsReport } from '../../src/stats/report.ts';
 import { StateSet } from '../../src/stats/state-set.ts';
 import { type Call, FIRST_MINUTE, only, reportOf, StatsRig } from './stats-rig.ts';
 
