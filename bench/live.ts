@@ -6,7 +6,7 @@ import { statSync } from 'node:fs';
 import { Cgroup } from '../test/rig/cgroup.ts';
 import { Folder } from '../test/rig/folder.ts';
 import { cpuOf, rssOf, type Spread, settled, spread } from './measure.ts';
-import { HeadwaterObserver, httpry, nobody, type Observer, tcpdump } from './observers.ts';
+import { burner, HeadwaterObserver, httpry, nobody, type Observer, tcpdump } from './observers.ts';
 import { figure, microseconds, section, share } from './section.ts';
 import { type Load, Workload, type WorkloadShape } from './workload.ts';
 
@@ -40,6 +40,8 @@ interface Variant {
 
 const WARM_S = 1;
 const CONNECTIONS = 32;
+/** What the agent uses at saturation here. */
+const BURNT_SHARE = 0.3;
 
 const rate = ({ load }: Sample): number => (load.requests / load.duration_us) * 1e6;
 
@@ -89,6 +91,11 @@ function variants(folder: Folder): Variant[] {
           return null;
         },
       }),
+    },
+    {
+      name: 'burner',
+      what: `burns ${BURNT_SHARE} of a core and observes nothing`,
+      observe: () => burner(BURNT_SHARE),
     },
     { name: 'tcpdump -w', what: 'parses nothing', observe: (_, port) => tcpdump(folder, port) },
     { name: 'httpry', what: 'named fields, unpaired', observe: (_, port) => httpry(folder, port) },

@@ -1,5 +1,6 @@
 /** What watches the load: Headwater, or a rival. Each says what it costs and how many calls it has seen. */
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { join } from 'node:path';
 import { Agent } from '../test/rig/agent.ts';
 import type { Cgroup } from '../test/rig/cgroup.ts';
 import type { Folder } from '../test/rig/folder.ts';
@@ -106,6 +107,13 @@ async function sniffer(command: readonly string[], calls: () => number | null): 
     },
     [Symbol.asyncDispose]: () => program[Symbol.asyncDispose](),
   };
+}
+
+/** Uses this share of a core, in pieces as long as the agent's, and observes nothing: what is lost then is the machine's price for sharing two cores. */
+export function burner(share: number): Observer {
+  const program = new Program([process.execPath, join(import.meta.dirname, 'burner.ts'), String(share)]);
+  // Its CPU time is no cost of a call.
+  return { ...nobody(), [Symbol.asyncDispose]: () => program[Symbol.asyncDispose]() };
 }
 
 /** Writes packets, parses nothing. */
