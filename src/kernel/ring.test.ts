@@ -110,6 +110,17 @@ describe('records that are not what the ABI says', () => {
     expect(ring.malformed).toBe(1);
   });
 
+  test('longer than the room behind the data: never read beyond it', () => {
+    const room = 4_096;
+    const producer = new ArrayBuffer(PAGE + BYTES + room);
+    new DataView(producer, PAGE).setUint32(0, room, true);
+    new BigUint64Array(producer, 0, 1)[0] = BigInt(HEADER_BYTES + room);
+    const layout = { ringBytes: BYTES, cpus: 1 };
+    const ring = Ring.over(new ArrayBuffer(PAGE), producer, new ArrayBuffer(PAGE), layout, anchor);
+    expect(drained(ring)).toEqual([]);
+    expect([ring.malformed, ring.used]).toEqual([1, 0]);
+  });
+
   test('a record still being written is waited for', () => {
     const ring = ringOf(0x8000_0000 | abi.SEGMENT_SIZE, nothing, HEADER_BYTES + abi.SEGMENT_SIZE);
     expect(drained(ring)).toEqual([]);

@@ -19,6 +19,11 @@ const HEADER_BYTES = 8;
 const BUSY = 0x8000_0000 | 0;
 const DISCARDED = 0x4000_0000;
 const LENGTH = 0x3fff_ffff;
+/**
+ * The kernel lays the data out twice in a row, so that a record which begins at its end goes on behind it. Of the second time only
+ * as much is mapped as the longest record needs (a piece of a segment, 8 KiB and its header): all of it would count as the process's memory.
+ */
+const RECORD_ROOM = 64 << 10;
 
 export class Ring {
   /** Records that were not what the ABI says; each was skipped. */
@@ -34,6 +39,8 @@ export class Ring {
   readonly #data: Memory;
   readonly #bytes: number;
   readonly #mask: number;
+  /** A record of this length fits wherever it begins. */
+  readonly #lengthMax: number;
   /** Bytes read after which the kernel gets its room back, also within a batch. */
   readonly #giveBackBytes: number;
   readonly #sleeping: Uint32Array;
@@ -47,9 +54,10 @@ export class Ring {
     this.#mappings = mappings;
     this.#consumer = new BigUint64Array(consumer.buffer, 0, 1);
     this.#producer = new BigUint64Array(producer.buffer, 0, 1);
-    this.#headers = new Int32Array(producer.buffer, PAGE, (2 * layout.ringBytes) / 4);
-    this.#data = new Memory(producer.buffer, PAGE, 2 * layout.ringBytes);
+    this.#headers = new Int32Array(producer.buffer, PAGE, layout.ringBytes / 4);
+    this.#data = new Memory(producer.buffer, PAGE);
     this.#bytes = layout.ringBytes;
+    this.#lengthMax = this.#data.size - layout.ringBytes - HEADER_BYTES;
     this.#mask = layout.ringBytes - 1;
     this.#giveBackBytes = layout.ringBytes / 8;
     this.#sleeping = new Uint32Array(control.buffer, abi.CONTROL_SLEEPING, 1);
@@ -63,7 +71,8 @@ export class Ring {
   /** Maps the ring. `anchor` is the moment that becomes `ts === 0`. */
   static open(descriptors: RingDescriptors, layout: RingLayout, anchor: KernelAnchor): Outcome<Ring> {
     const consumer = mapShared(descriptors.ring, 0, PAGE, true);
-    const producer = mapShared(descriptors.ring, PAGE, PAGE + 2 * layout.ringBytes, false);
+    const { ringBytes } = layout;
+    const producer = mapShared(descriptors.ring, PAGE, PAGE + ringBytes + Math.min(ringBytes, RECORD_ROOM), false);
     const control = mapShared(descriptors.control, 0, PAGE, true);
     if (typeof consumer === 'number' || typeof producer === 'number' || typeof control === 'number') {
       const errno = [consumer, producer, control].find((m) => typeof m === 'number') as number;
@@ -77,8 +86,8 @@ export class Ring {
   }
 
   /**
-   * A ring over memory that somebody else writes, laid out as the kernel's: consumer page, producer page and data twice in a
-   * row, control page.
+   * A ring over memory that somebody else writes, laid out as the kernel's: consumer page, producer page and data with room for
+   * a record behind it, control page.
    */
   static over(
     consumer: ArrayBuffer,
@@ -121,7 +130,7 @@ export class Ring {
       if ((header & BUSY) !== 0) break;
       const length = header & LENGTH;
       const next = position + ((HEADER_BYTES + length + 7) & ~7);
-      if (length > this.#bytes || next > end) {
+      if (length > this.#lengthMax || next > end) {
         // Not a record: nothing after it can be found either. Give everything back and go on with what comes.
         this.malformed++;
         position = end;

@@ -36,15 +36,24 @@ export interface Region {
   readonly memory: Memory;
 }
 
-/** Maps `bytes` (a multiple of the page size) that cost memory only where they are used. Throws when the system refuses. */
-export function mapRegion(bytes: number): Region {
+/** Reserves `bytes` (a multiple of the page size) of addresses that cost memory only where they are used. Throws when the system refuses. */
+export function reserveRegion(bytes: number): number {
   const address = Number(c.mmap(0, bytes, PROT_READ_WRITE, MAP_PRIVATE_ANONYMOUS_NORESERVE, -1, 0));
   // (uintptr_t) MAP_FAILED
   if (address >= 2 ** 63) throw new Error(`cannot map ${bytes} bytes: errno ${koffi.errno()}`);
   c.madvise(address, bytes, MADV_DONTDUMP);
   c.madvise(address, bytes, MADV_DONTFORK);
-  return { address, memory: new Memory(koffi.view(BigInt(address), bytes)) };
+  return address;
 }
+
+/** Memory at an address. V8 takes all of it for memory in use, and from 64 MB on marks its whole heap again and again. */
+export const viewRegion = (address: number, bytes: number): Region => ({
+  address,
+  memory: new Memory(koffi.view(BigInt(address), bytes)),
+});
+
+/** Maps `bytes` (a multiple of the page size). Throws when the system refuses. */
+export const mapRegion = (bytes: number): Region => viewRegion(reserveRegion(bytes), bytes);
 
 /** Keeps [address, address + bytes) out of swap; false when the limit (RLIMIT_MEMLOCK) does not allow it. */
 export const lockMemory = (address: number, bytes: number): boolean => c.mlock(address, bytes) === 0;
@@ -52,9 +61,9 @@ export const lockMemory = (address: number, bytes: number): boolean => c.mlock(a
 /** Zeroes memory in a way that no compiler takes out. */
 export const cleanse = (address: number, bytes: number): void => c.cleanse(address, bytes);
 
-/** The region's views must not be used afterwards. */
-export const unmapRegion = (region: Region): void => {
-  c.munmap(region.address, region.memory.size);
+/** The views of [address, address + bytes) must not be used afterwards. */
+export const unmapRegion = (address: number, bytes: number): void => {
+  c.munmap(address, bytes);
 };
 
 const ALGORITHMS = {

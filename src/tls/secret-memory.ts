@@ -4,7 +4,7 @@
  */
 import { assert } from '../base/assert.ts';
 import type { Memory } from '../base/memory.ts';
-import { cleanse, lockMemory, mapRegion, type Region, unmapRegion } from './libcrypto.ts';
+import { cleanse, lockMemory, type Region, reserveRegion, unmapRegion, viewRegion } from './libcrypto.ts';
 
 /** A slot: one secret of up to 48 bytes (SHA-384), and 12 bytes of IV behind it. */
 export const SLOT_BYTES = 64;
@@ -13,14 +13,16 @@ export const IV_BYTES = 12;
 
 /** Slots there can be: secrets that wait for their connection, and two for each decrypted connection. */
 export const SLOTS_MAX = 1 << 20;
-/** Locked in steps of this many bytes, when their first slot is used. */
+/** Locked in steps of this many bytes, when their first slot is used. The first view is as long, and doubles. */
 const LOCK_BYTES = 64 << 10;
 
 /** A slot's number; -1: none. */
 export type Slot = number;
 
 export class SecretMemory {
-  readonly #region: Region;
+  readonly #reserved: number;
+  /** What is seen of it: as much as slots were ever used, twice that at most. */
+  #region: Region;
   readonly #free: Slot[] = [];
   readonly #max: number;
   #next = 0;
@@ -32,7 +34,8 @@ export class SecretMemory {
 
   constructor(slotsMax = SLOTS_MAX) {
     this.#max = slotsMax;
-    this.#region = mapRegion(Math.max(LOCK_BYTES, slotsMax * SLOT_BYTES));
+    this.#reserved = Math.max(LOCK_BYTES, slotsMax * SLOT_BYTES);
+    this.#region = viewRegion(reserveRegion(this.#reserved), LOCK_BYTES);
   }
 
   /** A zeroed slot, or -1 when all are in use. */
@@ -52,6 +55,8 @@ export class SecretMemory {
     if (end <= this.#lockedTo) return;
     if (!lockMemory(this.#region.address + this.#lockedTo, LOCK_BYTES)) this.unlocked = true;
     this.#lockedTo += LOCK_BYTES;
+    const { address, memory } = this.#region;
+    if (this.#lockedTo > memory.size) this.#region = viewRegion(address, Math.min(this.#reserved, 2 * memory.size));
   }
 
   /** Zeroes the slot and takes it back. */
@@ -66,6 +71,7 @@ export class SecretMemory {
     return this.#region.address + slot * SLOT_BYTES;
   }
 
+  /** Holds every slot taken so far: to be asked for anew after `take`. */
   get memory(): Memory {
     return this.#region.memory;
   }
@@ -73,6 +79,6 @@ export class SecretMemory {
   /** Zeroes and unmaps everything; nothing of it may be used afterwards. */
   close(): void {
     cleanse(this.#region.address, this.#next * SLOT_BYTES);
-    unmapRegion(this.#region);
+    unmapRegion(this.#region.address, this.#reserved);
   }
 }

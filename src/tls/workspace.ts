@@ -31,6 +31,6 @@ export class Workspace {
 
   close(): void {
     cleanse(this.address, REGION_BYTES);
-    unmapRegion(this.#region);
+    unmapRegion(this.address, REGION_BYTES);
   }
 }
