@@ -1,48 +1,24 @@
 /** Calls as an API gateway's: 17 of 25 field lines repeat, 8 values are each call's own (two ids, a trace, lengths, times). */
-import { Memory } from '../src/base/memory.ts';
 import { Connection } from '../src/model/connection.ts';
 import { Exchange } from '../src/model/exchange.ts';
-import { FieldLine, HeaderName } from '../src/model/fields.ts';
 import { Message } from '../src/model/message.ts';
 import { Fingerprinter } from '../src/redact/fingerprint.ts';
 import { CredentialPolicy } from '../src/redact/policy.ts';
 import { type Redacted, redactor } from '../src/redact/redacted.ts';
+import { fill, REQUEST_LINES, responseLines } from './gateway-call.ts';
 
-const REQUEST = [
-  ['Host', 'api.example.com'],
-  ['User-Agent', 'OpenAI/JS 4.77.0'],
-  ['Accept', 'application/json'],
-  ['Accept-Encoding', 'gzip, deflate, br'],
-  ['Content-Type', 'application/json'],
-  ['Authorization', 'Bearer sk-proj-thisisafakekeyofabench0123456789'],
-  ['X-Stainless-Lang', 'js'],
-  ['X-Stainless-Package-Version', '4.77.0'],
-  ['Connection', 'keep-alive'],
-] as const;
-const RESPONSE = [
-  ['Server', 'nginx/1.22.1'],
-  ['Content-Type', 'application/json; charset=utf-8'],
-  ['Connection', 'keep-alive'],
-  ['Cache-Control', 'no-cache, must-revalidate'],
-  ['Openai-Organization', 'org-example'],
-  ['Openai-Version', '2020-10-01'],
-  ['Strict-Transport-Security', 'max-age=31536000; includeSubDomains'],
-  ['Vary', 'Accept-Encoding'],
-] as const;
 const CONNECTIONS = 32;
 /** Calls made beforehand: ids repeat after more rows than a page holds, so that no compressor sees one twice. */
 const MADE = 20_000;
 
-let names = 0;
-const header = (raw: string): HeaderName => new HeaderName(++names, raw.toLowerCase());
-const shared = (pairs: readonly (readonly [string, string])[]): FieldLine[] =>
-  pairs.map(([raw, value]) => new FieldLine(header(raw), raw, value));
-const own = (...raws: string[]): FieldLine[] => raws.map((raw) => new FieldLine(header(raw), raw, null));
-const REQUEST_LINES = [...shared(REQUEST), ...own('X-Request-Id', 'Traceparent', 'Content-Length')];
-const RESPONSE_LINES = [
-  ...shared(RESPONSE),
-  ...own('Date', 'X-Request-Id', 'Openai-Processing-Ms', 'Content-Length', 'X-Ratelimit-Remaining'),
-];
+const RESPONSE_LINES = responseLines(
+  [],
+  'Date',
+  'X-Request-Id',
+  'Openai-Processing-Ms',
+  'Content-Length',
+  'X-Ratelimit-Remaining',
+);
 
 const word = (): string =>
   Math.floor(Math.random() * 2 ** 32)
@@ -50,17 +26,6 @@ const word = (): string =>
     .padStart(8, '0');
 const hex = (digits: number): string => Array.from({ length: digits / 8 }, word).join('');
 const uuid = (): string => hex(32).replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-');
-
-function fill(message: Message, lines: readonly FieldLine[], values: readonly string[]): void {
-  message.fields.memory = Memory.from(Buffer.from(values.join(''), 'latin1'));
-  let offset = 0;
-  let v = 0;
-  for (const line of lines) {
-    const length = line.value === null ? values[v++]!.length : 0;
-    message.fields.push(line, offset, length);
-    offset += length;
-  }
-}
 
 function made(n: number, connection: Connection, routes: number): Exchange {
   const x = new Exchange();

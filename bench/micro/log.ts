@@ -4,64 +4,27 @@
  * time an exchange, and of one latin1Slice of 36 bytes as a measure of the machine.
  */
 import { TimeFormatter } from '../../src/base/clock.ts';
-import { Memory } from '../../src/base/memory.ts';
 import { LineBuffer } from '../../src/export/log/line.ts';
 import { NdjsonFormat } from '../../src/export/log/ndjson.ts';
 import { Connection } from '../../src/model/connection.ts';
 import { Exchange } from '../../src/model/exchange.ts';
-import { FieldLine, HeaderName } from '../../src/model/fields.ts';
 import { Message } from '../../src/model/message.ts';
 import { Fingerprinter } from '../../src/redact/fingerprint.ts';
 import { CredentialPolicy } from '../../src/redact/policy.ts';
 import { redactor } from '../../src/redact/redacted.ts';
+import { fill, REQUEST_LINES, responseLines } from '../gateway-call.ts';
 
-const REQUEST = [
-  ['Host', 'api.example.com'],
-  ['User-Agent', 'OpenAI/JS 4.77.0'],
-  ['Accept', 'application/json'],
-  ['Accept-Encoding', 'gzip, deflate, br'],
-  ['Content-Type', 'application/json'],
-  ['Authorization', 'Bearer sk-proj-thisisafakekeyofabench0123456789'],
-  ['X-Stainless-Lang', 'js'],
-  ['X-Stainless-Package-Version', '4.77.0'],
-  ['Connection', 'keep-alive'],
-] as const;
-const RESPONSE = [
-  ['Server', 'nginx/1.22.1'],
-  ['Content-Type', 'application/json; charset=utf-8'],
-  ['Connection', 'keep-alive'],
-  ['Cache-Control', 'no-cache, must-revalidate'],
-  ['Openai-Organization', 'org-example'],
-  ['Openai-Version', '2020-10-01'],
-  ['Strict-Transport-Security', 'max-age=31536000; includeSubDomains'],
-  ['X-Content-Type-Options', 'nosniff'],
-  ['X-Ratelimit-Limit-Requests', '10000'],
-  ['Alt-Svc', 'h3=":443"; ma=86400'],
-  ['Vary', 'Accept-Encoding'],
-] as const;
-
-let names = 0;
-const header = (raw: string): HeaderName => new HeaderName(++names, raw.toLowerCase());
-const shared = (pairs: readonly (readonly [string, string])[]): FieldLine[] =>
-  pairs.map(([raw, value]) => new FieldLine(header(raw), raw, value));
-const varying = (...raws: string[]): FieldLine[] => raws.map((raw) => new FieldLine(header(raw), raw, null));
-
-const REQUEST_LINES = [...shared(REQUEST), ...varying('X-Request-Id', 'Traceparent', 'Content-Length')];
-const RESPONSE_LINES = [
-  ...shared(RESPONSE),
-  ...varying('Date', 'X-Request-Id', 'Openai-Processing-Ms', 'Content-Length'),
-];
-
-function fill(message: Message, lines: readonly FieldLine[], values: readonly string[]): void {
-  message.fields.memory = Memory.from(Buffer.from(values.join(''), 'latin1'));
-  let offset = 0;
-  let v = 0;
-  for (const line of lines) {
-    const length = line.value === null ? values[v++]!.length : 0;
-    message.fields.push(line, offset, length);
-    offset += length;
-  }
-}
+const RESPONSE_LINES = responseLines(
+  [
+    ['X-Content-Type-Options', 'nosniff'],
+    ['X-Ratelimit-Limit-Requests', '10000'],
+    ['Alt-Svc', 'h3=":443"; ma=86400'],
+  ],
+  'Date',
+  'X-Request-Id',
+  'Openai-Processing-Ms',
+  'Content-Length',
+);
 
 const hex = (n: number, width: number): string =>
   (Math.imul(n + 1, 2654435761) >>> 0).toString(16).padStart(width, 'a5f3').slice(0, width);

@@ -1,6 +1,6 @@
 /** The command line as people and scripts meet it: real processes, against the agent's real server on a socket. */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
-import { chmodSync, copyFileSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import type { Server } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -8,14 +8,10 @@ import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vite
 import { LossLedger } from '../../src/model/loss.ts';
 import type { ExchangeRecord } from '../../src/model/record.ts';
 import { RecordSubject } from '../../src/query/record-subject.ts';
-import type { Report } from '../../src/query/report.ts';
 import { apiServer } from '../../src/serve/api.ts';
 import { TailHub } from '../../src/serve/tail.ts';
-import type { HistorySource } from '../../src/serve/v1.ts';
-import { fileOf, Talk } from '../fixtures/pcap/talk.ts';
 import { sampleRecord, sampleSource, sampleStatus } from '../fixtures/samples.ts';
-import { validLine } from '../unit/log-schema.ts';
-import { validReport } from '../unit/report-schema.ts';
+import { noHistory } from '../unit/serve-rig.ts';
 
 vi.setConfig({ testTimeout: 30_000 });
 const HEADWATER = join(import.meta.dirname, '../../bin/headwater');
@@ -24,13 +20,6 @@ let socket: string;
 let server: Server;
 const hub = new TailHub(new LossLedger());
 const children = new Set<ChildProcess>();
-
-const unavailable = { ok: false, error: { type: 'unavailable', message: 'no store' } } as const;
-const noHistory: HistorySource = {
-  report: async () => unavailable,
-  calls: async () => unavailable,
-  sql: async () => unavailable,
-};
 
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'headwater-cli-'));
@@ -216,56 +205,6 @@ describe('help, version, documents', () => {
   });
 });
 
-describe('bin/headwater', () => {
-  test('works through a link and from any folder', async () => {
-    const link = join(folder, 'hw');
-    symlinkSync(HEADWATER, link);
-    const chained = join(folder, 'hw2');
-    symlinkSync('hw', chained);
-    for (const path of [link, chained]) {
-      const run = new Running(path, ['--version'], { cwd: '/' });
-      expect((await run.ended).code).toBe(0);
-    }
-  });
-
-  /** A copy without node_modules beside it, and a PATH with `node` as given. */
-  async function elsewhere(node: string | null): Promise<Ended> {
-    const root = mkdtempSync(join(folder, 'bare-'));
-    const tools = join(root, 'tools');
-    mkdirSync(join(root, 'bin'));
-    mkdirSync(tools);
-    copyFileSync(HEADWATER, join(root, 'bin/headwater'));
-    for (const tool of ['readlink', 'dirname']) symlinkSync(`/usr/bin/${tool}`, join(tools, tool));
-    if (node !== null) {
-      writeFileSync(join(tools, 'node'), `#!/bin/sh\n${node}\n`);
-      chmodSync(join(tools, 'node'), 0o755);
-    }
-    return new Running('/bin/sh', [join(root, 'bin/headwater'), 'status', 'a b'], { env: { PATH: tools } }).ended;
-  }
-
-  test('without a Node, or with one that is too old, says what to do', async () => {
-    for (const [node, found] of [
-      [null, 'none'],
-      ['echo v20.20.2', 'v20.20.2'],
-      ['exit 1', 'none'],
-      ['echo nonsense', 'nonsense'],
-    ] as const) {
-      const { code, stderr } = await elsewhere(node);
-      expect(code).toBe(3);
-      expect(stderr).toContain(`headwater: needs Node 24 or newer, found: ${found}\n`);
-      expect(stderr).toContain("run 'npm install'");
-    }
-  });
-
-  test('hands every argument to a Node that is new enough', async () => {
-    const { code, stdout } = await elsewhere(
-      'if [ "$1" = --version ]; then echo v24.0.0; else for a in "$@"; do echo "<$a>"; done; fi',
-    );
-    expect(code).toBe(0);
-    expect(stdout.split('\n').slice(-3)).toEqual(['<status>', '<a b>', '']);
-  });
-});
-
 describe('config check', () => {
   test('a good file, and every mistake of a bad one', async () => {
     const good = join(folder, 'good.yaml');
@@ -408,97 +347,6 @@ describe('tail', () => {
     clearInterval(timer);
     expect(stdout.split('\n')).toHaveLength(2);
     expect(stderr).toBe('0\n');
-  });
-});
-
-describe('replay --stats', () => {
-  /** Twenty calls on two connections to one server that overlap, five of them 503, over half a second. */
-  let capture: string;
-  const times: number[] = [];
-
-  beforeAll(() => {
-    const talks = [0, 1].map((c) => {
-      const talk = new Talk({ clientPort: 40_000 + c, ts: 1_700_000_000_000_000_000n + BigInt(c) * 5_000_000n }).open();
-      for (let i = 0; i < 10; i++) {
-        const status = i % 4 === 3 ? '503 Service Unavailable' : '200 OK';
-        const from = talk.now;
-        talk
-          .client(`GET /v1/users/${i} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer sk-fake-${'0'.repeat(40)}\r\n\r\n`)
-          .wait(BigInt(i + 1) * 4_000_000n);
-        times.push(Number(talk.now - from));
-        talk.server(`HTTP/1.1 ${status}\r\nContent-Length: 2\r\n\r\nok`);
-      }
-      return talk.close();
-    });
-    capture = join(folder, 'stats.pcap');
-    const packets = talks.flatMap((talk) => talk.packets).sort((a, b) => (a.ts! < b.ts! ? -1 : 1));
-    writeFileSync(capture, fileOf(packets));
-    times.sort((a, b) => a - b);
-  });
-
-  function expectReport(report: Report): void {
-    expect(validReport(report), JSON.stringify(validReport.errors)).toBe(true);
-    expect(report.ledger).toEqual({ exchanges: 20, losses: [] });
-    const [row] = report.routes;
-    expect(row).toMatchObject({ side: 'unknown', method: 'GET', route: '/v1/users/{id}', count: 20 });
-    expect(row!.errors).toMatchObject({ total: 4, ratio: 0.2, classes: { '5xx': 4 } });
-    for (const [name, q] of [
-      ['p50', 0.5],
-      ['p95', 0.95],
-    ] as const) {
-      const exact = times[Math.ceil(q * 20) - 1]!;
-      expect(Math.abs(row!.latency_ns[name]! / exact - 1)).toBeLessThan(0.01);
-    }
-    expect(row!.load.buckets.map(({ in_flight }) => in_flight)).toEqual([1, 2]);
-    expect(row!.headers.find(({ name }) => name === 'authorization')).toMatchObject({ presence: 1, distinct: 1 });
-    expect(JSON.stringify(report)).not.toContain('sk-fake');
-  }
-
-  test('ndjson: a report line before the summary, and tables on stderr', async () => {
-    const { code, stdout, stderr } = await headwater(['replay', capture, '--stats']);
-    expect(code).toBe(0);
-    const records = stdout
-      .trimEnd()
-      .split('\n')
-      .map((line) => JSON.parse(line));
-    for (const record of records) expect(validLine(record), JSON.stringify(validLine.errors)).toBe(true);
-    expect(records.map(({ type }) => type)).toEqual([...Array(20).fill('exchange'), 'report', 'summary']);
-    expectReport(records.at(-2));
-    for (const title of ['Response time', 'Errors', 'Traffic', 'Services', 'Latency under load', 'Headers'])
-      expect(stderr).toContain(`\n${title}\n`);
-    expect(stderr).toMatch(/\n20 calls seen; lost: nothing\n$/);
-  });
-
-  test('summary: the report and the last line alone', async () => {
-    const { code, stdout } = await headwater(['replay', capture, '--stats', '--format', 'summary']);
-    const records = stdout
-      .trimEnd()
-      .split('\n')
-      .map((line) => JSON.parse(line));
-    expect([code, records.map(({ type }) => type)]).toEqual([0, ['report', 'summary']]);
-    expectReport(records[0]);
-  });
-
-  test('har: the file stays what it is, tables on stderr', async () => {
-    const { code, stdout, stderr } = await headwater(['replay', capture, '--stats', '--format', 'har']);
-    expect(code).toBe(0);
-    expect(JSON.parse(stdout).log.entries).toHaveLength(20);
-    expect(stderr).toContain('\nResponse time\n');
-  });
-
-  test('a filter chooses the lines, and the calls that are counted', async () => {
-    const { stdout } = await headwater(['replay', capture, '--stats', '--filter', 'response.code == 503']);
-    const records = stdout
-      .trimEnd()
-      .split('\n')
-      .map((line) => JSON.parse(line));
-    expect(records).toHaveLength(6);
-    expect(records[4].ledger.exchanges).toBe(4);
-  });
-
-  test('without --stats there is none', async () => {
-    const { stdout, stderr } = await headwater(['replay', capture]);
-    expect([stdout.includes('"type":"report"'), stderr]).toEqual([false, '']);
   });
 });
 

@@ -3,26 +3,11 @@
  * a fact; what is not known is said to be unknown.
  */
 import { unreachable } from '../../base/assert.ts';
-import type { WhyGroup, WhyGuess, WhyState } from '../../model/why.ts';
-import type { Facts, ProcessReport, SocketFacts, Subject, TlsLibrary } from './facts.ts';
-import { aboutLibraries, aboutSecrets, UNREAD } from './tls.ts';
-
-export type Verdict = 'seen' | 'partly' | 'unseen' | 'unknown';
-
-export interface WhyFinding {
-  /** Stable name of the reason. */
-  readonly id: string;
-  readonly verdict: Verdict;
-  /** What is so, and why. */
-  readonly text: string;
-  /** What to do; "" when nothing is to do. */
-  readonly todo: string;
-}
-
-const finding = (id: string, verdict: Verdict, text: string, todo = ''): WhyFinding => ({ id, verdict, text, todo });
-const plural = (n: number, one: string, many = `${one}s`): string => `${n} ${n === 1 ? one : many}`;
-const list = (items: readonly (string | number)[], max = 8): string =>
-  items.slice(0, max).join(', ') + (items.length > max ? `, and ${items.length - max} more` : '');
+import type { WhyGroup, WhyState } from '../../model/why.ts';
+import { aboutConnections } from './connections.ts';
+import type { Facts, ProcessReport, SocketFacts, Subject } from './facts.ts';
+import { finding, list, plural, type WhyFinding } from './finding.ts';
+import { aboutLibraries, aboutSecrets } from './tls.ts';
 
 export const explain = (facts: Facts): WhyFinding[] => [...aboutAgent(facts), ...aboutSubject(facts)];
 
@@ -135,7 +120,7 @@ const aboutPort = (subject: Extract<Subject, { kind: 'port' }>, facts: Facts): W
   for (const process of clients) found.push(...aboutProcess(process, facts, { port, side: 'client' }));
   if (servers.length + clients.length === 0)
     found.push(
-      ...aboutGroups(
+      ...aboutConnections(
         liveGroups(facts, (group) => group.server_port === port),
         null,
         '',
@@ -164,7 +149,7 @@ const aboutProcess = (process: ProcessReport, facts: Facts, leg: Leg | null): Wh
       group.pid === process.pid &&
       (leg === null || (group.server_port === leg.port && (group.side === leg.side || group.side === 'unknown'))),
   );
-  const found = [...aboutGroups(groups, process.tls, who), ...aboutLibraries(process, facts, who), ...sockets];
+  const found = [...aboutConnections(groups, process.tls, who), ...aboutLibraries(process, facts, who), ...sockets];
   if (process.sockets === null) {
     found.push(
       finding(
@@ -284,121 +269,6 @@ const aboutSilence = (sockets: SocketFacts, who: string, leg: Leg | null): WhyFi
       'unknown',
       `${who} listens on ${list(ports)} in an observed cgroup; no connection is open.`,
       'Calls to it will be seen: send one, then ask again.',
-    ),
-  ];
-};
-
-/** What the agent says of the connections, by what their bytes look like. */
-const aboutGroups = (groups: readonly WhyGroup[], tls: readonly TlsLibrary[] | null, who: string): WhyFinding[] => {
-  const found: WhyFinding[] = [];
-  for (const guess of ['http', 'tls', 'h2', 'other', 'unknown'] as const) {
-    const alike = groups.filter((group) => group.guess === guess && group.open + group.exchanges > 0);
-    if (alike.length > 0) found.push(aboutGuess(guess, alike, tls, who));
-  }
-  const joined = groups.reduce((sum, group) => sum + group.joined, 0);
-  if (joined > 0) {
-    found.push(
-      finding(
-        'joined',
-        'partly',
-        `${plural(joined, 'connection is', 'connections are')} older than the agent: calls are seen from the first message that began after it started.`,
-        'Nothing, or restart the client to open new connections.',
-      ),
-    );
-  }
-  return [...found, ...aboutLosses(groups)];
-};
-
-const aboutGuess = (
-  guess: WhyGuess,
-  groups: readonly WhyGroup[],
-  tls: readonly TlsLibrary[] | null,
-  who: string,
-): WhyFinding => {
-  const open = groups.reduce((sum, group) => sum + group.open, 0);
-  const exchanges = groups.reduce((sum, group) => sum + group.exchanges, 0);
-  const owner =
-    who === ''
-      ? list(
-          [
-            ...new Set(
-              groups.map((group) =>
-                group.pid === 0 ? 'a process that is not known' : `${group.name} (pid ${group.pid})`,
-              ),
-            ),
-          ],
-          4,
-        )
-      : who;
-  const ports = list(
-    [...new Set(groups.map((group) => `${group.side === 'server' ? 'served on' : 'to'} port ${group.server_port}`))],
-    4,
-  );
-  const connections = `${plural(open, 'open connection')} of ${owner}, ${ports}`;
-  switch (guess) {
-    case 'http':
-    case 'h2': {
-      const secure = groups.reduce((sum, group) => sum + group.decrypted, 0);
-      const over = secure === 0 ? '' : secure === open ? ', over TLS' : `, ${secure} of them over TLS`;
-      const name = guess === 'http' ? 'HTTP/1' : 'HTTP/2';
-      return finding(guess, 'seen', `${name}: ${plural(exchanges, 'call')} on ${connections}${over}.`);
-    }
-    case 'tls': {
-      const libraries =
-        tls === null
-          ? 'which library does it is not known'
-          : tls.length === 0
-            ? 'no TLS library is mapped: it is linked in (Go, Rust, Java, a static build)'
-            : `by ${list(
-                tls.map((one) => one.name),
-                3,
-              )}`;
-      const causes = new Map<string, number>();
-      for (const { unread } of groups)
-        for (const { cause, connections: n } of unread) causes.set(UNREAD[cause], (causes.get(UNREAD[cause]) ?? 0) + n);
-      const because =
-        causes.size === 0
-          ? 'No call was read on them so far'
-          : `Not read, because ${[...causes].map(([cause, n]) => `${cause} (${n})`).join('; ')}`;
-      return finding(
-        'tls',
-        'unseen',
-        `TLS: ${connections}; ${libraries}. ${because}: bytes and times are counted.`,
-        'docs/tls.md says what can be read and what helps; or observe a leg in clear (behind the proxy that ends TLS).',
-      );
-    }
-    case 'other':
-      return finding(
-        'other',
-        'unseen',
-        `Not HTTP: ${connections}. The first bytes of either side are no HTTP message.`,
-      );
-    case 'unknown':
-      return finding(
-        'undecided',
-        'unknown',
-        `Not decided yet: ${connections}. No message start has been seen on them.`,
-        'Send a call, then ask again.',
-      );
-    default:
-      return unreachable(guess);
-  }
-};
-
-const aboutLosses = (groups: readonly WhyGroup[]): WhyFinding[] => {
-  const totals = new Map<string, { count: number; bytes: number }>();
-  for (const { reason, count, bytes } of groups.flatMap((group) => group.losses)) {
-    const total = totals.get(reason) ?? { count: 0, bytes: 0 };
-    totals.set(reason, { count: total.count + count, bytes: total.bytes + bytes });
-  }
-  if (totals.size === 0) return [];
-  const what = [...totals].map(([reason, { count, bytes }]) => `${reason} ${count} (${bytes} bytes)`);
-  return [
-    finding(
-      'losses',
-      'partly',
-      `Missing from these connections: ${list(what)}.`,
-      'docs/loss.md says what each means and what to do.',
     ),
   ];
 };

@@ -1,7 +1,7 @@
 /** The answer of `why` as text. Pure. */
 import { type Colour, type Look, paint, safe } from '../text/terminal.ts';
-import type { Verdict, WhyFinding } from './explain.ts';
 import type { Subject } from './facts.ts';
+import type { Verdict, WhyFinding } from './finding.ts';
 
 const LABELS: Readonly<Record<Verdict, readonly [string, Colour]>> = {
   seen: ['seen', 'green'],

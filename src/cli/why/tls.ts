@@ -1,8 +1,8 @@
 /** What `why` says of TLS: which implementation a process runs, whether its secrets are taken, and why not. Pure. */
 import type { TlsUnreadCause } from '../../model/tls.ts';
 import type { TlsProcess } from '../../model/why.ts';
-import type { WhyFinding } from './explain.ts';
 import type { Facts, ProcessReport } from './facts.ts';
+import type { WhyFinding } from './finding.ts';
 
 /** After "because". */
 export const UNREAD: Readonly<Record<TlsUnreadCause, string>> = {

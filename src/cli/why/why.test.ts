@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import type { TlsProcess, WhyGroup, WhyState } from '../../model/why.ts';
-import { explain, type Verdict } from './explain.ts';
+import { explain } from './explain.ts';
 import type { AgentFacts, Facts, ProcessReport, SocketFacts, Subject } from './facts.ts';
+import type { Verdict } from './finding.ts';
 import { renderAnswer } from './render.ts';
 import { parseTarget } from './target.ts';
 
