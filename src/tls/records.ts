@@ -94,15 +94,20 @@ export interface RecordSink {
   release(bytes: number): void;
 }
 
+/** RFC 8446 5.1; RFC 5246 6.2.1. */
+export const CONTENT = { CHANGE_CIPHER_SPEC: 20, ALERT: 21, HANDSHAKE: 22, APPLICATION_DATA: 23 } as const;
+const HEARTBEAT = 24;
+
+export const isContentType = (type: number): boolean => type >= CONTENT.CHANGE_CIPHER_SPEC && type <= HEARTBEAT;
+
 /** Whether a record may begin like the five bytes at `at`. */
 export function isHeader(memory: Memory, at: number): boolean {
   const { view } = memory;
   const type = view.getUint8(at);
-  if (type < 20 || type > 24 || view.getUint8(at + 1) !== 3 || view.getUint8(at + 2) > 4) return false;
+  if (!isContentType(type) || view.getUint8(at + 1) !== 3 || view.getUint8(at + 2) > 4) return false;
   return view.getUint16(at + 3) <= FRAGMENT_BYTES_MAX;
 }
 
-const APPLICATION_DATA = 23;
 const TLS12_AND_LATER = 0x0303;
 /** What the shortest protected record has behind its header: a tag and a content type. */
 const PROTECTED_BYTES_MIN = 17;
@@ -117,7 +122,7 @@ export function isProtected(memory: Memory, at: number, end: number): boolean {
   for (let next = at; next + HEADER_BYTES <= end; next += HEADER_BYTES + view.getUint16(next + 3)) {
     if (!isHeader(memory, next)) return false;
     if (next > at) continue;
-    if (view.getUint8(next) !== APPLICATION_DATA || view.getUint16(next + 1) !== TLS12_AND_LATER) return false;
+    if (view.getUint8(next) !== CONTENT.APPLICATION_DATA || view.getUint16(next + 1) !== TLS12_AND_LATER) return false;
     if (view.getUint16(next + 3) < PROTECTED_BYTES_MIN) return false;
   }
   return true;

@@ -154,7 +154,7 @@ describe('the ClientHello was lost', () => {
       });
       for (const d of [0, 1] as const) expect(played.plain[d]).toEqual(whole.plain[d]);
       expect(played.facts[0]!.start).toBe('joined');
-      expect(played.connection.client).toBe(client);
+      expect(played.connection.negotiation.client).toBe(client);
     },
   );
 

@@ -1,0 +1,63 @@
+/** What comes out of one direction: decrypted bytes with their positions, times and acknowledgements, and what misses of them. */
+import type { LossReason } from '../model/loss.ts';
+import type { Direction } from '../model/segment.ts';
+import { AckMap } from './ack-map.ts';
+import type { TlsConnection } from './connection.ts';
+import type { RecordProtection } from './protection.ts';
+import type { Pieces } from './records.ts';
+
+export class Content {
+  readonly direction: Direction;
+  /** Decrypted bytes so far, lost ones included. */
+  bytes = 0;
+  readonly acks = new AckMap();
+  readonly #connection: TlsConnection;
+
+  constructor(connection: TlsConnection, direction: Direction) {
+    this.#connection = connection;
+    this.direction = direction;
+  }
+
+  /** Hands on what `keys` opened of a record that came in `pieces`. */
+  deliver({ at, bytes, prefixBytes }: RecordProtection, pieces: Pieces): void {
+    const connection = this.#connection;
+    const sink = connection.inner().streams[this.direction];
+    if (bytes === 0) return;
+    connection.delivered(this, pieces.ack[0]!);
+    const position = this.bytes;
+    this.bytes += bytes;
+    if (pieces.count === 1 && pieces.holes === 0) {
+      const ack = connection.ack(this.direction, pieces.ack[0]!);
+      sink.data(connection.memory, at, bytes, position, pieces.ts[0]!, ack);
+    } else {
+      let from = 0;
+      for (let i = 0; i < pieces.count && from < bytes; i++) {
+        const last = i === pieces.count - 1;
+        const to = last ? bytes : Math.min(bytes, Math.max(from, pieces.end[i]! - prefixBytes));
+        if (to <= from) continue;
+        const why = pieces.why[i]!;
+        const ts = pieces.ts[i]!;
+        if (why !== null) sink.gap(position + from, to - from, why, ts);
+        else {
+          const ack = connection.ack(this.direction, pieces.ack[i]!);
+          sink.data(connection.memory, at + from, to - from, position + from, ts, ack);
+        }
+        from = to;
+      }
+    }
+    connection.settled();
+  }
+
+  /** Content that will never come; who calls it has counted it. */
+  gap(bytes: number, why: LossReason | 'left_out', ts: number): void {
+    if (bytes <= 0) return;
+    const position = this.bytes;
+    this.bytes += bytes;
+    this.#connection.missing(this.direction, position, bytes, why, ts);
+  }
+
+  /** The record that ends at `position` of the encrypted bytes has given everything up to here. */
+  recordEnds(position: number): void {
+    this.acks.note(position, this.bytes);
+  }
+}
