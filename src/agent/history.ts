@@ -107,13 +107,21 @@ const noStore = {
   },
 } as const;
 
+/** Loads the code that answers from the store: for a process that will not be allowed to read it later. */
+export async function loadEngine() {
+  const { loadDatabase } = await import('../store/database.ts');
+  const [{ readStore }, calls, states] = await Promise.all([
+    import('../store/reader.ts'),
+    import('../query/calls.ts'),
+    import('../query/states.ts'),
+    loadDatabase(),
+  ]);
+  return { readStore, calls, states };
+}
+
 async function open(data: string): Promise<Answer<Engine>> {
   try {
-    const [{ readStore }, calls, states] = await Promise.all([
-      import('../store/reader.ts'),
-      import('../query/calls.ts'),
-      import('../query/states.ts'),
-    ]);
+    const { readStore, calls, states } = await loadEngine();
     const opened = await readStore(data);
     if (!opened.ok) return { ok: false, error: { type: 'unavailable', message: opened.message } };
     return { ok: true, value: { reader: opened.reader, calls, states } };

@@ -6,6 +6,7 @@ import { CgroupPaths } from '../attacher/cgroups.ts';
 import type { Handover, Prospect } from '../attacher/child.ts';
 import { HostFiles } from '../attacher/host.ts';
 import { ProcessCache } from '../attacher/processes.ts';
+import { readableByAll } from '../attacher/readable.ts';
 import { TimeFormatter } from '../base/clock.ts';
 import { EXIT } from '../base/failure.ts';
 import { parseListen } from '../config/units.ts';
@@ -33,7 +34,7 @@ import { TailHub } from '../serve/tail.ts';
 import { Store, startStoreWorker } from '../store/store.ts';
 import { LIVE_SECRET_LIMITS, SecretStore } from '../tls/secrets.ts';
 import { filterOf } from './filter.ts';
-import { History } from './history.ts';
+import { History, loadEngine } from './history.ts';
 import { AttacherOpener } from './log-source.ts';
 import { AgentMetrics } from './metrics.ts';
 import { Owners } from './owners.ts';
@@ -66,8 +67,10 @@ const STORE_TICK_MS = 250;
 const SETTLE_MS = 5_000;
 
 /** Called by attacher/child.ts before the cage is closed: afterwards a thread's code may be unreadable. Answers the store's thread. */
-export function prepare({ logged, stored }: Prospect): Worker | null {
+export async function prepare({ logged, stored }: Prospect): Promise<Worker | null> {
   const worker = stored ? startStoreWorker() : null;
+  // Most agents are never asked for the past, and do without the memory of what would answer.
+  if (stored && !readableByAll(import.meta.filename)) await loadEngine();
   rehearse({ logged, stored });
   return worker;
 }

@@ -15,7 +15,7 @@ export interface PipelineEntry {
   /** Resolves to the exit code when everything is written. */
   runPipeline(handover: Handover): Promise<number>;
   /** Whatever makes it ready, before anything is attached and before the cage is closed. Its answer is handed over. */
-  prepare?(prospect: Prospect): unknown;
+  prepare?(prospect: Prospect): Promise<unknown>;
 }
 
 /** What the run will have. */
@@ -43,7 +43,7 @@ const wanted = JSON.parse(identity!) as Confinement | null;
 const pipeline = (await import(pathToFileURL(entry!).href)) as PipelineEntry;
 // The next start finds everything compiled. Afterwards this process may write nothing.
 flushCompileCache();
-const prepared = pipeline.prepare?.(JSON.parse(prospect!) as Prospect);
+const prepared = await pipeline.prepare?.(JSON.parse(prospect!) as Prospect);
 
 const client = new AttacherClient(CONTROL_FD, DESCRIPTOR_FD);
 // A service manager sends it to both processes.

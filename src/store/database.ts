@@ -2,7 +2,7 @@
  * DuckDB over the files of a data folder: nothing of it is kept, nothing is written, and it can open nothing but these files.
  * An instance lives in memory; what it may use is bounded.
  */
-import { type DuckDBConnection, DuckDBInstance, type DuckDBValue } from '@duckdb/node-api';
+import type { DuckDBConnection, DuckDBInstance, DuckDBValue } from '@duckdb/node-api';
 
 export interface DatabaseLimits {
   /** Memory that queries may use, bytes. */
@@ -29,6 +29,14 @@ export interface Rows {
   readonly rows: readonly DuckDBValue[][];
 }
 
+/**
+ * Loads the library, which `open` does else: for a process that will not be allowed to read it later. It is 12 MB that whoever never opens a
+ * database does without.
+ */
+export async function loadDatabase(): Promise<void> {
+  await import('@duckdb/node-api');
+}
+
 export const quote = (text: string): string => `'${text.replaceAll("'", "''")}'`;
 
 export class Database {
@@ -42,6 +50,7 @@ export class Database {
 
   /** `folders`: the only ones that it can read. */
   static async open(folders: readonly string[], limits: DatabaseLimits): Promise<Database> {
+    const { DuckDBInstance } = await import('@duckdb/node-api');
     const instance = await DuckDBInstance.create(':memory:', {
       threads: String(limits.threads),
       memory_limit: `${Math.floor(limits.memory / 2 ** 20)}MiB`,
