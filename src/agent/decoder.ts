@@ -17,7 +17,7 @@
  * whose bytes it cannot read it counts itself (`tls_no_secret`). What the inner bytes are is shown in `DecoderShared.open`
  * and `live` instead of 'tls' as soon as it is known. Without a factory TLS is counted as what it is: `tls_no_secret`.
  */
-import type { PairerShared } from '../exchange/pairer.ts';
+import type { PairerShared } from '../exchange/pairing.ts';
 import type { H1Shared } from '../http/h1/shared.ts';
 import type { H2Shared } from '../http/h2/shared.ts';
 import type { Connection, ConnectionStart } from '../model/connection.ts';

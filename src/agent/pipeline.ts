@@ -1,6 +1,6 @@
 /** From a source's segments to redacted exchanges: the stages in their order, one instance of what they share. */
 import type { ClockAnchor } from '../base/clock.ts';
-import { PAIRER_LIMITS, type PairerLimits, PairerShared } from '../exchange/pairer.ts';
+import { PAIRER_LIMITS, type PairerLimits, PairerShared } from '../exchange/pairing.ts';
 import { RouteTable } from '../exchange/route.ts';
 import { H1Shared } from '../http/h1/shared.ts';
 import { H2Shared } from '../http/h2/shared.ts';

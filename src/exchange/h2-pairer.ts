@@ -15,9 +15,10 @@ import type { LossReason } from '../model/loss.ts';
 import { ANOMALY_BIT, type Message, type MessageEnd } from '../model/message.ts';
 import type { MultiplexSink, Peer, StreamEnd } from '../model/stages.ts';
 import type { WebSocketEnd, WebSocketSession } from '../model/websocket.ts';
+import { type Closing, ended, STILL_OPEN } from './closing.ts';
 import { grpcKind, judgeGrpc } from './grpc.ts';
-import { type Closing, isLate, outcomeOf, STILL_OPEN, waited } from './outcome.ts';
-import { copyInterim, type PairerShared } from './pairer.ts';
+import { isLate, outcomeOf, waited } from './outcome.ts';
+import type { PairerShared } from './pairing.ts';
 import type { Pending } from './pending.ts';
 
 /** Calls of one connection that have begun and not ended. */
@@ -61,17 +62,7 @@ export class H2Pairer implements MultiplexSink {
   }
 
   interim(message: Message): void {
-    const { limits, losses } = this.#shared;
-    const p = this.#answered(message.streamId);
-    if (p.interim.length >= limits.interimMax || p.interimBytes + message.headBytes > limits.interimBytesMax) {
-      p.lose('queue_limit', message.headBytes);
-      losses.lose('queue_limit', 1, message.headBytes);
-    } else {
-      p.interimBytes += message.headBytes;
-      p.interim = [...p.interim, copyInterim(message)];
-    }
-    p.anomalies |= message.anomalies;
-    p.loseAllOf(message);
+    this.#shared.interject(this.#answered(message.streamId), message);
   }
 
   end(message: Message): void {
@@ -124,15 +115,7 @@ export class H2Pairer implements MultiplexSink {
   closed(by: Peer, how: StreamEnd, ts: number): void {
     this.#closing ??= { ...STILL_OPEN };
     const closing = this.#closing;
-    if (by === 'client') closing.clientEnded = true;
-    else closing.serverEnded = true;
-    if (how === 'fin') {
-      closing.firstFin ??= by;
-      if (by === 'client') closing.clientFinAt = ts;
-      else closing.serverFin = true;
-    } else if (how === 'rst') closing.resetBy ??= by;
-    else if (how === 'evicted') closing.gone = 'connection_limit';
-    else if (how === 'vanished') closing.gone = 'end_unseen';
+    ended(closing, by, how, ts);
     this.#resetId = 0;
     const over = closing.clientEnded && closing.serverEnded;
     for (const [id, p] of this.#calls) if (over || this.#ready(p, id)) this.#emit(p, id, ts);

@@ -39,38 +39,11 @@ import { unreachable } from '../base/assert.ts';
 import { UNSEEN } from '../base/clock.ts';
 import type { Outcome } from '../model/exchange.ts';
 import { ANOMALY_BIT, type Message } from '../model/message.ts';
+import type { Closing } from './closing.ts';
 import type { Pending } from './pending.ts';
 
 /** A FIN this soon after the request's last byte says "I have sent all" (shutdown), not "I give up" (close). */
 const HALF_CLOSE_NS_MAX = 5_000_000;
-
-/** How the connection ended, as far as it did. */
-export interface Closing {
-  /** Whose FIN came first. */
-  firstFin: 'client' | 'server' | null;
-  /** When the client's FIN came; UNSEEN when it did not, or without a time. */
-  clientFinAt: number;
-  /** A FIN of the server came, first or not. */
-  serverFin: boolean;
-  /** Whose RST came first. */
-  resetBy: 'client' | 'server' | null;
-  /** No more bytes of this direction come, for whatever reason. */
-  clientEnded: boolean;
-  serverEnded: boolean;
-  /** Why the end was not seen; null: it was, or is still to come. */
-  gone: 'connection_limit' | 'end_unseen' | null;
-}
-
-/** Nothing ended yet. */
-export const STILL_OPEN: Readonly<Closing> = Object.freeze({
-  firstFin: null,
-  clientFinAt: UNSEEN,
-  serverFin: false,
-  resetBy: null,
-  clientEnded: false,
-  serverEnded: false,
-  gone: null,
-});
 
 /** A message with one of these cannot be trusted to end where it seems to (RFC 9112 6.1, 6.3, 7.1). */
 const FRAMING_CONFLICTS =

@@ -14,58 +14,15 @@
  */
 import { UNSEEN } from '../base/clock.ts';
 import type { Connection } from '../model/connection.ts';
-import type { Interim } from '../model/exchange.ts';
-import type { LossReason, LossSink } from '../model/loss.ts';
+import type { LossReason } from '../model/loss.ts';
 import { ANOMALY_BIT, type Message } from '../model/message.ts';
-import type { MessagePool } from '../model/pool.ts';
-import type { ExchangeSink, MessageSink, StreamEnd } from '../model/stages.ts';
-import { GrpcRoutes, judgeGrpc } from './grpc.ts';
-import { type Closing, isLate, outcomeOf, STILL_OPEN, upgradeOf, waited } from './outcome.ts';
-import { type Pending, PendingPool } from './pending.ts';
+import type { MessageSink, StreamEnd } from '../model/stages.ts';
+import { type Closing, ended, STILL_OPEN } from './closing.ts';
+import { judgeGrpc } from './grpc.ts';
+import { isLate, outcomeOf, upgradeOf, waited } from './outcome.ts';
+import type { PairerShared } from './pairing.ts';
+import type { Pending } from './pending.ts';
 import { type Unanswered, Waiting } from './waiting.ts';
-
-export interface PairerLimits {
-  /** A final response that begins later than this after the request's last byte is a timeout, in ns. */
-  readonly timeoutNs: number;
-  /** A call without a response is logged this long after the request's last byte, in ns; >= timeoutNs. */
-  readonly lateNs: number;
-  /** Requests of one connection that wait for their responses. */
-  readonly pendingMax: number;
-  /** Interim responses kept for each call, and the head bytes of all of them. */
-  readonly interimMax: number;
-  readonly interimBytesMax: number;
-}
-
-export const PAIRER_LIMITS: PairerLimits = {
-  timeoutNs: 60e9,
-  lateNs: 600e9,
-  pendingMax: 1024,
-  interimMax: 16,
-  interimBytesMax: 16 * 1024,
-};
-
-/** What all pairers of a pipeline have in common. */
-export class PairerShared {
-  readonly exchangeSink: ExchangeSink;
-  readonly messagePool: Pick<MessagePool, 'give'>;
-  /** Only what the pairing itself gives up is counted here; bytes are counted by whoever missed them. */
-  readonly losses: LossSink;
-  readonly limits: PairerLimits;
-  readonly pending = new PendingPool();
-  readonly grpcRoutes = new GrpcRoutes();
-
-  constructor(
-    exchangeSink: ExchangeSink,
-    messagePool: Pick<MessagePool, 'give'>,
-    losses: LossSink,
-    limits: PairerLimits = PAIRER_LIMITS,
-  ) {
-    this.exchangeSink = exchangeSink;
-    this.messagePool = messagePool;
-    this.losses = losses;
-    this.limits = limits;
-  }
-}
 
 export class Pairer implements MessageSink, Unanswered {
   readonly #connection: Connection;
@@ -97,16 +54,7 @@ export class Pairer implements MessageSink, Unanswered {
 
   interim(message: Message): void {
     const p = this.#match(message);
-    const { limits, losses } = this.#shared;
-    if (p.interim.length >= limits.interimMax || p.interimBytes + message.headBytes > limits.interimBytesMax) {
-      p.lose('queue_limit', message.headBytes);
-      losses.lose('queue_limit', 1, message.headBytes);
-    } else {
-      p.interimBytes += message.headBytes;
-      p.interim = [...p.interim, copyInterim(message)];
-    }
-    p.anomalies |= message.anomalies;
-    p.loseAllOf(message);
+    this.#shared.interject(p, message);
     this.#matched = null;
     const end = message.endOffset >= 0 ? message.endOffset : message.startOffset + message.headBytes;
     this.#waiting.responseEnded(end, message.end, p.request !== null);
@@ -133,15 +81,7 @@ export class Pairer implements MessageSink, Unanswered {
   closed(by: 'client' | 'server', how: StreamEnd, ts: number): void {
     this.#closing ??= { ...STILL_OPEN };
     const closing = this.#closing;
-    if (by === 'client') closing.clientEnded = true;
-    else closing.serverEnded = true;
-    if (how === 'fin') {
-      closing.firstFin ??= by;
-      if (by === 'client') closing.clientFinAt = ts;
-      else closing.serverFin = true;
-    } else if (how === 'rst') closing.resetBy ??= by;
-    else if (how === 'evicted') closing.gone = 'connection_limit';
-    else if (how === 'vanished') closing.gone = 'end_unseen';
+    ended(closing, by, how, ts);
     if (closing.clientEnded && closing.serverEnded) this.#finish(ts);
     else this.#settle(ts);
   }
@@ -405,11 +345,3 @@ export class Pairer implements MessageSink, Unanswered {
 }
 
 const isWhole = (response: Message): boolean => response.end === 'framed' || response.end === 'fin';
-
-/** Fields of an interim response, which goes back to its pool. */
-export const copyInterim = (message: Message): Interim => {
-  const { fields } = message;
-  const copy: [string, string][] = [];
-  for (let i = 0; i < fields.count; i++) copy.push([fields.lines[i]!.raw, fields.value(i)]);
-  return { status: message.status, at: message.firstByteAt, fields: copy };
-};

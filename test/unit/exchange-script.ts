@@ -1,6 +1,7 @@
 /** Plays the HTTP parsers of one connection against a Pairer, and keeps what it emits as plain values. */
 
-import { PAIRER_LIMITS, Pairer, type PairerLimits, PairerShared } from '../../src/exchange/pairer.ts';
+import { Pairer } from '../../src/exchange/pairer.ts';
+import { PAIRER_LIMITS, type PairerLimits, PairerShared } from '../../src/exchange/pairing.ts';
 import { Connection } from '../../src/model/connection.ts';
 import type { Exchange, Interim, Outcome, Protocol } from '../../src/model/exchange.ts';
 import { LossLedger, type LossMark } from '../../src/model/loss.ts';

@@ -1,7 +1,7 @@
 /** One HTTP/2 connection through the agent's own stack, and what comes out as plain values. */
 import { type DecoderShared, decoderFactory } from '../../src/agent/decoder.ts';
 import { Memory } from '../../src/base/memory.ts';
-import { PAIRER_LIMITS, PairerShared } from '../../src/exchange/pairer.ts';
+import { PAIRER_LIMITS, PairerShared } from '../../src/exchange/pairing.ts';
 import { H1Shared } from '../../src/http/h1/shared.ts';
 import { H2Shared } from '../../src/http/h2/shared.ts';
 import { Connection, type ConnectionStart } from '../../src/model/connection.ts';

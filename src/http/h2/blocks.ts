@@ -7,7 +7,15 @@ import { ANOMALY_BIT, type Message } from '../../model/message.ts';
 import type { MultiplexSink } from '../../model/stages.ts';
 import type { BodyUnits } from '../../model/units.ts';
 import { WebSocketFrames } from '../websocket/frames.ts';
-import { CONTINUATION, FLAG_END_HEADERS, FLAG_END_STREAM, HEADERS, PUSH_PROMISE } from './frames.ts';
+import {
+  CONTINUATION,
+  FLAG_END_HEADERS,
+  FLAG_END_STREAM,
+  FLAG_PADDED,
+  FLAG_PRIORITY,
+  HEADERS,
+  PUSH_PROMISE,
+} from './frames.ts';
 import { Gather } from './gather.ts';
 import { readHead } from './head.ts';
 import type { H2Shared } from './shared.ts';
@@ -47,8 +55,31 @@ export class Blocks {
     this.#parts = new Gather(shared.pool);
   }
 
+  /** A frame's part of a header block (RFC 9113 6.2, 6.6, 6.10); false: padding or priority do not fit. */
+  fragment(type: number, flags: number, memory: Memory, from: number, to: number, position: number): boolean {
+    let at = from;
+    let end = to;
+    let promised = 0;
+    if (type !== CONTINUATION) {
+      if ((flags & FLAG_PADDED) !== 0) {
+        if (at >= end) return false;
+        end -= memory.view.getUint8(at++);
+      }
+      if (type === HEADERS && (flags & FLAG_PRIORITY) !== 0) at += 5;
+      if (type === PUSH_PROMISE) {
+        if (at + 4 > end) return false;
+        promised = memory.view.getUint32(at) & 0x7fffffff;
+        at += 4;
+      }
+      if (at > end) return false;
+      this.#begin(type, flags, promised);
+    }
+    this.#add(memory, at, end, (flags & FLAG_END_HEADERS) !== 0, position);
+    return true;
+  }
+
   /** The frame at hand begins a block. `promised`: the stream that PUSH_PROMISE reserves. */
-  begin(type: number, flags: number, promised: number): void {
+  #begin(type: number, flags: number, promised: number): void {
     const stream = this.#stream;
     this.#begun = true;
     this.#pushed = type === PUSH_PROMISE;
@@ -63,7 +94,7 @@ export class Blocks {
   }
 
   /** The next fragment; `last`: the block ends with it, at `position`. */
-  add(memory: Memory, at: number, end: number, last: boolean, position: number): void {
+  #add(memory: Memory, at: number, end: number, last: boolean, position: number): void {
     this.#bytes += end - at;
     if (this.#begun && last && this.#parts.length === 0 && this.#broken === null) {
       this.#decode(memory, at, end, position);
@@ -83,7 +114,7 @@ export class Blocks {
 
   /** `bytes` of a fragment are missing, and with them the block. The frame itself goes on. */
   lost(type: number, flags: number, why: LossReason, bytes: number): void {
-    if (type !== CONTINUATION) this.begin(type === PUSH_PROMISE ? HEADERS : type, flags, 0);
+    if (type !== CONTINUATION) this.#begin(type === PUSH_PROMISE ? HEADERS : type, flags, 0);
     // Which stream was promised is not known.
     if (type === PUSH_PROMISE) this.#id = 0;
     this.#broken = why;

@@ -67,3 +67,27 @@ export function plausible(view: DataView, at: number, lengthMax: number): boolea
       return id !== 0 && length > 0;
   }
 }
+
+/** SETTINGS payload that is read. */
+const SETTINGS_BYTES_MAX = 6 * 256;
+
+export const isBlockPart = (type: number): boolean =>
+  type === HEADERS || type === PUSH_PROMISE || type === CONTINUATION;
+
+/** How many of the `length` bytes of a frame's payload must be together to be read; not for DATA. */
+export function bytesNeeded(type: number, flags: number, length: number): number {
+  switch (type) {
+    case HEADERS:
+    case PUSH_PROMISE:
+    case CONTINUATION:
+      return length;
+    case SETTINGS:
+      return (flags & FLAG_ACK) !== 0 || length > SETTINGS_BYTES_MAX ? 0 : length;
+    case RST_STREAM:
+      return Math.min(4, length);
+    case GOAWAY:
+      return Math.min(8, length);
+    default:
+      return 0;
+  }
+}

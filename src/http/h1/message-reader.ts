@@ -1,0 +1,345 @@
+/**
+ * One direction of an HTTP/1 connection as long as no byte is missing: bytes become messages (RFC 9112). What is not the
+ * next byte of a message as the RFC has it - gaps, other protocols, requests that nobody saw - is stream.ts's.
+ */
+import type { Memory } from '../../base/memory.ts';
+import type { ConnectionStart } from '../../model/connection.ts';
+import type { LossReason, LossSink } from '../../model/loss.ts';
+import { ANOMALY_BIT, type Message, type MessageEnd, type MessageKind } from '../../model/message.ts';
+import type { MessageSink } from '../../model/stages.ts';
+import { Body } from './body.ts';
+import { type Framing, requestFraming, responseFraming } from './framing.ts';
+import { Section, type SectionOutcome } from './section.ts';
+import type { H1Shared } from './shared.ts';
+
+export type H1State =
+  /** Between messages. */
+  | 'start'
+  /** Between messages, after the CR of an empty line. */
+  | 'start_lf'
+  /** A head came in part. */
+  | 'head'
+  | 'body_length'
+  | 'body_close'
+  | 'chunks'
+  | 'trailers'
+  /** The body of a response whose request was not seen: is it there at all? */
+  | 'peek'
+  /** The expectation of this request failed before any of its body came: does the body follow, or the next request? */
+  | 'refused'
+  /** Bytes that are no request after one that asked for another protocol: the answer will tell. */
+  | 'held'
+  /** Looking for a message start. */
+  | 'seeking'
+  /** Framing broke: nothing more is believed. */
+  | 'failed'
+  /** Another protocol from `switchedAt` on. */
+  | 'switched'
+  | 'ended';
+
+const CR = 13;
+const LF = 10;
+
+export abstract class MessageReader {
+  readonly kind: MessageKind;
+  /** Of its requests; "": what their targets say. */
+  scheme = '';
+  /** Stream offset where HTTP/1 ended, or -1. Bytes from there on are not read here. */
+  switchedAt = -1;
+  state: H1State;
+  protected readonly sink: MessageSink;
+  protected readonly shared: H1Shared;
+  protected readonly losses: LossSink;
+  protected readonly section: Section;
+  protected readonly body = new Body();
+  protected message: Message | null = null;
+  /** Offset of the next byte that will come. */
+  protected position = 0;
+  protected ts = 0;
+  protected ack = -1;
+  /** Time of the last byte of the head. */
+  protected headAt = 0;
+  protected framing: Framing = 'none';
+  /** The request in the making was answered already; it asks for another protocol. */
+  protected answered = false;
+  protected upgrade = false;
+  /** The message in the making ends HTTP/1. */
+  protected switchNext = false;
+  /** Message starts were looked for, so what stands where one is due may be anything. */
+  protected guessed: boolean;
+
+  constructor(kind: MessageKind, sink: MessageSink, shared: H1Shared, losses: LossSink, start: ConnectionStart) {
+    this.kind = kind;
+    this.sink = sink;
+    this.shared = shared;
+    this.losses = losses;
+    this.state = start === 'opened' ? 'start' : 'seeking';
+    this.guessed = start === 'joined';
+    this.section = new Section(shared);
+  }
+
+  /** The bytes [at, end) came in a state that is none of a message's own; returns where reading goes on. */
+  protected abstract elsewhere(memory: Memory, at: number, end: number, origin: number): number;
+  /** What stands where a message is due, up to `position`, is no head. */
+  protected abstract unreadable(position: number): void;
+  /** What was taken for a message start is none. */
+  protected abstract noStart(): void;
+  /** A section is larger than a bound. */
+  protected abstract tooMuch(message: Message, reason: LossReason, position: number): void;
+  /** An interim response came; its first byte's segment acknowledged `ack`. */
+  protected abstract interjected(ack: number): void;
+  /** The head of a final response to the request at `startOffset` (-1: not seen) came; `framing` is known. */
+  protected abstract answers(startOffset: number, status: number): void;
+  /** A body may follow at `position`, or not: the request is not known. */
+  protected abstract look(position: number): void;
+  /** `message` has ended; the sink is about to be told. */
+  protected abstract finished(message: Message): void;
+
+  /** The machine: consumes all bytes, or up to a switch of protocols. */
+  protected read(memory: Memory, offset: number, length: number, position: number, ts: number, ack: number): void {
+    const end = offset + length;
+    const origin = position - offset;
+    const view = memory.view;
+    this.ts = ts;
+    this.ack = ack;
+    this.position = position + length;
+    let at = offset;
+    while (at < end) {
+      switch (this.state) {
+        case 'start': {
+          const first = view.getUint8(at);
+          // Empty lines before a message (RFC 9112 2.2).
+          if (first === LF) at++;
+          else if (first === CR) {
+            this.state = 'start_lf';
+            at++;
+          } else at = this.#readSection(this.take(at + origin), memory, at, end, origin);
+          break;
+        }
+        case 'start_lf':
+          this.state = 'start';
+          if (view.getUint8(at) === LF) at++;
+          else {
+            this.take(at - 1 + origin);
+            this.section.head.anomalies = ANOMALY_BIT.bare_cr | ANOMALY_BIT.bad_start_line;
+            if (this.guessed) this.noStart();
+            else this.reject(at + origin);
+          }
+          break;
+        case 'head':
+        case 'trailers':
+          at = this.#readSection(this.message!, memory, at, end, origin);
+          break;
+        case 'body_length':
+        case 'body_close':
+        case 'chunks':
+          at = this.#readBody(memory, at, end, origin);
+          break;
+        default:
+          at = this.elsewhere(memory, at, end, origin);
+      }
+    }
+  }
+
+  /** Takes a message that starts at `position`. */
+  protected take(position: number): Message {
+    const message = this.shared.pool.take(this.kind);
+    message.scheme = this.scheme;
+    message.firstByteAt = this.ts;
+    message.startOffset = position;
+    message.ackOffset = this.ack;
+    this.message = message;
+    this.answered = false;
+    this.upgrade = false;
+    this.section.begin(message.fields, false);
+    return message;
+  }
+
+  /** Reads on in the head or trailer section; returns where the next byte is. */
+  #readSection(message: Message, memory: Memory, at: number, end: number, origin: number): number {
+    const section = this.section;
+    const outcome = section.read(message, memory, at, end);
+    // What follows may begin another section.
+    const { next } = section;
+    this.#outcome(message, outcome, next + origin);
+    return next;
+  }
+
+  #outcome(message: Message, outcome: SectionOutcome, position: number): void {
+    const inTrailers = this.section.head.trailers;
+    switch (outcome) {
+      case 'done':
+        if (inTrailers) this.#trailersDone(message, position);
+        else this.#headDone(message, position);
+        return;
+      case 'bad':
+        if (inTrailers) {
+          this.keepPart(message);
+          this.finish('error', position);
+        } else this.unreadable(position);
+        return;
+      case 'too_many':
+      case 'too_large':
+        this.tooMuch(message, 'head_too_large', position);
+        return;
+      case 'no_room':
+        this.tooMuch(message, 'reassembly_limit', position);
+        return;
+      case 'need_more':
+      case 'fold':
+        this.state = inTrailers ? 'trailers' : 'head';
+        return;
+    }
+  }
+
+  #headDone(message: Message, position: number): void {
+    const head = this.section.head;
+    message.anomalies |= head.anomalies;
+    message.headBytes = position - message.startOffset;
+    message.lastByteAt = this.ts;
+    this.headAt = this.ts;
+    if (this.kind === 'request') {
+      this.framing = requestFraming(message, head);
+      this.upgrade = head.upgrade || message.method === 'CONNECT';
+      this.sink.head(message);
+      this.#startBody(position, false);
+      return;
+    }
+    if (message.status < 200 && message.status !== 101) {
+      responseFraming(message, head, null);
+      message.end = 'framed';
+      message.endOffset = position;
+      this.message = null;
+      this.state = 'start';
+      this.interjected(message.ackOffset);
+      this.sink.interim(message);
+      this.shared.pool.give(message);
+      return;
+    }
+    const request = this.sink.requestFor(message);
+    this.framing = responseFraming(message, head, request === null ? null : request.method);
+    // The sink may end the exchange and take the request back with the response's head.
+    const answered = request === null ? -1 : request.startOffset;
+    this.sink.head(message);
+    this.answers(answered, message.status);
+    this.#startBody(position, request === null);
+  }
+
+  #startBody(position: number, unasked: boolean): void {
+    switch (this.framing) {
+      case 'none':
+        this.finish('framed', position);
+        return;
+      case 'switched':
+        this.switchNext = true;
+        this.finish('switched', position);
+        return;
+      case 'error':
+        this.finish('error', position);
+        return;
+      case 'length':
+        if (this.section.head.contentLength === 0) {
+          this.finish('framed', position);
+          return;
+        }
+        break;
+    }
+    this.body.begin(this.framing, this.section.head.contentLength);
+    const message = this.message!;
+    message.units = this.shared.bodies.of(message, false);
+    if (unasked) this.look(position);
+    else this.toBody();
+  }
+
+  protected toBody(): void {
+    this.state = BODY_STATES[this.framing as keyof typeof BODY_STATES];
+  }
+
+  #readBody(memory: Memory, at: number, end: number, origin: number): number {
+    const body = this.body;
+    const message = this.message!;
+    const next = body.read(message, memory, at, end, this.ts, this.shared.limits.chunkLineBytes);
+    switch (body.outcome) {
+      case 'more':
+        break;
+      case 'ended':
+        this.finish('framed', next + origin);
+        break;
+      case 'trailers':
+        message.trailers = this.shared.pool.takeBlock();
+        this.section.begin(message.trailers, true);
+        this.state = 'trailers';
+        break;
+      case 'bad':
+        this.finish('error', next + origin);
+    }
+    return next;
+  }
+
+  #trailersDone(message: Message, position: number): void {
+    message.anomalies |= this.section.head.anomalies;
+    this.#dropEmptyTrailers(message);
+    this.finish('framed', position);
+  }
+
+  #dropEmptyTrailers(message: Message): void {
+    if (message.trailers === null || message.trailers.count > 0) return;
+    this.shared.pool.giveBlock(message.trailers);
+    message.trailers = null;
+  }
+
+  /** Ends the message at `position` with a byte that came now. */
+  protected finish(end: MessageEnd, position: number): void {
+    this.finishAt(end, position, this.ts);
+  }
+
+  protected finishAt(end: MessageEnd, position: number, at: number): void {
+    const message = this.message!;
+    this.message = null;
+    message.end = end;
+    message.endOffset = position;
+    message.lastByteAt = at;
+    if (end === 'error') this.state = 'failed';
+    else if (this.switchNext) {
+      this.state = 'switched';
+      this.switchedAt = position;
+    } else this.state = 'start';
+    this.finished(message);
+    this.sink.end(message);
+  }
+
+  /** A head that cannot be read: an error from its first line on, with the lines that could. */
+  protected reject(position: number): void {
+    const message = this.message!;
+    message.anomalies |= this.section.head.anomalies;
+    message.headBytes = position - message.startOffset;
+    this.announce(message);
+    this.finish('error', position);
+  }
+
+  /** The head of a message that will not be complete. */
+  protected announce(message: Message): void {
+    if (this.kind === 'response') this.sink.requestFor(message);
+    this.sink.head(message);
+  }
+
+  /** Keeps the lines that were read of a section that will not be complete. */
+  protected keepPart(message: Message): void {
+    message.anomalies |= this.section.head.anomalies;
+    if (this.section.head.trailers) this.#dropEmptyTrailers(message);
+    else {
+      message.headBytes = this.section.gathered;
+      this.announce(message);
+    }
+  }
+
+  /** Bytes of a message that never got a start line. */
+  protected dropGathered(): void {
+    const message = this.message!;
+    this.message = null;
+    if (this.section.gathered > 0) this.losses.lose('desync', 1, this.section.gathered);
+    this.shared.pool.give(message);
+  }
+}
+
+const BODY_STATES = { length: 'body_length', close: 'body_close', chunked: 'chunks' } as const;
