@@ -1,33 +1,43 @@
 /**
  * Latency and throughput under load, from what a service's calls met at arrival and the time it spent at each concurrency.
  *
- * Throughput at n calls in flight is the calls that arrived to make it n and got a whole answer, divided by the time the service
- * spent with n in flight. Every arrival to n is followed by one departure from it before the next, so arrivals counted at a
- * level are departures from it; dividing by the time at the level, instead of by the whole range, makes it the speed of the
- * service at that load, however seldom the load was there.
+ * The throughput of a level is Little's law there, X = N / R: the calls in flight divided by the response time of the calls that
+ * came to make it so many. Counting the ends at a level by the time spent at it says the same of a queue whose calls come and go
+ * one by one, but not of a real server, which answers several calls in one turn of its loop: the levels below are passed through
+ * in microseconds, with as many ends as the level at which it was all the while. Response times are not fooled by that.
+ *
+ * A level's weight is how many calls its time was enough for. Levels that had time for far fewer than came to them were only
+ * passed through, and have no throughput.
  */
 import { LOAD_BUCKETS, loadBucketFloor } from '../model/load.ts';
 import type { SeriesState } from './series.ts';
-import type { ExponentialHistogram } from './sketch/histogram.ts';
 
-/** Fewer calls in a bucket say nothing of its throughput: 22 % at one standard deviation. */
+/** Fewer calls in a bucket, or time for fewer, say nothing of its throughput: 22 % at one standard deviation. */
 const CALLS_MIN = 20;
+/** Calls that came to a level, for each that its time was enough for, from which on it was only passed through. */
+const PASSING = 2;
 /** A curve with three parameters wants more points than that, over a range of load. */
 const FIT_BUCKETS_MIN = 5;
 const FIT_RANGE_MIN = 4;
 const KNEE_BUCKETS_MIN = 3;
+/** Throughputs that differ by less than this (standard deviation by mean) are the same to anybody who plans with them. */
+const FLAT_SPREAD = 0.03;
+/** A curve that explains less than half of what throughput does is none. */
+const R2_MIN = 0.5;
 
+/** A load level of a service. */
 export interface LoadPoint {
   /** Lower bound of the bucket. */
   readonly inFlight: number;
   /** Calls with a response time. */
   readonly count: number;
-  readonly latency: ExponentialHistogram;
-  /** Seconds that the service spent here; 0 when its time at each concurrency is not known. */
-  readonly residenceS: number;
-  /** Calls in flight here, averaged over that time. */
+  /** Their mean response time, ns. */
+  readonly meanNs: number;
+  /** Calls in flight here, averaged over the time that the service spent here. */
   readonly meanInFlight: number;
-  /** null when the time is not known. */
+  /** Calls that this time was enough for. */
+  readonly held: number;
+  /** null when the time is not known, or the level was only passed through. */
   readonly throughputPerS: number | null;
 }
 
@@ -46,46 +56,54 @@ export interface Usl {
   readonly sigma: number;
   /** Coherence: the cost of each pair of calls. */
   readonly kappa: number;
-  /** Of throughput, weighted by calls. */
+  /** Of throughput, weighted by the calls that the time at each level was enough for. */
   readonly r2: number;
 }
 
-export type NoFit = 'no_times' | 'few_loads' | 'narrow_range' | 'flat_throughput' | 'no_solution';
+export type NoFit = 'no_times' | 'few_loads' | 'narrow_range' | 'flat_throughput' | 'other_curve';
 export type UslResult = { readonly usl: Usl } | { readonly usl: null; readonly why: NoFit };
 
 /** What NoFit means to the reader. */
 export const NO_FIT_TEXT: Readonly<Record<NoFit, string>> = {
   no_times: 'the time at each concurrency is not known',
-  few_loads: `fewer than ${FIT_BUCKETS_MIN} load levels with ${CALLS_MIN} calls each`,
+  few_loads: `not enough load range: fewer than ${FIT_BUCKETS_MIN} load levels that held for ${CALLS_MIN} calls`,
   narrow_range: `not enough load range: the highest load is less than ${FIT_RANGE_MIN} times the lowest`,
   flat_throughput: 'throughput does not change with the load',
-  no_solution: 'no curve with a positive speed fits',
+  other_curve: 'throughput follows another curve than the law',
 };
 
-/** Buckets with calls, by load. `calls` may be one route's, `service` has the times and is the whole service's. */
-export function loadPoints(calls: SeriesState, service: SeriesState): LoadPoint[] {
+/** The levels that a service's calls met, by load. */
+export function loadPoints(service: SeriesState): LoadPoint[] {
+  const { residence, area } = service;
   const points: LoadPoint[] = [];
   for (let b = 1; b < LOAD_BUCKETS; b++) {
-    const latency = calls.latency[b]!;
+    const latency = service.latency[b]!;
     if (latency === null || latency.count === 0) continue;
-    const residenceS = (service.residence?.[b] ?? 0) / 1e9;
+    const { count, mean: meanNs } = latency;
+    const spentNs = residence?.[b] ?? 0;
+    const meanInFlight = spentNs > 0 ? area![b]! / spentNs : loadBucketFloor(b);
+    const throughputPerS = meanNs > 0 ? (meanInFlight / meanNs) * 1e9 : 0;
+    const held = (spentNs / 1e9) * throughputPerS;
     points.push({
       inFlight: loadBucketFloor(b),
-      count: latency.count,
-      latency,
-      residenceS,
-      meanInFlight: residenceS > 0 ? service.area![b]! / service.residence![b]! : loadBucketFloor(b),
-      throughputPerS: residenceS > 0 ? latency.count / residenceS : null,
+      count,
+      meanNs,
+      meanInFlight,
+      held,
+      throughputPerS: held > 0 && held * PASSING >= count ? throughputPerS : null,
     });
   }
   return points;
 }
 
+const isSolid = ({ count, held, throughputPerS }: LoadPoint): boolean =>
+  throughputPerS !== null && Math.min(count, held) >= CALLS_MIN;
+
 /** Where throughput bought with response time is best: argmax X / R (Kleinrock's power). null: too few load levels. */
 export function knee(points: readonly LoadPoint[]): Knee | null {
-  const solid = points.filter(({ count, throughputPerS }) => count >= CALLS_MIN && throughputPerS !== null);
+  const solid = points.filter(isSolid);
   if (solid.length < KNEE_BUCKETS_MIN) return null;
-  const power = (point: LoadPoint): number => point.throughputPerS! / point.latency.mean;
+  const power = (point: LoadPoint): number => point.throughputPerS! / point.meanNs;
   const best = solid.reduce((a, b) => (power(b) > power(a) ? b : a));
   return { inFlight: best.inFlight, throughputPerS: best.throughputPerS!, atEdge: best === solid.at(-1) };
 }
@@ -105,17 +123,17 @@ export function littleError(service: SeriesState): number | null {
 
 /**
  * Fits the law by weighted least squares in N / X, in which it is linear: 1/lambda (1 + sigma (N-1) + kappa N (N-1)). A bucket's
- * weight is the inverse of its variance, calls / (N/X)^2. sigma and kappa are not negative: the best of the fits with and
+ * weight is the inverse of its variance, held / (N/X)^2. sigma and kappa are not negative: the best of the fits with and
  * without each.
  */
 export function fitUsl(points: readonly LoadPoint[]): UslResult {
   if (points.every(({ throughputPerS }) => throughputPerS === null)) return { usl: null, why: 'no_times' };
-  const solid = points.filter(({ count, throughputPerS }) => count >= CALLS_MIN && throughputPerS !== null);
+  const solid = points.filter(isSolid);
   if (solid.length < FIT_BUCKETS_MIN) return { usl: null, why: 'few_loads' };
   if (solid.at(-1)!.meanInFlight < FIT_RANGE_MIN * solid[0]!.meanInFlight) return { usl: null, why: 'narrow_range' };
-  const rows = solid.map(({ meanInFlight: n, throughputPerS, count }): Row => {
+  const rows = solid.map(({ meanInFlight: n, throughputPerS, held }): Row => {
     const y = n / throughputPerS!;
-    return { n, x: throughputPerS!, y, calls: count, weight: count / (y * y), terms: [1, n - 1, n * (n - 1)] };
+    return { n, x: throughputPerS!, y, calls: held, weight: held / (y * y), terms: [1, n - 1, n * (n - 1)] };
   });
   if (isFlat(rows)) return { usl: null, why: 'flat_throughput' };
   let best: { terms: readonly number[]; loss: number } | null = null;
@@ -125,13 +143,14 @@ export function fitUsl(points: readonly LoadPoint[]): UslResult {
     const loss = rows.reduce((sum, row) => sum + row.weight * (row.y - predict(terms, row)) ** 2, 0);
     if (best === null || loss < best.loss) best = { terms, loss };
   }
-  if (best === null) return { usl: null, why: 'no_solution' };
+  if (best === null) return { usl: null, why: 'other_curve' };
   const [a, b, c] = best.terms as [number, number, number];
   const total = rows.reduce((sum, { calls }) => sum + calls, 0);
   const mean = rows.reduce((sum, { x, calls }) => sum + x * calls, 0) / total;
   const spread = rows.reduce((sum, { x, calls }) => sum + calls * (x - mean) ** 2, 0);
   const missed = rows.reduce((sum, row) => sum + row.calls * (row.x - row.n / predict(best.terms, row)) ** 2, 0);
-  return { usl: { lambda: 1 / a, sigma: b / a, kappa: c / a, r2: 1 - missed / spread } };
+  const r2 = 1 - missed / spread;
+  return r2 < R2_MIN ? { usl: null, why: 'other_curve' } : { usl: { lambda: 1 / a, sigma: b / a, kappa: c / a, r2 } };
 }
 
 interface Row {
@@ -146,13 +165,14 @@ interface Row {
 const predict = (terms: readonly number[], row: Row): number =>
   terms[0]! * row.terms[0] + terms[1]! * row.terms[1] + terms[2]! * row.terms[2];
 
-/** Throughput differs by no more than counting calls does by chance: chi-square against its mean plus four deviations. */
+/** Throughput differs by too little to matter, or by no more than counting calls does by chance: chi-square against its mean plus four deviations. */
 function isFlat(rows: readonly Row[]): boolean {
   const weights = rows.reduce((sum, { calls, x }) => sum + calls / (x * x), 0);
   const mean = rows.reduce((sum, { calls, x }) => sum + calls / x, 0) / weights;
   const chi2 = rows.reduce((sum, { calls, x }) => sum + calls * (x / mean - 1) ** 2, 0);
   const freedom = rows.length - 1;
-  return chi2 < freedom + 4 * Math.sqrt(2 * freedom);
+  const all = rows.reduce((sum, { calls }) => sum + calls, 0);
+  return chi2 < Math.max(freedom + 4 * Math.sqrt(2 * freedom), all * FLAT_SPREAD ** 2);
 }
 
 /** Weighted least squares with the terms in `used`, the others 0; null when they cannot be told apart. */

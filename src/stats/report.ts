@@ -2,17 +2,9 @@
  * The report (docs/statistics.md defines its numbers): merged states in, the JSON of `headwater report --json` out. Percentiles come from merged
  * histograms, never from other percentiles.
  */
+import { loadBucketFloor } from '../model/load.ts';
 import { ERROR_CLASSES, type ErrorClass } from './error-class.ts';
-import {
-  fitUsl,
-  type Knee,
-  knee,
-  type LoadPoint,
-  littleError,
-  loadPoints,
-  NO_FIT_TEXT,
-  type Usl,
-} from './load-curve.ts';
+import { fitUsl, type Knee, knee, littleError, loadPoints, NO_FIT_TEXT, type Usl } from './load-curve.ts';
 import { PHASES, type Phase, type SeriesKey, SeriesState } from './series.ts';
 import type { ExponentialHistogram } from './sketch/histogram.ts';
 import type { StateRow } from './state-set.ts';
@@ -46,7 +38,7 @@ export interface LoadBucketReport {
   readonly count: number;
   readonly p50_ns: number;
   readonly p95_ns: number;
-  /** Of the whole service, while it had so many calls in flight; null when that time is not known. */
+  /** Of the whole service at this load; null when its time there is not known, or too short for the calls that met it. */
   readonly throughput_per_s: number | null;
 }
 
@@ -190,17 +182,15 @@ export function percentiles(histogram: ExponentialHistogram): Percentiles {
 
 /** What the routes of a service share. */
 interface Curve {
-  readonly service: SeriesState;
   readonly throughput: ReadonlyMap<number, number | null>;
   readonly shared: Omit<LoadReport, 'buckets'>;
 }
 
 function curveOf(service: SeriesState): Curve {
-  const points = loadPoints(service, service);
+  const points = loadPoints(service);
   const fit = fitUsl(points);
   const top: Knee | null = knee(points);
   return {
-    service,
     throughput: new Map(points.map((point) => [point.inFlight, point.throughputPerS])),
     shared: {
       knee:
@@ -241,13 +231,17 @@ function routeReport<Headers>(
       response_body: state.get('response_body'),
     },
     load: {
-      buckets: loadPoints(state, curve.service).map((point: LoadPoint) => ({
-        in_flight: point.inFlight,
-        count: point.count,
-        p50_ns: Math.round(point.latency.quantile(0.5)),
-        p95_ns: Math.round(point.latency.quantile(0.95)),
-        throughput_per_s: curve.throughput.get(point.inFlight) ?? null,
-      })),
+      buckets: state.latency.flatMap((latency, bucket) => {
+        if (bucket === 0 || latency === null || latency.count === 0) return [];
+        const inFlight = loadBucketFloor(bucket);
+        return {
+          in_flight: inFlight,
+          count: latency.count,
+          p50_ns: Math.round(latency.quantile(0.5)),
+          p95_ns: Math.round(latency.quantile(0.95)),
+          throughput_per_s: curve.throughput.get(inFlight) ?? null,
+        };
+      }),
       ...curve.shared,
     },
     headers,

@@ -1,4 +1,4 @@
-/** Latency under load of a real server whose capacity is known: the report finds its knee. */
+/** Latency under load of a real server whose capacity is known: the report finds its knee and its curve. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, it } from 'vitest';
 import type { Report } from '../../src/query/report.ts';
@@ -20,7 +20,7 @@ when(
   'cgroup2',
   'bpf',
   'wrk',
-)('the knee of a server with four places', async () => {
+)('the knee and the curve of a server with four places', async () => {
   await using serving = new Cgroup('load');
   const folder = new Folder();
   const port = await freePort();
@@ -48,4 +48,17 @@ when(
   expect(load.knee!.throughput_per_s / truth.get(PLACES)!).toBeLessThan(1.2);
   expect(at(16).p50_ns).toBeGreaterThan(2 * at(2).p50_ns);
   expect(load.little_error!).toBeLessThan(0.1);
+  // Every level has the throughput that its client measured, however many answers come at once.
+  for (const [connections, perSecond] of truth) {
+    const { throughput_per_s: found } = at(connections);
+    expect(found! / perSecond, `at ${connections}`).toBeGreaterThan(0.8);
+    expect(found! / perSecond, `at ${connections}`).toBeLessThan(1.2);
+  }
+  // One call at a time takes ten milliseconds and a turn of the loop; four places are a limit, not a cost of each pair of calls.
+  expect(load.usl_missing).toBe('');
+  expect(load.usl!.r2).toBeGreaterThan(0.7);
+  expect((load.usl!.lambda * SERVICE_MS) / 1_000).toBeGreaterThan(0.6);
+  expect((load.usl!.lambda * SERVICE_MS) / 1_000).toBeLessThan(1.6);
+  expect(load.usl!.sigma).toBeLessThan(0.6);
+  expect(load.usl!.kappa).toBeLessThan(0.02);
 });

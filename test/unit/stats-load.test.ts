@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
+import { LoadCounter } from '../../src/model/load.ts';
 import { fitUsl, type LoadPoint } from '../../src/stats/load-curve.ts';
 import { buildReport, type LoadReport, type RouteReport } from '../../src/stats/report.ts';
-import { ExponentialHistogram } from '../../src/stats/sketch/histogram.ts';
 import { Dice, queue, StatsRig } from './stats-rig.ts';
 
 const rowOf = (rig: StatsRig, seconds: number): RouteReport => {
@@ -22,7 +22,7 @@ describe('queues with known answers', () => {
     const [lambda, mu] = [700, 1_000];
     const row = rowOf(
       rig,
-      queue(rig, new Dice(1), { calls: 400_000, rate: () => lambda, speed: (n) => (n > 0 ? mu : 0), order: 'fifo' }),
+      queue(rig, new Dice(1), { calls: 400_000, rate: () => lambda, speed: (n) => (n > 0 ? mu : 0), order: 1 }),
     );
     near(row.rate_per_s, lambda, 0.02);
     // Exponential with mean 1 / (mu - lambda).
@@ -50,7 +50,7 @@ describe('queues with known answers', () => {
         calls: 400_000,
         rate: () => lambda,
         speed: (n) => Math.min(n, servers) * mu,
-        order: 'any',
+        order: servers,
       }),
     );
     for (const n of [1, 2, 3]) near(bucket(row.load, n).throughput_per_s, n * mu, 0.05);
@@ -76,6 +76,7 @@ describe('queues with known answers', () => {
     const row = rowOf(rig, queue(rig, new Dice(3), { calls: 350_000, rate, speed, order: 'any' }));
     const { usl } = row.load;
     expect(usl).not.toBeNull();
+    expect(row.load.usl_missing).toBe('');
     near(usl!.lambda, lambda, 0.03);
     near(usl!.sigma, sigma, 0.15);
     near(usl!.kappa, kappa, 0.15);
@@ -84,12 +85,74 @@ describe('queues with known answers', () => {
   });
 });
 
-describe('what the data cannot carry', () => {
-  const point = (n: number, throughputPerS: number | null, count = 1_000): LoadPoint => {
-    const latency = new ExponentialHistogram(1e9);
-    latency.record(1e6);
-    return { inFlight: n, count, latency, residenceS: 1, meanInFlight: n, throughputPerS };
+describe('a server that answers in bursts', () => {
+  /** Up to three of its places are done at once, ten milliseconds after they began; their clients ask again within 0.2 ms. */
+  const bursts = (rig: StatsRig, clients: readonly number[], seconds: number): number => {
+    const load = new LoadCounter();
+    rig.connection.load = load;
+    const dice = new Dice(4);
+    const inside: { at: number; inFlight: number }[] = [];
+    let now = 1e6;
+    for (const all of clients) {
+      for (const end = now + seconds * 1e9; now < end; ) {
+        for (let at = now; inside.length < all; at += 1_000 + dice.below(50_000))
+          inside.push({ at, inFlight: load.enter(at) });
+        const done = Math.min(inside.length, 1 + dice.below(3));
+        // Eight places: as many ends in ten milliseconds.
+        now += (10e6 * done) / Math.min(PLACES, inside.length);
+        rig.engine.advance(now);
+        for (const { at, inFlight } of inside.splice(0, done)) {
+          load.leave(now);
+          rig.call({ times: [at, at, now, now], inFlight });
+        }
+      }
+    }
+    return now / 1e9;
   };
+  const PLACES = 8;
+
+  test('has the throughput of the load that it was at, not of the levels that it passes through', () => {
+    const rig = new StatsRig();
+    const clients = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48];
+    const { load } = rowOf(rig, bursts(rig, clients, 20));
+    // Little's law is off by the calls that a burst takes away, which weigh the less the more are in flight.
+    for (const n of clients.slice(5)) near(bucket(load, n).throughput_per_s, PLACES / 0.01, 0.2);
+    expect(load.knee!.in_flight).toBeGreaterThanOrEqual(6);
+    expect(load.knee!.in_flight).toBeLessThanOrEqual(12);
+    expect(load.usl!.r2).toBeGreaterThan(0.8);
+    expect(load.usl!.kappa).toBeLessThan(0.01);
+  });
+
+  test('a level that is never held has no throughput', () => {
+    const rig = new StatsRig();
+    const { load } = rowOf(rig, bursts(rig, [32], 60));
+    expect(bucket(load, 24).count).toBeGreaterThan(100);
+    expect(bucket(load, 24).throughput_per_s).toBeNull();
+    near(bucket(load, 32).throughput_per_s, PLACES / 0.01, 0.06);
+    expect(load.usl_missing).toMatch(/^not enough load range/);
+    expect(load.knee).toBeNull();
+  });
+});
+
+test('processor sharing, open: response times have the load that follows in them, and so has the throughput', () => {
+  const rig = new StatsRig();
+  const [lambda, mu] = [700, 1_000];
+  const rate = (): number => lambda;
+  const speed = (n: number): number => (n > 0 ? mu : 0);
+  const { load } = rowOf(rig, queue(rig, new Dice(5), { calls: 200_000, rate, speed, order: 'any' }));
+  // A call that finds n - 1 others takes (n + 1) / (2 mu - lambda) on average.
+  for (const n of [1, 2, 3]) near(bucket(load, n).throughput_per_s, (n / (n + 1)) * (2 * mu - lambda), 0.03);
+});
+
+describe('what the data cannot carry', () => {
+  const point = (n: number, throughputPerS: number | null, count = 1_000): LoadPoint => ({
+    inFlight: n,
+    count,
+    meanNs: 1e6,
+    meanInFlight: n,
+    held: count,
+    throughputPerS,
+  });
 
   test('is said, with the reason', () => {
     const why = (points: LoadPoint[]): unknown => {
@@ -102,6 +165,8 @@ describe('what the data cannot carry', () => {
     expect(why([1, 2, 3, 4, 6].map((n) => point(n, n * 10, 5)))).toBe('few_loads');
     expect(why([16, 24, 32, 48, 60].map((n) => point(n, n * 10)))).toBe('narrow_range');
     expect(why([1, 2, 3, 4, 6, 8].map((n) => point(n, 100)))).toBe('flat_throughput');
+    expect(why([1, 2, 3, 4, 6, 8].map((n) => point(n, 100 + (n % 2), 1_000_000)))).toBe('flat_throughput');
+    expect(why([1, 2, 3, 4, 6, 8].map((n) => point(n, n % 3 === 1 ? 100 : 300)))).toBe('other_curve');
     expect(why([1, 2, 3, 4, 6, 8].map((n) => point(n, n * 10)))).toMatchObject({ sigma: 0, kappa: 0, r2: 1 });
   });
 

@@ -117,8 +117,8 @@ export class Dice {
 }
 
 /**
- * A queue whose speed depends on how many are in it: `speed(n)` ends per second; each end is of the oldest call ('fifo') or of
- * any ('any'). Arrivals come `rate(served, n)` times a second. Feeds the engine as the pipeline does: the load counter at each
+ * A queue whose speed depends on how many are in it: `speed(n)` ends per second; each end is of any call ('any': they share the
+ * server), or of any of the oldest so many (`order`: the others wait). Arrivals come `rate(served, n)` times a second. Feeds the engine as the pipeline does: the load counter at each
  * arrival and end, the call at its end. Returns the seconds that passed.
  */
 export function queue(
@@ -128,7 +128,7 @@ export function queue(
     calls: number;
     rate: (served: number, n: number) => number;
     speed: (n: number) => number;
-    order: 'fifo' | 'any';
+    order: number | 'any';
   },
 ): number {
   const { calls, rate, speed, order } = options;
@@ -145,7 +145,7 @@ export function queue(
       inside.push({ at, inFlight: load.enter(at) });
       continue;
     }
-    const [ended] = inside.splice(order === 'fifo' ? 0 : dice.below(inside.length), 1);
+    const [ended] = inside.splice(dice.below(order === 'any' ? inside.length : Math.min(order, inside.length)), 1);
     load.leave(at);
     served++;
     rig.engine.advance(at);
