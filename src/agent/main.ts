@@ -7,6 +7,7 @@ import type { Handover, Prospect } from '../attacher/child.ts';
 import { HostFiles } from '../attacher/host.ts';
 import { ProcessCache } from '../attacher/processes.ts';
 import { readableByAll } from '../attacher/readable.ts';
+import { giveBackUnusedPages } from '../attacher/unused-pages.ts';
 import { TimeFormatter } from '../base/clock.ts';
 import { EXIT } from '../base/failure.ts';
 import { parseListen } from '../config/units.ts';
@@ -29,6 +30,7 @@ import { Fingerprinter } from '../redact/fingerprint.ts';
 import { CredentialPolicy } from '../redact/policy.ts';
 import { apiServer, type SettledAnswer } from '../serve/api.ts';
 import { type ListenResult, listenFd, listenTcp } from '../serve/listen.ts';
+import { PacketHub } from '../serve/packets.ts';
 import { publicServer } from '../serve/public.ts';
 import { TailHub } from '../serve/tail.ts';
 import { Store, startStoreWorker } from '../store/store.ts';
@@ -38,6 +40,7 @@ import { History, loadEngine } from './history.ts';
 import { AttacherOpener } from './log-source.ts';
 import { AgentMetrics } from './metrics.ts';
 import { Owners } from './owners.ts';
+import { PacketTap } from './packet-tap.ts';
 import { Pipeline, type RedactedSink } from './pipeline.ts';
 import { rehearse } from './rehearsal.ts';
 import { SecretFeed } from './secret-feed.ts';
@@ -50,6 +53,8 @@ const TICK_MS = 1_000;
 /** Plain credentials leave the fingerprint cache after at most two of these. */
 const FORGET_MS = 60_000;
 const STDOUT = 1;
+/** From the first look at the ring to the moment when what starting needed is over. */
+const SETTLED_MS = 1_000;
 
 const say = (line: string): void => {
   process.stderr.write(`headwater: ${line}\n`);
@@ -191,6 +196,7 @@ export async function runPipeline({ client, prepared, start, key }: Handover): P
     websockets: exporter === null ? null : exporter.websocket.bind(exporter),
     sinks: () => (exporter !== null || store !== null || tail?.watched === true ? sinks : []),
     handshakes: statistics.handshake.bind(statistics),
+    tlsBegins: (connection) => packetTap.handshake(connection),
     verifyTags: config.tls.verify_tags,
     owners,
     connectionsMax: config.limits.connections,
@@ -205,6 +211,19 @@ export async function runPipeline({ client, prepared, start, key }: Handover): P
     if (takeSecret !== undefined) taps?.drain(takeSecret);
   };
   const reader = new RingReader(ring.value, descriptors.ring, pipeline.capture, readSecrets);
+  const packets = new PacketHub({
+    losses,
+    application: `Headwater ${version}`,
+    wallNs: anchor.wallNs,
+    secrets: secrets !== null,
+    wanted: (wanted, withSecrets) => {
+      reader.sink = wanted ? packetTap : pipeline.capture;
+      packetTap.wantSecrets(withSecrets);
+    },
+    beforeHandingOn: () => packetTap.tellSecrets(),
+    say,
+  });
+  const packetTap = new PacketTap(pipeline.capture, packets);
   const status = new StatusKeeper({
     version,
     kernel,
@@ -235,7 +254,14 @@ export async function runPipeline({ client, prepared, start, key }: Handover): P
     },
   );
   const settled = store === null || config.stats_only ? {} : { settled: settledIn(store, start.dataPath) };
-  const api = apiServer({ status, tail, why: (pids) => status.why(pids), history, ...settled });
+  const api = apiServer({
+    status,
+    tail,
+    packets: config.stats_only ? null : packets,
+    why: (pids) => status.why(pids),
+    history,
+    ...settled,
+  });
   const failed = await serve(api, listenFd(api, start.socketFd));
   if (failed !== null) return refuse(failed);
   status.listeners.push(start.socketPath);
@@ -252,6 +278,7 @@ export async function runPipeline({ client, prepared, start, key }: Handover): P
 
   reader.start();
   status.started();
+  setTimeout(() => giveBackUnusedPages(host), SETTLED_MS).unref();
   say(`capturing ${start.cgroups.map(({ path }) => path).join(', ')}; status, tail: ${start.socketPath}`);
 
   const workOut = (): void => {
@@ -299,6 +326,7 @@ export async function runPipeline({ client, prepared, start, key }: Handover): P
   pipeline.finish();
   status.finish();
   tail?.close();
+  packets.close();
   const totals = (): RunTotals => status.totals();
   statistics.finish();
   if (exporter === null) await writer?.close(0);

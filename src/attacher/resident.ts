@@ -22,12 +22,15 @@ import { Refusal } from './refusal.ts';
 import { removeRuntime } from './runtime.ts';
 import type { ResidentState } from './state.ts';
 import { Taps } from './taps/taps.ts';
+import { giveBackUnusedPages } from './unused-pages.ts';
 
 /** From spawn to the closed cage. */
 const START_MS_MAX = 20_000;
 /** From `drain`, or from the end of the control channel, to the pipeline's end; then it is killed. */
 const DRAIN_MS_MAX = 15_000;
 const REAP_INTERVAL_MS = 10;
+/** From the pipeline's start to the moment when what starting needed is over. */
+const SETTLED_MS = 1_000;
 const EXIT_BAD = 1;
 
 const say = (line: string): void => {
@@ -117,6 +120,7 @@ class Resident {
     if (!this.#stopping) clearTimeout(this.#deadline);
     this.#channel.send({ type: 'start', start: message });
     if (this.#stopping) this.#channel.send({ type: 'drain', reason: 'ended while starting' });
+    setTimeout(() => giveBackUnusedPages(this.#host), SETTLED_MS).unref();
   }
 
   #request(request: Request): Answer | Refusal | Promise<Answer | Refusal> {

@@ -58,6 +58,8 @@ const READY_MS_MAX = 10_000;
  */
 const ENVIRONMENT = {
   PATH: '/usr/sbin:/usr/bin:/sbin:/bin',
+  // glibc gives every thread a heap of its own, of which most stays taken: 20 MB of what V8's compiling and collecting threads once needed.
+  MALLOC_ARENA_MAX: '1',
   ...(getCompileCacheDir() === undefined ? {} : { NODE_COMPILE_CACHE: dirname(getCompileCacheDir()!) }),
 };
 /**

@@ -26,6 +26,7 @@ const c = {
   fcntl: libc.func('int fcntl(int, int, long)'),
   waitpid: libc.func('int waitpid(int, void *, int)'),
   poll: libc.func('int poll(void *, unsigned long, int)'),
+  madvise: libc.func('int madvise(uintptr_t, size_t, int)'),
 };
 
 const AF_UNIX = 1;
@@ -49,6 +50,7 @@ const PR_CAP_AMBIENT = 47;
 const PR_CAP_AMBIENT_RAISE = 2;
 const PR_CAP_AMBIENT_CLEAR_ALL = 4;
 const RLIMIT_CORE = 4;
+const MADV_DONTNEED = 4;
 const CAPABILITY_VERSION_3 = 0x20080522;
 
 /** sun_path of sockaddr_un, its terminating NUL included (unix(7)). */
@@ -89,6 +91,12 @@ export const waitReadable = (fd: number, ms: number): number => {
   wanted.writeInt16LE(POLLIN, 4);
   return answer(c.poll(wanted, 1, ms));
 };
+
+/**
+ * Unmaps pages until they are touched again (madvise(2), MADV_DONTNEED): of a file's private mapping without changed pages nothing is lost.
+ * 0 or -errno.
+ */
+export const adviseUnused = (from: bigint, bytes: bigint): number => answer(c.madvise(from, bytes, MADV_DONTNEED));
 
 /** How a child ended: code or signal number; null while it runs. A child that is not ours (any more) counts as ended with code 1. */
 export const reap = (pid: number): { readonly code: number } | { readonly signal: number } | null => {
