@@ -1,0 +1,71 @@
+import { describe, expect, test } from 'vitest';
+import * as w from '../rig/h2/wire.ts';
+import { Peers, play, request, response, seenOf } from './h2-peers.ts';
+import { H2Rig } from './h2-rig.ts';
+
+describe('gRPC', () => {
+  const call = (timeout: string | null, path = '/pkg.v1.Shop/Buy'): w.Pair[] =>
+    request(
+      'POST',
+      path,
+      ['content-type', 'application/grpc+proto'],
+      ...(timeout === null ? [] : [['grpc-timeout', timeout] as const]),
+    );
+  const message = (length: number): string =>
+    `\0\0\0${String.fromCharCode(length >> 8, length & 255)}${'m'.repeat(length)}`;
+
+  test('messages each way, over frame borders', () => {
+    const peers = new Peers();
+    const sent = message(10) + message(0) + message(20);
+    peers.add(
+      'client',
+      w.headers(1, peers.client.block(call('5S')), false),
+      w.data(1, sent.slice(0, 3), false),
+      w.data(1, sent.slice(3), true),
+    );
+    peers.add(
+      'server',
+      w.headers(1, peers.server.block(response(200, ['content-type', 'application/grpc'])), false),
+      w.data(1, message(7), false),
+    );
+    peers.add('server', w.headers(1, peers.server.block([['grpc-status', '0']]), true));
+    expect(seenOf(peers)).toMatchObject([
+      {
+        upgrade: 'grpc',
+        route: '/pkg.v1.Shop/Buy',
+        outcome: 'complete',
+        grpc: { status: 0, timeoutNs: 5e9, requestMessages: 3, responseMessages: 1 },
+      },
+    ]);
+  });
+
+  test('a client that gives up at its deadline is a time-out; before it, an abort', () => {
+    for (const [timeout, outcome] of [
+      ['50m', 'timeout'],
+      ['50S', 'client_abort'],
+      [null, 'client_abort'],
+    ] as const) {
+      const peers = new Peers();
+      peers.add('client', w.headers(1, peers.client.block(call(timeout)), true));
+      const rig = new H2Rig();
+      const wire = play(peers.pieces, rig.connection());
+      wire.now += 50e6;
+      wire.send('client', w.rst(1, 8)).end('fin');
+      expect(rig.seen).toMatchObject([{ outcome, grpc: { status: null, responseMessages: null } }]);
+    }
+  });
+
+  test('a method that the server does not know has no route of its own', () => {
+    const peers = new Peers();
+    peers.add('client', w.headers(1, peers.client.block(call(null, '/made.up/Name')), true));
+    peers.add(
+      'server',
+      w.headers(
+        1,
+        peers.server.block(response(200, ['content-type', 'application/grpc'], ['grpc-status', '12'])),
+        true,
+      ),
+    );
+    expect(seenOf(peers)).toMatchObject([{ route: 'other', grpc: { status: 12, responseMessages: 0 } }]);
+  });
+});
