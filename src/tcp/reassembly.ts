@@ -86,6 +86,11 @@ export class Reassembler extends OrderedStream {
     return this.known && distance >= -NEAR_AHEAD_MAX && distance <= NEAR_AHEAD_MAX;
   }
 
+  /** Whether `seq` acknowledges more than this direction sent, its FIN included. */
+  beyond(seq: number): boolean {
+    return this.known && ((seq - this.out.nextSeq) | 0) > 1;
+  }
+
   /** The first byte has this sequence number: a SYN was seen, or the SYN+ACK that acknowledges it. */
   startsAt(seq: number): void {
     if (this.out.ended || this.fromSyn || (this.known && !this.joining)) return;

@@ -66,6 +66,22 @@ describe('ConnectionTracker', () => {
     expect(rig.last.egress.acks).toEqual([5]);
   });
 
+  it('takes data on the listening socket for a new connection when it acknowledges what the old one never sent', () => {
+    const rig = new Rig().send({ seq: 1000, ack: 5000, data: 'one' }).event('opened', 7);
+    rig.send({ dir: EGRESS, seq: 5000, ack: 1003, data: 'answer', flags: TCP_FIN, flow: 7 });
+    rig.send({ seq: 1003, ack: 5007, flags: TCP_FIN, flow: 7 }).event('closed', 7);
+    // Late: the socket is gone, so the listener gets it. It acknowledges the FIN at most.
+    rig.send({ seq: 1003, ack: 5007, data: 'late', flags: TCP_FIN });
+    expect(rig.connections).toHaveLength(1);
+    // The same port again, 64 KiB on, and the server waits for data before it accepts.
+    rig.send({ seq: 66_539, ack: 70_000, data: 'two' }).event('opened', 8);
+    rig.send({ dir: EGRESS, seq: 70_000, ack: 66_542, data: 'again', flow: 8 });
+    expect(rig.connections.map((c) => [c.ingress.text, c.egress.text])).toEqual([
+      ['one$fin', 'answer$fin'],
+      ['two', 'again'],
+    ]);
+  });
+
   it('keeps sockets of the same addresses apart (network namespaces, both with their own number)', () => {
     const rig = new Rig().event('opened', 1).event('opened', 2);
     rig.send({ seq: 1, data: 'a', flow: 1 }).send({ seq: 9, data: 'b', flow: 2 }).send({ seq: 2, data: 'c', flow: 1 });

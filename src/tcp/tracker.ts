@@ -203,8 +203,11 @@ export class ConnectionTracker implements CaptureSink {
     if ((s.flags & TCP_SYN) !== 0) return this.#synOf(flow, s);
     if (flow.decoder === null) {
       const stream = s.direction === INGRESS ? flow.ingress : flow.egress;
-      // Late segments continue the old numbers; anything else on a reused port is a connection whose SYN was not seen.
-      if (s.length > 0 && !stream.near(s.seq)) return this.#create(s);
+      // Late segments continue the old numbers; anything else on a reused port is a connection whose SYN was not seen. On a
+      // listening socket that is the usual case, and Linux begins it just 64 KiB after the old one (tcp_tw_reuse): there
+      // the acknowledgement tells them apart.
+      const listening = s.flow === 0 && !this.#options.offline;
+      if (s.length > 0 && (!stream.near(s.seq) || (listening && stream.peer.beyond(s.ack)))) return this.#create(s);
       return null;
     }
     this.#last = flow;
