@@ -6,6 +6,7 @@ import { closeSync, openSync, readdirSync, readlinkSync, readSync, statfsSync, s
 
 /** Longest file read when the caller names no other bound. */
 const READ_LENGTH_MAX = 1 << 20;
+const CHUNK_BYTES = 64 << 10;
 
 export type ReadResult = { readonly text: string } | { readonly error: string };
 
@@ -37,7 +38,7 @@ export class HostFiles {
       const chunks: Buffer[] = [];
       let total = 0;
       while (total < lengthMax) {
-        const chunk = Buffer.allocUnsafe(Math.min(65536, lengthMax - total));
+        const chunk = Buffer.allocUnsafe(Math.min(CHUNK_BYTES, lengthMax - total));
         const n = readSync(fd, chunk);
         if (n === 0) break;
         chunks.push(chunk.subarray(0, n));
@@ -46,6 +47,33 @@ export class HostFiles {
       return { text: Buffer.concat(chunks, total).latin1Slice() };
     } catch (error) {
       return { error: (error as NodeJS.ErrnoException).code ?? String(error) };
+    } finally {
+      if (fd >= 0) closeSync(fd);
+    }
+  }
+
+  /** The lines of a file (latin1, at most `lengthMax` bytes), one after another: of a large one nothing is kept. None when it may not be read. */
+  *lines(path: string, lengthMax = READ_LENGTH_MAX): Generator<string, void> {
+    let fd = -1;
+    try {
+      fd = openSync(this.real(path), 'r');
+      const chunk = Buffer.allocUnsafe(CHUNK_BYTES);
+      let rest = '';
+      for (let total = 0; total < lengthMax; ) {
+        const n = readSync(fd, chunk);
+        if (n === 0) break;
+        total += n;
+        const text = rest + chunk.latin1Slice(0, n);
+        let from = 0;
+        for (let end = text.indexOf('\n'); end >= 0; end = text.indexOf('\n', from)) {
+          yield text.slice(from, end);
+          from = end + 1;
+        }
+        rest = text.slice(from);
+      }
+      if (rest !== '') yield rest;
+    } catch {
+      // It has vanished, or may not be read.
     } finally {
       if (fd >= 0) closeSync(fd);
     }

@@ -103,13 +103,34 @@ describe('Owners', () => {
     expect(resolve(host, TUPLE, [`${MOUNT}/a`])).toMatchObject({ pid: 5 });
   });
 
-  it('looks once a second', () => {
+  it('looks twice a second at most', () => {
     using host = new FakeHost({ [`${MOUNT}/a/cgroup.procs`]: '5\n', ...process(5, [], ESTABLISHED) });
     const owners = new Owners(host.files, MOUNT, [MOUNT]);
     expect(owners.resolve([TUPLE], 0)).toEqual([null]);
     host.add({ '/proc/5/fd/0': { link: 'socket:[11]' } });
-    expect(owners.resolve([TUPLE], 999)).toEqual([null]);
-    expect(owners.resolve([TUPLE], 1000)).toMatchObject([{ pid: 5 }]);
+    expect(owners.resolve([TUPLE], 499)).toEqual([null]);
+    expect(owners.resolve([TUPLE], 500)).toMatchObject([{ pid: 5 }]);
+  });
+
+  it('finds the one it was asked for among many, in tables that are read in pieces, IPv6 and mapped addresses too', () => {
+    const many = Array.from({ length: 5_000 }, (_, i) =>
+      row(`${LOOPBACK}:1F90`, `${LOOPBACK}:${(1_000 + i).toString(16).toUpperCase().padStart(4, '0')}`, '01', 100 + i),
+    ).join('');
+    const mapped = '0000000000000000FFFF0000';
+    const v6 = `B80D0120${'0'.repeat(16)}01000000`;
+    using host = new FakeHost({
+      [`${MOUNT}/a/cgroup.procs`]: '5\n',
+      ...process(5, [9_000, 9_001, 9_002], many + row(`${LOOPBACK}:1F90`, `${LOOPBACK}:C350`, '01', 9_000)),
+      '/proc/5/net/tcp6':
+        HEADER +
+        row(`${mapped}${LOOPBACK}:1F90`, `${mapped}${LOOPBACK}:C351`, '01', 9_001) +
+        row(`${v6}:1F90`, `${v6}:C352`, '01', 9_002),
+    });
+    expect(resolve(host)).toMatchObject({ pid: 5, evidence: 'socket' });
+    expect(resolve(host, { ...TUPLE, remotePort: 50_001 })).toMatchObject({ pid: 5, evidence: 'socket' });
+    const ipv6 = { ...TUPLE, localAddress: '2001:db8::1', remoteAddress: '2001:db8::1', remotePort: 50_002 };
+    expect(resolve(host, ipv6)).toMatchObject({ pid: 5, evidence: 'socket' });
+    expect(resolve(host, { ...TUPLE, remotePort: 49_999 })).toBeNull();
   });
 
   it('lives with processes that vanish and addresses that are none', () => {

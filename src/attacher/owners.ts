@@ -8,22 +8,33 @@
  */
 import type { ProcessInfo } from '../model/connection.ts';
 import type { HostFiles } from './host.ts';
-import { ANY_IPV4, ANY_IPV6, keyOfAddress, parseTcpTable, TCP_LISTEN, type TcpRow } from './proc-net.ts';
+import {
+  ANY_IPV4,
+  ANY_IPV6,
+  endsAsPrinted,
+  endsOfLine,
+  keyOfAddress,
+  parseTcpRow,
+  TCP_LISTEN,
+  type TcpRow,
+} from './proc-net.ts';
 import { readProcess, startTime } from './processes.ts';
 import type { SocketTuple } from './protocol.ts';
 import { scopePids } from './scope-pids.ts';
 
-/** A full look at /proc happens at most this often; between, answers come from the last one. */
-const LOOK_INTERVAL_MS = 1_000;
+/** A look at /proc happens at most this often; between, what the last one did not look for is not known. Requests come once a second. */
+const LOOK_INTERVAL_MS = 500;
 /** Descriptors read in one look: about half a second. */
 const DESCRIPTORS_MAX = 200_000;
 /** Network namespaces looked at. */
 const NAMESPACES_MAX = 256;
+/** Processes of a namespace that are tried for its tables. */
+const PIDS_TRIED = 4;
 /** One socket table. */
 const TABLE_BYTES_MAX = 32 << 20;
 
 interface Namespace {
-  /** Socket inode of each connection, by rowKey: of 10,000 connections nothing else is kept. */
+  /** Socket inode of each connection that was looked for, by its ends as printed: of 10,000 others nothing is kept. */
   readonly inodes: ReadonlyMap<string, number>;
   readonly listeners: readonly TcpRow[];
   readonly pids: readonly number[];
@@ -32,15 +43,16 @@ interface Namespace {
 interface Look {
   readonly at: number;
   readonly namespaces: readonly Namespace[];
-  /** Socket inode -> pids that hold it. */
+  /** Socket inode -> pids that hold it, of connections looked for and of listening sockets. */
   readonly holders: ReadonlyMap<number, readonly number[]>;
 }
 
-/** 36 characters, flat: a joined string would keep its parts alive. */
-const rowKey = (local: string, localPort: number, remote: string, remotePort: number): string =>
-  Buffer.from(`${local}${remote}${hex16(localPort)}${hex16(remotePort)}`, 'hex').latin1Slice();
-
-const hex16 = (port: number): string => port.toString(16).padStart(4, '0');
+/** The ends of a connection as socket tables print them; empty when its addresses are none. */
+const endsOf = ({ localAddress, localPort, remoteAddress, remotePort }: SocketTuple): string[] => {
+  const local = keyOfAddress(localAddress);
+  const remote = keyOfAddress(remoteAddress);
+  return local === null || remote === null ? [] : endsAsPrinted(local, localPort, remote, remotePort);
+};
 
 export class Owners {
   readonly #host: HostFiles;
@@ -65,17 +77,19 @@ export class Owners {
    */
   resolve(tuples: readonly SocketTuple[], nowMs: number): (ProcessInfo | null)[] {
     if (tuples.length === 0) return [];
-    if (this.#look === null || nowMs - this.#look.at >= LOOK_INTERVAL_MS) this.#look = this.#lookAround(nowMs);
+    if (this.#look === null || nowMs - this.#look.at >= LOOK_INTERVAL_MS) this.#look = this.#lookFor(tuples, nowMs);
     const look = this.#look;
     return tuples.map((tuple) => this.#owner(tuple, look));
   }
 
   #owner(tuple: SocketTuple, look: Look): ProcessInfo | null {
     const local = keyOfAddress(tuple.localAddress);
-    const remote = keyOfAddress(tuple.remoteAddress);
-    if (local === null || remote === null) return null;
-    const key = rowKey(local, tuple.localPort, remote, tuple.remotePort);
-    const holders = this.#one(tuple, look, (namespace) => namespace.inodes.get(key) ?? -1);
+    const ends = endsOf(tuple);
+    if (local === null || ends.length === 0) return null;
+    const holders = this.#one(tuple, look, ({ inodes }) => {
+      const found = ends.find((printed) => inodes.has(printed));
+      return found === undefined ? -1 : inodes.get(found)!;
+    });
     if (holders === 'ambiguous') return null;
     if (holders !== null) return this.#describe(this.#oldest(holders), holders.length === 1 ? 'socket' : 'listener');
     const group = this.#one(
@@ -122,7 +136,8 @@ export class Owners {
     return path === '' ? -1 : this.#host.inode(this.#mount + path);
   }
 
-  #lookAround(now: number): Look {
+  #lookFor(tuples: readonly SocketTuple[], now: number): Look {
+    const wanted = new Set(tuples.flatMap(endsOf));
     const byNamespace = new Map<string, number[]>();
     for (const pid of scopePids(this.#host, this.#cgroups)) {
       const namespace = this.#host.link(`/proc/${pid}/ns/net`);
@@ -131,24 +146,28 @@ export class Owners {
       if (known !== undefined) known.push(pid);
       else if (byNamespace.size < NAMESPACES_MAX) byNamespace.set(namespace, [pid]);
     }
-    const namespaces = [...byNamespace.values()].map((pids) => this.#readNamespace(pids));
+    const namespaces = [...byNamespace.values()].map((pids) => this.#readNamespace(pids, wanted));
     return { at: now, namespaces, holders: this.#readHolders(namespaces) };
   }
 
-  #readNamespace(pids: readonly number[]): Namespace {
+  #readNamespace(pids: readonly number[], wanted: ReadonlySet<string>): Namespace {
     const inodes = new Map<string, number>();
     const listeners: TcpRow[] = [];
+    // Any of them shows the namespace's tables; the first may just have ended.
+    const pid = pids.slice(0, PIDS_TRIED).find((one) => this.#host.exists(`/proc/${one}/net/tcp`)) ?? pids[0]!;
     for (const table of ['tcp', 'tcp6']) {
-      // Any of them shows the namespace's table; the first may just have ended.
-      const text = pids
-        .slice(0, 4)
-        .reduce<string | null>(
-          (found, pid) => found ?? this.#host.read(`/proc/${pid}/net/${table}`, TABLE_BYTES_MAX),
-          null,
-        );
-      for (const row of parseTcpTable(text ?? '')) {
+      for (const line of this.#host.lines(`/proc/${pid}/net/${table}`, TABLE_BYTES_MAX)) {
+        const { ends, listens } = endsOfLine(line);
+        if (!listens && !wanted.has(ends)) continue;
+        const row = parseTcpRow(line);
+        if (row === null) continue;
         if (row.state === TCP_LISTEN) listeners.push(row);
-        else if (row.inode !== 0) inodes.set(rowKey(row.local, row.localPort, row.remote, row.remotePort), row.inode);
+        // A copy of the ends: a slice would keep a piece of the table.
+        else if (row.inode !== 0)
+          inodes.set(
+            endsAsPrinted(row.local, row.localPort, row.remote, row.remotePort).at(table === 'tcp' ? -1 : 0)!,
+            row.inode,
+          );
       }
     }
     return { inodes, listeners, pids };
@@ -156,13 +175,16 @@ export class Owners {
 
   #readHolders(namespaces: readonly Namespace[]): Map<number, number[]> {
     const holders = new Map<number, number[]>();
+    const wanted = new Set(
+      namespaces.flatMap(({ inodes, listeners }) => [...inodes.values(), ...listeners.map(({ inode }) => inode)]),
+    );
     let left = DESCRIPTORS_MAX;
     for (const { pids } of namespaces) {
       for (const pid of pids) {
         for (const fd of this.#host.list(`/proc/${pid}/fd`) ?? []) {
           if (left-- <= 0) return holders;
           const inode = socketInode(this.#host.link(`/proc/${pid}/fd/${fd}`));
-          if (inode < 0) continue;
+          if (!wanted.has(inode)) continue;
           const pidsOfSocket = holders.get(inode);
           if (pidsOfSocket === undefined) holders.set(inode, [pid]);
           else if (pidsOfSocket.at(-1) !== pid) pidsOfSocket.push(pid);

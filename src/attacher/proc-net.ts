@@ -44,7 +44,7 @@ export function* parseTcpTable(text: string): Generator<TcpRow> {
   let from = text.indexOf('\n') + 1;
   for (let rows = 0; from > 0 && from < text.length && rows < TABLE_ROWS_MAX; ) {
     const end = text.indexOf('\n', from);
-    const row = parseRow(text.slice(from, end < 0 ? undefined : end));
+    const row = parseTcpRow(text.slice(from, end < 0 ? undefined : end));
     if (row !== null) {
       rows++;
       yield row;
@@ -54,7 +54,27 @@ export function* parseTcpTable(text: string): Generator<TcpRow> {
   }
 }
 
-const parseRow = (line: string): TcpRow | null => {
+/** Both ends of a row as the kernel prints them, "0100007F:1F90 0100007F:C350", and its state behind them; "" for a line that is no row. */
+export const endsOfLine = (line: string): { readonly ends: string; readonly listens: boolean } => {
+  const from = line.indexOf(': ') + 2;
+  const to = from < 2 ? -1 : line.indexOf(' ', line.indexOf(' ', from) + 1);
+  return to < 0
+    ? { ends: '', listens: false }
+    : { ends: line.slice(from, to), listens: line.startsWith(LISTEN_PRINTED, to) };
+};
+const LISTEN_PRINTED = ' 0A ';
+
+/** The ends of a connection as the tables print them: in `tcp6`, and for IPv4 also in `tcp`. Addresses as rows have them. */
+export const endsAsPrinted = (local: string, localPort: number, remote: string, remotePort: number): string[] => {
+  const end = (key: string, port: number, from: number): string =>
+    `${swapWords(key.slice(from))}:${port.toString(16).padStart(4, '0')}`.toUpperCase();
+  const ends = (from: number): string => `${end(local, localPort, from)} ${end(remote, remotePort, from)}`;
+  const ipv4 = local.startsWith(MAPPED) && remote.startsWith(MAPPED);
+  return ipv4 ? [ends(0), ends(MAPPED.length)] : [ends(0)];
+};
+
+/** A line of a table; null when it is no socket. */
+export const parseTcpRow = (line: string): TcpRow | null => {
   const fields = line.trim().split(/\s+/);
   if (fields.length < 10) return null;
   const [localHex = '', localPortHex = ''] = fields[1]!.split(':');
