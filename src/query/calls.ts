@@ -1,11 +1,13 @@
 /** Past calls: a filter, a range, a page at a time, newest first. The answer is that of the filter on every stored call. */
 import type { ExchangeRecord } from '../model/record.ts';
 import { RECORD_COLUMNS, RecordBuilder } from '../store/call-record.ts';
-import { type Answer, type QueryFailure, quote, type Rows } from '../store/database.ts';
+import { type Answer, type QueryFailure, quote, type Rows, tooLong } from '../store/database.ts';
 import { judge } from '../store/guard.ts';
 import type { SegmentFiles, StoreReader } from '../store/reader.ts';
 import { SEQUENCE_STRIDE } from '../store/record.ts';
+import { mayHave } from '../store/value-filter.ts';
 import { rangeProblem, type TimeRange } from './calls-range.ts';
+import { all, type Condition, holds, mayMeet, TRUE } from './condition.ts';
 import { compileFilter, type FilterError } from './filter.ts';
 import { RecordSubject } from './record-subject.ts';
 import { filterSql } from './sql.ts';
@@ -66,50 +68,50 @@ export async function queryCalls(reader: StoreReader, query: CallQuery): Promise
   const problem = rangeProblem(range);
   if (problem !== null) return invalid(problem);
   let matches: (record: ExchangeRecord) => boolean = () => true;
-  const conditions: string[] = [];
+  const conditions: Condition[] = [];
   if (query.filter !== undefined) {
     const compiled = compileFilter(query.filter);
     if (!compiled.ok)
       return { ok: false, error: { type: 'filter', message: compiled.error.message, error: compiled.error } };
     const { filter } = compiled;
     matches = (record) => filter.matches(new RecordSubject(record));
-    const condition = filterSql(query.filter);
-    if (!condition.open) conditions.push(condition.sql);
+    conditions.push(filterSql(query.filter));
   }
-  if (range.since !== null) conditions.push(`ts >= make_timestamp_ns(${range.since})`);
-  if (range.until !== null) conditions.push(`ts < make_timestamp_ns(${range.until})`);
-  return new Search(reader, conditions, matches, limit, Date.now() + (query.timeoutMs ?? TIMEOUT_MS)).page(before);
+  if (range.since !== null) conditions.push(holds(`ts >= make_timestamp_ns(${range.since})`));
+  if (range.until !== null) conditions.push(holds(`ts < make_timestamp_ns(${range.until})`));
+  return new Search(reader, all(...conditions), matches, limit, query.timeoutMs ?? TIMEOUT_MS).page(before);
 }
 
 class Search {
   readonly #reader: StoreReader;
-  readonly #conditions: readonly string[];
+  readonly #condition: Condition;
   readonly #matches: (record: ExchangeRecord) => boolean;
   readonly #limit: number;
+  readonly #timeoutMs: number;
   readonly #deadlineMs: number;
   readonly #builder = new RecordBuilder();
 
   constructor(
     reader: StoreReader,
-    conditions: readonly string[],
+    condition: Condition,
     matches: (record: ExchangeRecord) => boolean,
     limit: number,
-    deadlineMs: number,
+    timeoutMs: number,
   ) {
     this.#reader = reader;
-    this.#conditions = conditions;
+    this.#condition = condition;
     this.#matches = matches;
     this.#limit = limit;
-    this.#deadlineMs = deadlineMs;
+    this.#timeoutMs = timeoutMs;
+    this.#deadlineMs = Date.now() + timeoutMs;
   }
 
   async page(cursor: number): Promise<CallAnswer> {
     const calls: ExchangeRecord[] = [];
     let before = cursor;
-    const segments = this.#reader.segments.filter(({ segment }) => segment * SEQUENCE_STRIDE < before).reverse();
+    const segments = this.#candidates(before);
     let size = GROUP_FIRST;
-    for (let from = 0; from < segments.length; ) {
-      const group = segments.slice(from, from + size);
+    for (let group = next(segments, size); group.length > 0; ) {
       // One more than asked for: it tells whether there is another page.
       const wanted = Math.max(CANDIDATES, this.#limit + 1);
       const found = await this.#sequences(group, before, wanted);
@@ -123,12 +125,22 @@ class Search {
         before = sequence;
       }
       if (found.value.length < wanted) {
-        from += group.length;
         size = Math.min(GROUP_MAX, size * GROUP_GROWTH);
         before = Math.min(before, group.at(-1)!.segment * SEQUENCE_STRIDE);
+        group = next(segments, size);
       } else before = found.value.at(-1)!;
     }
     return this.#answer(calls, -1);
+  }
+
+  /** Segments that may have such calls, newest first. */
+  *#candidates(before: number): Generator<SegmentFiles> {
+    const { need } = this.#condition;
+    for (const files of this.#reader.segments.toReversed()) {
+      if (files.segment * SEQUENCE_STRIDE >= before) continue;
+      const { values } = files;
+      if (values === null || mayMeet(need, (sought) => mayHave(values, sought))) yield files;
+    }
   }
 
   #answer(calls: readonly ExchangeRecord[], next: number): CallAnswer {
@@ -137,10 +149,9 @@ class Search {
 
   /** Sequences of calls that meet the conditions, newest first. */
   async #sequences(group: readonly SegmentFiles[], before: number, limit: number): Promise<Answer<number[]>> {
-    const conditions = [...this.#conditions, ...(Number.isFinite(before) ? [`sequence < ${before}`] : [])];
-    const where = conditions.length === 0 ? '' : ` WHERE ${conditions.join(' AND ')}`;
+    const where = all(this.#condition, Number.isFinite(before) ? holds(`sequence < ${before}`) : TRUE).sql;
     const sql = (files: string): string =>
-      `SELECT sequence FROM read_parquet([${files}])${where} ORDER BY sequence DESC LIMIT ${limit}`;
+      `SELECT sequence FROM read_parquet([${files}]) WHERE ${where} ORDER BY sequence DESC LIMIT ${limit}`;
     const answer = await this.#select(group, sql);
     return answer.ok ? { ok: true, value: answer.value.rows.map(([sequence]) => Number(sequence)) } : answer;
   }
@@ -181,7 +192,8 @@ class Search {
     const sound = group.filter(({ calls }) => !this.#reader.damaged.has(calls));
     if (sound.length === 0) return { ok: true, value: { columns: [], rows: [] } };
     const answer = await run(sound);
-    if (answer.ok || answer.error.type === 'timeout' || answer.error.type === 'memory') return answer;
+    if (answer.ok || answer.error.type === 'memory') return answer;
+    if (answer.error.type === 'timeout') return { ok: false, error: tooLong(this.#timeoutMs) };
     // These statements are this program's own: what fails about them is a file.
     const left: SegmentFiles[] = [];
     for (const files of sound) {
@@ -191,6 +203,16 @@ class Search {
     }
     return left.length === sound.length ? answer : this.#select(left, sql);
   }
+}
+
+function next(segments: Generator<SegmentFiles>, size: number): SegmentFiles[] {
+  const some: SegmentFiles[] = [];
+  while (some.length < size) {
+    const { value, done } = segments.next();
+    if (done === true) break;
+    some.push(value);
+  }
+  return some;
 }
 
 export const SQL_ROWS_MAX = 100_000;

@@ -4,24 +4,19 @@
  *
  * Two translations are made of each node: what must hold where it is true, and what must hold where it is false; negation swaps
  * them. An attribute that was not seen is an error in CEL and NULL in SQL, and neither is a match.
+ *
+ * Each condition says as well what a segment must have for any of its calls to meet it, so that most need not be opened.
  */
 import { Duration, Environment } from '@marcbachmann/cel-js/evaluator';
+import { all, any, type Condition, FALSE, holds, TRUE } from './condition.ts';
 import type { CelNode } from './prepare.ts';
-
-export interface SqlCondition {
-  readonly sql: string;
-  /** Whether `sql` is a mere TRUE: every call has to be looked at. */
-  readonly open: boolean;
-}
 
 /** What holds where a node is true, and where it is false. */
 interface Pair {
-  readonly t: string;
-  readonly f: string;
+  readonly t: Condition;
+  readonly f: Condition;
 }
 
-const TRUE = 'TRUE';
-const FALSE = 'FALSE';
 const UNKNOWN: Pair = { t: TRUE, f: TRUE };
 const MS_PER_S = 1_000;
 const NS_PER_MS = 1_000_000n;
@@ -39,7 +34,7 @@ const COLUMNS: Readonly<Record<string, readonly [sql: string, kind: Kind]>> = {
   'request.scheme': ['scheme', 'text'],
   'request.protocol': ['protocol', 'text'],
   'request.total_size': ['(request_head_bytes + request_body_bytes)', 'int'],
-  'request.duration': ['(last_response_ns - first_request_ns)', 'duration'],
+  'request.duration': ['last_response_ns', 'duration'],
   'request.time': ['ts', 'time'],
   'response.code': ['status', 'int'],
   'response.total_size': ['(response_head_bytes + response_body_bytes)', 'int'],
@@ -49,7 +44,7 @@ const COLUMNS: Readonly<Record<string, readonly [sql: string, kind: Kind]>> = {
   'destination.port': ['server_port', 'int'],
   'process.pid': ['process_pid', 'int'],
   'process.name': ['process_name', 'text'],
-  duration: ['(last_response_ns - first_request_ns)', 'duration'],
+  duration: ['last_response_ns', 'duration'],
   route: ['route', 'text'],
   side: ['side', 'text'],
   service: ['service', 'text'],
@@ -59,21 +54,7 @@ const COLUMNS: Readonly<Record<string, readonly [sql: string, kind: Kind]>> = {
 const parser = new Environment({ unlistedVariablesAreDyn: true });
 
 /** `text`: a filter that compiles (filter.ts). */
-export function filterSql(text: string): SqlCondition {
-  const { t } = translate(parser.parse(text).ast as unknown as CelNode, text);
-  return { sql: t, open: t === TRUE };
-}
-
-const all = (...parts: string[]): string => {
-  const told = parts.filter((part) => part !== TRUE);
-  if (told.includes(FALSE)) return FALSE;
-  return told.length === 0 ? TRUE : told.length === 1 ? told[0]! : `(${told.join(' AND ')})`;
-};
-const any = (...parts: string[]): string => {
-  const told = parts.filter((part) => part !== FALSE);
-  if (told.includes(TRUE)) return TRUE;
-  return told.length === 0 ? FALSE : told.length === 1 ? told[0]! : `(${told.join(' OR ')})`;
-};
+export const filterSql = (text: string): Condition => translate(parser.parse(text).ast as unknown as CelNode, text).t;
 
 const FLIPPED: Readonly<Record<string, string>> = {
   '<': '>',
@@ -117,9 +98,10 @@ function comparison(op: string, a: CelNode, b: CelNode, text: string): Pair {
   if (kind === 'text' || kind === 'path' || kind === 'urlPath') {
     const value = textOf(other);
     if (value === null || (sign !== '==' && sign !== '!=')) return UNKNOWN;
+    const there = `${sql} = ${literal(value)}`;
     const equal = {
-      t: whole(kind, `${sql} = ${literal(value)}`),
-      f: whole(kind, `${sql} IS DISTINCT FROM ${literal(value)}`),
+      t: whole(kind, kind === 'path' ? { sql: there, need: { type: 'text', text: value } } : holds(there)),
+      f: whole(kind, holds(`${sql} IS DISTINCT FROM ${literal(value)}`)),
     };
     // A method that is the empty text is NULL.
     if (sql === 'method' && value === '') return UNKNOWN;
@@ -127,8 +109,13 @@ function comparison(op: string, a: CelNode, b: CelNode, text: string): Pair {
   }
   const value = kind === 'int' ? intOf(other) : nanosecondsOf(other, kind, text);
   if (value === null) return UNKNOWN;
-  return kind === 'time' ? timeComparison(sign, value) : numbers(sql, sign, value);
+  if (kind === 'time') return timeComparison(sign, value);
+  const { t, f } = numbers(sql, sign, value);
+  // Times count from the request's first byte: files whose bounds exclude the value are not read.
+  return kind === 'duration' ? { t: all(t, REQUEST_SEEN), f: all(f, REQUEST_SEEN) } : { t, f };
 }
+
+const REQUEST_SEEN = holds('first_request_ns IS NOT NULL');
 
 const OPPOSITE: Readonly<Record<string, string>> = {
   '<': '>=',
@@ -141,15 +128,15 @@ const OPPOSITE: Readonly<Record<string, string>> = {
 
 function numbers(sql: string, sign: string, value: bigint): Pair {
   const shown = sign === '==' ? '=' : sign === '!=' ? '<>' : sign;
-  return { t: `${sql} ${shown} ${value}`, f: `${sql} ${OPPOSITE[sign]!} ${value}` };
+  return { t: holds(`${sql} ${shown} ${value}`), f: holds(`${sql} ${OPPOSITE[sign]!} ${value}`) };
 }
 
 /** The attribute is in milliseconds, rounded down; the column in nanoseconds. `ns` is a whole millisecond. */
 function timeComparison(sign: string, ns: bigint): Pair {
-  const from = `ts >= make_timestamp_ns(${ns})`;
-  const before = `ts < make_timestamp_ns(${ns})`;
-  const after = `ts >= make_timestamp_ns(${ns + NS_PER_MS})`;
-  const upTo = `ts < make_timestamp_ns(${ns + NS_PER_MS})`;
+  const from = holds(`ts >= make_timestamp_ns(${ns})`);
+  const before = holds(`ts < make_timestamp_ns(${ns})`);
+  const after = holds(`ts >= make_timestamp_ns(${ns + NS_PER_MS})`);
+  const upTo = holds(`ts < make_timestamp_ns(${ns + NS_PER_MS})`);
   switch (sign) {
     case '<':
       return { t: before, f: from };
@@ -167,7 +154,8 @@ function timeComparison(sign: string, ns: bigint): Pair {
 }
 
 /** The path of a target in absolute form, or of CONNECT, is not the target: such calls are let through. */
-const whole = (kind: Kind, sql: string): string => (kind === 'text' ? sql : any(`NOT starts_with(target, '/')`, sql));
+const whole = (kind: Kind, condition: Condition): Condition =>
+  kind === 'text' ? condition : any({ sql: `NOT starts_with(target, '/')`, need: { type: 'other_form' } }, condition);
 
 const TEXT_CALLS: Readonly<Record<string, string>> = {
   __proto__: null as never,
@@ -179,16 +167,16 @@ const TEXT_CALLS: Readonly<Record<string, string>> = {
 function textCall(name: string, subject: CelNode, args: readonly CelNode[]): Pair {
   const call = TEXT_CALLS[name];
   const header = headerOf(subject);
-  // Whatever is asked of a header's value, it is an error where there is none.
-  if (header !== null) return call === undefined ? UNKNOWN : { t: present(header), f: present(header) };
-  const column = COLUMNS[attributeOf(subject) ?? ''];
   const value = args.length === 1 ? textOf(args[0]!) : null;
+  if (header !== null) return call === undefined ? UNKNOWN : headerPart(header, value);
+  const column = COLUMNS[attributeOf(subject) ?? ''];
   if (call === undefined || column === undefined || value === null || value === '') return UNKNOWN;
   const [sql, kind] = column;
   if (kind !== 'text' && kind !== 'path' && kind !== 'urlPath') return UNKNOWN;
   const held = `${call}(${sql}, ${literal(value)})`;
   // NULL stands for the empty method, which neither begins nor ends with, nor contains anything.
-  return { t: whole(kind, held), f: whole(kind, sql === 'method' ? `coalesce(NOT ${held}, TRUE)` : `NOT ${held}`) };
+  const not = sql === 'method' ? `coalesce(NOT ${held}, TRUE)` : `NOT ${held}`;
+  return { t: whole(kind, holds(held)), f: whole(kind, holds(not)) };
 }
 
 function isIn(item: CelNode, where: CelNode, text: string): Pair {
@@ -211,20 +199,36 @@ interface Header {
 }
 
 /** A shape is JSON text: `["name"` can stand there only where a line begins. */
-const present = ({ part, name }: Header): string =>
-  `contains(lower(${part}_headers), ${literal(`[${JSON.stringify(name)}`)})`;
-const absent = (header: Header): string => `NOT ${present(header)}`;
+const present = ({ part, name }: Header): Condition => ({
+  sql: `contains(lower(${part}_headers), ${literal(`[${JSON.stringify(name)}`)})`,
+  need: { type: 'name', part, name },
+});
+const absent = (header: Header): Condition => holds(`NOT ${present(header).sql}`);
 
 function headerComparison(header: Header, sign: string, value: string | null): Pair {
   const there = present(header);
   if (value === null || (sign !== '==' && sign !== '!=')) return { t: there, f: there };
   // A field that is repeated is joined by ", ": such a value need not stand anywhere as it is.
   const { part } = header;
-  const somewhere = value.includes(', ')
+  const somewhere: Condition = value.includes(', ')
     ? TRUE
-    : `(list_contains(${part}_values, ${literal(value)}) OR contains(${part}_headers, ${literal(JSON.stringify(value))}))`;
+    : {
+        sql: `(list_contains(${part}_values, ${literal(value)}) OR contains(${part}_headers, ${literal(JSON.stringify(value))}))`,
+        need: { type: 'text', text: value },
+      };
   const equal = { t: all(there, somewhere), f: there };
   return sign === '==' ? equal : { t: equal.f, f: equal.t };
+}
+
+/** A header's value that begins with, ends with or contains `part`; what is not known of it here is null. */
+function headerPart(header: Header, part: string | null): Pair {
+  // Whatever is asked of a header's value, it is an error where there is none.
+  const there = present(header);
+  // What may begin in one and end in another of the values that are joined need not stand in any of them.
+  if (part === null || part === '' || /,|^ /.test(part)) return { t: there, f: there };
+  const own = `contains(array_to_string(${header.part}_values, chr(10)), ${literal(part)})`;
+  const shared = `contains(${header.part}_headers, ${literal(JSON.stringify(part).slice(1, -1))})`;
+  return { t: all(there, holds(`(${own} OR ${shared})`)), f: there };
 }
 
 function headersOf(node: CelNode): Header['part'] | null {

@@ -1,5 +1,6 @@
 /** A stored call as the header log's record (docs/header-log.md): the same fields in the same order, also where they are left out. */
 import type { ExchangeRecord, FieldPair, RequestRecord } from '../model/record.ts';
+import type { ShapeLine } from './shapes.ts';
 
 /** Expressions over a calls file, in the order that `recordOf` takes them. */
 export const RECORD_COLUMNS = [
@@ -49,7 +50,6 @@ export const RECORD_COLUMNS = [
 ] as const;
 
 type Value = string | number | bigint | null | { readonly items: readonly string[] };
-type Line = readonly [string, string] | readonly [string, string, number];
 
 interface Extra {
   readonly request_trailers?: FieldPair[];
@@ -72,10 +72,10 @@ function timeText(ns: bigint): string {
   return `${date}${(ns - second * NS_PER_S).toString().padStart(9, '0')}Z`;
 }
 
-function fields(shape: string, values: readonly string[], shapes: Map<string, readonly Line[]>): FieldPair[] {
+function fields(shape: string, values: readonly string[], shapes: Map<string, readonly ShapeLine[]>): FieldPair[] {
   let lines = shapes.get(shape);
   if (lines === undefined) {
-    lines = JSON.parse(shape) as Line[];
+    lines = JSON.parse(shape) as ShapeLine[];
     shapes.set(shape, lines);
   }
   return lines.map(([name, value, own]) => [name, own === undefined ? value : values[own - 1]!]);
@@ -109,7 +109,7 @@ export interface StoredRecord extends ExchangeRecord {
 
 /** Builds records; shapes are parsed once. Make one for each page of an answer. */
 export class RecordBuilder {
-  readonly #shapes = new Map<string, readonly Line[]>();
+  readonly #shapes = new Map<string, readonly ShapeLine[]>();
 
   /** `row`: the values of RECORD_COLUMNS. */
   record(row: readonly unknown[]): StoredRecord {

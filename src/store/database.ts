@@ -104,7 +104,7 @@ export class Database {
   }
 }
 
-const tooLong = (timeoutMs: number): QueryFailure => ({
+export const tooLong = (timeoutMs: number): QueryFailure => ({
   type: 'timeout',
   message: `the query took longer than ${timeoutMs / 1000} s: ask for a shorter range, or filter on more columns`,
 });

@@ -10,7 +10,7 @@ import { DATABASE_LIMITS, Database, type DatabaseLimits, quote } from './databas
 import { LIVE, logName, SEALED, segmentName, segmentOf } from './layout.ts';
 import { checkVersion, versionOf } from './migrate.ts';
 import { readLog } from './recover.ts';
-import { CALLS_FILE, LEDGER_FILE, list, STATES_FILE, sealedSegments, writeParquet } from './seal.ts';
+import { CALLS_FILE, LEDGER_FILE, list, STATES_FILE, sealedSegments, VALUES_FILE, writeParquet } from './seal.ts';
 import { Segment } from './segment.ts';
 import { StateFiles } from './state-files.ts';
 import type { StateSources } from './states.ts';
@@ -22,6 +22,8 @@ export interface SegmentFiles {
   readonly calls: string;
   readonly states: string | null;
   readonly ledger: string | null;
+  /** Which field values, names and targets the calls have (value-filter.ts); perhaps it does not exist. Null: there is none. */
+  readonly values: string | null;
 }
 
 export type ReadResult =
@@ -171,7 +173,16 @@ export class StoreReader {
     };
     const calls = file(CALLS_FILE);
     if (calls === null) this.damaged.add(join(folder, CALLS_FILE));
-    const files = calls === null ? null : { segment, calls, states: file(STATES_FILE), ledger: file(LEDGER_FILE) };
+    const files =
+      calls === null
+        ? null
+        : {
+            segment,
+            calls,
+            states: file(STATES_FILE),
+            ledger: file(LEDGER_FILE),
+            values: join(folder, VALUES_FILE),
+          };
     this.#known.set(segment, files);
     return files;
   }
@@ -191,7 +202,7 @@ export class StoreReader {
       this.#live.set(number, size);
     }
     const optional = (name: string): string | null => (existsSync(path(name)) ? path(name) : null);
-    return { segment: number, calls, states: optional(STATES_FILE), ledger: optional(LEDGER_FILE) };
+    return { segment: number, calls, states: optional(STATES_FILE), ledger: optional(LEDGER_FILE), values: null };
   }
 
   #forgetLive(number: number): void {
@@ -215,7 +226,13 @@ export class StoreReader {
       writeParquet(path(CALLS_FILE), segment.calls, {});
       writeParquet(path(STATES_FILE), segment.states, {});
       writeParquet(path(LEDGER_FILE), segment.ledger, {});
-      this.#empty = { segment: 0, calls: path(CALLS_FILE), states: path(STATES_FILE), ledger: path(LEDGER_FILE) };
+      this.#empty = {
+        segment: 0,
+        calls: path(CALLS_FILE),
+        states: path(STATES_FILE),
+        ledger: path(LEDGER_FILE),
+        values: null,
+      };
     }
     return this.#empty;
   }

@@ -16,10 +16,13 @@ import { hourName, SEALED, STORE_VERSION, segmentName } from './layout.ts';
 import type { Column } from './parquet/columns.ts';
 import { parquetFile } from './parquet/file.ts';
 import type { Segment } from './segment.ts';
+import { valueFilter } from './value-filter.ts';
 
 export const CALLS_FILE = 'calls.parquet';
 export const STATES_FILE = 'states.parquet';
 export const LEDGER_FILE = 'ledger.parquet';
+/** Which field values, names and targets the calls have (value-filter.ts). */
+export const VALUES_FILE = 'values.filter';
 const UNFINISHED = '.tmp';
 
 function syncFolder(path: string): void {
@@ -37,9 +40,13 @@ export function writeParquet(
   columns: readonly Column[],
   metadata: Readonly<Record<string, string>>,
 ): void {
+  writeWhole(path, parquetFile(columns, metadata));
+}
+
+function writeWhole(path: string, pieces: readonly Buffer[]): void {
   const fd = openSync(path, 'wx', 0o640);
   try {
-    for (const piece of parquetFile(columns, metadata)) {
+    for (const piece of pieces) {
       let at = 0;
       while (at < piece.length) at += writeSync(fd, piece, at, piece.length - at);
     }
@@ -88,6 +95,7 @@ export function seal(data: string, number: number, openedMs: number, segment: Se
   };
   publish(join(data, SEALED, hourName(openedMs), segmentName(number)), (folder) => {
     writeParquet(join(folder, CALLS_FILE), segment.calls, metadata);
+    writeWhole(join(folder, VALUES_FILE), [valueFilter(segment)]);
     if (segment.states[0]!.rows > 0) writeParquet(join(folder, STATES_FILE), segment.states, metadata);
     if (segment.ledger[0]!.rows > 0) writeParquet(join(folder, LEDGER_FILE), segment.ledger, metadata);
   });

@@ -3,6 +3,7 @@ import { UNSEEN } from '../base/clock.ts';
 import type { Memory } from '../base/memory.ts';
 import { anomalyNames } from '../model/message.ts';
 import type { RollupLevel } from './layout.ts';
+import type { ByteValues } from './parquet/byte-values.ts';
 import { type Column, INT32, INT64, NumberColumn, TextColumn, TextsColumn, WordColumn } from './parquet/columns.ts';
 import {
   CALL,
@@ -176,6 +177,18 @@ export class Segment {
 
   get rows(): number {
     return this.#sequence.rows;
+  }
+
+  get targets(): ByteValues {
+    return this.#target.values;
+  }
+
+  /** Header blocks of all calls: the lines that they share, and each call's own values. */
+  get headers(): readonly { part: 'request' | 'response'; shapes: readonly Uint8Array[]; own: ByteValues }[] {
+    return [
+      { part: 'request', shapes: this.#requestHeaders.texts, own: this.#requestValues.values },
+      { part: 'response', shapes: this.#responseHeaders.texts, own: this.#responseValues.values },
+    ];
   }
 
   /** Unix ms of the first minute whose state is here; Infinity: there is none. */

@@ -9,6 +9,9 @@ import type { FieldBlock } from '../model/fields.ts';
 import type { Redacted } from '../redact/redacted.ts';
 import { NOT_ASCII, shown, type Words } from './words.ts';
 
+/** A line of a word: name and value, or name, "" and the number of the call's own value. */
+export type ShapeLine = readonly [string, string] | readonly [string, string, number];
+
 /** A direct-mapped table: a flood of orders replaces entries instead of growing. */
 const SHAPES_KEPT = 4_096;
 /** Longer blocks are rare; each of their lines becomes the call's own. */

@@ -478,7 +478,7 @@ describe('retention', () => {
     const total = 30_000 + 6 * 12_000;
     retain(data, { ageMs: null, bytes: 2 * total }, NOW_MS);
     expect(there()).toEqual([true, true, true]);
-    retain(data, { ageMs: null, bytes: 25_000 }, NOW_MS);
+    retain(data, { ageMs: null, bytes: 40_000 }, NOW_MS);
     expect(there()).toEqual([false, false, true]);
     expect((await left(data)).length).toBeGreaterThan(0);
     retain(data, { ageMs: 24 * HOUR, bytes: null }, Date.parse('2026-11-24T01:00:00Z'));

@@ -1,4 +1,6 @@
 /** Columns of a Parquet file while their rows come in. All are bounded by whoever fills them (see segment.ts). */
+import { ByteValues } from './byte-values.ts';
+import { grown } from './grown.ts';
 import { bitsFor, type PageBuffer } from './page.ts';
 
 /** Physical types and encodings by their numbers in parquet.thrift. */
@@ -30,12 +32,6 @@ export interface Column {
   /** Least and largest value in Parquet's plain form; null: not known, or not worth it. */
   bounds(): readonly [Uint8Array, Uint8Array] | null;
 }
-
-const grown = <T extends Float64Array | Int32Array | Uint32Array | Uint8Array>(array: T, wanted: number): T => {
-  const made = new (array.constructor as new (n: number) => T)(Math.max(wanted, array.length * 2));
-  made.set(array as never);
-  return made;
-};
 
 /** Definition levels of rows: length, then the hybrid of one bit each. */
 function levels(page: PageBuffer, bits: Uint8Array, from: number, to: number): void {
@@ -183,6 +179,11 @@ export class WordColumn implements Column {
     this.#indices[this.#count++] = place - 1;
   }
 
+  /** The texts that are in it, each once. */
+  get texts(): readonly Uint8Array[] {
+    return this.#ids.map(this.#text);
+  }
+
   clear(): void {
     this.rows = 0;
     this.#count = 0;
@@ -233,50 +234,6 @@ export class WordColumn implements Column {
   }
 }
 
-/** Bytes of many values, one behind the other, and their lengths. */
-class Bytes {
-  bytes: Buffer = Buffer.allocUnsafeSlow(1 << 14);
-  length = 0;
-  lengths = new Int32Array(START_ROWS);
-  count = 0;
-
-  push(from: Uint8Array, at: number, length: number): void {
-    const end = this.length + length;
-    if (end > this.bytes.length) {
-      const bytes = Buffer.allocUnsafeSlow(Math.max(end, this.bytes.length * 2));
-      this.bytes.copy(bytes, 0, 0, this.length);
-      this.bytes = bytes;
-    }
-    if (length <= SHORT) {
-      const { bytes } = this;
-      for (let i = at, to = this.length; to < end; i++, to++) bytes[to] = from[i]!;
-    } else this.bytes.set(from.subarray(at, at + length), this.length);
-    this.length = end;
-    if (this.count === this.lengths.length) this.lengths = grown(this.lengths, this.count + 1);
-    this.lengths[this.count++] = length;
-  }
-
-  clear(): void {
-    this.length = 0;
-    this.count = 0;
-    // One huge segment must not keep its memory for ever.
-    if (this.bytes.length > KEPT_BYTES_MAX) this.bytes = Buffer.allocUnsafeSlow(1 << 14);
-  }
-
-  /** DELTA_LENGTH_BYTE_ARRAY of values [from, to). */
-  write(page: PageBuffer, from: number, to: number): void {
-    let start = 0;
-    for (let i = 0; i < from; i++) start += this.lengths[i]!;
-    let end = start;
-    for (let i = from; i < to; i++) end += this.lengths[i]!;
-    page.deltas(this.lengths, from, to, 0n);
-    page.append(this.bytes, start, end);
-  }
-}
-/** Up to here a loop is faster than a call into the runtime. */
-const SHORT = 32;
-const KEPT_BYTES_MAX = 16 << 20;
-
 /** Text (UTF-8) or bytes that are not worth a dictionary. */
 export class TextColumn implements Column {
   readonly name: string;
@@ -284,7 +241,7 @@ export class TextColumn implements Column {
   readonly physical = BYTE_ARRAY;
   readonly optional = false;
   readonly encoding = DELTA_LENGTH_BYTE_ARRAY;
-  readonly #values = new Bytes();
+  readonly values = new ByteValues();
 
   constructor(name: string, meaning: 'text' | 'blob' = 'text') {
     this.name = name;
@@ -292,15 +249,15 @@ export class TextColumn implements Column {
   }
 
   get rows(): number {
-    return this.#values.count;
+    return this.values.count;
   }
 
   push(from: Uint8Array, at: number, length: number): void {
-    this.#values.push(from, at, length);
+    this.values.push(from, at, length);
   }
 
   clear(): void {
-    this.#values.clear();
+    this.values.clear();
   }
 
   dictionary(): null {
@@ -308,7 +265,7 @@ export class TextColumn implements Column {
   }
 
   page(page: PageBuffer, from: number, to: number): number {
-    this.#values.write(page, from, to);
+    this.values.write(page, from, to);
     return to - from;
   }
 
@@ -329,7 +286,8 @@ export class TextsColumn implements Column {
   readonly optional = false;
   readonly encoding = DELTA_LENGTH_BYTE_ARRAY;
   rows = 0;
-  readonly #values = new Bytes();
+  /** The texts of all rows. */
+  readonly values = new ByteValues();
   /** First level entry, and first value, of each row. */
   #levelAt = new Int32Array(START_ROWS);
   #valueAt = new Int32Array(START_ROWS);
@@ -355,7 +313,7 @@ export class TextsColumn implements Column {
       this.#definition = grown(this.#definition, wanted);
     }
     this.#levelAt[this.rows] = this.#entries;
-    this.#valueAt[this.rows] = this.#values.count;
+    this.#valueAt[this.rows] = this.values.count;
     this.rows++;
     this.#definition.fill(count === 0 ? 0 : 1, this.#entries, wanted);
     this.#repetition.fill(1, this.#entries, wanted);
@@ -365,14 +323,14 @@ export class TextsColumn implements Column {
   }
 
   push(from: Uint8Array, at: number, length: number): void {
-    this.#values.push(from, at, length);
+    this.values.push(from, at, length);
   }
 
   clear(): void {
     this.rows = 0;
     this.#entries = 0;
     this.#empty = 0;
-    this.#values.clear();
+    this.values.clear();
   }
 
   dictionary(): null {
@@ -382,11 +340,11 @@ export class TextsColumn implements Column {
   page(page: PageBuffer, from: number, to: number): number {
     const entry = this.#levelAt[from] ?? this.#entries;
     const entryEnd = to < this.rows ? this.#levelAt[to]! : this.#entries;
-    const value = this.#valueAt[from] ?? this.#values.count;
-    const valueEnd = to < this.rows ? this.#valueAt[to]! : this.#values.count;
+    const value = this.#valueAt[from] ?? this.values.count;
+    const valueEnd = to < this.rows ? this.#valueAt[to]! : this.values.count;
     levels(page, this.#repetition, entry, entryEnd);
     levels(page, this.#definition, entry, entryEnd);
-    this.#values.write(page, value, valueEnd);
+    this.values.write(page, value, valueEnd);
     return entryEnd - entry;
   }
 

@@ -1,0 +1,49 @@
+/** What must hold for a call, as SQL, and what the segment that it is in must have for that. */
+import type { Sought } from '../store/value-filter.ts';
+
+export interface Condition {
+  readonly sql: string;
+  readonly need: Need;
+}
+
+/** Of a segment; null: nothing is known. */
+export type Need =
+  | null
+  | Sought
+  | { readonly type: 'all'; readonly of: readonly Need[] }
+  | { readonly type: 'any'; readonly of: readonly Need[] };
+
+export const TRUE: Condition = { sql: 'TRUE', need: null };
+export const FALSE: Condition = { sql: 'FALSE', need: { type: 'any', of: [] } };
+
+/** A condition that segments cannot tell anything about. */
+export const holds = (sql: string): Condition => ({ sql, need: null });
+
+export function all(...parts: Condition[]): Condition {
+  const told = parts.filter((part) => part !== TRUE);
+  if (told.includes(FALSE)) return FALSE;
+  if (told.length < 2) return told[0] ?? TRUE;
+  const of = told.map(({ need }) => need).filter((need) => need !== null);
+  return { sql: `(${told.map(({ sql }) => sql).join(' AND ')})`, need: of.length === 0 ? null : { type: 'all', of } };
+}
+
+export function any(...parts: Condition[]): Condition {
+  const told = parts.filter((part) => part !== FALSE);
+  if (told.includes(TRUE)) return TRUE;
+  if (told.length < 2) return told[0] ?? FALSE;
+  const of = told.map(({ need }) => need);
+  return { sql: `(${told.map(({ sql }) => sql).join(' OR ')})`, need: of.includes(null) ? null : { type: 'any', of } };
+}
+
+/** Whether a segment may meet `need`; `has` may say yes of what is not there, never no of what is. */
+export function mayMeet(need: Need, has: (sought: Sought) => boolean): boolean {
+  if (need === null) return true;
+  switch (need.type) {
+    case 'all':
+      return need.of.every((one) => mayMeet(one, has));
+    case 'any':
+      return need.of.some((one) => mayMeet(one, has));
+    default:
+      return has(need);
+  }
+}

@@ -1,0 +1,48 @@
+import { grown } from './grown.ts';
+import type { PageBuffer } from './page.ts';
+
+const START_VALUES = 1_024;
+/** Up to here a loop is faster than a call into the runtime. */
+const SHORT = 32;
+const KEPT_BYTES_MAX = 16 << 20;
+
+/** Bytes of many values, one behind the other, and their lengths. */
+export class ByteValues {
+  bytes: Buffer = Buffer.allocUnsafeSlow(1 << 14);
+  length = 0;
+  lengths = new Int32Array(START_VALUES);
+  count = 0;
+
+  push(from: Uint8Array, at: number, length: number): void {
+    const end = this.length + length;
+    if (end > this.bytes.length) {
+      const bytes = Buffer.allocUnsafeSlow(Math.max(end, this.bytes.length * 2));
+      this.bytes.copy(bytes, 0, 0, this.length);
+      this.bytes = bytes;
+    }
+    if (length <= SHORT) {
+      const { bytes } = this;
+      for (let i = at, to = this.length; to < end; i++, to++) bytes[to] = from[i]!;
+    } else this.bytes.set(from.subarray(at, at + length), this.length);
+    this.length = end;
+    if (this.count === this.lengths.length) this.lengths = grown(this.lengths, this.count + 1);
+    this.lengths[this.count++] = length;
+  }
+
+  clear(): void {
+    this.length = 0;
+    this.count = 0;
+    // One huge segment must not keep its memory for ever.
+    if (this.bytes.length > KEPT_BYTES_MAX) this.bytes = Buffer.allocUnsafeSlow(1 << 14);
+  }
+
+  /** DELTA_LENGTH_BYTE_ARRAY of values [from, to). */
+  write(page: PageBuffer, from: number, to: number): void {
+    let start = 0;
+    for (let i = 0; i < from; i++) start += this.lengths[i]!;
+    let end = start;
+    for (let i = from; i < to; i++) end += this.lengths[i]!;
+    page.deltas(this.lengths, from, to, 0n);
+    page.append(this.bytes, start, end);
+  }
+}
