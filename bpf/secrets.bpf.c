@@ -43,16 +43,22 @@ struct {
 
 #define SCOPE_MAX 64
 
-/* Registers as a uprobe program sees them (struct pt_regs, struct user_pt_regs), and C's fourth argument in them. */
+/* Registers as a uprobe program sees them (struct pt_regs, struct user_pt_regs), and C's arguments in them. */
 #if defined(__TARGET_ARCH_x86)
 struct registers {
 	__u64 r15, r14, r13, r12, rbp, rbx, r11, r10, r9, r8, rax, rcx, rdx, rsi, rdi;
 };
+#define ARG1(r) ((r)->rdi)
+#define ARG2(r) ((r)->rsi)
+#define ARG3(r) ((r)->rdx)
 #define ARG4(r) ((r)->rcx)
 #elif defined(__TARGET_ARCH_arm64)
 struct registers {
 	__u64 x[31];
 };
+#define ARG1(r) ((r)->x[0])
+#define ARG2(r) ((r)->x[1])
+#define ARG3(r) ((r)->x[2])
 #define ARG4(r) ((r)->x[3])
 #else
 #error "registers of this machine are not known"
@@ -274,6 +280,60 @@ int headwater_go(struct registers *ctx)
 #else
 	return keylog(ctx->x[1], ctx->x[2], ctx->x[3], ctx->x[4], ctx->x[6], ctx->x[7]);
 #endif
+}
+
+/*
+ * bool ssl_log_secret(const SSL *ssl, const char *label, secret, its length): BoringSSL and OpenSSL 1.1.1 call it for every secret and
+ * it asks by itself whether a log is wanted. The client random is in the state that `ssl` points to; where, is a matter of the
+ * version. Elsewhere there is no random of any connection: such a secret names nobody's and is never used.
+ */
+#define NAME_CLIENT 0x5f544e45494c43ULL		/* "CLIENT_" */
+#define NAME_SERVER 0x5f524556524553ULL		/* "SERVER_" */
+#define NAME_MASK 0xffffffffffffffULL
+
+static __always_inline int log_secret(struct registers *ctx, __u32 state_at, __u32 random_at)
+{
+	struct hw_tap_counters *counters;
+	struct hw_secret *out;
+	__u64 state = 0;
+	__u64 name = 0;
+	long length;
+
+	if (!observed())
+		return 0;
+	counters = tap_counters();
+	if (!counters)
+		return 0;
+	__sync_fetch_and_add(&counters->entered, 1);
+	/* Others are exporters' and say nothing of traffic. */
+	if (bpf_probe_read_user(&name, sizeof(name), (const void *)ARG2(ctx)) ||
+	    ((name & NAME_MASK) != NAME_CLIENT && (name & NAME_MASK) != NAME_SERVER))
+		return 0;
+	out = start_secret(counters, HW_TAP_KEYLOG);
+	if (!out)
+		return 0;
+	length = bpf_probe_read_user_str(out->label, sizeof(out->label), (const void *)ARG2(ctx));
+	if (length > 1 && length <= (long)sizeof(out->label))
+		out->label_length = length - 1;
+	if (bpf_probe_read_user(&state, sizeof(state), (const void *)(ARG1(ctx) + state_at)) == 0)
+		out->context_length = copy(out->context, sizeof(out->context), state + random_at, 32);
+	out->secret_length = copy(out->secret, sizeof(out->secret), ARG3(ctx), ARG4(ctx));
+	return finish_secret(counters, out,
+			     out->label_length != 0 && out->secret_length != 0 && out->context_length == 32);
+}
+
+/* struct ssl_st: s3; struct SSL3_STATE: sequence numbers, server random, client random (ssl/internal.h, since 2017). */
+SEC("uprobe")
+int headwater_boringssl(struct registers *ctx)
+{
+	return log_secret(ctx, 0x30, 0x30);
+}
+
+/* struct ssl_st: s3; struct ssl3_state_st: flags, MAC secrets, server random, client random (ssl/ssl_locl.h of 1.1.1). */
+SEC("uprobe")
+int headwater_openssl111(struct registers *ctx)
+{
+	return log_secret(ctx, 0xa8, 0xb8);
 }
 
 /* --- which processes to look at -------------------------------------------------------------------------------- */

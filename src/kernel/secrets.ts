@@ -24,7 +24,13 @@ export const SECRETS_RING_BYTES = 1 << 20;
 export const BIRTHS_RING_BYTES = 64 << 10;
 const SCOPE_MAX = 64;
 
-const PROBE_PROGRAMS = ['headwater_kdf', 'headwater_go', 'headwater_linked'] as const;
+const PROBE_PROGRAMS = [
+  'headwater_kdf',
+  'headwater_go',
+  'headwater_boringssl',
+  'headwater_openssl111',
+  'headwater_linked',
+] as const;
 export type ProbeProgram = (typeof PROBE_PROGRAMS)[number];
 const EXEC_PROGRAM = 'headwater_exec';
 

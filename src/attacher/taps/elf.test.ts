@@ -68,12 +68,13 @@ describe('a function by its name', () => {
 
 describe('what has no tap is named', () => {
   it.each([
-    ['/usr/lib/libcrypto.so.1.1', 'OpenSSL 1.1.1w  11 Sep 2023', 'openssl', 'OpenSSL 1.1.1w'],
+    ['/usr/lib/libssl.so.1.1', 'CLIENT_RANDOM\0', 'openssl', 'OpenSSL 1.1'],
+    ['/usr/bin/node14', 'OpenSSL 1.1.1w  11 Sep 2023\0CLIENT_RANDOM\0', 'openssl', 'OpenSSL 1.1.1w'],
     ['/usr/lib/x86_64-linux-gnu/libgnutls.so.30.34.3', '', 'gnutls', ''],
     ['/usr/lib/libssl3.so', '', 'nss', ''],
     ['/usr/lib/jvm/lib/server/libjvm.so', '', 'java', ''],
     ['/usr/bin/service', 'rustls-0.23 CLIENT_HANDSHAKE_TRAFFIC_SECRET', 'rustls', ''],
-    ['/usr/bin/envoy', 'boringssl CLIENT_HANDSHAKE_TRAFFIC_SECRET', 'boringssl', ''],
+    ['/usr/bin/envoy', 'boringssl\0CLIENT_RANDOM\0CLIENT_HANDSHAKE_TRAFFIC_SECRET', 'boringssl', ''],
     ['/usr/bin/static', 'OpenSSL 3.2.1 30 Jan 2024\0TLS13-KDF', 'openssl', 'OpenSSL 3.2.1'],
   ])('%s', (path, rodata, kind, version) => {
     const { tls } = inspect(elf('main', rodata), path)!;

@@ -37,6 +37,7 @@ const TABLE_BYTES_MAX = 256 << 20;
 /** Read in one go, so that a large file does not become a large heap; a multiple of SYMBOL_BYTES. */
 const CHUNK_BYTES = SYMBOL_BYTES << 15;
 
+const ET_EXEC = 2;
 const SHT_SYMTAB = 2;
 const SHT_DYNSYM = 11;
 const SHT_NOBITS = 8;
@@ -47,12 +48,21 @@ const MACHINES: Readonly<Record<number, Machine>> = { 62: 'x86-64', 183: 'arm64'
 
 export class ElfFile {
   readonly machine: Machine;
+  /** It runs where it was linked to: its code has absolute addresses (ET_EXEC). */
+  readonly fixedAddresses: boolean;
   readonly sections: readonly Section[];
   readonly #read: ReadAt;
   readonly #loads: readonly Load[];
 
-  private constructor(machine: Machine, sections: readonly Section[], loads: readonly Load[], read: ReadAt) {
+  private constructor(
+    machine: Machine,
+    fixedAddresses: boolean,
+    sections: readonly Section[],
+    loads: readonly Load[],
+    read: ReadAt,
+  ) {
     this.machine = machine;
+    this.fixedAddresses = fixedAddresses;
     this.sections = sections;
     this.#loads = loads;
     this.#read = read;
@@ -74,7 +84,7 @@ export class ElfFile {
       header.readUInt16LE(60),
       header.readUInt16LE(62),
     );
-    return new ElfFile(machine, sections, loads, read);
+    return new ElfFile(machine, header.readUInt16LE(16) === ET_EXEC, sections, loads, read);
   }
 
   section(name: string): Section | null {

@@ -1,10 +1,16 @@
 /** What a program or library has to do with TLS: whose implementation it carries, and where its secrets can be taken. */
 import type { ElfFile, Section } from './elf.ts';
 import { goFunctionAddress, goVersion, isGo } from './go.ts';
+import { logSecretAddress } from './log-secret.ts';
 import { PROLOGUE_BYTES, probeOffset } from './prologue.ts';
 
 /** The programs of bpf/secrets.bpf.c. */
-export type TapProgram = 'headwater_kdf' | 'headwater_go' | 'headwater_linked';
+export type TapProgram =
+  | 'headwater_kdf'
+  | 'headwater_go'
+  | 'headwater_boringssl'
+  | 'headwater_openssl111'
+  | 'headwater_linked';
 
 export interface TapPoint {
   readonly program: TapProgram;
@@ -25,6 +31,12 @@ export interface TlsFacts {
 
 const GO_KEYLOG = 'crypto/tls.(*Config).writeKeyLog';
 const VERSION_BYTES = 64;
+/** OpenSSL 3's secrets are taken in its other library. */
+const OPENSSL3_SSL = /^libssl\.so\.3/;
+/** "libssl.so.1.1", and as Python wheels bundle it: "libssl-6b7b94d5.so.1.1". */
+const OPENSSL1_SSL = /^libssl(?:-[0-9a-f]+)?\.so\.1/;
+/** What source files and messages call the implementation; AWS-LC is a fork with the same function. */
+const BORINGSSL_NAMES = ['boringssl', 'BoringSSL', 'aws-lc'];
 
 /** null: it carries no TLS implementation that is known here. `path` is where a process maps it from. */
 export const inspectTls = (elf: ElfFile, path: string): TlsFacts | null => {
@@ -33,7 +45,7 @@ export const inspectTls = (elf: ElfFile, path: string): TlsFacts | null => {
   if (kdf !== null)
     return { kind: 'openssl', version: text(elf, 'OpenSSL 3.', /^OpenSSL 3[\w.-]*/), taps: [kdf], gap: '' };
   const name = path.slice(path.lastIndexOf('/') + 1).replace(/ \(deleted\)$/, '');
-  return inspectUntapped(elf, name);
+  return inspectLogSecret(elf, name) ?? inspectUntapped(elf, name);
 };
 
 const inspectGo = (elf: ElfFile): TlsFacts | null => {
@@ -42,15 +54,28 @@ const inspectGo = (elf: ElfFile): TlsFacts | null => {
   return tap === null ? null : { kind: 'go', version: goVersion(elf), taps: [tap], gap: '' };
 };
 
+/** Implementations that call one function for every secret, with the connection and a label (see log-secret.ts). */
+const inspectLogSecret = (elf: ElfFile, name: string): TlsFacts | null => {
+  const constants = elf.section('.rodata');
+  if (constants === null || OPENSSL3_SSL.test(name) || elf.find(constants, 'CLIENT_RANDOM\0') < 0) return null;
+  if (OPENSSL1_SSL.test(name) || elf.find(constants, 'OpenSSL 1.1.1') >= 0) {
+    const version = text(elf, 'OpenSSL 1.', /^OpenSSL 1[\w.-]*/) || `OpenSSL ${/1\.[\d.]+$/.exec(name)?.[0] ?? '1'}`;
+    const tap = tapAt(elf, 'headwater_openssl111', logSecretAddress(elf));
+    return tap === null
+      ? untapped('openssl', version, 'its ssl_log_secret, which 1.1.1 has, cannot be found')
+      : { kind: 'openssl', version, taps: [tap], gap: '' };
+  }
+  const isBoring = BORINGSSL_NAMES.some((own) => elf.find(constants, own) >= 0);
+  if (!isBoring || elf.find(constants, 'CLIENT_HANDSHAKE_TRAFFIC_SECRET') < 0) return null;
+  const tap = tapAt(elf, 'headwater_boringssl', logSecretAddress(elf));
+  return tap === null
+    ? untapped('boringssl', '', 'its ssl_log_secret cannot be found')
+    : { kind: 'boringssl', version: '', taps: [tap], gap: '' };
+};
+
 const untapped = (kind: TlsKind, version: string, gap: string): TlsFacts => ({ kind, version, taps: [], gap });
 
 const inspectUntapped = (elf: ElfFile, name: string): TlsFacts | null => {
-  if (/^libcrypto\.so\.1/.test(name))
-    return untapped(
-      'openssl',
-      text(elf, 'OpenSSL 1.', /^OpenSSL 1[\w.-]*/),
-      'OpenSSL before 3.0 has no function whose arguments are the secrets',
-    );
   if (name.startsWith('libgnutls.so'))
     return untapped('gnutls', '', 'GnuTLS exports no function that is given the secrets');
   if (/^libssl3\.so/.test(name)) return untapped('nss', '', 'NSS exports no function that is given the secrets');
@@ -65,9 +90,6 @@ const inspectUntapped = (elf: ElfFile, name: string): TlsFacts | null => {
       '',
       'rustls asks whether a key log is wanted before it calls anything that could be tapped',
     );
-  // Only the implementation itself holds the labels of the key log and BoringSSL's own source names.
-  if (elf.find(constants, 'CLIENT_HANDSHAKE_TRAFFIC_SECRET') >= 0 && elf.find(constants, 'boringssl') >= 0)
-    return untapped('boringssl', '', "BoringSSL's ssl_log_secret does not say whose the secret is that it is given");
   if (elf.find(constants, 'OpenSSL 3.') >= 0 && elf.find(constants, 'TLS13-KDF') >= 0)
     return untapped(
       'openssl',
