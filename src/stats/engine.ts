@@ -136,7 +136,7 @@ export class StatsEngine {
       counters[COUNTER.response_header]! += response.headBytes;
       counters[COUNTER.response_body]! += response.bodyBytes;
       state.responseBody.record(response.bodyBytes);
-      state.countStatus(response.status);
+      state.countStatus(series.statuses.own(response.status));
       if (t0 !== UNSEEN && t2 >= t0) state.ttfb.record(t2 - t0);
       if (sent && t1 !== UNSEEN && t2 !== UNSEEN) {
         if (t2 >= t1) state.think.record(t2 - t1);

@@ -5,7 +5,7 @@
 import type { Connection, Side } from '../model/connection.ts';
 import type { LoadCounter } from '../model/load.ts';
 import type { HeaderObserver, HeaderStatistics } from './header-seam.ts';
-import { OTHER, type SeriesKey, SeriesState } from './series.ts';
+import { OTHER, type SeriesKey, SeriesState, STATUSES_FIRST } from './series.ts';
 import type { HistogramMemory } from './sketch/histogram.ts';
 import { MinuteRing } from './windows.ts';
 
@@ -79,6 +79,27 @@ export class Example {
   }
 }
 
+/**
+ * The status codes that a series tells apart: the first so many that it had, for as long as it lives. Were it the first of each minute, a
+ * code would have a count of its own in some of them, and its counter in /metrics would fall.
+ */
+export class StatusCodes {
+  readonly #codes = new Uint16Array(STATUSES_FIRST);
+  #used = 0;
+
+  /** The code to count a call by: its own, or 0. */
+  own(status: number): number {
+    const used = this.#used;
+    let i = 0;
+    while (i < used && this.#codes[i] !== status) i++;
+    if (i < used) return status;
+    if (used === STATUSES_FIRST) return 0;
+    this.#codes[used] = status;
+    this.#used = used + 1;
+    return status;
+  }
+}
+
 export class Series {
   readonly key: SeriesKey;
   readonly group: Group;
@@ -89,6 +110,7 @@ export class Series {
   readonly headers: HeaderObserver | null;
   /** It stands for what is beyond a bound. */
   readonly overflow: boolean;
+  readonly statuses = new StatusCodes();
   /** Last minute in which it was called. */
   lastMinute = 0;
   /** The slowest call since its id was last asked for, and the last call that failed. */

@@ -62,8 +62,11 @@ export const COUNTER = Object.freeze(Object.fromEntries(COUNTERS.map((name, i) =
 export const PHASES = ['ttfb', 'upload', 'think', 'download'] as const;
 export type Phase = (typeof PHASES)[number];
 
-/** Different status codes counted by themselves in one state; the rest is 0. */
-export const STATUSES_MAX = 24;
+/** Status codes are 100 to 999: so many can be in one state. The calls of others, and those that a series does not tell apart, have code 0. */
+const STATUS_MIN = 100;
+const STATUS_END = 1_000;
+/** Places for status codes to begin with: as many as a series tells apart (series-table.ts). */
+export const STATUSES_FIRST = 24;
 /** Bytes of an exchange id that is kept. */
 const ID_BYTES_MAX = 96;
 /** Of a duration histogram in ns; its bounds are powers of two seconds. */
@@ -95,9 +98,8 @@ export class SeriesState {
   /** Only in the row of a service: ns spent at each concurrency, and times the calls in flight; null until there are any. */
   residence: Float64Array | null = null;
   area: Float64Array | null = null;
-  readonly #statuses = new Uint16Array(STATUSES_MAX);
-  /** The last one: all codes beyond STATUSES_MAX. */
-  readonly #statusCounts = new Float64Array(STATUSES_MAX + 1);
+  #statuses = new Uint16Array(STATUSES_FIRST);
+  #statusCounts = new Float64Array(STATUSES_FIRST);
   #statusesUsed = 0;
   readonly #memory: HistogramMemory | null;
 
@@ -149,25 +151,35 @@ export class SeriesState {
     return all;
   }
 
+  /** A code outside of 100 to 999 counts as 0. */
   countStatus(status: number, calls = 1): void {
+    const code = status >= STATUS_MIN && status < STATUS_END ? status : 0;
     const used = this.#statusesUsed;
     let i = 0;
-    while (i < used && this.#statuses[i] !== status) i++;
-    if (i === used && used < STATUSES_MAX) {
-      this.#statuses[i] = status;
-      this.#statusesUsed = used + 1;
-    }
+    while (i < used && this.#statuses[i] !== code) i++;
+    if (i === used) this.#addCode(code);
     this.#statusCounts[i]! += calls;
   }
 
-  /** Calls by status code, ascending; code 0: those beyond STATUSES_MAX. */
+  #addCode(code: number): void {
+    const used = this.#statusesUsed++;
+    if (used === this.#statuses.length) {
+      const codes = new Uint16Array(used * 2);
+      const counts = new Float64Array(used * 2);
+      codes.set(this.#statuses);
+      counts.set(this.#statusCounts);
+      this.#statuses = codes;
+      this.#statusCounts = counts;
+    }
+    this.#statuses[used] = code;
+    this.#statusCounts[used] = 0;
+  }
+
+  /** Calls by status code, ascending; code 0: those whose code is not told apart. */
   statuses(): (readonly [code: number, calls: number])[] {
-    const known = Array.from(this.#statuses.subarray(0, this.#statusesUsed), (code, i): [number, number] => [
-      code,
-      this.#statusCounts[i]!,
-    ]).sort((a, b) => a[0] - b[0]);
-    const rest = this.#statusCounts[STATUSES_MAX]!;
-    return rest === 0 ? known : [[0, rest], ...known];
+    const all: [number, number][] = [];
+    for (let i = 0; i < this.#statusesUsed; i++) all.push([this.#statuses[i]!, this.#statusCounts[i]!]);
+    return all.filter(([, calls]) => calls !== 0).sort((a, b) => a[0] - b[0]);
   }
 
   /** Adds `other`, which stays as it is. */
@@ -192,7 +204,7 @@ export class SeriesState {
         this.area[b]! += other.area[b]!;
       }
     }
-    for (const [code, calls] of other.statuses()) this.#addStatus(code, calls);
+    for (let i = 0; i < other.#statusesUsed; i++) this.countStatus(other.#statuses[i]!, other.#statusCounts[i]!);
   }
 
   /** Takes away what `part`, all of which this state holds too, counted: exact. First errors stay. */
@@ -204,7 +216,7 @@ export class SeriesState {
     }
     const own = this.#histograms();
     for (const [i, histogram] of part.#histograms().entries()) own[i]!.subtract(histogram);
-    for (const [code, calls] of part.statuses()) this.#addStatus(code, -calls);
+    for (const [code, calls] of part.statuses()) this.countStatus(code, -calls);
   }
 
   /** Keeps `error` if it is the first of its class. */
@@ -221,7 +233,6 @@ export class SeriesState {
     this.firstErrors.fill(null);
     this.residence = null;
     this.area = null;
-    this.#statusCounts.fill(0);
     this.#statusesUsed = 0;
   }
 
@@ -313,15 +324,10 @@ export class SeriesState {
     for (let n = 0; n < statuses && from.ok; n++) {
       const code = from.varint();
       const calls = from.varint();
-      if (code > 999 || n > STATUSES_MAX) from.fail();
-      else if (from.ok) this.#addStatus(code, calls);
+      if (code >= STATUS_END) from.fail();
+      else if (from.ok) this.countStatus(code, calls);
     }
     this.#decodeTimes(from);
-  }
-
-  #addStatus(code: number, calls: number): void {
-    if (code === 0) this.#statusCounts[STATUSES_MAX]! += calls;
-    else this.countStatus(code, calls);
   }
 
   #decodeTimes(from: ByteReader): void {

@@ -276,6 +276,30 @@ describe('the budget', () => {
     expect(routes(before).some((route) => Number(route.slice(3)) >= 24)).toBe(true);
   });
 
+  test('counters never fall: a server that answers with every status code there is, in changing order, late calls too', () => {
+    const rig = new StatsRig({ limits: { series: 20, serviceSeries: 15 } });
+    const metrics = new StatisticsMetrics(rig.engine, 4);
+    const random = new Random(12);
+    let before = scrape(metrics);
+    for (let minute = 1; minute <= 120; minute++) {
+      rig.engine.advance(minute * MINUTE);
+      for (let i = 0; i < 30; i++) {
+        const t3 = (minute - random.below(3)) * MINUTE + random.below(1e9);
+        const route = `/r/${random.below(4) + Math.floor(minute / 50)}`;
+        rig.call({ route, status: 100 + random.below(900), times: [t3 - 3e6, t3 - 2e6, t3 - 1e6, t3] });
+      }
+      const after = scrape(metrics);
+      expectNoFall(before, after, (series) => !series.includes('"route":"other"') && series.includes('"route"'));
+      expect(sum(after, 'headwater_calls_total')).toBe(30 * minute);
+      before = after;
+    }
+    const shown = before
+      .get('headwater_calls')!
+      .samples.filter(({ name, labels }) => name.endsWith('_total') && labels['route'] !== 'other');
+    expect(shown.some(({ labels }) => labels['http_response_status_code'] === 'other')).toBe(true);
+    expect(shown.length).toBeLessThanOrEqual(4 * 25);
+  });
+
   test('a hundred thousand paths of a scanner: the answer stays small', () => {
     const rig = new StatsRig();
     const metrics = new StatisticsMetrics(rig.engine);

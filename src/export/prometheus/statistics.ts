@@ -43,8 +43,6 @@ export interface HeaderMetrics {
 class Pool {
   readonly key: SeriesKey;
   readonly state = new SeriesState();
-  /** By code: a state tells only the first 24 apart. */
-  readonly statuses = new Map<number, number>();
   slowest: ExampleCall | null = null;
   failed: ExampleCall | null = null;
 
@@ -52,25 +50,10 @@ class Pool {
     this.key = { side, service, method: OTHER, route: OTHER };
   }
 
-  add(state: SeriesState): void {
-    this.state.merge(state);
-    for (const [code, calls] of state.statuses()) this.#count(code, calls);
-  }
-
   addTotal({ state, slowest, failed }: SeriesTotal): void {
-    this.add(state);
+    this.state.merge(state);
     if (slowest !== null && (this.slowest === null || slowest.at > this.slowest.at)) this.slowest = slowest;
     if (failed !== null && (this.failed === null || failed.at > this.failed.at)) this.failed = failed;
-  }
-
-  addPool({ state, statuses }: Pool, sign: 1 | -1): void {
-    if (sign === 1) this.state.merge(state);
-    else this.state.subtract(state);
-    for (const [code, calls] of statuses) this.#count(code, sign * calls);
-  }
-
-  #count(code: number, calls: number): void {
-    this.statuses.set(code, (this.statuses.get(code) ?? 0) + calls);
   }
 }
 
@@ -125,7 +108,7 @@ export class StatisticsMetrics {
         if (shown !== null) {
           shownSeries++;
           if (shown.base !== null) state.subtract(shown.base);
-          writeSeries(to, key.side, shown.labels, state, state.statuses(), slowest, failed);
+          writeSeries(to, key.side, shown.labels, state, slowest, failed);
         } else {
           if (key.route !== OTHER) hiddenSeries++;
           pool(hidden, key).addTotal(total);
@@ -136,12 +119,11 @@ export class StatisticsMetrics {
     // At once: nothing is folded between the last series and this.
     for (const { plus, minus } of this.#remainders.values()) {
       const other = pool(hidden, plus.key);
-      other.addPool(plus, 1);
-      other.addPool(minus, -1);
+      other.state.merge(plus.state);
+      other.state.subtract(minus.state);
     }
-    for (const { key, state, statuses, slowest, failed } of hidden.values()) {
-      const codes = [...statuses].sort((a, b) => a[0] - b[0]);
-      writeSeries(to, key.side as Side, new SeriesLabels(key), state, codes, slowest, failed);
+    for (const { key, state, slowest, failed } of hidden.values()) {
+      writeSeries(to, key.side as Side, new SeriesLabels(key), state, slowest, failed);
       yield;
     }
     for (const { key, state } of services.values()) {
@@ -178,7 +160,7 @@ export class StatisticsMetrics {
     if (this.#hidden.delete(name)) {
       base = new SeriesState();
       base.merge(state);
-      this.#remainder(key).plus.add(state);
+      this.#remainder(key).plus.state.merge(state);
     }
     const shown = { labels: new SeriesLabels(key), base };
     this.#shown.set(name, shown);
@@ -188,7 +170,7 @@ export class StatisticsMetrics {
   readonly #folding = (key: SeriesKey, total: SeriesState): void => {
     const name = nameOf(key);
     this.#hidden.delete(name);
-    if (this.#shown.delete(name)) this.#remainder(key).minus.add(total);
+    if (this.#shown.delete(name)) this.#remainder(key).minus.state.merge(total);
   };
 
   #remainder(key: SeriesKey): Remainder {
@@ -298,7 +280,6 @@ function writeSeries(
   side: Side,
   labels: SeriesLabels,
   state: SeriesState,
-  statuses: Iterable<readonly [code: number, calls: number]>,
   slowest: ExampleCall | null,
   failed: ExampleCall | null,
 ): void {
@@ -312,7 +293,7 @@ function writeSeries(
   to(http.responseBody).histogram(labels.route, state.responseBody, null);
   const calls = to(catalogue.CALLS);
   let answered = 0;
-  for (const [code, count] of statuses) {
+  for (const [code, count] of state.statuses()) {
     answered += count;
     calls.sample(labels.with(catalogue.CALLS, code === 0 ? OTHER : `${code}`), count);
   }
