@@ -77,6 +77,28 @@ describe('messages', () => {
     expect(rig.shared.h2.hpack.budget.bytes).toBe(0);
   });
 
+  test('a header block in any parts, empty ones too', () => {
+    const fields = request('GET', '/parts', ['x-a', '1']);
+    const size = new w.Encoder().block(fields).length;
+    for (let first = 0; first <= size; first++) {
+      for (const second of [first, Math.min(size, first + 1), size]) {
+        const peers = new Peers();
+        const block = peers.client.block(fields);
+        peers.add(
+          'client',
+          w.frame(w.TYPE.headers, w.END_STREAM, 1, block.subarray(0, first)),
+          w.frame(w.TYPE.continuation, 0, 1, block.subarray(first, second)),
+          w.frame(w.TYPE.continuation, w.END_HEADERS, 1, block.subarray(second)),
+        );
+        peers.add('server', w.headers(1, peers.server.block(response(204)), true));
+        expect(seenOf(peers.call(3)), `${first}, ${second} of ${size}`).toMatchObject([
+          { request: { line: 'GET http://api.example /parts', headers: [['x-a', '1']] }, outcome: 'complete' },
+          { outcome: 'complete' },
+        ]);
+      }
+    }
+  });
+
   test('a server that speaks first', () => {
     const peers = new Peers().call(1);
     const [first, second, ...rest] = peers.pieces;

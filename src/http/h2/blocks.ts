@@ -97,6 +97,8 @@ export class Blocks {
   #add(memory: Memory, at: number, end: number, last: boolean, position: number): void {
     this.#bytes += end - at;
     if (this.#begun && last && this.#parts.length === 0 && this.#broken === null) {
+      // Parts before this one may have been empty.
+      this.streamId = 0;
       this.#decode(memory, at, end, position);
       return;
     }

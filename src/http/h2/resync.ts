@@ -32,8 +32,7 @@ export function chainAt(view: DataView, at: number, end: number, lengthMax: numb
 }
 
 /** Does a chain that begins with a segment convince? */
-const convincesAtStart = (chain: Chain): boolean =>
-  chain.count >= CHAIN_AT_START || (chain.exact && chain.count > 0);
+const convincesAtStart = (chain: Chain): boolean => chain.count >= CHAIN_AT_START || (chain.exact && chain.count > 0);
 
 /** Where in the segment (at, end) frames begin for certain, or -1. Linear for all but made-up bytes: most fail at once. */
 function findChain(view: DataView, at: number, end: number, lengthMax: number): number {
