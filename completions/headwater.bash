@@ -10,6 +10,7 @@ _headwater() {
       ' tail') command=tail ;;
       ' report') command=report ;;
       ' query') command=query ;;
+      ' export') command=export ;;
       ' status') command=status ;;
       ' why') command=why ;;
       ' doctor') command=doctor ;;
@@ -48,16 +49,26 @@ _headwater() {
     'query --limit')  return ;;
     'query --sql')  return ;;
     'query --data') compopt -o filenames; mapfile -t COMPREPLY < <(compgen -d -- "$current"); return ;;
+    'export --format') mapfile -t COMPREPLY < <(compgen -W 'ndjson har csv parquet' -- "$current"); return ;;
+    'export --output') compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
+    'export --since')  return ;;
+    'export --until')  return ;;
+    'export --filter')  return ;;
+    'export --data') compopt -o filenames; mapfile -t COMPREPLY < <(compgen -d -- "$current"); return ;;
+    'export --pcapng') compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
+    'export --seconds')  return ;;
+    'export --socket') compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
     'status --socket') compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
     'why --socket') compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
   esac
   case $command in
-    '') mapfile -t COMPREPLY < <(compgen -W 'run replay tail report query status why doctor demo config completion man help -V --version -h --help' -- "$current") ;;
+    '') mapfile -t COMPREPLY < <(compgen -W 'run replay tail report query export status why doctor demo config completion man help -V --version -h --help' -- "$current") ;;
     'run') mapfile -t COMPREPLY < <(compgen -W '--config --cgroup --log --filter --listen --data --no-store --stats-only --verify-tags --window --socket -h --help' -- "$current") ;;
     'replay') if [[ $current == -* ]]; then mapfile -t COMPREPLY < <(compgen -W '--config --format --keylog --stats --no-redact --filter -h --help' -- "$current"); else compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$current"); fi ;;
     'tail') mapfile -t COMPREPLY < <(compgen -W '--json --headers --filter --since --socket -h --help' -- "$current") ;;
     'report') mapfile -t COMPREPLY < <(compgen -W '--since --until --against --json --markdown --data --socket -h --help' -- "$current") ;;
     'query') mapfile -t COMPREPLY < <(compgen -W '--filter --since --until --limit --headers --sql --json --data -h --help' -- "$current") ;;
+    'export') mapfile -t COMPREPLY < <(compgen -W '--format --output --since --until --filter --data --pcapng --seconds --with-secrets --socket -h --help' -- "$current") ;;
     'status') mapfile -t COMPREPLY < <(compgen -W '--json --socket -h --help' -- "$current") ;;
     'why') mapfile -t COMPREPLY < <(compgen -W '--json --socket -h --help' -- "$current") ;;
     'doctor') mapfile -t COMPREPLY < <(compgen -W '--json -h --help' -- "$current") ;;

@@ -9,6 +9,7 @@ _headwater() {
     'tail:show live calls of the running agent, one line a call'
     'report:the five API runtime statistics\: of the running agent since its start, or of a range of the store'
     'query:past calls from the store, newest first, one line a call'
+    'export:write past calls from the store, oldest first; or, with --pcapng, packets that the running agent captures from now on'
     'status:show what the running agent sees and misses, and what it costs'
     'why:show what is seen of a process, port or URL, what is not, the reason, and what to do'
     'doctor:check whether this machine can run Headwater; exit code 1 when something blocks'
@@ -33,6 +34,7 @@ _headwater() {
       tail) _headwater_tail ;;
       report) _headwater_report ;;
       query) _headwater_query ;;
+      export) _headwater_export ;;
       status) _headwater_status ;;
       why) _headwater_why ;;
       doctor) _headwater_doctor ;;
@@ -109,6 +111,22 @@ _headwater_query() {
     '--sql[one SELECT over calls, states and ledger instead (docs/store.md)]:select: ' \
     '--json[print header log lines (NDJSON); of --sql, one object a row]' \
     '--data[data folder (default\: '\''data'\'' in the state directory)]:dir:_files -/' \
+    '-h[display help for command]' \
+    '--help[display help for command]'
+}
+
+_headwater_export() {
+  _arguments -s -S \
+    '--format[of the calls (default\: ndjson)]:format:(ndjson har csv parquet)' \
+    '--output[write the calls here ('\''-'\''\: standard output) (default\: -)]:file:_files' \
+    '--since[from here on\: 15m, 2h, 7d ago, 2026-11-22, or 2026-11-22T16\:04\:05Z]:time: ' \
+    '--until[up to here (default\: now)]:time: ' \
+    '--filter[only calls that match, for example\: response.code >= 500]:cel: ' \
+    '--data[data folder (default\: '\''data'\'' in the state directory)]:dir:_files -/' \
+    '--pcapng[write packets here instead, as they are, nothing redacted ('\''-'\''\: standard output)]:file:_files' \
+    '--seconds[with --pcapng\: for so long, up to 3600 (default\: 10)]:n: ' \
+    '--with-secrets[with --pcapng\: put the secrets of TLS connections that begin meanwhile into the file; whoever has it can read them]' \
+    '--socket[unix socket of the agent (default\: headwater.sock in the runtime directory)]:path:_files' \
     '-h[display help for command]' \
     '--help[display help for command]'
 }

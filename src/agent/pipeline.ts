@@ -44,6 +44,8 @@ export interface PipelineOptions {
   readonly secrets?: SecretStore | null;
   /** Told once of every TLS connection when its handshake is over. */
   readonly handshakes?: (connection: Connection) => void;
+  /** Told of every connection that begins as TLS; by default nobody is. */
+  readonly tlsBegins?: (connection: TlsConnection) => void;
   /** Every TLS record's tag is checked; always so offline. */
   readonly verifyTags?: boolean;
   /** Who is behind the connections; null offline. */
@@ -108,7 +110,11 @@ export class Pipeline implements ExchangeSink {
       notHttp: { tls: 0, other: 0, switched: 0, undecided: 0 },
       live: new Set(),
       offline: options.offline,
-      tls: (connection, inner) => new TlsConnection(connection, this.tls, inner),
+      tls: (connection, inner) => {
+        const tls = new TlsConnection(connection, this.tls, inner);
+        options.tlsBegins?.(tls);
+        return tls;
+      },
       life: this.tlsTally,
       open: { unknown: 0, http: 0, tls: 0, h2: 0, other: 0, switched: 0 } satisfies Record<Guess, number>,
     };

@@ -59,6 +59,19 @@ export interface ReportFlags {
   readonly socket?: string;
 }
 
+export interface ExportFlags {
+  readonly format: 'ndjson' | 'har' | 'csv' | 'parquet';
+  readonly output: string;
+  readonly since?: string;
+  readonly until?: string;
+  readonly filter?: string;
+  readonly data?: string;
+  readonly pcapng?: string;
+  readonly seconds?: number;
+  readonly withSecrets?: true;
+  readonly socket?: string;
+}
+
 export interface StatusFlags {
   readonly json?: true;
   readonly socket?: string;
@@ -67,6 +80,8 @@ export interface StatusFlags {
 export const SHELLS = ['bash', 'zsh', 'fish'] as const;
 export type Shell = (typeof SHELLS)[number];
 
+/** As long as an agent hands out packets in one go. */
+const EXPORT_SECONDS_MAX = 3_600;
 const SUMMARY = 'Logs the headers of every HTTP call on this host, and says exactly what it saw and what it missed.';
 
 /** An empty path is a mistake in a script (an unset variable), never a wish. */
@@ -90,6 +105,13 @@ function limitArgument(text: string): number {
   const limit = Number(text);
   if (!/^[1-9]\d{0,7}$/.test(text)) throw new InvalidArgumentError('expected a whole number from 1 to 99999999.');
   return limit;
+}
+
+function secondsArgument(text: string): number {
+  const seconds = Number(text);
+  if (!/^[1-9]\d{0,3}$/.test(text) || seconds > EXPORT_SECONDS_MAX)
+    throw new InvalidArgumentError(`expected a whole number from 1 to ${EXPORT_SECONDS_MAX}.`);
+  return seconds;
 }
 
 function rangeArgument(text: string): string {
@@ -241,6 +263,40 @@ export function buildProgram(): Command {
     .action(async (flags: QueryFlags) => {
       const { query } = await import('./commands/query.ts');
       process.exitCode = await query(flags);
+    });
+
+  program
+    .command('export')
+    .description(
+      'write past calls from the store, oldest first; or, with --pcapng, packets that the running agent captures from now on',
+    )
+    .addOption(
+      new Option('--format <format>', 'of the calls').choices(['ndjson', 'har', 'csv', 'parquet']).default('ndjson'),
+    )
+    .addOption(pathOption('--output <file>', "write the calls here ('-': standard output)").default('-'))
+    .addOption(sinceOption())
+    .addOption(untilOption())
+    .addOption(filterOption())
+    .addOption(dataOption())
+    .addOption(
+      pathOption(
+        '--pcapng <file>',
+        "write packets here instead, as they are, nothing redacted ('-': standard output)",
+      ).conflicts(['format', 'output', 'since', 'until', 'filter', 'data']),
+    )
+    .addOption(
+      new Option('--seconds <n>', 'with --pcapng: for so long, up to 3600 (default: 10)').argParser(secondsArgument),
+    )
+    .addOption(
+      new Option(
+        '--with-secrets',
+        'with --pcapng: put the secrets of TLS connections that begin meanwhile into the file; whoever has it can read them',
+      ),
+    )
+    .addOption(socketOption())
+    .action(async (flags: ExportFlags) => {
+      const { exportCommand } = await import('./commands/export.ts');
+      process.exitCode = await exportCommand(flags);
     });
 
   program

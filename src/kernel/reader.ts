@@ -26,8 +26,9 @@ const SAFETY_LOOK_MS = 250;
 export class RingReader {
   /** Times the kernel woke this reader up. */
   wakeups = 0;
+  /** Takes what is read; may be exchanged between two looks. */
+  sink: CaptureSink;
   readonly #ring: Ring;
-  readonly #sink: CaptureSink;
   readonly #before: () => void;
   readonly #poll: Poll;
   #timer: NodeJS.Timeout | null = null;
@@ -40,7 +41,7 @@ export class RingReader {
   /** @param ringFd the ring's descriptor, for epoll. @param before called before each look: reads what the packets need. */
   constructor(ring: Ring, ringFd: number, sink: CaptureSink, before: () => void = () => {}) {
     this.#ring = ring;
-    this.#sink = sink;
+    this.sink = sink;
     this.#before = before;
     this.#poll = pollReadable(ringFd);
     this.#waitMsMax = Math.max(WAIT_MS_MIN, Math.min(WAIT_MS_MAX, ring.size / 2 / BURST_BYTES_PER_MS));
@@ -65,7 +66,7 @@ export class RingReader {
     let total = 0;
     for (;;) {
       this.#before();
-      const n = this.#ring.drain(this.#sink, BATCH_RECORDS_MAX);
+      const n = this.#ring.drain(this.sink, BATCH_RECORDS_MAX);
       total += n;
       if (n < BATCH_RECORDS_MAX) return total;
     }
@@ -85,7 +86,7 @@ export class RingReader {
     const now = performance.now();
     const came = this.#ring.used;
     this.#before();
-    const n = this.#ring.drain(this.#sink, BATCH_RECORDS_MAX);
+    const n = this.#ring.drain(this.sink, BATCH_RECORDS_MAX);
     const wait = this.#waitFor(came, now - this.#lastLookMs);
     this.#lastLookMs = now;
     if (n > 0) {

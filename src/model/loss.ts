@@ -50,6 +50,8 @@ export const LOSS_REASONS = [
   'log_write_failed',
   /** Live viewers (`tail`) too slow to take every call. */
   'tail_slow',
+  /** Packets for a capture file (`export --pcapng`) that whoever writes it was too slow for. */
+  'packets_slow',
   /** Calls that the store had no room for: the disk, or the thread that writes, was slower than they came. */
   'store_queue_full',
   /** Calls that the store had no room for because the disk refused to take what waited. */

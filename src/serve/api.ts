@@ -4,6 +4,7 @@ import type { StatusSource } from '../model/status.ts';
 import type { Answer } from '../query/data.ts';
 import { compileFilter } from '../query/filter.ts';
 import { readOnlyServer, sendError, sendJson } from './http.ts';
+import type { PacketHub } from './packets.ts';
 import type { TailHub } from './tail.ts';
 import { answerV1, type HistorySource } from './v1.ts';
 
@@ -14,6 +15,8 @@ export interface ApiOptions {
   readonly status: StatusSource;
   /** null: the agent hands out no record of a single call (`stats_only`). */
   readonly tail: TailHub | null;
+  /** null: no packet leaves the agent either. */
+  readonly packets: PacketHub | null;
   readonly why: WhySource;
   readonly history: HistorySource;
   /** Where calls are kept, once every call so far can be read there; without it none are. */
@@ -22,7 +25,7 @@ export interface ApiOptions {
 
 export type SettledAnswer = Answer<{ readonly data: string }>;
 
-/** GET /api/v1/..., /healthz, /v1/status[?programs=1], /v1/tail[?filter=CEL], /v1/settled, /v1/why[?pid=PID...]. */
+/** GET /api/v1/..., /healthz, /v1/status[?programs=1], /v1/tail[?filter=CEL], /v1/packets?seconds=N[&secrets=1], /v1/settled, /v1/why[?pid=PID...]. */
 export function apiServer(options: ApiOptions): Server {
   return readOnlyServer(async (url, request, response) => {
     if (await answerV1(options.history, url, response)) return;
@@ -39,6 +42,9 @@ export function apiServer(options: ApiOptions): Server {
         return sendJson(response, 200, await options.why(pidsOf(url.searchParams)));
       case '/v1/settled':
         return await settled(options, response);
+      case '/v1/packets':
+        if (options.packets === null) return sendError(response, 403, 'stats_only', STATS_ONLY);
+        return options.packets.answer(url.searchParams, request.method === 'HEAD', response);
       case '/v1/tail':
         return tail(options.tail, url.searchParams.get('filter'), request.method === 'HEAD', response);
       default:
@@ -47,6 +53,7 @@ export function apiServer(options: ApiOptions): Server {
   });
 }
 
+const STATS_ONLY = 'the agent runs with stats_only: no record of a single call leaves it';
 const PIDS_MAX = 256;
 const pidsOf = (parameters: URLSearchParams): number[] =>
   parameters
@@ -72,7 +79,7 @@ const NOT_KEPT: SettledAnswer = {
 function tail(hub: TailHub | null, text: string | null, headOnly: boolean, response: ServerResponse): void {
   const compiled = text === null ? null : compileFilter(text);
   if (hub === null) {
-    sendError(response, 403, 'stats_only', 'the agent runs with stats_only: no record of a single call leaves it');
+    sendError(response, 403, 'stats_only', STATS_ONLY);
   } else if (hub.full) {
     sendError(response, 503, 'too_many_viewers', 'too many viewers are connected already');
   } else if (compiled?.ok === false) {

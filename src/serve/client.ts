@@ -29,6 +29,12 @@ export interface TailStream {
   close(): void;
 }
 
+/** A file that is still being written. Iterate it once; breaks off when the agent does. */
+export interface PacketStream {
+  readonly bytes: AsyncIterable<Buffer>;
+  close(): void;
+}
+
 export class AgentClient {
   readonly socketPath: string;
 
@@ -54,6 +60,16 @@ export class AgentClient {
   /** The folder with every call that the agent has captured so far. */
   settled(): Promise<ClientResult<{ readonly data: string }>> {
     return this.#json<{ readonly data: string }>('/v1/settled');
+  }
+
+  /** Packets from now on for `seconds`, as a pcapng file in pieces; `secrets`: with those of TLS connections that begin meanwhile. */
+  async packets(seconds: number, secrets: boolean): Promise<ClientResult<PacketStream>> {
+    const opened = await this.#open(`/v1/packets?seconds=${seconds}${secrets ? '&secrets=1' : ''}`);
+    if (!opened.ok) return opened;
+    const { response, outgoing } = opened.value;
+    outgoing.setTimeout(0);
+    if (response.statusCode !== 200) return refusal(response);
+    return { ok: true, value: { bytes: response, close: () => outgoing.destroy() } };
   }
 
   /** Live calls as header log lines, pushed by the agent. */

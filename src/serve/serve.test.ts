@@ -35,6 +35,7 @@ describe('the unix socket', () => {
         },
       },
       tail: null,
+      packets: null,
       why: async () => ({}),
       history: noHistory,
     });
@@ -84,6 +85,7 @@ describe('the unix socket', () => {
     const server = apiServer({
       status: { ready: () => true, status: () => Promise.reject(new Error('no kernel')) },
       tail: null,
+      packets: null,
       why: async () => ({}),
       history: noHistory,
     });

@@ -24,7 +24,7 @@ const children = new Set<ChildProcess>();
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'headwater-cli-'));
   socket = join(folder, 'agent.sock');
-  server = apiServer({ status: sampleSource(), tail: hub, why: async () => ({}), history: noHistory });
+  server = apiServer({ status: sampleSource(), tail: hub, packets: null, why: async () => ({}), history: noHistory });
   await new Promise<void>((resolve) => server.listen(socket, resolve));
 });
 afterEach(async () => {

@@ -54,6 +54,7 @@ export class ServeRig implements Disposable {
     const server = apiServer({
       status: sampleSource(),
       tail: options.tail === null ? null : hub,
+      packets: null,
       why: async () => ({ sockets: 3 }),
       history: noHistory,
     });
