@@ -122,11 +122,13 @@ function uncommitted(
   damage: readonly StoreDamage[],
 ): StoreDamage {
   const oldest = Math.min(...sealed.keys());
-  let calls = sealed.has(first) || (committed.get(first) ?? 0) > 0 ? 0 : owed;
+  /** Older than what is left: retention took it. */
+  const expired = (segment: number): boolean => oldest !== Number.POSITIVE_INFINITY && segment < oldest;
+  // The first batch of a run has what it owes; a log that is kept has it.
+  let calls = sealed.has(first) || committed.has(first) || expired(first) ? 0 : owed;
   for (const [segment, taken] of segments) {
     const folder = sealed.get(segment);
-    // Older than what is left: retention took it.
-    if (folder === undefined && segment < oldest && oldest !== Number.POSITIVE_INFINITY) continue;
+    if (folder === undefined && !committed.has(segment) && expired(segment)) continue;
     const file = folder === undefined ? null : ParquetFile.open(join(data, folder, CALLS_FILE));
     // A sealed file that cannot be read is named as such.
     const written = folder === undefined ? (committed.get(segment) ?? 0) : (file?.rows ?? taken);

@@ -209,9 +209,13 @@ export class StoreWriter {
     if (event.type === 'recovered') this.#failing = false;
   }
 
-  /** Entry of the ledger that no count of this run explains: what the last one lost. */
+  /**
+   * Entry of the ledger that no count of this run explains: what the last one lost. Before any call, so that it is in the first
+   * batch: a start after a kill takes it for entered when that batch is on the disk.
+   */
   note(secondMs: number, reason: LossReason, lost: number, bytes: number): void {
     this.#ledger.push({ secondMs, captured: 0, reason, lost, bytes });
+    this.#flushLedger();
   }
 
   /** The last counts, and the last batch. */

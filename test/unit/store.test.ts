@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { LossLedger } from '../../src/model/loss.ts';
@@ -10,6 +11,7 @@ import { FRAME_HEAD, frames, writeHead } from '../../src/store/frames.ts';
 import { readStore, type StoreReader } from '../../src/store/reader.ts';
 import { recover } from '../../src/store/recover.ts';
 import { retain } from '../../src/store/retention.ts';
+import { sealedSegments } from '../../src/store/seal.ts';
 import { Store, type StoreResult } from '../../src/store/store.ts';
 import { Folder } from '../rig/folder.ts';
 import { ANCHOR, NOW_MS, StoreRig } from './store-rig.ts';
@@ -224,6 +226,36 @@ describe('after a kill', () => {
     );
     expect(named).toMatchObject({ ok: true, value: { rows: [[BigInt(100 - kept)]] } });
     reader.close();
+  });
+
+  test('what a kill lost is named once, also when the run after it is killed right behind its first calls', async () => {
+    using folder = new Folder();
+    const copy = await killed(folder);
+    // Of 100 calls none is left.
+    rmSync(join(copy, 'live', '0000000001.log'));
+    const again = folder.file('again');
+    const rig = await new StoreRig(copy).open({ run: 'next' });
+    for (let n = 100; n < 110; n++) rig.call({ ordinal: n, request: { target: `/${n}` } });
+    // The hour ends before the first tick: the calls are sealed, what comes behind them is not yet on the disk.
+    await rig.tick(NOW_MS + HOUR);
+    while (sealedSegments(copy).size === 0) await setImmediate();
+    cpSync(copy, again, { recursive: true });
+    await rig.close();
+    rmSync(join(again, 'lock'));
+    for (const name of readdirSync(join(again, 'live'))) if (name.endsWith('.log')) rmSync(join(again, 'live', name));
+    const named = async (): Promise<unknown> => {
+      const reader = await new StoreRig(again).read();
+      const answer = await querySql(
+        reader,
+        "SELECT CAST(sum(lost) AS BIGINT) FROM ledger WHERE reason = 'store_uncommitted'",
+      );
+      expect(await targets(reader)).toEqual(numbered(100, 110));
+      reader.close();
+      return answer.ok && answer.value.rows[0]![0];
+    };
+    expect(await named()).toBe(100n);
+    await written(again, 0, 0);
+    expect(await named()).toBe(100n);
   });
 
   test('killed between the rename and the removal of the log: nothing is doubled', async () => {
