@@ -59,7 +59,7 @@ export class TlsConnection implements ConnectionDecoder, SecretWaiter, Expiring,
     connection.tls = this.facts;
     shared.counters.connections++;
     this.directions = [new TlsDirection(this, INGRESS), new TlsDirection(this, EGRESS)];
-    this.negotiation = new Negotiation(this.facts, this.directions, shared.counters, shared.store.transcripts);
+    this.negotiation = new Negotiation(this.facts, this.directions, shared);
     this.streams = [new TlsStream(this, INGRESS), new TlsStream(this, EGRESS)];
   }
 
@@ -176,7 +176,12 @@ export class TlsConnection implements ConnectionDecoder, SecretWaiter, Expiring,
     const { hello } = this.negotiation;
     if (hello === null) return null;
     const found = store.find(label, hello.random);
-    if (found !== null || !store.transcripts) return found;
+    if (found !== null) return found;
+    if (label === 'CLIENT_RANDOM') {
+      const resumed = this.negotiation.resumedRandom;
+      return resumed === null ? null : store.find(label, resumed);
+    }
+    if (!store.transcripts) return null;
     const hash = this.negotiation.hashOf(label);
     return hash === null ? null : store.find(label, hash);
   }
@@ -205,14 +210,17 @@ export class TlsConnection implements ConnectionDecoder, SecretWaiter, Expiring,
     return transcriptLost || epochs.some((label) => this.secret(label) === null);
   }
 
-  /** TLS 1.2: protection of a direction by the keys of the latest handshake; null: no secret, or none helps. */
-  keys12(direction: Direction, random = this.negotiation.hello?.random ?? this.#adopted[0]): RecordProtection | null {
-    const { server, cipher, supported, client } = this.negotiation;
+  /**
+   * TLS 1.2: protection of a direction by the keys of the latest handshake; null: no secret, or none helps. `orphaned`: the
+   * client random to try where the ClientHello was lost.
+   */
+  keys12(direction: Direction, orphaned = this.#adopted[0]): RecordProtection | null {
+    const { server, cipher, supported, client, hello } = this.negotiation;
+    const random = hello?.random ?? orphaned;
     if (server === null || random === undefined || cipher === null || !supported) return null;
-    const { store } = this.shared;
-    const found = store.find('CLIENT_RANDOM', random);
+    const { workspace, memory } = this.shared.store;
+    const found = hello === null ? this.shared.store.find('CLIENT_RANDOM', random) : this.secret('CLIENT_RANDOM');
     if (found === null) return null;
-    const { workspace, memory } = store;
     const master = memory.address(found.slot);
     const own = direction === client ? 'client' : 'server';
     const keys = keyBlock(workspace, cipher, master, found.bytes, random, server, own);

@@ -1,11 +1,14 @@
 /** ClientHello and ServerHello (RFC 8446 4.1, RFC 5246 7.4.1). Pure; anything that does not fit its lengths gives null. */
 import type { Memory } from '../base/memory.ts';
+import { ticketName } from './sessions.ts';
 
 export interface ClientHello {
   /** 32 bytes as latin1; public. It names the connection in a key log. */
   readonly random: string;
   readonly version: number;
   readonly sessionId: string;
+  /** Of the TLS 1.2 session ticket (RFC 5077) that it shows; "" when it shows none. */
+  readonly ticket: string;
   readonly ciphers: readonly number[];
   /** Numbers in the order sent. */
   readonly extensions: readonly number[];
@@ -36,6 +39,7 @@ export const EXTENSION = {
   SIGNATURE_ALGORITHMS: 13,
   ALPN: 16,
   ENCRYPT_THEN_MAC: 22,
+  SESSION_TICKET: 35,
   PRE_SHARED_KEY: 41,
   EARLY_DATA: 42,
   SUPPORTED_VERSIONS: 43,
@@ -52,6 +56,8 @@ const RETRY_RANDOM = Buffer.from(
   'cf21ad74e59a6111be1d8c021e65b891c2a211167abb8c5e079e09e2c8a8339c',
   'hex',
 ).latin1Slice();
+
+const NO_BYTES = new Uint8Array(0);
 
 /** Reads lengths and what they count; after the first that does not fit, `ok` is false and everything is empty. */
 export class Reader {
@@ -99,6 +105,12 @@ export class Reader {
   text(bytes: number): string {
     const at = this.#take(bytes);
     return at < 0 ? '' : this.#memory.buf.latin1Slice(at, at + bytes);
+  }
+
+  /** The next `bytes` where they lie; none when they are not there. */
+  bytes(bytes: number): Uint8Array {
+    const at = this.#take(bytes);
+    return at < 0 ? NO_BYTES : this.#memory.buf.subarray(at, at + bytes);
   }
 
   /** A reader of the next `bytes`. */
@@ -160,6 +172,7 @@ export function readClientHello(memory: Memory, at: number, length: number): Cli
   r.part(r.u8());
   const extensions: number[] = [];
   let sni = '';
+  let ticket = '';
   let alpn: string[] = [];
   let versions: number[] = [];
   let signatureAlgorithms: number[] = [];
@@ -167,12 +180,25 @@ export function readClientHello(memory: Memory, at: number, length: number): Cli
     extensions.push(type);
     if (type === EXTENSION.SERVER_NAME) sni = serverName(body);
     else if (type === EXTENSION.ALPN) alpn = protocols(body);
+    else if (type === EXTENSION.SESSION_TICKET && body.left > 0) ticket = ticketName(body.bytes(body.left));
     else if (type === EXTENSION.SUPPORTED_VERSIONS) versions = body.part(body.u8()).numbers();
     else if (type === EXTENSION.SIGNATURE_ALGORITHMS) signatureAlgorithms = body.part(body.u16()).numbers();
   });
   if (!r.ok || !fits || version >> 8 !== 3 || sessionId.length > 32) return null;
   const earlyData = extensions.includes(EXTENSION.EARLY_DATA);
-  return { random, version, sessionId, ciphers, extensions, sni, alpn, versions, signatureAlgorithms, earlyData };
+  return {
+    random,
+    version,
+    sessionId,
+    ticket,
+    ciphers,
+    extensions,
+    sni,
+    alpn,
+    versions,
+    signatureAlgorithms,
+    earlyData,
+  };
 }
 
 /** The body of a ServerHello or HelloRetryRequest. */
@@ -195,6 +221,15 @@ export function readServerHello(memory: Memory, at: number, length: number): Ser
   });
   if (!r.ok || !fits || legacy >> 8 !== 3 || sessionId.length > 32) return null;
   return { random, version, sessionId, cipher, helloRetry: random === RETRY_RANDOM, psk, encryptThenMac, alpn };
+}
+
+/** The name of the ticket in a TLS 1.2 NewSessionTicket (RFC 5077 3.3); "" when there is none. */
+export function readTicket(memory: Memory, at: number, length: number): string {
+  const r = new Reader(memory, at, at + length);
+  r.u16();
+  r.u16();
+  const ticket = r.bytes(r.u16());
+  return ticket.length === 0 ? '' : ticketName(ticket);
 }
 
 export interface EncryptedExtensions {

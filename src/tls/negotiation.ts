@@ -13,6 +13,7 @@ import {
   readClientHello,
   readEncryptedExtensions,
   readServerHello,
+  readTicket,
   type ServerHello,
   TLS12,
   TLS13,
@@ -20,7 +21,8 @@ import {
 } from './hello.ts';
 import { ja4 } from './ja4.ts';
 import type { SecretLabel } from './secrets.ts';
-import type { TlsCounters } from './shared.ts';
+import type { Sessions } from './sessions.ts';
+import type { TlsCounters, TlsShared } from './shared.ts';
 import { type Suite, type SuiteCipher, suiteOf } from './suites.ts';
 import { Transcript } from './transcript.ts';
 
@@ -36,6 +38,7 @@ export class Negotiation {
   readonly #facts: TlsFacts;
   readonly #directions: readonly [TlsDirection, TlsDirection];
   readonly #counters: TlsCounters;
+  readonly #sessions: Sessions;
   #helloAt = -1;
   #suite: Suite | null = null;
   /** Records of the handshake were lost. */
@@ -43,23 +46,21 @@ export class Negotiation {
   /** A protected part of the handshake was lost, which the transcript is made of too. */
   #flightLost = false;
   #protectedBy = 0;
+  /** TLS 1.2: the handshake is a full one. */
+  #keysExchanged = false;
   #transcript: Transcript | null = null;
   /** Transcript hashes that the secrets were derived with. */
   #earlyHash: string | null = null;
   #handshakeHash: string | null = null;
   #applicationHash: string | null = null;
 
-  /** `transcripts`: secrets may be known by the hash of what was said. */
-  constructor(
-    facts: TlsFacts,
-    directions: readonly [TlsDirection, TlsDirection],
-    counters: TlsCounters,
-    transcripts: boolean,
-  ) {
+  constructor(facts: TlsFacts, directions: readonly [TlsDirection, TlsDirection], shared: TlsShared) {
     this.#facts = facts;
     this.#directions = directions;
-    this.#counters = counters;
-    if (transcripts) this.#transcript = new Transcript();
+    this.#counters = shared.counters;
+    this.#sessions = shared.sessions;
+    // Secrets may be known by the hash of what was said.
+    if (shared.store.transcripts) this.#transcript = new Transcript();
   }
 
   /** When the ClientHello came; -1: it was not seen. */
@@ -97,7 +98,13 @@ export class Negotiation {
 
   /** What its secrets can be known by, as far as that was seen. */
   get names(): readonly (string | null)[] {
-    return [this.hello?.random ?? null, this.#earlyHash, this.#handshakeHash, this.#applicationHash];
+    return [
+      this.hello?.random ?? null,
+      this.resumedRandom,
+      this.#earlyHash,
+      this.#handshakeHash,
+      this.#applicationHash,
+    ];
   }
 
   /** The transcript hash that `label`'s secret was derived with (RFC 8446 7.1); null: not known, or not yet. */
@@ -106,6 +113,14 @@ export class Negotiation {
     return label === 'CLIENT_TRAFFIC_SECRET_0' || label === 'SERVER_TRAFFIC_SECRET_0'
       ? this.#applicationHash
       : this.#handshakeHash;
+  }
+
+  /** TLS 1.2: the client random of the connection whose session this one resumes; null: it does not, or that was not seen. */
+  get resumedRandom(): string | null {
+    const { hello, server } = this;
+    if (this.tls13 || hello === null || server === null || this.#keysExchanged) return null;
+    const byId = server.sessionId === hello.sessionId ? this.#sessions.find(hello.sessionId) : null;
+    return this.#sessions.find(hello.ticket) ?? byId;
   }
 
   /** Nothing more is said. */
@@ -139,6 +154,12 @@ export class Negotiation {
       case HANDSHAKE.ENCRYPTED_EXTENSIONS:
         if (this.tls13) this.#encryptedExtensions(memory, at, length);
         break;
+      case HANDSHAKE.NEW_SESSION_TICKET:
+        if (!this.tls13) this.#sessionBegins(readTicket(memory, at, length));
+        break;
+      case HANDSHAKE.CLIENT_KEY_EXCHANGE:
+        if (!this.tls13) this.#resumesNot();
+        break;
       case HANDSHAKE.CERTIFICATE:
         this.#certificate(one, memory, at, length);
         break;
@@ -161,6 +182,7 @@ export class Negotiation {
     facts.sni = hello.sni;
     facts.alpnOffered = hello.alpn;
     if (again) return;
+    this.#keysExchanged = false;
     this.server = null;
     facts.ja4 = ja4(hello);
     if (this.#helloAt < 0) this.#helloAt = ts;
@@ -229,8 +251,20 @@ export class Negotiation {
     else if (certificate.present) {
       this.#facts.certificateNotAfter = certificate.notAfter;
       // A session id may be sent back for other reasons than resumption.
-      if (!this.tls13) this.#facts.resumed = false;
+      if (!this.tls13) this.#resumesNot();
     }
+  }
+
+  #resumesNot(): void {
+    this.#facts.resumed = false;
+    this.#keysExchanged = true;
+    this.#sessionBegins(this.server?.sessionId ?? '');
+  }
+
+  /** TLS 1.2: this handshake's master secret is that of the session which goes by this name from now on. */
+  #sessionBegins(name: string): void {
+    const random = this.resumedRandom ?? this.hello?.random;
+    if (random !== undefined) this.#sessions.note(name, random);
   }
 
   #finished(one: TlsDirection, ts: number): void {

@@ -3,6 +3,7 @@ import type { Connection } from '../model/connection.ts';
 import type { LossSink } from '../model/loss.ts';
 import { TLS_UNREAD_CAUSES, type TlsUnreadCause } from '../model/tls.ts';
 import type { SecretStore } from './secrets.ts';
+import { Sessions } from './sessions.ts';
 
 export interface TlsLimits {
   /** Nanoseconds for which records wait for a secret; 0 where none can come later. */
@@ -53,6 +54,7 @@ export interface TlsOptions {
 export class TlsShared {
   readonly store: SecretStore;
   readonly losses: LossSink;
+  readonly sessions = new Sessions();
   readonly verifyAlways: boolean;
   readonly limits: TlsLimits;
   readonly counters: TlsCounters = {

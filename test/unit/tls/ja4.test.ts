@@ -10,6 +10,7 @@ const chrome: ClientHello = {
   random: '',
   version: 0x0303,
   sessionId: '',
+  ticket: '',
   ciphers: [GREASE, ...numbers('1301,1302,1303,c02b,c02f,c02c,c030,cca9,cca8,c013,c014,009c,009d,002f,0035')],
   extensions: [
     GREASE,
