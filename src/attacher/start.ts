@@ -60,6 +60,8 @@ const ENVIRONMENT = {
   PATH: '/usr/sbin:/usr/bin:/sbin:/bin',
   // glibc gives every thread a heap of its own, of which most stays taken: 20 MB of what V8's compiling and collecting threads once needed.
   MALLOC_ARENA_MAX: '1',
+  // Left alone, it puts blocks of megabytes (batches, lines of the log) between the small ones, and what is freed there stays taken.
+  MALLOC_MMAP_THRESHOLD_: String(1 << 20),
   ...(getCompileCacheDir() === undefined ? {} : { NODE_COMPILE_CACHE: dirname(getCompileCacheDir()!) }),
 };
 /**
