@@ -104,11 +104,10 @@ export class H2Pairer implements MultiplexSink {
 
   missed(by: Peer, why: LossReason): void {
     if (by === 'client') this.#requestLoss = why;
-    else {
-      // Where the answers are missing, requests may be that nobody has missed yet.
-      this.#requestLoss ??= why;
-      for (const p of this.#calls.values()) p.doubted = why;
-    }
+    // Where the answers are missing, requests may be that nobody has missed yet.
+    else this.#requestLoss ??= why;
+    // An answer, or a reset by either peer, may have been among the bytes.
+    for (const p of this.#calls.values()) p.doubted = why;
   }
 
   /** The direction of `by` ended. Call it after the parser was told; for a reset, the direction that sent it first. */

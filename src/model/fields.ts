@@ -79,6 +79,15 @@ export class FieldBlock {
     this.valueLength[i] = valueLength;
   }
 
+  /** Takes the lines of `from` and the memory they lie in; gives its own memory for it. `this` has no lines yet. */
+  takeFrom(from: FieldBlock): void {
+    for (let i = 0; i < from.count; i++) this.push(from.lines[i]!, from.valueOffset[i]!, from.valueLength[i]!);
+    const { memory } = this;
+    this.memory = from.memory;
+    from.memory = memory;
+    from.clear();
+  }
+
   name(i: number): HeaderName {
     return this.lines[i]!.name;
   }

@@ -167,4 +167,68 @@ describe('missing bytes', () => {
     expect(last.losses).toContainEqual({ reason: 'hpack_context_lost', bytes: 0 });
     expect(rig.seen.length).toBeGreaterThanOrEqual(7);
   });
+
+  test('a call that began while frames were passed over is not said to have had no answer', () => {
+    const rig = new H2Rig();
+    const peers = new Peers().call(1);
+    const wire = play(peers.pieces.splice(0), rig.connection()).gap('server', 5, 'gap');
+    peers.add('client', w.headers(3, peers.client.block(request('GET', '/3')), true));
+    peers.add('server', w.headers(3, peers.server.block(response(200)), true).subarray(5));
+    play(peers.pieces, wire).end('fin', 'server');
+    expect(rig.seen).toMatchObject([
+      { outcome: 'complete' },
+      { outcome: 'truncated', response: null, losses: [{ reason: 'desync', bytes: 0 }] },
+    ]);
+  });
+
+  test('a call whose reset may have been among missing bytes is not said to have been left without an answer', () => {
+    const rig = new H2Rig();
+    const peers = new Peers();
+    peers.add('client', w.headers(1, peers.client.block(request('GET', '/1')), true));
+    play(peers.pieces, rig.connection()).gap('client', 13, 'gap').end('fin', 'server');
+    expect(rig.seen).toMatchObject([{ outcome: 'truncated', response: null, losses: [{ reason: 'gap', bytes: 0 }] }]);
+  });
+
+  test('trailers are not taken for a head that was not seen', () => {
+    const rig = new H2Rig();
+    const peers = new Peers().call(1);
+    const wire = play(peers.pieces.splice(0), rig.connection());
+    peers.add('client', w.headers(3, peers.client.block(request('GET', '/3')), true));
+    play(peers.pieces.splice(0), wire);
+    const head = w.headers(3, peers.server.block(response(200, ['grpc-status', '0'])), false);
+    wire.gap('server', head.length, 'gap');
+    // Now an entry that was not seen.
+    peers.add(
+      'server',
+      w.data(3, 'part', false),
+      w.data(3, 'rest', false),
+      w.headers(3, peers.server.block([['grpc-status', '0']]), true),
+    );
+    play(peers.pieces, wire).end('fin');
+    expect(rig.seen).toMatchObject([{ outcome: 'complete' }, { outcome: 'truncated', response: null }]);
+    expect(rig.losses().gap).toBeUndefined();
+  });
+
+  test('a response whose status is not known, and another head behind it: the first was an interim one', () => {
+    const rig = new H2Rig();
+    const peers = new Peers();
+    peers.add('client', w.headers(1, peers.client.block(request('GET', '/1')), true));
+    const wire = play(peers.pieces.splice(0), rig.connection());
+    const seen = w.headers(9, peers.server.block([[':status', '103']]), false);
+    wire.gap('server', seen.length, 'gap');
+    peers.add(
+      'server',
+      Buffer.concat([w.settings(), w.settings(), w.headers(1, peers.server.block([[':status', '103']]), false)]),
+      w.headers(1, peers.server.block(response(200, ['x-id', '1'])), false),
+      w.data(1, 'body', true),
+    );
+    play(peers.pieces, wire).end('fin');
+    expect(rig.seen).toMatchObject([
+      {
+        outcome: 'truncated',
+        anomalies: [],
+        response: { line: '200', headers: [['x-id', '1']], trailers: [], body: 4 },
+      },
+    ]);
+  });
 });

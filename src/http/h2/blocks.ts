@@ -2,10 +2,12 @@
 
 import { UNSEEN } from '../../base/clock.ts';
 import type { Memory } from '../../base/memory.ts';
+import type { FieldBlock } from '../../model/fields.ts';
 import type { LossReason, LossSink } from '../../model/loss.ts';
 import { ANOMALY_BIT, type Message } from '../../model/message.ts';
 import type { MultiplexSink } from '../../model/stages.ts';
 import type { BodyUnits } from '../../model/units.ts';
+import type { HeaderList } from '../hpack/decoder.ts';
 import { WebSocketFrames } from '../websocket/frames.ts';
 import {
   CONTINUATION,
@@ -175,9 +177,9 @@ export class Blocks {
     const message = this.#take();
     const outcome = stream.hpack.decode(memory, at, end, message.fields);
     message.headBytes = this.#bytes;
-    // Trailers of a stream whose head was before the first byte that was seen.
-    const orphan = list.pseudoCount === 0 && list.unknown === 0 && outcome === 'done' && stream.guessed;
-    if (orphan || (stream.guessed && outcome === 'error')) {
+    // Trailers of a stream whose head was not seen.
+    const headless = stream.guessed && (stream.tookHeadless(this.#id) || isNoHead(list, message.fields));
+    if (headless || (stream.guessed && outcome === 'error')) {
       this.#losses.lose('desync', 1, end - at);
       this.#shared.pool.give(message);
       return;
@@ -235,24 +237,34 @@ export class Blocks {
   #trailers(message: Message, memory: Memory, at: number, end: number, position: number): void {
     const stream = this.#stream;
     const { pool, hpack } = this.#shared;
-    // A head whose block was lost may have been an interim response's: then this is the final one's.
-    if (message.kind === 'response' && message.status === 0 && message.fields.count === 0 && !this.#endStream) {
-      stream.hpack.decode(memory, at, end, message.fields);
-      readHead(message, hpack.list, this.#shared, this.#scheme);
-      this.#mark(message, false);
-      return;
-    }
+    message.lastByteAt = stream.ts;
     const block = pool.takeBlock();
     const outcome = stream.hpack.decode(memory, at, end, block);
-    message.lastByteAt = stream.ts;
+    // A head without a status (its block was lost, or what it refers to) may have been an interim response's: then this is
+    // the final one's. Trailers end the stream and have no pseudo-header fields.
+    const headOwed = message.kind === 'response' && message.status === 0 && message.bodyBytes === 0;
+    if (headOwed && (!this.#endStream || hpack.list.pseudoCount > 0)) {
+      message.fields.clear();
+      message.fields.takeFrom(block);
+      pool.giveBlock(block);
+      readHead(message, hpack.list, this.#shared, this.#scheme);
+      this.#mark(message, outcome === 'error');
+      if (!this.#endStream) message.units = this.#units(message);
+      this.#close(message, outcome === 'error', position);
+      return;
+    }
     this.#mark(message, outcome === 'error');
     // Pseudo-header fields have no place in trailers, and trailers end the stream (RFC 9113 8.1).
     if (hpack.list.pseudoCount > 0 || hpack.list.pseudoMisplaced) message.anomalies |= ANOMALY_BIT.bad_pseudo_header;
     if (!this.#endStream || hpack.list.badName) message.anomalies |= ANOMALY_BIT.bad_field_line;
     if (message.trailers !== null || block.count === 0) pool.giveBlock(block);
     else message.trailers = block;
-    if (outcome === 'error') stream.finish(message, 'error', position);
-    else if (this.#endStream) stream.finish(message, 'framed', position);
+    this.#close(message, outcome === 'error', position);
+  }
+
+  #close(message: Message, error: boolean, position: number): void {
+    if (error) this.#stream.finish(message, 'error', position);
+    else if (this.#endStream) this.#stream.finish(message, 'framed', position);
   }
 
   /** Late frames of a stream that was reset: only the table learns from them. */
@@ -281,3 +293,10 @@ export class Blocks {
     this.#announce(message, false, position);
   }
 }
+
+/** Pseudo-header fields come first: a block that begins with a field known to be none is not a head. */
+const isNoHead = (list: HeaderList, block: FieldBlock): boolean =>
+  list.pseudoCount === 0 && block.count > 0 && !block.lines[0]!.raw.startsWith(UNKNOWN);
+
+/** How a line begins that stands for an entry which was not seen. */
+const UNKNOWN = '?';

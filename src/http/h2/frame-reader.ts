@@ -53,6 +53,8 @@ export abstract class FrameReader implements StreamSink {
   readonly #gather: Gather;
   readonly #search = new BoundarySearch();
   #state: H2State;
+  /** Bytes were passed over since frames were last read. */
+  #passed = false;
   /** Bytes of the preface that came. */
   #preface = 0;
   /** Payload bytes of the frame that are still to come; of these, how many must be together to be read. */
@@ -87,6 +89,8 @@ export abstract class FrameReader implements StreamSink {
   protected abstract bodyEnded(position: number): void;
   /** Bytes with frame boundaries in them are missing. */
   protected abstract boundaryLost(why: LossReason): void;
+  /** Frames were passed over because of `why`; they are read again from here on, or the direction ends. */
+  protected abstract framesPassed(why: LossReason): void;
   /** Framing is broken for good (`guessed`: as far as it was believed). */
   protected abstract broken(): void;
   protected abstract ended(how: StreamEnd): void;
@@ -144,6 +148,7 @@ export abstract class FrameReader implements StreamSink {
         return;
       case 'seeking':
         this.#search.gap(position + length);
+        this.#passed = true;
         if (why === 'left_out') this.losses.lose(this.#search.reason, 1, length);
         return;
       case 'failed':
@@ -156,6 +161,7 @@ export abstract class FrameReader implements StreamSink {
   end(how: StreamEnd, _ts: number): void {
     if (this.#state === 'ended') return;
     if (how !== 'fin' && how !== 'rst') this.ts = UNSEEN;
+    if (this.#state === 'seeking') this.#tellPassed();
     this.#state = 'ended';
     this.#gather.clear();
     this.ended(how);
@@ -322,10 +328,18 @@ export abstract class FrameReader implements StreamSink {
     if (found < 0) return this.#pass(at, end);
     if (found > at) this.#pass(at, found);
     this.#state = 'header';
+    this.#tellPassed();
     return found;
   }
 
+  #tellPassed(): void {
+    if (!this.#passed) return;
+    this.#passed = false;
+    this.framesPassed(this.#search.reason);
+  }
+
   #pass(at: number, end: number): number {
+    this.#passed = true;
     this.losses.lose(this.#search.reason, 1, end - at);
     return end;
   }

@@ -27,6 +27,7 @@ import type { H2Shared } from './shared.ts';
 
 /** Streams that were reset and whose late frames are known for what they are. */
 const RESETS_MAX = 1_024;
+const HEADLESS_MAX = 1_024;
 
 export class H2Stream extends FrameReader {
   readonly open = new Map<number, Message>();
@@ -35,6 +36,8 @@ export class H2Stream extends FrameReader {
   readonly #blocks: Blocks;
   #peer: H2Stream | null = null;
   readonly #resets: Set<number>;
+  /** Streams with bodies whose heads were not seen. */
+  readonly #headless = new Set<number>();
 
   constructor(
     by: Peer,
@@ -83,6 +86,11 @@ export class H2Stream extends FrameReader {
     return this.#resets.has(streamId);
   }
 
+  /** The head of what is sent on this stream was before a byte that was seen; asked when its last header block comes. */
+  tookHeadless(streamId: number): boolean {
+    return this.#headless.delete(streamId);
+  }
+
   /** Ends `message`, at `position` if it is known. */
   finish(message: Message, end: MessageEnd, position: number): void {
     if (this.open.get(message.streamId) === message) this.open.delete(message.streamId);
@@ -115,7 +123,10 @@ export class H2Stream extends FrameReader {
       message.bodyBytes += length;
       message.lastByteAt = this.ts;
       message.units?.read(memory, at, at + length, this.ts);
-    } else if (this.guessed) this.losses.lose(this.passedOver, 1, taken);
+    } else if (this.guessed) {
+      this.losses.lose(this.passedOver, 1, taken);
+      if (this.#headless.size < HEADLESS_MAX) this.#headless.add(this.streamId);
+    }
   }
 
   protected override bodySkipped(length: number, body: number, why: LossReason | 'left_out'): void {
@@ -129,6 +140,7 @@ export class H2Stream extends FrameReader {
   protected override bodyEnded(position: number): void {
     const message = this.open.get(this.streamId);
     if (message !== undefined) this.finish(message, 'framed', position);
+    else this.#headless.delete(this.streamId);
   }
 
   protected override control(memory: Memory, at: number, end: number, position: number): boolean {
@@ -178,6 +190,11 @@ export class H2Stream extends FrameReader {
     this.#blocks.abandon();
     this.hpack.table.lose();
     for (const message of this.open.values()) message.lose(why, 0);
+    this.#sink.missed(this.by, why);
+  }
+
+  /** Answers to calls that began meanwhile may be among them. */
+  protected override framesPassed(why: LossReason): void {
     this.#sink.missed(this.by, why);
   }
 
