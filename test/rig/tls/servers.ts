@@ -102,6 +102,8 @@ export interface NginxTls {
   /** Everything is passed on to this https server. */
   readonly upstream?: number;
   readonly workers?: number;
+  /** Further directives of its server. */
+  readonly directives?: string;
 }
 
 /** Answers with the id of the query in x-id; its log has id, protocol, suite, "r" where the session was resumed, HTTP version. */
@@ -129,7 +131,7 @@ http {
   keepalive_requests 10000000;
   ssl_protocols TLSv1.2 TLSv1.3; ssl_certificate ${folder.file('cert.pem')}; ssl_certificate_key ${folder.file('key.pem')};
   ssl_session_cache shared:S:1m;
-  server { listen 127.0.0.1:${port} ssl http2 backlog=4096; location / { ${answer} } }
+  server { listen 127.0.0.1:${port} ssl http2 backlog=4096; ${options.directives ?? ''} location / { ${answer} } }
 }
 `,
       );
