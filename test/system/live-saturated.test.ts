@@ -1,0 +1,153 @@
+/**
+ * R10 at the rate that the machine reaches: the agent is killed, stopped, out of memory, or its disk is full, and the clients notice nothing. What
+ * "nothing" is, the same load has shown a moment before, with the same agent in good health.
+ */
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { describe, expect, it } from 'vitest';
+import { Workload } from '../../bench/workload.ts';
+import { Agent, type AgentOptions } from '../rig/agent.ts';
+import { Cgroup } from '../rig/cgroup.ts';
+import { Folder } from '../rig/folder.ts';
+import { MemoryLimit, memoryCanBeLimited } from '../rig/memory-limit.ts';
+import { when } from '../rig/need.ts';
+import { must } from '../rig/program.ts';
+import { expectConserved, pidOf, statusOf } from './live/truth.ts';
+
+/** Each connection sends its next request when the last is answered: as fast as the server goes. */
+const SATURATED = 0;
+const CONNECTIONS = 32;
+const LOAD_S = 3;
+const GONE_WITHIN_MS = 1_000;
+const STOPPED_MS = 1_500;
+/** A machine that others use at the same time varies by much; a client that waited for the agent would wait for seconds. */
+const P99_TIMES = 5;
+const P99_MORE_US = 200_000;
+const DISK_BYTES = 4 << 20;
+const ROOM_BYTES = 1 << 20;
+
+const needs = ['root', 'cgroup2', 'bpf', 'nginx', 'clang', 'bpftool'] as const;
+const attached = async (cgroup: Cgroup): Promise<string> =>
+  (await must(['bpftool', 'cgroup', 'show', cgroup.path])).trim();
+const alive = (pid: number): boolean =>
+  existsSync(`/proc/${pid}`) && !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, 'latin1'));
+
+interface Scene {
+  readonly agent: Agent;
+  readonly cgroup: Cgroup;
+  readonly pids: { readonly attacher: number; readonly pipeline: number };
+}
+
+/** Loads the server twice, the second time with what happens to the agent in the middle. */
+async function underLoad(
+  options: Omit<AgentOptions, 'cgroups'>,
+  happens: (scene: Scene) => Promise<void>,
+  afterwards: (scene: Scene) => Promise<void>,
+): Promise<void> {
+  await using cgroup = new Cgroup('saturated');
+  await using workload = await Workload.start(cgroup);
+  await using agent = await Agent.start({ cgroups: [cgroup], ...options });
+  const status = await statusOf(agent);
+  const pids = { attacher: pidOf(status, 'attacher'), pipeline: pidOf(status, 'pipeline') };
+  const scene = { agent, cgroup, pids };
+  expect(await attached(cgroup)).toContain('headwater');
+  const healthy = await workload.paced(SATURATED, LOAD_S, CONNECTIONS);
+  const [disturbed] = await Promise.all([
+    workload.paced(SATURATED, LOAD_S, CONNECTIONS),
+    sleep(1_000).then(() => happens(scene)),
+  ]);
+  // `sent` counts what was asked, `requests` whole answers.
+  const { requests, sent, errors, p99_us } = disturbed as typeof disturbed & { sent: number };
+  expect([requests, errors]).toEqual([sent, 0]);
+  expect(requests).toBeGreaterThan(1_000);
+  expect(p99_us).toBeLessThan(P99_TIMES * healthy.p99_us + P99_MORE_US);
+  await afterwards(scene);
+}
+
+const nothingLeft = async ({ cgroup, pids }: Scene): Promise<void> => {
+  expect(await attached(cgroup)).toBe('');
+  for (let i = 0; i < 400 && Object.values(pids).some(alive); i++) await sleep(50);
+  expect(Object.values(pids).filter(alive)).toEqual([]);
+};
+const goesOn = async ({ agent, cgroup }: Scene): Promise<void> => {
+  expect(await attached(cgroup)).toContain('headwater');
+  // What is in the ring is worked off before its sums are looked at.
+  await sleep(1_500);
+  const status = await statusOf(agent);
+  expectConserved(status);
+  expect(status.ledger.exchanges).toBeGreaterThan(0);
+};
+
+describe.each(['pipeline', 'attacher'] as const)('the %s', (role) => {
+  when(it, ...needs)('is killed: detached within a second, nothing left', async () => {
+    await underLoad(
+      {},
+      async ({ cgroup, pids }) => {
+        process.kill(pids[role], 'SIGKILL');
+        await sleep(GONE_WITHIN_MS);
+        expect(await attached(cgroup)).toBe('');
+      },
+      nothingLeft,
+    );
+  });
+
+  when(it, ...needs)('is stopped for a while: it goes on, and every byte is accounted for', async () => {
+    await underLoad(
+      {},
+      async ({ pids }) => {
+        process.kill(pids[role], 'SIGSTOP');
+        await sleep(STOPPED_MS);
+        process.kill(pids[role], 'SIGCONT');
+      },
+      goesOn,
+    );
+  });
+});
+
+when(it.skipIf(!memoryCanBeLimited()) as unknown as typeof it, ...needs)(
+  'out of memory: the kernel ends the pipeline, nothing left',
+  async () => {
+    await using limit = new MemoryLimit(ROOM_BYTES);
+    await underLoad(
+      {},
+      async ({ cgroup, pids }) => {
+        limit.add(pids.pipeline);
+        for (let i = 0; i < 100 && alive(pids.pipeline); i++) await sleep(20);
+        await sleep(GONE_WITHIN_MS);
+        expect(await attached(cgroup)).toBe('');
+      },
+      async (scene) => {
+        await nothingLeft(scene);
+        expect(limit.kills).toBe(1);
+      },
+    );
+  },
+);
+
+when(it, ...needs)(
+  'the disk of log and store is full: capture goes on, and what was not written is counted',
+  async () => {
+    using folder = new Folder();
+    const disk = folder.file('disk');
+    mkdirSync(disk);
+    await must(['mount', '-t', 'tmpfs', '-o', `size=${DISK_BYTES}`, 'tmpfs', disk]);
+    try {
+      await underLoad(
+        { data: `${disk}/data`, args: ['--log', `${disk}/headers.ndjson`], config: 'log:\n  queue: 1MiB\n' },
+        async () => {},
+        async (scene) => {
+          await goesOn(scene);
+          const reasons = (await statusOf(scene.agent)).ledger.losses.map(({ reason }) => reason);
+          expect(reasons).toContain('log_queue_full');
+          expect(reasons.filter((reason) => reason.startsWith('store_'))).not.toEqual([]);
+          const said = scene.agent.program.stderr;
+          expect(said).toMatch(/cannot write to .*headers\.ndjson: ENOSPC/);
+          expect(said).toMatch(/cannot write to the store in .*: ENOSPC/);
+        },
+      );
+    } finally {
+      spawnSync('umount', ['-l', disk]);
+    }
+  },
+);
