@@ -36,6 +36,15 @@ const VALUES_SHOWN = 8;
 
 const all = (): boolean => true;
 
+/** What the last window had of a name, not learned yet. */
+interface Held {
+  /** null: none of its messages had it. */
+  readonly state: NameState | null;
+  readonly messages: number;
+  /** What a name that was never seen had before that window. */
+  readonly never: Share;
+}
+
 export class GroupModel {
   /** Messages by window, as the trials of a share that is always 0: what a name that was never seen has. */
   #messages = new Share();
@@ -48,6 +57,14 @@ export class GroupModel {
   #independent = 0;
   /** The last window had more names than room: one that is missing may have been there. */
   #overfull = false;
+  /**
+   * A change in the middle of a window is one step, which proves nothing: bursts of one client look so. What was always the same until then
+   * is not learned for a window, so that the next one, which lies after the step, meets a model that does not know it yet.
+   */
+  readonly #held = new Map<string, Held>();
+  readonly #unproven = new Set<string>();
+  #heldOrder: NameState | null = null;
+  #orderUnproven = false;
 
   constructor(room: ModelRoom) {
     this.#room = room;
@@ -58,6 +75,13 @@ export class GroupModel {
   forget(): void {
     for (const name of this.#names.keys()) this.#forget(name);
     this.#order.forgetValues();
+    this.#dropHeld();
+  }
+
+  #dropHeld(): void {
+    this.#room.held -= this.#held.size + (this.#heldOrder === null ? 0 : 1);
+    this.#held.clear();
+    this.#heldOrder = null;
   }
 
   #forget(name: string): void {
@@ -81,6 +105,8 @@ export class GroupModel {
   /** What this window has that the model did not expect, each with a surprise below `alpha`; then learns the window. */
   compare(group: GroupState, alpha: number): Found[] {
     const found: Found[] = [];
+    this.#unproven.clear();
+    this.#orderUnproven = false;
     const usual = this.#independent === 0 ? 0 : this.#messages.trials / this.#independent;
     this.#bunch = Math.max(BUNCH, usual, group.messages / Math.max(1, group.independent));
     if (this.#messages.trials > 0) {
@@ -88,6 +114,7 @@ export class GroupModel {
       for (const [name, model] of this.#names) if (!group.names.has(name)) this.#gone(name, model, group, alpha, found);
       this.#reordered(group, alpha, found);
     }
+    this.#learnHeld(new Set(found.map(({ name }) => name)));
     this.#learn(group);
     return found;
   }
@@ -96,22 +123,26 @@ export class GroupModel {
     const model = this.#names.get(name);
     const share = state.messages / messages;
     if (model === undefined) {
+      this.#unproven.add(name);
       if (this.#overfull || share < NEW_SHARE_MIN || state.messages < NEW_COUNT_MIN) return;
-      const surprise = Share.never(this.#messages).surprise(state.messages, messages, this.#bunch);
-      if (surprise < alpha) {
-        const { example } = state;
-        found.push({ kind: 'header_new', name, before: 0, after: share, example, n: messages, surprise });
-      }
+      const never = this.#held.get(name)?.never ?? Share.never(this.#messages);
+      const surprise = never.surprise(state.messages, messages, this.#bunch);
+      if (surprise >= alpha) return;
+      const { example } = state;
+      found.push({ kind: 'header_new', name, before: 0, after: share, example, n: messages, surprise });
+      this.#unproven.delete(name);
       return;
     }
     const before = model.presence.mean;
     const floor = before === 1 || before === 0 ? PRESENCE_OF_ALL_MIN : PRESENCE_MIN;
+    if (share < 1 && model.presence.all) this.#unproven.add(name);
     if (Math.abs(share - before) >= floor) {
       const surprise = model.presence.surprise(state.messages, messages, this.#bunch);
       if (surprise < alpha) {
         const example = share > before ? state.example : model.example;
         found.push({ kind: 'presence', name, before, after: share, example, n: messages, surprise });
         model.presence = new Share();
+        this.#unproven.delete(name);
       }
     }
     this.#values(name, model, state, alpha, found);
@@ -123,10 +154,8 @@ export class GroupModel {
     const usual = model.top(TOP);
     const first = usual[0]?.value ?? null;
     const novel = model.novel(state, all);
-    const noveltyIsNew =
-      novel >= Math.max(NEW_COUNT_MIN, NEW_SHARE_MIN * n) &&
-      novel / n > model.novelty.mean &&
-      model.novelty.surprise(novel, n, this.#bunch) < alpha;
+    const isMuch = novel >= Math.max(NEW_COUNT_MIN, NEW_SHARE_MIN * n) && novel / n > model.novelty.mean;
+    const noveltyIsNew = isMuch && model.novelty.surprise(novel, n, this.#bunch) < alpha;
     if (noveltyIsNew) {
       const never = model.never();
       for (const [value, { count, example }] of state.values) {
@@ -155,9 +184,13 @@ export class GroupModel {
       }
       if (changed.length === 0) this.#shifted(name, model, state, alpha, usual, changed);
     }
-    if (changed.length === 0) return;
+    if (changed.length === 0) {
+      if (novel > 0 && model.novelty.none) this.#unproven.add(name);
+      return;
+    }
     changed.sort((a, b) => a.surprise - b.surprise);
     found.push(...changed.slice(0, VALUES_SHOWN));
+    this.#unproven.delete(name);
     model.forgetValues();
   }
 
@@ -189,7 +222,7 @@ export class GroupModel {
       const { example } = model;
       found.push({ kind: 'header_vanished', name, before, after: 0, example, n: group.messages, surprise });
       this.#forget(name);
-    }
+    } else if (model.presence.all) this.#unproven.add(name);
   }
 
   /** Names in another order than any that is known, where it is not only that some of them are missing or new. */
@@ -199,8 +232,9 @@ export class GroupModel {
     const isNew = this.#isNewOrder(model);
     const n = state.lines;
     const novel = model.novel(state, isNew);
-    if (novel < Math.max(NEW_COUNT_MIN, NEW_SHARE_MIN * n) || model.novelty.surprise(novel, n, this.#bunch) >= alpha)
-      return;
+    this.#orderUnproven = novel > 0 && model.novelty.none;
+    if (novel < Math.max(NEW_COUNT_MIN, NEW_SHARE_MIN * n)) return;
+    if (model.novelty.surprise(novel, n, this.#bunch) >= alpha) return;
     const never = model.never();
     const before = model.top(1)[0]?.value ?? null;
     let shown = 0;
@@ -211,7 +245,9 @@ export class GroupModel {
       if (surprise >= alpha || ++shown > VALUES_SHOWN) continue;
       found.push({ kind: 'order', name: ORDER_NAME, before, after: value, example, n, surprise });
     }
-    if (shown > 0) model.forgetValues();
+    if (shown === 0) return;
+    model.forgetValues();
+    this.#orderUnproven = false;
   }
 
   #isNewOrder(model: NameModel): (order: string) => boolean {
@@ -222,29 +258,57 @@ export class GroupModel {
   #learn(group: GroupState): void {
     const { messages } = group;
     this.#overfull = group.other !== null;
-    // The first window has no orders to be explained by: its own most frequent ones stand for them.
-    const known = this.#messages.trials === 0 ? ownOrders(group.order) : this.#isNewOrder(this.#order);
-    this.#order.learn(group.order, group.order.messages, known);
-    for (const [name, model] of this.#names) {
-      if (group.names.has(name)) continue;
-      model.presence.add(0, messages);
-      if (model.presence.mean < 1e-5) this.#forget(name);
-    }
-    for (const [name, state] of group.names) {
-      let model = this.#names.get(name);
-      if (model === undefined) {
-        if (this.#names.size >= NAMES_MAX || !this.#room.takeName()) {
-          this.#overfull = true;
-          continue;
-        }
-        model = new NameModel(this.#room);
-        model.presence = Share.never(this.#messages);
-        this.#names.set(name, model);
-      }
-      model.learn(state, messages, all);
-    }
+    if (this.#orderUnproven && this.#room.takeHeld()) this.#heldOrder = group.order;
+    else this.#learnOrder(group.order, this.#messages.trials === 0);
+    for (const name of this.#names.keys())
+      if (!group.names.has(name) && !this.#hold(name, null, messages)) this.#learnAbsence(name, messages);
+    for (const [name, state] of group.names)
+      if (!this.#hold(name, state, messages)) this.#learnName(name, state, messages, this.#messages);
     this.#messages.add(0, messages);
     this.#independent = this.#independent * FADE + group.independent;
+  }
+
+  #hold(name: string, state: NameState | null, messages: number): boolean {
+    if (!this.#unproven.has(name) || !this.#room.takeHeld()) return false;
+    this.#held.set(name, { state, messages, never: Share.never(this.#messages) });
+    return true;
+  }
+
+  /** Learns what the window before had of the names that waited; of those that have changed by now it was the change itself. */
+  #learnHeld(changed: ReadonlySet<string>): void {
+    for (const [name, { state, messages, never }] of this.#held) {
+      if (changed.has(name)) continue;
+      if (state === null) this.#learnAbsence(name, messages);
+      else this.#learnName(name, state, messages, never);
+    }
+    if (this.#heldOrder !== null && !changed.has(ORDER_NAME)) this.#learnOrder(this.#heldOrder, false);
+    this.#dropHeld();
+  }
+
+  #learnOrder(order: NameState, isFirst: boolean): void {
+    // The first window has no orders to be explained by: its own most frequent ones stand for them.
+    this.#order.learn(order, order.messages, isFirst ? ownOrders(order) : this.#isNewOrder(this.#order));
+  }
+
+  #learnAbsence(name: string, messages: number): void {
+    const model = this.#names.get(name);
+    if (model === undefined) return;
+    model.presence.add(0, messages);
+    if (model.presence.mean < 1e-5) this.#forget(name);
+  }
+
+  #learnName(name: string, state: NameState, messages: number, before: Share): void {
+    let model = this.#names.get(name);
+    if (model === undefined) {
+      if (this.#names.size >= NAMES_MAX || !this.#room.takeName()) {
+        this.#overfull = true;
+        return;
+      }
+      model = new NameModel(this.#room);
+      model.presence = Share.never(before);
+      this.#names.set(name, model);
+    }
+    model.learn(state, messages, all);
   }
 }
 

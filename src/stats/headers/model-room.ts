@@ -3,10 +3,13 @@
 /** About a kilobyte each, and a quarter of one. */
 const NAMES_MAX = 16_384;
 const VALUES_MAX = 65_536;
+/** Names whose last window is kept until the next one says what it was: some kilobytes each. */
+const HELD_MAX = 1_024;
 
 export class ModelRoom {
   names = 0;
   values = 0;
+  held = 0;
   /** Times that there was no room. */
   refused = 0;
 
@@ -25,6 +28,15 @@ export class ModelRoom {
       return false;
     }
     this.values++;
+    return true;
+  }
+
+  takeHeld(): boolean {
+    if (this.held >= HELD_MAX) {
+      this.refused++;
+      return false;
+    }
+    this.held++;
     return true;
   }
 }

@@ -43,6 +43,10 @@ export class Share {
     return this.#none;
   }
 
+  get all(): boolean {
+    return this.#all;
+  }
+
   /** A window with `x` out of `n`. */
   add(x: number, n: number): void {
     this.fade();
