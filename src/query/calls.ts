@@ -1,16 +1,14 @@
 /** Past calls: a filter, a range, a page at a time, newest first. The answer is that of the filter on every stored call. */
 import type { ExchangeRecord } from '../model/record.ts';
 import { RECORD_COLUMNS, RecordBuilder } from '../store/call-record.ts';
-import { type Answer, type QueryFailure, quote, type Rows, tooLong } from '../store/database.ts';
+import { type Answer, quote, type Rows, tooLong } from '../store/database.ts';
 import { judge } from '../store/guard.ts';
 import type { SegmentFiles, StoreReader } from '../store/reader.ts';
 import { SEQUENCE_STRIDE } from '../store/record.ts';
 import { mayHave } from '../store/value-filter.ts';
-import { rangeProblem, type TimeRange } from './calls-range.ts';
+import type { TimeRange } from './calls-range.ts';
 import { all, type Condition, holds, mayMeet, TRUE } from './condition.ts';
-import { compileFilter, type FilterError } from './filter.ts';
-import { RecordSubject } from './record-subject.ts';
-import { filterSql } from './sql.ts';
+import { type CallFailure, wantedCalls } from './wanted-calls.ts';
 
 export const CALLS_LIMIT_MAX = 10_000;
 export const CALLS_LIMIT = 100;
@@ -42,9 +40,6 @@ export interface CallPage {
   readonly damaged: readonly string[];
 }
 
-export type CallFailure =
-  | QueryFailure
-  | { readonly type: 'filter'; readonly message: string; readonly error: FilterError };
 export type CallAnswer =
   | { readonly ok: true; readonly value: CallPage }
   | { readonly ok: false; readonly error: CallFailure };
@@ -64,22 +59,10 @@ export async function queryCalls(reader: StoreReader, query: CallQuery): Promise
     if (match === null) return invalid(`"${query.cursor}" is no cursor: give the one of the page before, as it was`);
     before = Number(match[1]);
   }
-  const range = query.range ?? { since: null, until: null };
-  const problem = rangeProblem(range);
-  if (problem !== null) return invalid(problem);
-  let matches: (record: ExchangeRecord) => boolean = () => true;
-  const conditions: Condition[] = [];
-  if (query.filter !== undefined) {
-    const compiled = compileFilter(query.filter);
-    if (!compiled.ok)
-      return { ok: false, error: { type: 'filter', message: compiled.error.message, error: compiled.error } };
-    const { filter } = compiled;
-    matches = (record) => filter.matches(new RecordSubject(record));
-    conditions.push(filterSql(query.filter));
-  }
-  if (range.since !== null) conditions.push(holds(`ts >= make_timestamp_ns(${range.since})`));
-  if (range.until !== null) conditions.push(holds(`ts < make_timestamp_ns(${range.until})`));
-  return new Search(reader, all(...conditions), matches, limit, query.timeoutMs ?? TIMEOUT_MS).page(before);
+  const wanted = wantedCalls(query.filter, query.range ?? { since: null, until: null });
+  if (!wanted.ok) return wanted;
+  const { condition, matches } = wanted.value;
+  return new Search(reader, condition, matches, limit, query.timeoutMs ?? TIMEOUT_MS).page(before);
 }
 
 class Search {
@@ -230,6 +213,7 @@ export async function querySql(
 ): Promise<Answer<SqlAnswer>> {
   const refused = await judge(reader.database, sql);
   if (refused !== null) return refused;
+  await reader.views();
   const wanted = Math.min(rows, SQL_ROWS_MAX);
   // The statement was parsed as one SELECT; a comment at its end must not swallow what follows.
   const statement = sql.trimEnd().replace(/;$/, '');

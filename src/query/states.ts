@@ -20,8 +20,6 @@ import {
 
 export { STATE_KIND };
 
-const TIMEOUT_MS = 30_000;
-
 function headersOf(states: readonly Uint8Array[]): HeaderState {
   const merged = new HeaderState();
   for (const state of states) {
@@ -45,65 +43,39 @@ export interface Coverage {
   readonly observed: Span;
 }
 
+const MS_PER_S = 1_000;
 const MINUTE_MS = 60_000;
+const TEN_MINUTES_MS = 10 * MINUTE_MS;
+const HOUR_MS = 60 * MINUTE_MS;
 const EVER: Span = { sinceMs: Date.UTC(1678, 0), untilMs: Date.UTC(2262, 0) };
-/** The call that ended last began at most so long before the one that began last; a longer one may end the range early. */
-const LAST_CALLS_MS = 3_600_000;
 
 /**
  * What the store can say of a range, whose ends may be open (null). A minute that the range begins or ends in counts whole, so
  * the observed stretch grows with it; it never reaches beyond what the store holds at an open end, before its first call, or
  * into the future.
  */
-export async function coverage(
-  reader: StoreReader,
-  sinceMs: number | null,
-  untilMs: number | null,
-  nowMs: number,
-): Promise<Answer<Coverage>> {
-  const found = await storedExtent(reader);
-  if (!found.ok) return found;
+export function coverage(reader: StoreReader, sinceMs: number | null, untilMs: number | null, nowMs: number): Coverage {
   const minutes = {
     sinceMs: sinceMs === null ? EVER.sinceMs : Math.floor(sinceMs / MINUTE_MS) * MINUTE_MS,
     untilMs: untilMs === null ? EVER.untilMs : Math.ceil(untilMs / MINUTE_MS) * MINUTE_MS,
   };
-  const held = found.value;
+  const held = storedExtent(reader);
   if (held === null || held.sinceMs >= minutes.untilMs || held.untilMs < minutes.sinceMs) {
     const since = sinceMs ?? untilMs ?? nowMs;
     const until = Math.max(since, untilMs ?? nowMs);
-    return { ok: true, value: { minutes, observed: { sinceMs: since, untilMs: until } } };
+    return { minutes, observed: { sinceMs: since, untilMs: until } };
   }
   const since = Math.max(minutes.sinceMs, held.sinceMs);
   const last = Math.min(held.untilMs, nowMs);
   const until = untilMs === null ? held.untilMs : Math.min(minutes.untilMs, Math.max(untilMs, last));
-  return { ok: true, value: { minutes, observed: { sinceMs: since, untilMs: Math.max(since + 1, until) } } };
+  return { minutes, observed: { sinceMs: since, untilMs: Math.max(since + 1, until) } };
 }
 
 /** First and last instant that the store knows of; null: it is empty. */
-export async function storedExtent(reader: StoreReader): Promise<Answer<Span | null>> {
-  const ms = (text: string): string => `epoch_ns(${text})::DOUBLE / 1e6`;
-  const calls = await reader.database.select(`SELECT ${ms('min(ts)')}, ${ms('max(ts)')} FROM calls`, TIMEOUT_MS);
-  if (!calls.ok) return calls;
-  const [first, last] = calls.value.rows[0] as [number | null, number | null];
-  if (first !== null && last !== null) {
-    const from = Math.floor(Math.max(last - LAST_CALLS_MS, EVER.sinceMs));
-    const ends = await reader.database.select(
-      `SELECT max(epoch_ns(ts) + coalesce(last_response_ns, 0))::DOUBLE / 1e6 FROM calls WHERE ts >= make_timestamp_ns(${from}000000)`,
-      TIMEOUT_MS,
-    );
-    if (!ends.ok) return ends;
-    const [end] = ends.value.rows[0] as [number];
-    return { ok: true, value: { sinceMs: first, untilMs: end + 1 } };
-  }
-  // Statistics alone are kept (stats_only): the ledger knows the second of each call, a state its minute.
-  const counted = await reader.database.select(
-    `SELECT epoch_ms(min(second))::DOUBLE, epoch_ms(max(second))::DOUBLE + 1000 FROM ledger WHERE captured > 0
-     UNION ALL SELECT epoch_ms(min(start))::DOUBLE, epoch_ms(max(start))::DOUBLE + ${MINUTE_MS} FROM states WHERE kind = '${STATE_KIND.calls}'`,
-    TIMEOUT_MS,
-  );
-  if (!counted.ok) return counted;
-  const row = (counted.value.rows as [number | null, number | null][]).find(([from]) => from !== null);
-  return { ok: true, value: row === undefined ? null : { sinceMs: row[0]!, untilMs: row[1]! } };
+export function storedExtent(reader: StoreReader): Span | null {
+  const held = reader.extent();
+  // A call's last instant belongs to the range.
+  return held === null ? null : { sinceMs: Math.max(held.firstMs, EVER.sinceMs), untilMs: held.endMs + 1 };
 }
 
 /** The states of whole minutes. */
@@ -120,38 +92,44 @@ export async function storedStates(reader: StoreReader, minutes: Span): Promise<
   }
   const reference = await headersBefore(reader, minutes);
   if (!reference.ok) return reference;
-  const losses = await storedLosses(reader, minutes);
-  if (!losses.ok) return losses;
   changes.sort((a, b) => (a.at < b.at ? -1 : a.at > b.at ? 1 : 0));
   return {
     ok: true,
-    value: { series, headers: headersOf(headers), reference: reference.value, changes, losses: losses.value },
+    value: {
+      series,
+      headers: headersOf(headers),
+      reference: reference.value,
+      changes,
+      losses: storedLosses(reader, minutes),
+    },
   };
 }
 
-/** Header statistics of as long before: what the range's are compared with. Null: there is nothing before. */
+/**
+ * What a reference is made of: the ends of one that is long need not be those of the range to the minute, and what is merged
+ * already is read faster.
+ */
+const grainOf = (lengthMs: number): number =>
+  lengthMs >= 6 * HOUR_MS ? HOUR_MS : lengthMs >= HOUR_MS ? TEN_MINUTES_MS : MINUTE_MS;
+
+/** Header statistics of about as long before: what the range's are compared with. Null: there is nothing before. */
 async function headersBefore(reader: StoreReader, minutes: Span): Promise<Answer<HeaderState | null>> {
   if (minutes.sinceMs === EVER.sinceMs) return { ok: true, value: null };
-  const length = Math.min(minutes.untilMs, Date.now()) - minutes.sinceMs;
-  const sinceMs = Math.max(EVER.sinceMs, minutes.sinceMs - Math.max(MINUTE_MS, length));
-  if (sinceMs >= minutes.sinceMs) return { ok: true, value: null };
-  const answer = await mergedStates(reader, { sinceMs, untilMs: minutes.sinceMs, kinds: [STATE_KIND.headers] });
+  const length = Math.max(MINUTE_MS, Math.min(minutes.untilMs, Date.now()) - minutes.sinceMs);
+  const grain = grainOf(length);
+  const untilMs = Math.floor(minutes.sinceMs / grain) * grain;
+  const sinceMs = Math.max(EVER.sinceMs, Math.floor((untilMs - length) / grain) * grain);
+  if (sinceMs >= untilMs) return { ok: true, value: null };
+  const answer = await mergedStates(reader, { sinceMs, untilMs, kinds: [STATE_KIND.headers] });
   if (!answer.ok) return answer;
   const states = answer.value.map(({ state }) => state);
   return { ok: true, value: states.length === 0 ? null : headersOf(states) };
 }
 
-async function storedLosses(reader: StoreReader, span: Span): Promise<Answer<{ reason: string; count: number }[]>> {
-  const answer = await reader.database.select(
-    `SELECT reason, sum(lost)::DOUBLE FROM ledger WHERE lost > 0 AND second >= make_timestamp(${Math.floor(span.sinceMs / 1_000)}000000)
-     AND second <= make_timestamp(${Math.ceil(span.untilMs / 1_000)}000000) GROUP BY reason ORDER BY reason`,
-    TIMEOUT_MS,
-  );
-  if (!answer.ok) return answer;
-  return {
-    ok: true,
-    value: answer.value.rows.map(([reason, count]) => ({ reason: String(reason), count: Number(count) })),
-  };
+function storedLosses(reader: StoreReader, span: Span): { reason: string; count: number }[] {
+  const whole = (ms: number): number => ms * MS_PER_S;
+  const lost = reader.losses(whole(Math.floor(span.sinceMs / MS_PER_S)), whole(Math.ceil(span.untilMs / MS_PER_S)));
+  return [...lost].map(([reason, count]) => ({ reason, count })).sort((a, b) => (a.reason < b.reason ? -1 : 1));
 }
 
 /** A report over a range of the store; without ends, over everything in it. */
@@ -161,9 +139,7 @@ export async function storedReport(
   untilMs: number | null,
   nowMs: number,
 ): Promise<Answer<Report>> {
-  const covered = await coverage(reader, sinceMs, untilMs, nowMs);
-  if (!covered.ok) return covered;
-  const { minutes, observed } = covered.value;
+  const { minutes, observed } = coverage(reader, sinceMs, untilMs, nowMs);
   const states = await storedStates(reader, minutes);
   if (!states.ok) return states;
   return { ok: true, value: composeReport(states.value, observed.sinceMs, observed.untilMs) };
@@ -178,9 +154,7 @@ export async function storedComparison(
 ): Promise<Answer<Comparison>> {
   const found: Coverage[] = [];
   for (const { sinceMs, untilMs } of [before, after]) {
-    const covered = await coverage(reader, sinceMs, untilMs, nowMs);
-    if (!covered.ok) return covered;
-    found.push(covered.value);
+    found.push(coverage(reader, sinceMs, untilMs, nowMs));
   }
   const apart = apartByMinutes(before, after, found as [Coverage, Coverage]);
   if (apart === null) {

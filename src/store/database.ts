@@ -40,24 +40,25 @@ export async function loadDatabase(): Promise<void> {
 export const quote = (text: string): string => `'${text.replaceAll("'", "''")}'`;
 
 export class Database {
-  readonly #instance: DuckDBInstance;
-  readonly #connection: DuckDBConnection;
+  readonly #folders: readonly string[];
+  readonly #limits: DatabaseLimits;
+  #opened: Promise<{ readonly instance: DuckDBInstance; readonly connection: DuckDBConnection }> | null = null;
 
-  private constructor(instance: DuckDBInstance, connection: DuckDBConnection) {
-    this.#instance = instance;
-    this.#connection = connection;
+  /** `folders`: the only ones that it can read. It takes no memory until it is asked something. */
+  constructor(folders: readonly string[], limits: DatabaseLimits) {
+    this.#folders = folders;
+    this.#limits = limits;
   }
 
-  /** `folders`: the only ones that it can read. */
-  static async open(folders: readonly string[], limits: DatabaseLimits): Promise<Database> {
+  async #open() {
     const { DuckDBInstance } = await import('@duckdb/node-api');
     const instance = await DuckDBInstance.create(':memory:', {
-      threads: String(limits.threads),
-      memory_limit: `${Math.floor(limits.memory / 2 ** 20)}MiB`,
+      threads: String(this.#limits.threads),
+      memory_limit: `${Math.floor(this.#limits.memory / 2 ** 20)}MiB`,
     });
     const connection = await instance.connect();
     const settings = [
-      `SET allowed_directories = [${folders.map((folder) => quote(`${folder}/`)).join(', ')}]`,
+      `SET allowed_directories = [${this.#folders.map((folder) => quote(`${folder}/`)).join(', ')}]`,
       'SET autoinstall_known_extensions = false',
       'SET autoload_known_extensions = false',
       'SET parquet_metadata_cache = true',
@@ -68,12 +69,18 @@ export class Database {
       'SET lock_configuration = true',
     ];
     for (const setting of settings) await connection.run(setting);
-    return new Database(instance, connection);
+    return { instance, connection };
+  }
+
+  #ready() {
+    this.#opened ??= this.#open();
+    return this.#opened;
   }
 
   /** For statements of this program that cannot fail by the user's doing. */
   async run(sql: string): Promise<void> {
-    await this.#connection.run(sql);
+    const { connection } = await this.#ready();
+    await connection.run(sql);
   }
 
   /**
@@ -81,7 +88,8 @@ export class Database {
    * collector finds it. The statement itself bounds its rows.
    */
   async select(sql: string, timeoutMs: number): Promise<Answer<Rows>> {
-    const connection = await this.#instance.connect();
+    const { instance } = await this.#ready();
+    const connection = await instance.connect();
     let late = false;
     const timer = setTimeout(() => {
       late = true;
@@ -99,8 +107,10 @@ export class Database {
   }
 
   close(): void {
-    this.#connection.closeSync();
-    this.#instance.closeSync();
+    void this.#opened?.then(({ instance, connection }) => {
+      connection.closeSync();
+      instance.closeSync();
+    });
   }
 }
 

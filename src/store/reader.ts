@@ -3,12 +3,15 @@
  * into the same kind of file in a scratch folder. Logs are listed before sealed segments, so that a segment that is sealed
  * meanwhile is seen at least once, and its number keeps it from being seen twice.
  */
-import { closeSync, existsSync, fstatSync, mkdtempSync, openSync, readSync, rmSync, statSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { CallTimes } from './call-times.ts';
 import { DATABASE_LIMITS, Database, type DatabaseLimits, quote } from './database.ts';
 import { LIVE, logName, SEALED, segmentName, segmentOf } from './layout.ts';
+import { LedgerFiles } from './ledger-files.ts';
 import { checkVersion, versionOf } from './migrate.ts';
+import { ParquetFile } from './parquet/read.ts';
 import { readLog } from './recover.ts';
 import { CALLS_FILE, LEDGER_FILE, list, STATES_FILE, sealedSegments, VALUES_FILE, writeParquet } from './seal.ts';
 import { Segment } from './segment.ts';
@@ -50,8 +53,7 @@ export async function readStore(data: string, limits: DatabaseLimits = DATABASE_
   if (!checked.ok) return checked;
   const scratch = mkdtempSync(join(tmpdir(), 'headwater-read-'));
   try {
-    const database = await Database.open([join(data, SEALED), scratch], limits);
-    const reader = new StoreReader(data, scratch, database);
+    const reader = new StoreReader(data, scratch, new Database([join(data, SEALED), scratch], limits));
     await reader.refresh();
     return { ok: true, reader };
   } catch (error) {
@@ -61,34 +63,7 @@ export async function readStore(data: string, limits: DatabaseLimits = DATABASE_
 }
 
 const FOOTER_MS = 5_000;
-const PARQUET_MAGIC = 0x31524150;
-const PARQUET_BYTES_MIN = 12;
-
-/** Whether a file begins and ends as a Parquet file does. */
-function looksWhole(path: string): boolean {
-  let fd: number;
-  try {
-    fd = openSync(path, 'r');
-  } catch {
-    return false;
-  }
-  try {
-    const { size } = fstatSync(fd);
-    if (size < PARQUET_BYTES_MIN) return false;
-    const bytes = Buffer.alloc(12);
-    readSync(fd, bytes, 0, 4, 0);
-    readSync(fd, bytes, 4, 8, size - 8);
-    return (
-      bytes.readUInt32LE(0) === PARQUET_MAGIC &&
-      bytes.readUInt32LE(8) === PARQUET_MAGIC &&
-      bytes.readUInt32LE(4) <= size - PARQUET_BYTES_MIN
-    );
-  } catch {
-    return false;
-  } finally {
-    closeSync(fd);
-  }
-}
+const MINUTE_MS = 60_000;
 
 export class StoreReader {
   readonly data: string;
@@ -98,6 +73,8 @@ export class StoreReader {
   /** Files that cannot be read, and what is missing because of it. */
   readonly damaged = new Set<string>();
   readonly #stateFiles: StateFiles;
+  readonly #times: CallTimes;
+  readonly #ledger: LedgerFiles;
   readonly #scratch: string;
   /** Sealed segments that were looked at: they never change. */
   readonly #known = new Map<number, SegmentFiles | null>();
@@ -110,6 +87,8 @@ export class StoreReader {
     this.data = data;
     this.#scratch = scratch;
     this.#stateFiles = new StateFiles(data, this.damaged);
+    this.#times = new CallTimes(this.damaged);
+    this.#ledger = new LedgerFiles(this.damaged);
     this.database = database;
   }
 
@@ -139,7 +118,6 @@ export class StoreReader {
     this.segments = [...closed, ...live.filter(({ segment }) => !isSealed.has(segment))].sort(
       (a, b) => a.segment - b.segment,
     );
-    await this.#makeViews();
   }
 
   /** Leaves a file out from now on: it turned out to be damaged, or is gone (too old) since the last refresh. */
@@ -147,13 +125,37 @@ export class StoreReader {
     if (existsSync(path)) this.damaged.add(path);
     for (const [number, files] of this.#known) if (files?.calls === path) this.#known.set(number, null);
     this.segments = this.segments.filter(({ calls }) => calls !== path);
-    await this.#makeViews();
   }
 
   /** What there is of statistics. */
   get states(): StateSources {
     const minutes = this.segments.flatMap(({ segment, states }) => (states === null ? [] : { segment, states }));
     return { files: this.#stateFiles, minutes };
+  }
+
+  /** Unix ms of the first instant that the folder knows of, and of the end of the last; null: it is empty. */
+  extent(): { readonly firstMs: number; readonly endMs: number } | null {
+    const calls = this.#times.extent(this.segments.map(({ calls }) => calls));
+    if (calls !== null) return calls;
+    // Statistics alone are kept (stats_only): the ledger knows the second of each call, a state its minute.
+    const counted = this.#ledger.extent(this.#ledgers());
+    if (counted !== null) return counted;
+    const { files, minutes } = this.states;
+    const spans = minutes.flatMap(({ states }) => files.spans(states));
+    if (spans.length === 0) return null;
+    return {
+      firstMs: spans.reduce((first, [from]) => Math.min(first, from), Number.POSITIVE_INFINITY),
+      endMs: spans.reduce((last, [, to]) => Math.max(last, to), Number.NEGATIVE_INFINITY) + MINUTE_MS,
+    };
+  }
+
+  /** What the ledger has lost over the seconds from `fromMs` to `toMs` (Unix ms), both included, by reason. */
+  losses(fromMs: number, toMs: number): Map<string, number> {
+    return this.#ledger.losses(this.#ledgers(), fromMs, toMs);
+  }
+
+  #ledgers(): string[] {
+    return this.segments.flatMap(({ ledger }) => ledger ?? []);
   }
 
   close(): void {
@@ -167,7 +169,7 @@ export class StoreReader {
     const file = (name: string): string | null => {
       const path = join(folder, name);
       if (!existsSync(path)) return null;
-      if (looksWhole(path)) return path;
+      if (ParquetFile.open(path) !== null) return path;
       this.damaged.add(path);
       return null;
     };
@@ -237,7 +239,8 @@ export class StoreReader {
     return this.#empty;
   }
 
-  async #makeViews(): Promise<void> {
+  /** Makes the views of VIEW_NAMES over what is there now: to be called before a statement that reads from them. */
+  async views(): Promise<void> {
     const some = this.segments.length === 0 ? [this.#none()] : this.segments;
     const files = (of: (files: SegmentFiles) => string | null, none: string): string => {
       const paths = some.flatMap((segment) => of(segment) ?? []);
@@ -255,7 +258,7 @@ export class StoreReader {
       this.#views = views.join();
     } catch (error) {
       if (!(await this.#dropUnreadable())) throw error;
-      await this.#makeViews();
+      await this.views();
     }
   }
 

@@ -68,7 +68,7 @@ describe('HAR 1.2', () => {
       cache: {},
       timings: { blocked: -1, dns: -1, connect: -1, ssl: -1, send: 0.012, wait: 1.788, receive: 0.1 },
       serverIPAddress: '127.0.0.1',
-      connection: '7',
+      connection: 'r-7',
       _id: 'r-7-1',
       _outcome: 'complete',
     });

@@ -64,7 +64,7 @@ async function ofStore({ sinceMs, untilMs }: Asked, flags: ReportFlags, nowMs: n
     );
     sayDamaged(reader.damaged);
     if (found.ledger.exchanges === 0) {
-      const held = answeredBy(reader, await storedExtent(reader));
+      const held = storedExtent(reader);
       process.stderr.write(
         `headwater: ${reader.data} holds ${held === null ? 'no calls yet' : `calls from ${time(held.sinceMs)} to ${time(held.untilMs)}`}\n`,
       );

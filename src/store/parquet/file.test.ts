@@ -83,6 +83,7 @@ test('whatever is written, DuckDB reads', async () => {
       expect(file.numbers('wide')).toEqual(written.map((r) => r.wide));
       expect(file.bytes('word')?.map(String)).toEqual(shown.map(([, , , name]) => name));
       expect(file.bytes('text')?.map(String)).toEqual(shown.map(([, , , , , text]) => text));
+      expect(file.optionalNumbers('time', base)).toEqual(written.map((r) => r.time ?? Number.NaN));
       const wides = written.map((r) => r.wide);
       const ends = [
         wides.reduce((a, b) => Math.min(a, b), Infinity),
@@ -129,6 +130,7 @@ test('a file that is cut, or has any byte changed, is read without a fault, and 
         if (got !== null && at < whole.length - 400) expect(got).toEqual(values[i]);
       }
       ParquetFile.open(path)?.bytes('word');
+      ParquetFile.open(path)?.optionalNumbers('number', 0n);
       ParquetFile.open(path)?.bounds('number');
     }),
     { numRuns: 500 },

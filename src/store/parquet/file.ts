@@ -1,5 +1,5 @@
 /**
- * Writes a Parquet file: one row group, data pages v1, zstd. The store writes its files itself because its rows are columns
+ * Writes a Parquet file: data pages v1, zstd. The store writes its files itself because its rows are columns
  * already: through a database they would be copied into a table, out of it and into pages, at several times the price
  * (docs/decisions). Source: apache/parquet-format, README.md, Encodings.md, parquet.thrift.
  */
@@ -32,42 +32,87 @@ interface Chunk {
   readonly values: number;
   readonly bytes: number;
   readonly plainBytes: number;
+  readonly nulls: number;
+  readonly bounds: ReturnType<Column['bounds']>;
 }
 
-/** @returns the whole file in pieces, in order. `metadata` are key-value pairs of the footer. All columns have the same rows. */
-export function parquetFile(columns: readonly Column[], metadata: Readonly<Record<string, string>>): Buffer[] {
-  const pieces: Buffer[] = [MAGIC];
-  const rows = columns[0]!.rows;
-  let at = MAGIC.length;
-  const chunks: Chunk[] = [];
-  for (const column of columns) {
-    const start = at;
+/** Columns and values of one row group, as the footer tells of them. */
+interface Group {
+  readonly chunks: readonly Chunk[];
+  readonly rows: number;
+}
+
+/** Writes a file piece by piece: `begin`, a `group` for each filling of the columns, `end`. */
+export class ParquetWriter {
+  readonly #columns: readonly Column[];
+  readonly #groups: Group[] = [];
+  #at = 0;
+
+  /** All columns have the same rows whenever a group is written. */
+  constructor(columns: readonly Column[]) {
+    this.#columns = columns;
+  }
+
+  begin(): Buffer {
+    this.#at = MAGIC.length;
+    return MAGIC;
+  }
+
+  /** The rows that the columns have now, in pieces; the columns may be cleared afterwards. Without rows there is no group: some readers refuse one. */
+  group(): Buffer[] {
+    const rows = this.#columns[0]!.rows;
+    if (rows === 0) return [];
+    const pieces: Buffer[] = [];
+    const chunks = this.#columns.map((column) => this.#chunk(column, rows, pieces));
+    this.#groups.push({ chunks, rows });
+    return pieces;
+  }
+
+  /** `metadata` are key-value pairs of the footer. */
+  end(metadata: Readonly<Record<string, string>>): Buffer[] {
+    const footer = fileMetaData(this.#columns, this.#groups, metadata);
+    const length = Buffer.alloc(4);
+    length.writeUInt32LE(footer.length);
+    return [footer, length, MAGIC];
+  }
+
+  #chunk(column: Column, rows: number, pieces: Buffer[]): Chunk {
+    const start = this.#at;
     let plainBytes = 0;
     const put = (type: number, values: number): void => {
       const body = zstdCompressSync(page.view(), ZSTD);
       const header = pageHeader(type, column, values, page.length, body.length);
       pieces.push(header, body);
-      at += header.length + body.length;
+      this.#at += header.length + body.length;
       plainBytes += header.length + page.length;
       page.clear();
     };
     const entries = column.dictionary(page);
     if (entries !== null) put(DICTIONARY_PAGE, entries);
-    const dataAt = at;
+    const dataAt = this.#at;
     let values = 0;
     for (let from = 0; from < rows; from += PAGE_ROWS) {
       const n = column.page(page, from, Math.min(rows, from + PAGE_ROWS));
       values += n;
       put(DATA_PAGE, n);
     }
-    const dictionaryAt = entries === null ? null : start;
-    chunks.push({ column, dictionaryAt, dataAt, values, bytes: at - start, plainBytes });
+    return {
+      column,
+      dictionaryAt: entries === null ? null : start,
+      dataAt,
+      values,
+      bytes: this.#at - start,
+      plainBytes,
+      nulls: column.nulls(),
+      bounds: column.bounds(),
+    };
   }
-  const footer = fileMetaData(chunks, rows, metadata);
-  const length = Buffer.alloc(4);
-  length.writeUInt32LE(footer.length);
-  pieces.push(footer, length, MAGIC);
-  return pieces;
+}
+
+/** @returns the whole file in pieces, in order: one row group. `metadata` are key-value pairs of the footer. */
+export function parquetFile(columns: readonly Column[], metadata: Readonly<Record<string, string>>): Buffer[] {
+  const writer = new ParquetWriter(columns);
+  return [writer.begin(), ...writer.group(), ...writer.end(metadata)];
 }
 
 function pageHeader(type: number, column: Column, values: number, plain: number, packed: number): Buffer {
@@ -77,27 +122,34 @@ function pageHeader(type: number, column: Column, values: number, plain: number,
   return w.end().finish();
 }
 
-function fileMetaData(chunks: readonly Chunk[], rows: number, metadata: Readonly<Record<string, string>>): Buffer {
+function fileMetaData(
+  columns: readonly Column[],
+  groups: readonly Group[],
+  metadata: Readonly<Record<string, string>>,
+): Buffer {
   const w = new CompactWriter().begin();
   w.i32(1, 2);
-  const elements = 1 + chunks.reduce((sum, { column }) => sum + (column.meaning === 'texts' ? 3 : 1), 0);
+  const elements = 1 + columns.reduce((sum, { meaning }) => sum + (meaning === 'texts' ? 3 : 1), 0);
   w.list(2, T_STRUCT, elements, () => {
-    w.begin().binary(4, 'schema').i32(5, chunks.length).end();
-    for (const { column } of chunks) schemaElements(w, column);
+    w.begin().binary(4, 'schema').i32(5, columns.length).end();
+    for (const column of columns) schemaElements(w, column);
   });
-  w.i64(3, rows);
-  // A file without rows has no row group: some readers refuse an empty one.
-  w.list(4, T_STRUCT, rows === 0 ? 0 : 1, () => {
-    if (rows === 0) return;
-    w.begin();
-    w.list(1, T_STRUCT, chunks.length, () => {
-      for (const chunk of chunks) columnChunk(w, chunk);
-    });
-    w.i64(
-      2,
-      chunks.reduce((sum, { plainBytes }) => sum + plainBytes, 0),
-    );
-    w.i64(3, rows).end();
+  w.i64(
+    3,
+    groups.reduce((sum, { rows }) => sum + rows, 0),
+  );
+  w.list(4, T_STRUCT, groups.length, () => {
+    for (const { chunks, rows } of groups) {
+      w.begin();
+      w.list(1, T_STRUCT, chunks.length, () => {
+        for (const chunk of chunks) columnChunk(w, chunk);
+      });
+      w.i64(
+        2,
+        chunks.reduce((sum, { plainBytes }) => sum + plainBytes, 0),
+      );
+      w.i64(3, rows).end();
+    }
   });
   const pairs = Object.entries(metadata);
   w.list(5, T_STRUCT, pairs.length, () => {
@@ -105,8 +157,8 @@ function fileMetaData(chunks: readonly Chunk[], rows: number, metadata: Readonly
   });
   w.binary(6, 'headwater');
   // Bounds are those of the type's own order (ColumnOrder TYPE_ORDER): without it readers pass over them.
-  w.list(7, T_STRUCT, chunks.length, () => {
-    for (const _ of chunks)
+  w.list(7, T_STRUCT, columns.length, () => {
+    for (const _ of columns)
       w.begin()
         .struct(1, () => {})
         .end();
@@ -143,7 +195,7 @@ function timestamp(w: CompactWriter, unit: number): void {
 }
 
 function columnChunk(w: CompactWriter, chunk: Chunk): void {
-  const { column, dictionaryAt, dataAt, values, bytes, plainBytes } = chunk;
+  const { column, dictionaryAt, dataAt, values, bytes, plainBytes, nulls, bounds } = chunk;
   w.begin().i64(2, dictionaryAt ?? dataAt);
   w.struct(3, () => {
     w.i32(1, column.physical);
@@ -157,9 +209,8 @@ function columnChunk(w: CompactWriter, chunk: Chunk): void {
     });
     w.i32(4, ZSTD_CODEC).i64(5, values).i64(6, plainBytes).i64(7, bytes).i64(9, dataAt);
     if (dictionaryAt !== null) w.i64(11, dictionaryAt);
-    const bounds = column.bounds();
     w.struct(12, () => {
-      w.i64(3, column.nulls());
+      w.i64(3, nulls);
       if (bounds !== null) w.binary(5, bounds[1]).binary(6, bounds[0]);
     });
   });

@@ -1,6 +1,6 @@
 /**
- * Reads the Parquet files that file.ts writes, and no others: one row group, columns that are never null, its encodings. For
- * the store's own thread, which has no database. Never throws on any bytes: what cannot be read is null.
+ * Reads the Parquet files that file.ts writes, and no others: one row group, its encodings. For what needs no database. Never
+ * throws on any bytes: what cannot be read is null.
  */
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import { zstdDecompressSync } from 'node:zlib';
@@ -69,9 +69,29 @@ export class ParquetFile {
 
   /** Least and largest value of a column of INT64; null: it has none. */
   bounds(name: string): readonly [number, number] | null {
+    const exact = this.wideBounds(name);
+    return exact === null ? null : [Number(exact[0]), Number(exact[1])];
+  }
+
+  /** The same beyond 2^53. */
+  wideBounds(name: string): readonly [bigint, bigint] | null {
     const chunk = this.#chunks.get(name);
     if (chunk?.physical !== INT64 || chunk.least?.length !== 8 || chunk.most?.length !== 8) return null;
-    return [Number(chunk.least.readBigInt64LE()), Number(chunk.most.readBigInt64LE())];
+    return [chunk.least.readBigInt64LE(), chunk.most.readBigInt64LE()];
+  }
+
+  /** Values of an optional column of INT64, less `base`; NaN: there is none. */
+  optionalNumbers(name: string, base: bigint): number[] | null {
+    const values: number[] = [];
+    const read = this.#pages(name, INT64, (page, encoding, count) => {
+      const present = page.levels(count);
+      const some: number[] = [];
+      if (present === null || encoding !== DELTA_BINARY_PACKED || !page.deltas(some, base)) return false;
+      let next = 0;
+      for (const there of present) values.push(there ? (some[next++] ?? Number.NaN) : Number.NaN);
+      return next === some.length;
+    });
+    return read && values.length === this.rows ? values : null;
   }
 
   /** Values of a required column of INT64. */
@@ -212,40 +232,56 @@ class PageReader {
     return true;
   }
 
-  /** The hybrid of runs and groups of eight, of indices into `words`. */
+  /** Indices into `words`. */
   indices(words: readonly Buffer[], count: number, into: Buffer[]): boolean {
     const width = this.#bytes[this.#at++];
     if (width === undefined || width > 32) return false;
-    const wanted = into.length + count;
-    const put = (index: number): boolean => {
+    return this.#hybrid(width, count, (index) => {
       const word = words[index];
       if (word === undefined) return false;
       into.push(word);
       return true;
-    };
-    while (into.length < wanted) {
+    });
+  }
+
+  /** Definition levels of an optional column: whether each row has a value. */
+  levels(count: number): boolean[] | null {
+    const present: boolean[] = [];
+    if (this.#at + 4 > this.#bytes.length) return null;
+    const end = this.#at + 4 + this.#bytes.readUInt32LE(this.#at);
+    this.#at += 4;
+    const read = this.#hybrid(1, count, (level) => present.push(level === 1) > 0);
+    return read && this.#at === end ? present : null;
+  }
+
+  /** `count` values of the hybrid of runs and groups of eight; `put` may refuse one. */
+  #hybrid(width: number, count: number, put: (value: number) => boolean): boolean {
+    for (let left = count; left > 0; ) {
       const head = this.#varint();
       if (head === null) return false;
       if (head % 2 === 0) {
         let index = 0;
         for (let shift = 0; shift < width; shift += 8) index += (this.#bytes[this.#at++] ?? 0) * 2 ** shift;
-        const run = Math.min(head / 2, wanted - into.length);
+        const run = Math.min(head / 2, left);
         if (run === 0) return false;
         for (let i = 0; i < run; i++) if (!put(index)) return false;
+        left -= run;
         continue;
       }
       const values = ((head - 1) / 2) * 8;
       const bits = new BitReader(this.#bytes, this.#at, width);
       this.#at += (values / 8) * width;
       if (this.#at > this.#bytes.length || values === 0) return false;
-      for (let i = 0; i < values && into.length < wanted; i++) if (!put(bits.next())) return false;
+      for (let i = 0; i < values && left > 0; i++, left--) if (!put(bits.next())) return false;
     }
     return true;
   }
 
-  deltas(into: number[]): boolean {
+  /** Numbers less `base`. */
+  deltas(into: number[], base = 0n): boolean {
     const [block, miniblocks, count] = [this.#varint(), this.#varint(), this.#varint()];
-    const first = this.#zigzag();
+    const wide = this.#wideZigzag();
+    const first = wide === null ? null : Number(wide - base);
     if (block !== DELTA_BLOCK || miniblocks !== DELTA_BLOCK / MINIBLOCK || count === null || first === null)
       return false;
     if (count === 0) return true;
@@ -278,6 +314,17 @@ class PageReader {
       if (byte === undefined) return null;
       value += (byte & 127) * factor;
       if (byte < 128) return value <= Number.MAX_SAFE_INTEGER ? value : null;
+    }
+    return null;
+  }
+
+  #wideZigzag(): bigint | null {
+    let value = 0n;
+    for (let shift = 0n; shift < 70n; shift += 7n) {
+      const byte = this.#bytes[this.#at++];
+      if (byte === undefined) return null;
+      value |= BigInt(byte & 127) << shift;
+      if (byte < 128) return value & 1n ? -(value + 1n) / 2n : value / 2n;
     }
     return null;
   }

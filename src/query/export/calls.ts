@@ -1,0 +1,47 @@
+/** Every stored call that is wanted, oldest first, in bounded memory: one segment at a time, a few thousand calls at a time. */
+import { RECORD_COLUMNS, RecordBuilder, type StoredRecord } from '../../store/call-record.ts';
+import { type Answer, quote, type Rows } from '../../store/database.ts';
+import type { SegmentFiles, StoreReader } from '../../store/reader.ts';
+import { mayHave } from '../../store/value-filter.ts';
+import { all, holds, mayMeet } from '../condition.ts';
+import type { WantedCalls } from '../wanted-calls.ts';
+
+/** Calls read in one go. */
+const BATCH = 8_192;
+const TIMEOUT_MS = 60_000;
+
+/**
+ * In the order in which they were stored, which is that in which they ended. A file that turns out to be damaged is left out and named in
+ * `reader.damaged`. A batch may be empty.
+ */
+export async function* storedCalls(
+  reader: StoreReader,
+  { condition, matches }: WantedCalls,
+): AsyncGenerator<Answer<readonly StoredRecord[]>> {
+  const builder = new RecordBuilder();
+  for (const files of reader.segments) {
+    const { values } = files;
+    if (values !== null && !mayMeet(condition.need, (sought) => mayHave(values, sought))) continue;
+    let after = -1;
+    for (;;) {
+      const where = all(condition, holds(`sequence > ${after}`)).sql;
+      const answer = await read(reader, files, where);
+      if (!answer.ok) {
+        if (answer.error.type === 'timeout' || answer.error.type === 'memory') yield answer;
+        // The statement is this program's own: what fails about it is the file.
+        else await reader.exclude(files.calls);
+        break;
+      }
+      const { rows } = answer.value;
+      yield { ok: true, value: rows.map((row) => builder.record(row)).filter(matches) };
+      if (rows.length < BATCH) break;
+      after = Number(rows.at(-1)![0]);
+    }
+  }
+}
+
+const read = (reader: StoreReader, { calls }: SegmentFiles, where: string): Promise<Answer<Rows>> =>
+  reader.database.select(
+    `SELECT ${RECORD_COLUMNS.join(', ')} FROM read_parquet(${quote(calls)}) WHERE ${where} ORDER BY sequence LIMIT ${BATCH}`,
+    TIMEOUT_MS,
+  );
