@@ -197,17 +197,15 @@ export class TlsDirection implements RecordSink, HandshakeSink {
       if (met === SKIPPED) current.sequence++;
       return met;
     }
-    const contentEnd = size - current.cipher.tagBytes;
-    const endsKnown = pieces.holesEnd < contentEnd && pieces.known >= contentEnd;
     let type: number = tls13 ? 0 : memory.view.getUint8(at);
-    if (current.seekable && current.openPart(memory, at, size, pieces.known, endsKnown)) {
+    if (current.seekable && current.openPart(memory, at, size, pieces.known, pieces.holesEnd)) {
       if (current.type === 0) current.type = typeOfCut(connection.memory, current, pieces.whole, this.#isClient);
       if (deliberate && current.type !== 0) return OPENED;
       type = current.type;
     }
     // The number of records is known; of this one neither content nor, perhaps, type.
     if (type === 0 || type === CONTENT.APPLICATION_DATA)
-      this.content.gap(Math.max(0, size - current.overhead), firstHole(pieces), pieces.ts[pieces.count - 1]!);
+      this.content.gap(Math.max(0, size - current.usualOverhead), firstHole(pieces), pieces.ts[pieces.count - 1]!);
     else this.#messages.reset();
     current.sequence++;
     this.#recordEnds(size);
@@ -238,7 +236,7 @@ export class TlsDirection implements RecordSink, HandshakeSink {
     const keys = this.keys.unconfirmed();
     if (keys === null || !keys.seekable) return null;
     keys.sequence = 0;
-    if (!keys.openPart(memory, at, size, pieces.whole, false)) return null;
+    if (!keys.openPart(memory, at, size, pieces.whole, size)) return null;
     if (!beginsLikeHttp(this.#connection.memory, keys.at, this.#isClient)) return null;
     this.keys.take(keys);
     return keys;

@@ -19,6 +19,7 @@ import {
   update,
   withoutPadding,
 } from './libcrypto.ts';
+import { CONTENT } from './records.ts';
 import { expandLabel } from './schedule.ts';
 import { IV_BYTES, type SecretMemory, SLOT_BYTES, type Slot } from './secret-memory.ts';
 import type { SuiteCipher } from './suites.ts';
@@ -65,6 +66,8 @@ export class RecordProtection {
   #iv0 = 0;
   #iv1 = 0;
   #iv2 = 0;
+  /** Padding that each record of content had so far; -1: none came yet, 0 also when it varies. */
+  #padding = -1;
 
   private constructor(
     w: Workspace,
@@ -129,6 +132,11 @@ export class RecordProtection {
     return HEADER_BYTES + EXPLICIT_NONCE_BYTES + tagBytes;
   }
 
+  /** Like `overhead`, for a record of which the end is not seen: with the padding that all others had (Java's TLS adds 16 bytes to each). */
+  get usualOverhead(): number {
+    return this.overhead + Math.max(0, this.#padding);
+  }
+
   /** Bytes of the record before its content. */
   get prefixBytes(): number {
     const { mode, tls13 } = this.cipher;
@@ -162,15 +170,17 @@ export class RecordProtection {
       setKeyAndIv(this.#context, 0, address + NONCE_AT);
       update(this.#context, address + body, address + PRODUCED_AT, address + body, length);
     }
-    return this.#content(body, length);
+    if (!this.#content(body, length)) return false;
+    if (this.type === CONTENT.APPLICATION_DATA) this.#padded(length - 1 - this.bytes);
+    return true;
   }
 
   /**
-   * Opens the first `known` bytes of a record of `size`, of which others may be missing: without its tag. Where the byte
-   * that tells the content type is missing (`endsKnown`: it is not), `type` is 0 and the length that of a record without
+   * Opens the first `known` bytes of a record of `size`, of which those before `thereFrom` may be missing: without its tag.
+   * Where the byte that tells the content type is among these, `type` is 0 and the length that of a record with the usual
    * padding. Only where `seekable`.
    */
-  openPart(memory: Memory, from: number, size: number, known: number, endsKnown: boolean): boolean {
+  openPart(memory: Memory, from: number, size: number, known: number, thereFrom: number): boolean {
     if (size < this.overhead || known < this.prefixBytes) return false;
     memory.buf.copy(this.#w.memory.buf, RECORD_AT, from, from + known);
     const { tagBytes, tls13 } = this.cipher;
@@ -182,9 +192,10 @@ export class RecordProtection {
     setKeyAndIv(context, 0, address + NONCE_AT);
     const part = Math.min(length, known - (body - RECORD_AT));
     if (part > 0) update(context, address + body, address + PRODUCED_AT, address + body, part);
-    if (!tls13 || (endsKnown && part === length)) return this.#content(body, length);
+    if (!tls13) return this.#content(body, length);
+    if (part === length && this.#content(body, length) && this.at + this.bytes >= RECORD_AT + thereFrom) return true;
     this.at = body;
-    this.bytes = length - 1;
+    this.bytes = Math.max(0, length - 1 - Math.max(0, this.#padding));
     this.type = 0;
     return true;
   }
@@ -204,6 +215,12 @@ export class RecordProtection {
     this.bytes = end - body;
     this.type = view.getUint8(end);
     return true;
+  }
+
+  #padded(bytes: number): void {
+    if (!this.cipher.tls13) return;
+    if (this.#padding === -1) this.#padding = bytes;
+    else if (this.#padding !== bytes) this.#padding = 0;
   }
 
   /** Puts the record's nonce in place; returns where the ciphertext begins. */

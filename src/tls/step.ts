@@ -35,6 +35,8 @@ export class Step {
   find(keys: RecordProtection, memory: Memory, at: number, size: number, counters: TlsCounters): number {
     const lost = this.bytes + at;
     const first = keys.sequence;
+    // The record that is tried here is whole and tells of itself.
+    const usual = keys.usualOverhead;
     const fewest = Math.max(0, Math.ceil((lost - keys.overhead) / RECORD_BYTES_MAX) - 1);
     const most = Math.floor(lost / keys.overhead) + 1;
     for (let n = fewest; n <= most; n++) {
@@ -46,7 +48,7 @@ export class Step {
       }
       counters.trials++;
       keys.sequence = first + n;
-      if (keys.open(memory, at, size, true)) return Math.max(0, lost - n * keys.overhead);
+      if (keys.open(memory, at, size, true)) return Math.max(0, lost - n * usual);
     }
     keys.sequence = first;
     return -1;

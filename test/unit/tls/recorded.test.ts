@@ -283,6 +283,44 @@ test('records that the kernel cut give their beginning, and the rest is left out
   }
 });
 
+describe('records that their sender pads by 16 bytes each (Java)', () => {
+  const body = async (): Promise<{ events: Event[]; keylog: string; client: 0 | 1; at: number[] }> => {
+    const { conversations, keylog } = await recording('tls13-padded');
+    const { events, client } = conversations[0]!;
+    const at = events.flatMap((e, i) =>
+      e.what === 'data' && e.direction === client && e.bytes[0] === 23 && e.bytes.length > 1_000 ? [i] : [],
+    );
+    expect(at.length).toBeGreaterThan(2);
+    return { events, keylog, client: client as 0 | 1, at };
+  };
+
+  test('that the kernel cut leave out no more than there was', async () => {
+    const { events, keylog, client, at } = await body();
+    const expected = whole(events, keylog);
+    for (const index of at) {
+      const { length } = (events[index] as Event & { what: 'data' }).bytes;
+      for (const known of [20, 300]) {
+        const played = play(hole(events, index, known, length - known, 'left_out'), { keylog, verify: 'bound' });
+        const [gap] = played.gaps;
+        expect(gap).toMatchObject({ direction: client, length: length - 5 - 17 - 16 - (known - 5) });
+        expect(played.plain[client].length).toBe(expected.plain[client].length);
+        const after = gap!.position + gap!.length;
+        expect(played.plain[client].subarray(after)).toEqual(expected.plain[client].subarray(after));
+      }
+    }
+  });
+
+  test('that are lost as a whole are as long as they were', async () => {
+    const { events, keylog, client, at } = await body();
+    const expected = whole(events, keylog);
+    const index = at[0]!;
+    const { length } = (events[index] as Event & { what: 'data' }).bytes;
+    const played = play(hole(events, index, 0, length, 'gap'), { keylog, verify: 'bound' });
+    expect(played.gaps).toMatchObject([{ direction: client, length: length - 5 - 17 - 16 }]);
+    expect(played.plain[client].length).toBe(expected.plain[client].length);
+  });
+});
+
 test('acknowledgements and times are told in decrypted bytes', async () => {
   const { conversations, keylog } = await recording('tls13-h1');
   const { events, client } = conversations[0]!;
