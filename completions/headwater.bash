@@ -62,22 +62,22 @@ _headwater() {
     'why --socket') compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
   esac
   case $command in
-    '') mapfile -t COMPREPLY < <(compgen -W 'run replay tail report query export status why doctor demo config completion man help -V --version -h --help' -- "$current") ;;
-    'run') mapfile -t COMPREPLY < <(compgen -W '--config --cgroup --log --filter --listen --data --no-store --stats-only --verify-tags --window --socket -h --help' -- "$current") ;;
+    '') if [[ $current == -* ]]; then mapfile -t COMPREPLY < <(compgen -W '-V --version -h --help' -- "$current"); else mapfile -t COMPREPLY < <(compgen -W 'run replay tail report query export status why doctor demo config completion man help' -- "$current"); fi ;;
+    'run') mapfile -t COMPREPLY < <(compgen -W '--config --cgroup --log --filter --listen --data --no-store --stats-only --verify-tags --window --socket -h --help' -- "$current"); ;;
     'replay') if [[ $current == -* ]]; then mapfile -t COMPREPLY < <(compgen -W '--config --format --keylog --stats --no-redact --filter -h --help' -- "$current"); else compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$current"); fi ;;
-    'tail') mapfile -t COMPREPLY < <(compgen -W '--json --headers --filter --since --socket -h --help' -- "$current") ;;
-    'report') mapfile -t COMPREPLY < <(compgen -W '--since --until --against --json --markdown --data --socket -h --help' -- "$current") ;;
-    'query') mapfile -t COMPREPLY < <(compgen -W '--filter --since --until --limit --headers --sql --json --data -h --help' -- "$current") ;;
-    'export') mapfile -t COMPREPLY < <(compgen -W '--format --output --since --until --filter --data --pcapng --seconds --with-secrets --socket -h --help' -- "$current") ;;
-    'status') mapfile -t COMPREPLY < <(compgen -W '--json --socket -h --help' -- "$current") ;;
-    'why') mapfile -t COMPREPLY < <(compgen -W '--json --socket -h --help' -- "$current") ;;
-    'doctor') mapfile -t COMPREPLY < <(compgen -W '--json -h --help' -- "$current") ;;
-    'demo') mapfile -t COMPREPLY < <(compgen -W '-h --help' -- "$current") ;;
-    'config') mapfile -t COMPREPLY < <(compgen -W 'check -h --help' -- "$current") ;;
+    'tail') mapfile -t COMPREPLY < <(compgen -W '--json --headers --filter --since --socket -h --help' -- "$current"); ;;
+    'report') mapfile -t COMPREPLY < <(compgen -W '--since --until --against --json --markdown --data --socket -h --help' -- "$current"); ;;
+    'query') mapfile -t COMPREPLY < <(compgen -W '--filter --since --until --limit --headers --sql --json --data -h --help' -- "$current"); ;;
+    'export') mapfile -t COMPREPLY < <(compgen -W '--format --output --since --until --filter --data --pcapng --seconds --with-secrets --socket -h --help' -- "$current"); ;;
+    'status') mapfile -t COMPREPLY < <(compgen -W '--json --socket -h --help' -- "$current"); ;;
+    'why') mapfile -t COMPREPLY < <(compgen -W '--json --socket -h --help' -- "$current"); ;;
+    'doctor') mapfile -t COMPREPLY < <(compgen -W '--json -h --help' -- "$current"); ;;
+    'demo') mapfile -t COMPREPLY < <(compgen -W '-h --help' -- "$current"); ;;
+    'config') if [[ $current == -* ]]; then mapfile -t COMPREPLY < <(compgen -W '-h --help' -- "$current"); else mapfile -t COMPREPLY < <(compgen -W 'check' -- "$current"); fi ;;
     'config_check') if [[ $current == -* ]]; then mapfile -t COMPREPLY < <(compgen -W '-h --help' -- "$current"); else compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$current"); fi ;;
     'completion') if [[ $current == -* ]]; then mapfile -t COMPREPLY < <(compgen -W '-h --help' -- "$current"); else mapfile -t COMPREPLY < <(compgen -W 'bash zsh fish' -- "$current"); fi ;;
-    'man') mapfile -t COMPREPLY < <(compgen -W '-h --help' -- "$current") ;;
-    'help') mapfile -t COMPREPLY < <(compgen -W '' -- "$current") ;;
+    'man') mapfile -t COMPREPLY < <(compgen -W '-h --help' -- "$current"); ;;
+    'help') mapfile -t COMPREPLY < <(compgen -W '' -- "$current"); ;;
   esac
 }
 complete -F _headwater headwater

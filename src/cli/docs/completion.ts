@@ -61,6 +61,9 @@ function bashValues(command: CommandDoc): string[] {
   });
 }
 
+const bashChoice = (words: readonly string[]): string =>
+  `mapfile -t COMPREPLY < <(compgen -W ${quote(words.join(' '))} -- "$current");`;
+
 function bashReply(value: OptionDoc | ArgumentDoc): string {
   switch (value.kind) {
     case 'file':
@@ -68,7 +71,7 @@ function bashReply(value: OptionDoc | ArgumentDoc): string {
     case 'folder':
       return `compopt -o filenames; mapfile -t COMPREPLY < <(compgen -d -- "$current");`;
     case 'choices':
-      return `mapfile -t COMPREPLY < <(compgen -W ${quote(value.choices.join(' '))} -- "$current");`;
+      return bashChoice(value.choices);
     case 'text':
       return '';
     default:
@@ -77,11 +80,11 @@ function bashReply(value: OptionDoc | ArgumentDoc): string {
 }
 
 function bashWords(command: CommandDoc): string {
-  const words = [...command.commands.map((child) => child.path.at(-1)!), ...command.options.flatMap(flags)];
+  const options = bashChoice(command.options.flatMap(flags));
   const argument = command.arguments[0];
-  const reply = argument === undefined ? '' : bashReply(argument);
-  const options = `mapfile -t COMPREPLY < <(compgen -W ${quote(words.join(' '))} -- "$current")`;
-  const body = reply === '' ? options : `if [[ $current == -* ]]; then ${options}; else ${reply} fi`;
+  const children = command.commands.map((child) => child.path.at(-1)!);
+  const words = children.length > 0 ? bashChoice(children) : argument === undefined ? '' : bashReply(argument);
+  const body = words === '' ? options : `if [[ $current == -* ]]; then ${options} else ${words} fi`;
   return `    ${quote(command.path.join('_'))}) ${body} ;;`;
 }
 
