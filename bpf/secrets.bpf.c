@@ -283,19 +283,22 @@ int headwater_go(struct registers *ctx)
 }
 
 /*
- * bool ssl_log_secret(const SSL *ssl, const char *label, secret, its length): BoringSSL and OpenSSL 1.1.1 call it for every secret and
- * it asks by itself whether a log is wanted. The client random is in the state that `ssl` points to; where, is a matter of the
- * version. Elsewhere there is no random of any connection: such a secret names nobody's and is never used.
+ * log_secret(connection, const char *label, secret, its length): BoringSSL, OpenSSL 1.1.1 and GnuTLS call one for every secret and it
+ * asks by itself whether a log is wanted. The client random is in the connection or in the state that it points to; where, is a
+ * matter of the version. Elsewhere there is no random of any connection: such a secret names nobody's and is never used.
  */
 #define NAME_CLIENT 0x5f544e45494c43ULL		/* "CLIENT_" */
 #define NAME_SERVER 0x5f524556524553ULL		/* "SERVER_" */
 #define NAME_MASK 0xffffffffffffffULL
 
+/* `state_at`: of the pointer to the state; IN_PLACE: there is none. */
+#define IN_PLACE (~0U)
+
 static __always_inline int log_secret(struct registers *ctx, __u32 state_at, __u32 random_at)
 {
 	struct hw_tap_counters *counters;
 	struct hw_secret *out;
-	__u64 state = 0;
+	__u64 state = ARG1(ctx);
 	__u64 name = 0;
 	long length;
 
@@ -315,9 +318,11 @@ static __always_inline int log_secret(struct registers *ctx, __u32 state_at, __u
 	length = bpf_probe_read_user_str(out->label, sizeof(out->label), (const void *)ARG2(ctx));
 	if (length > 1 && length <= (long)sizeof(out->label))
 		out->label_length = length - 1;
-	if (bpf_probe_read_user(&state, sizeof(state), (const void *)(ARG1(ctx) + state_at)) == 0)
+	if (state_at == IN_PLACE ||
+	    bpf_probe_read_user(&state, sizeof(state), (const void *)(ARG1(ctx) + state_at)) == 0)
 		out->context_length = copy(out->context, sizeof(out->context), state + random_at, 32);
-	out->secret_length = copy(out->secret, sizeof(out->secret), ARG3(ctx), ARG4(ctx));
+	/* GnuTLS's length is an int: the register's upper half is anything. */
+	out->secret_length = copy(out->secret, sizeof(out->secret), ARG3(ctx), (__u32)ARG4(ctx));
 	return finish_secret(counters, out,
 			     out->label_length != 0 && out->secret_length != 0 && out->context_length == 32);
 }
@@ -334,6 +339,13 @@ SEC("uprobe")
 int headwater_openssl111(struct registers *ctx)
 {
 	return log_secret(ctx, 0xa8, 0xb8);
+}
+
+/* _gnutls_call_keylog_func; struct gnutls_session_int: security_parameters (lib/gnutls_int.h). gnutls_session_get_random tells where. */
+SEC("uprobe")
+int headwater_gnutls(struct registers *ctx)
+{
+	return log_secret(ctx, IN_PLACE, 0x50);
 }
 
 /* --- which processes to look at -------------------------------------------------------------------------------- */

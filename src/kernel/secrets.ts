@@ -29,6 +29,7 @@ const PROBE_PROGRAMS = [
   'headwater_go',
   'headwater_boringssl',
   'headwater_openssl111',
+  'headwater_gnutls',
   'headwater_linked',
 ] as const;
 export type ProbeProgram = (typeof PROBE_PROGRAMS)[number];

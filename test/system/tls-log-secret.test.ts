@@ -1,16 +1,16 @@
 /**
- * Implementations whose secrets are taken at ssl_log_secret, found in stripped programs: BoringSSL (Bun) and OpenSSL 1.1.1 (an old
- * Node.js). The other end is never in scope, so that what is read is read by their secrets alone.
+ * Implementations whose secrets are taken where they would be logged, found in stripped programs: BoringSSL (Bun, gRPC), OpenSSL 1.1.1
+ * (an old Node.js), GnuTLS. The other end is never in scope, so that what is read is read by their secrets alone.
  */
-import { existsSync } from 'node:fs';
+import { copyFileSync, existsSync, realpathSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import { Agent, field, HEADWATER } from '../rig/agent.ts';
 import { Cgroup } from '../rig/cgroup.ts';
-import { findProgram, missing } from '../rig/need.ts';
-import { privateProgram } from '../rig/private-tls.ts';
-import { must, run } from '../rig/program.ts';
+import { findProgram, missing, when } from '../rig/need.ts';
+import { findLibrary, privateProgram } from '../rig/private-tls.ts';
+import { must, Program, run } from '../rig/program.ts';
 import { nginxTls, TlsHome } from '../rig/tls/servers.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
@@ -98,5 +98,76 @@ describe.each(RUNTIMES)('$name', ({ name, path, says }) => {
       });
     }
     expect(summary.losses).toEqual([]);
+  });
+});
+
+when(
+  describe,
+  'root',
+  'cgroup2',
+  'bpf',
+  'openssl',
+  'gnutls-serv',
+  'gnutls-cli',
+  'curl',
+  'nginx',
+)('GnuTLS', () => {
+  test('is read as server and as client, in both versions, also resumed', async () => {
+    await using home = await TlsHome.open();
+    await using cgroup = new Cgroup('gnutls');
+    await using outside = new Cgroup('gnutls-out');
+    await using agent = await Agent.start({ cgroups: [cgroup], secrets: true });
+    const library = await findLibrary('libgnutls.so.30');
+    copyFileSync(realpathSync(library!), home.folder.file('lib/libgnutls.so.30'));
+    const nginx = await nginxTls(home, outside);
+    const certificate = ['--x509certfile', 'cert.pem', '--x509keyfile', 'key.pem'];
+    const server = await home.serve(
+      'gnutls',
+      (port) => [findProgram('gnutls-serv')!, '--http', '--port', port, ...certificate],
+      cgroup,
+    );
+    await sleep(SETTLE_MS);
+    const ids: string[] = [];
+    for (const version of ['1.2', '1.3']) {
+      for (const n of [1, 2]) {
+        const id = `s${version}.${n}`;
+        ids.push(id);
+        const args = ['-sk', '-o', '/dev/null', '-w', '%{http_code}', `--tlsv${version}`, '--tls-max', version];
+        const url = `https://localhost:${server.port}/?id=${id}`;
+        expect(await must([findProgram('curl')!, ...args, url], { cgroup: outside, env: home.env })).toBe('200');
+      }
+      const id = `c${version}`;
+      // Twice: --resume makes a second connection with the session of the first, and only there it asks.
+      const priority = `NORMAL:-VERS-ALL:+VERS-TLS${version}`;
+      const client = [
+        findProgram('gnutls-cli')!,
+        '--insecure',
+        '--priority',
+        priority,
+        '--port',
+        String(nginx.port),
+        'localhost',
+      ];
+      for (const [i, more] of [[], ['--resume', '--waitresumption']].entries()) {
+        ids.push(`${id}.${i}`);
+        await using program = new Program([...client, ...more], { cgroup, env: home.env, cwd: home.folder.path });
+        const ready = i === 0 ? /Simple Client Mode/ : /This is a resumed session[\s\S]*Simple Client Mode/;
+        await program.until('handshake', () => ready.test(program.stdout));
+        program.stdin.write(`GET /x?id=${id}.${i} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n`);
+        const { stdout } = await program.wait(20_000);
+        expect(stdout).toContain('200 OK');
+      }
+    }
+    await agent.until((seen) => seen.length >= ids.length).catch(() => {});
+    const told = await run([HEADWATER, 'why', `pid:${server.program.pid}`, '--socket', agent.socket]);
+    expect(told.stdout.replaceAll(/\s+/g, ' ')).toMatch(/runs GnuTLS 3[\d.]+ \(\S+\): its secrets are taken/);
+    const { exchanges } = await agent.stop();
+    const idOf = (target: string): string => /id=([\w.]+)/.exec(target)![1]!;
+    expect(exchanges.map((x) => idOf(x.request.target)).sort()).toEqual(ids.sort());
+    for (const x of exchanges) {
+      const id = idOf(x.request.target);
+      const side = id.startsWith('s') ? 'server' : 'client';
+      expect(x, id).toMatchObject({ side, losses: [], tls: { version: id.slice(1, 4) }, response: { status: 200 } });
+    }
   });
 });

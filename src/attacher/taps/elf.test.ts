@@ -73,6 +73,7 @@ describe('what has no tap is named', () => {
     ['/usr/lib/x86_64-linux-gnu/libgnutls.so.30.34.3', '', 'gnutls', ''],
     ['/usr/lib/libssl3.so', '', 'nss', ''],
     ['/usr/lib/jvm/lib/server/libjvm.so', '', 'java', ''],
+    ['/usr/lib/python3/server.abi3.so', 'rustls-0.23 CLIENT_HANDSHAKE_TRAFFIC_SECRET', 'rustls', ''],
     ['/usr/bin/service', 'rustls-0.23 CLIENT_HANDSHAKE_TRAFFIC_SECRET', 'rustls', ''],
     ['/usr/bin/envoy', 'boringssl\0CLIENT_RANDOM\0CLIENT_HANDSHAKE_TRAFFIC_SECRET', 'boringssl', ''],
     ['/usr/bin/static', 'OpenSSL 3.2.1 30 Jan 2024\0TLS13-KDF', 'openssl', 'OpenSSL 3.2.1'],

@@ -10,6 +10,7 @@ export type TapProgram =
   | 'headwater_go'
   | 'headwater_boringssl'
   | 'headwater_openssl111'
+  | 'headwater_gnutls'
   | 'headwater_linked';
 
 export interface TapPoint {
@@ -31,10 +32,16 @@ export interface TlsFacts {
 
 const GO_KEYLOG = 'crypto/tls.(*Config).writeKeyLog';
 const VERSION_BYTES = 64;
+const GNUTLS = /^libgnutls\.so/;
+/** What bpf/secrets.bpf.c reads. */
+const GNUTLS_RANDOM_AT = 0x50;
+const LEA_RDI_RAX = Buffer.from([0x48, 0x8d, 0x47]);
 /** OpenSSL 3's secrets are taken in its other library. */
 const OPENSSL3_SSL = /^libssl\.so\.3/;
 /** "libssl.so.1.1", and as Python wheels bundle it: "libssl-6b7b94d5.so.1.1". */
 const OPENSSL1_SSL = /^libssl(?:-[0-9a-f]+)?\.so\.1/;
+/** Extensions of Python and Node.js, which carry whole programs. */
+const EXTENSION = /\.(?:abi3|cpython-[\w-]+)\.so$|\.node$/;
 /** What source files and messages call the implementation; AWS-LC is a fork with the same function. */
 const BORINGSSL_NAMES = ['boringssl', 'BoringSSL', 'aws-lc'];
 
@@ -45,7 +52,28 @@ export const inspectTls = (elf: ElfFile, path: string): TlsFacts | null => {
   if (kdf !== null)
     return { kind: 'openssl', version: text(elf, 'OpenSSL 3.', /^OpenSSL 3[\w.-]*/), taps: [kdf], gap: '' };
   const name = path.slice(path.lastIndexOf('/') + 1).replace(/ \(deleted\)$/, '');
+  if (GNUTLS.test(name)) return inspectGnutls(elf);
   return inspectLogSecret(elf, name) ?? inspectUntapped(elf, name);
+};
+
+const inspectGnutls = (elf: ElfFile): TlsFacts => {
+  const version = text(elf, 'Enabled GnuTLS ', /^Enabled (GnuTLS 3[\w.-]*)/);
+  if (gnutlsRandomOffset(elf) !== GNUTLS_RANDOM_AT)
+    return untapped('gnutls', version, 'its connections have the client random at a place that is not known');
+  const tap = tapAt(elf, 'headwater_gnutls', logSecretAddress(elf));
+  return tap === null
+    ? untapped('gnutls', version, 'the function that it gives secrets to cannot be found')
+    : { kind: 'gnutls', version, taps: [tap], gap: '' };
+};
+
+/** Where in a connection gnutls_session_get_random finds the client random: lea disp8(%rdi), %rax; -1: it cannot be told. */
+const gnutlsRandomOffset = (elf: ElfFile): number => {
+  const address = elf.functionAddress('gnutls_session_get_random');
+  const offset = address < 0 ? -1 : elf.codeOffset(address);
+  if (elf.machine !== 'x86-64' || offset < 0) return -1;
+  const code = elf.read(offset, PROLOGUE_BYTES);
+  const at = code.indexOf(LEA_RDI_RAX);
+  return at < 0 || at + 3 >= code.length ? -1 : code.readInt8(at + 3);
 };
 
 const inspectGo = (elf: ElfFile): TlsFacts | null => {
@@ -76,12 +104,10 @@ const inspectLogSecret = (elf: ElfFile, name: string): TlsFacts | null => {
 const untapped = (kind: TlsKind, version: string, gap: string): TlsFacts => ({ kind, version, taps: [], gap });
 
 const inspectUntapped = (elf: ElfFile, name: string): TlsFacts | null => {
-  if (name.startsWith('libgnutls.so'))
-    return untapped('gnutls', '', 'GnuTLS exports no function that is given the secrets');
   if (/^libssl3\.so/.test(name)) return untapped('nss', '', 'NSS exports no function that is given the secrets');
   if (name === 'libjvm.so') return untapped('java', '', 'Java derives its secrets in compiled Java code');
   // Searching all constants takes time that a handshake does not give: libraries say by their names what they are.
-  if (/\.so(\.|$)/.test(name)) return null;
+  if (/\.so(\.|$)/.test(name) && !EXTENSION.test(name)) return null;
   const constants = elf.section('.rodata');
   if (constants === null) return null;
   if (elf.find(constants, 'rustls-') >= 0 && elf.find(constants, 'CLIENT_HANDSHAKE_TRAFFIC_SECRET') >= 0)
@@ -111,9 +137,11 @@ const tapAt = (elf: ElfFile, program: TapProgram, address: number): TapPoint | n
   return code.length < 8 ? null : { program, offset: offset + probeOffset(elf.machine, code) };
 };
 
+/** What `pattern`, or its group, matches where `start` stands in the constants. */
 const text = (elf: ElfFile, start: string, pattern: RegExp): string => {
   const constants: Section | null = elf.section('.rodata');
   const at = constants === null ? -1 : elf.find(constants, start);
   if (constants === null || at < 0) return '';
-  return pattern.exec(elf.read(constants.offset + at, VERSION_BYTES).latin1Slice())?.[0] ?? '';
+  const match = pattern.exec(elf.read(constants.offset + at, VERSION_BYTES).latin1Slice());
+  return match?.[1] ?? match?.[0] ?? '';
 };
