@@ -5,7 +5,7 @@ import type { Worker } from 'node:worker_threads';
 import { CgroupPaths } from '../attacher/cgroups.ts';
 import type { Handover, Prospect } from '../attacher/child.ts';
 import { HostFiles } from '../attacher/host.ts';
-import { ProcessCache } from '../attacher/processes.ts';
+import { ProcessCache, unifiedPath } from '../attacher/processes.ts';
 import { readableByAll } from '../attacher/readable.ts';
 import { giveBackUnusedPages } from '../attacher/unused-pages.ts';
 import { TimeFormatter } from '../base/clock.ts';
@@ -44,6 +44,7 @@ import { PacketTap } from './packet-tap.ts';
 import { Pipeline, type RedactedSink } from './pipeline.ts';
 import { rehearse } from './rehearsal.ts';
 import { SecretFeed } from './secret-feed.ts';
+import { SelfProbe } from './self-probe.ts';
 import type { KernelDescription, PipelineSettings } from './settings.ts';
 import { Statistics } from './statistics.ts';
 import { StatusKeeper } from './status.ts';
@@ -186,7 +187,14 @@ export async function runPipeline({ client, prepared, start, key }: Handover): P
     return refuse('Cannot map the ring of TLS secrets: was it handed over by the attacher?');
   const secrets = taps === null ? null : new SecretStore(LIVE_SECRET_LIMITS, true);
   const secretFeed = secrets === null ? null : new SecretFeed(secrets);
+  const probe = new SelfProbe({
+    inside: () => {
+      const own = unifiedPath(host.read('/proc/self/cgroup') ?? '');
+      return start.cgroups.some(({ path }) => path === '/' || own === path || own.startsWith(`${path}/`));
+    },
+  });
   const pipeline = new Pipeline({
+    probe,
     offline: false,
     losses,
     secrets,
@@ -233,6 +241,8 @@ export async function runPipeline({ client, prepared, start, key }: Handover): P
     client,
     secrets: taps === null || secretFeed === null ? null : { reader: taps, feed: secretFeed },
     tail,
+    host,
+    probe,
     start,
     windowNs: config.window,
     anchor,
@@ -278,6 +288,7 @@ export async function runPipeline({ client, prepared, start, key }: Handover): P
 
   reader.start();
   status.started();
+  probe.start();
   setTimeout(() => giveBackUnusedPages(host), SETTLED_MS).unref();
   say(`capturing ${start.cgroups.map(({ path }) => path).join(', ')}; status, tail: ${start.socketPath}`);
 
@@ -316,6 +327,7 @@ export async function runPipeline({ client, prepared, start, key }: Handover): P
   });
   clearInterval(timer);
   clearInterval(storeTimer);
+  probe.stop();
   reader.stop();
   reader.drainAll();
   // The records that ended a call may be among those that found no room: no later record of its connection can tell.

@@ -55,6 +55,8 @@ export interface PipelineOptions {
   /** Bytes that may wait for missing ones, over all connections. */
   readonly memoryMax?: number;
   readonly responseTimeoutNs?: number;
+  /** Takes calls that are the agent's own: nobody else hears of them. */
+  readonly probe?: { takes(exchange: Exchange): boolean };
 }
 
 export interface PipelineCounters {
@@ -147,6 +149,7 @@ export class Pipeline implements ExchangeSink {
   }
 
   exchange(exchange: Exchange): void {
+    if (this.#options.probe?.takes(exchange) === true) return;
     const { counters } = this;
     counters.exchanges++;
     if (exchange.request !== null) counters.requests++;

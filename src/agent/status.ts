@@ -1,5 +1,6 @@
 /** What the agent says of itself: the ledger in the kernel's and the pipeline's own numbers, rates, cost, and who is connected. */
 import type { AttacherClient } from '../attacher/client.ts';
+import type { HostFiles } from '../attacher/host.ts';
 import type { StartMessage } from '../attacher/protocol.ts';
 import { TimeFormatter } from '../base/clock.ts';
 import type { RunTotals } from '../export/exporter.ts';
@@ -10,6 +11,7 @@ import type { SecretReader } from '../kernel/secret-reader.ts';
 import { LOSS_REASONS, type LossReason, type LossTotal } from '../model/loss.ts';
 import type {
   AgentStatus,
+  CgroupStatus,
   MapStatus,
   ProcessStatus,
   StatusLedger,
@@ -24,6 +26,7 @@ import { WHY_PIDS_MAX, type WhyState } from '../model/why.ts';
 import type { TailHub } from '../serve/tail.ts';
 import type { Pipeline } from './pipeline.ts';
 import type { SecretFeed } from './secret-feed.ts';
+import type { SelfProbe } from './self-probe.ts';
 import type { KernelDescription } from './settings.ts';
 import { whyGroups } from './why.ts';
 
@@ -37,6 +40,8 @@ export interface StatusParts {
   /** null: no secrets are taken. */
   readonly secrets: { readonly reader: SecretReader; readonly feed: SecretFeed } | null;
   readonly tail: TailHub | null;
+  readonly host: HostFiles;
+  readonly probe: Pick<SelfProbe, 'problem'>;
   readonly start: Omit<StartMessage, 'key'>;
   /** Rates are averages over this long, nanoseconds. */
   readonly windowNs: number;
@@ -63,6 +68,7 @@ export class StatusKeeper implements StatusSource {
   readonly #started: string;
   readonly #marks: Mark[] = [];
   #ready = false;
+  #cgroups: readonly CgroupStatus[] = [];
   #peak = 0;
   /** Counters as they were when capture ended. */
   #final: KernelCounters | null = null;
@@ -70,6 +76,7 @@ export class StatusKeeper implements StatusSource {
   constructor(parts: StatusParts) {
     this.#parts = parts;
     this.#started = new TimeFormatter(parts.anchor).format(0);
+    this.#lookAtCgroups();
   }
 
   started(): void {
@@ -80,6 +87,7 @@ export class StatusKeeper implements StatusSource {
   /** Once a second. */
   tick(): void {
     this.#look();
+    this.#lookAtCgroups();
     this.#marks.push(this.#mark());
     const oldest = performance.now() - this.#parts.windowNs / 1e6;
     while (this.#marks.length > 2 && (this.#marks[1]!.at < oldest || this.#marks.length > MARKS_MAX))
@@ -92,11 +100,11 @@ export class StatusKeeper implements StatusSource {
   }
 
   ready(): boolean {
-    return this.#ready;
+    return this.#ready && this.#parts.probe.problem === '' && this.#cgroups.some(({ attached }) => attached);
   }
 
   async status(ask: { readonly programs: boolean }): Promise<AgentStatus> {
-    const { pipeline, ring, client, tail, start, version } = this.#parts;
+    const { pipeline, ring, client, tail, version } = this.#parts;
     this.#look();
     const [programs, processes] = await Promise.all([ask.programs ? client.programStats() : null, this.#processes()]);
     const { open } = pipeline.decoding;
@@ -104,14 +112,15 @@ export class StatusKeeper implements StatusSource {
       version,
       started: this.#started,
       uptime_s: (performance.now() - this.#startedAt) / 1000,
-      ready: this.#ready,
+      ready: this.ready(),
+      problems: this.#problems(),
       ledger: this.#ledger(),
       rates: this.#rates(),
       processes,
       programs: programs?.ok === true ? programs.value : [],
       maps: this.#maps(),
       ring: { size_bytes: ring.size, used_bytes: Math.max(0, ring.used), peak_bytes: this.#peak },
-      cgroups: start.cgroups.map(({ path }) => ({ path, attached: true })),
+      cgroups: this.#cgroups,
       connections: {
         open: pipeline.tracker.active,
         total: pipeline.tracker.counters.connections,
@@ -132,9 +141,9 @@ export class StatusKeeper implements StatusSource {
     const { groups, more } = whyGroups(pipeline.decoding.live);
     return {
       started: this.#started,
-      ready: this.#ready,
+      ready: this.ready(),
       mount: start.mount,
-      cgroups: start.cgroups.map(({ path }) => ({ path, attached: true })),
+      cgroups: this.#cgroups,
       groups,
       taps_absent: kernel.tapsAbsent,
       tls: pids.flatMap((pid, i) => {
@@ -143,6 +152,27 @@ export class StatusKeeper implements StatusSource {
       }),
       more_groups: more,
     };
+  }
+
+  /** A cgroup that was made again under the same path is another one: its id is its folder's inode. */
+  #lookAtCgroups(): void {
+    const { start, host } = this.#parts;
+    this.#cgroups = start.cgroups.map(({ path, id }) => ({
+      path,
+      attached: host.inode(`${start.mount}${path}`) === id,
+    }));
+  }
+
+  #problems(): string[] {
+    const { problem } = this.#parts.probe;
+    const removed = this.#cgroups.flatMap(({ path, attached }) =>
+      attached
+        ? []
+        : [
+            `cgroup ${path} was removed: nothing of it is observed any more, also if it was made again. Start the agent anew`,
+          ],
+    );
+    return problem === '' ? removed : [problem, ...removed];
   }
 
   /** For the log's last line. `segments` and `bytes` are what the kernel saw, whatever became of it. */
@@ -182,11 +212,12 @@ export class StatusKeeper implements StatusSource {
   #ledger(): StatusLedger {
     const { pipeline } = this.#parts;
     const { passed } = pipeline.decoding.h1;
+    const passedInH2 = pipeline.decoding.h2.requestsPassed;
     const { ackedUnseen, cut } = pipeline.tracker.reassembly;
     const c = this.#counters();
     return {
       exchanges: pipeline.counters.exchanges,
-      requests: { seen: pipeline.counters.requests, lost: c.requests.lost + passed.request },
+      requests: { seen: pipeline.counters.requests, lost: c.requests.lost + passed.request + passedInH2 },
       responses: { seen: pipeline.counters.responses, lost: c.responses.lost + passed.response },
       captured: c.ledger,
       unseen_bytes_estimate: ackedUnseen + cut,

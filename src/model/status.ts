@@ -89,6 +89,7 @@ export interface RingStatus {
 export interface CgroupStatus {
   /** Path below the unified mount, "/" at the root. */
   readonly path: string;
+  /** false: it was removed since, and with it what was attached to it. */
   readonly attached: boolean;
 }
 
@@ -152,8 +153,10 @@ export interface AgentStatus {
   /** RFC 3339. */
   readonly started: string;
   readonly uptime_s: number;
-  /** Attached, and the ring is being drained. */
+  /** Attached, the ring is being drained, and what the agent does itself is seen. */
   readonly ready: boolean;
+  /** What is wrong, each with what to do; empty: nothing is. */
+  readonly problems: readonly string[];
   readonly ledger: StatusLedger;
   readonly rates: StatusRates;
   readonly processes: readonly ProcessStatus[];

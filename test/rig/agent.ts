@@ -84,6 +84,8 @@ export interface AgentOptions {
   /** Data folder of the store; without it nothing is stored. */
   readonly data?: string;
   readonly env?: Readonly<Record<string, string | undefined>>;
+  /** Runs in this cgroup. */
+  readonly inside?: Cgroup;
 }
 
 export interface Stopped extends Log {
@@ -97,7 +99,7 @@ export class Agent implements AsyncDisposable {
   readonly program: Program;
   #stopped: Promise<Stopped> | null = null;
 
-  private constructor({ cgroups, args = [], config = '', secrets = false, data, env = {} }: AgentOptions) {
+  private constructor({ cgroups, args = [], config = '', secrets = false, data, env = {}, inside }: AgentOptions) {
     this.log = this.folder.file('headers.ndjson');
     this.socket = this.folder.file('headwater.sock');
     const command = [HEADWATER, 'run', '--log', this.log, '--socket', this.socket];
@@ -106,7 +108,7 @@ export class Agent implements AsyncDisposable {
     for (const cgroup of cgroups) command.push('--cgroup', typeof cgroup === 'string' ? cgroup : cgroup.path);
     const tls = `tls:\n  secrets: ${secrets}\n`;
     command.push('--config', this.folder.write('headwater.yaml', `${config}\n${tls}`));
-    this.program = new Program([...command, ...args], { env });
+    this.program = new Program([...command, ...args], { env, ...(inside === undefined ? {} : { cgroup: inside }) });
   }
 
   /** Ready means: attached and reading. */

@@ -13,7 +13,8 @@ export function statusText(status: AgentStatus, look: Look): string {
     [
       'agent',
       [
-        `headwater ${safe(status.version)}, ${status.ready ? 'ready' : 'STARTING: not capturing yet'}, running for ${uptime(status.uptime_s)}`,
+        `headwater ${safe(status.version)}, ${state(status)}, running for ${uptime(status.uptime_s)}`,
+        ...status.problems.map((problem) => paint(safe(problem), 'red', look)),
       ],
     ],
     ['ledger', ledgerLines(status.ledger, look)],
@@ -38,6 +39,11 @@ export function statusText(status: AgentStatus, look: Look): string {
     .filter(([, lines]) => lines.length > 0)
     .map(([label, lines]) => lines.map((line, i) => row(i === 0 ? label : '', line, look)).join(''))
     .join('');
+}
+
+function state({ ready, problems }: AgentStatus): string {
+  if (ready) return 'ready';
+  return problems.length === 0 ? 'STARTING: not capturing yet' : 'NOT READY';
 }
 
 /** Nothing is cut: what is too long goes on in the next line. */

@@ -161,6 +161,9 @@ describe('status', () => {
     expect(text).toContain('captured 1,204,331 of 1,204,331 calls (100 %), lost 0; nothing is missing');
     expect(text).toContain('STARTING: not capturing yet');
     expect(text).toContain('/a  NOT ATTACHED');
+    const blind = statusText({ ...whole, problems: ['3 calls were not seen'] }, { width: 200, colour: true });
+    expect(blind).toContain('NOT READY');
+    expect(blind).toContain('\x1b[31m3 calls were not seen');
   });
 });
 
