@@ -214,6 +214,7 @@ export class Blocks {
     const stream = this.#stream;
     const { open } = stream;
     if (!this.#endStream) message.units = this.#units(message);
+    if (!this.#pushed) stream.met(message.streamId);
     if (message.kind === 'response' && !stream.sawAcknowledged) this.#sink.missed('client', 'gap');
     this.#sink.head(message);
     if (error) stream.finish(message, 'error', position);

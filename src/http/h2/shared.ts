@@ -16,6 +16,8 @@ export class H2Shared {
   readonly hpack: HpackShared;
   readonly bodies: BodyReaders;
   readonly roles = new Uint8Array(NAMES_MAX + 1);
+  /** Requests that passed without being read: a client's stream ids are consecutive odd numbers, so those that miss tell. */
+  requestsPassed = 0;
 
   constructor(names: NameTable, pool: MessagePool) {
     this.pool = pool;

@@ -33,9 +33,12 @@ export class H2Stream extends FrameReader {
   readonly open = new Map<number, Message>();
   readonly hpack: HpackDecoder;
   readonly #sink: MultiplexSink;
+  readonly #shared: H2Shared;
   readonly #blocks: Blocks;
   #peer: H2Stream | null = null;
   readonly #resets: Set<number>;
+  /** The highest of the client's streams on which a head came; 0: none did, and what came before is not known. */
+  #last: number;
   /** Streams with bodies whose heads were not seen. */
   readonly #headless = new Set<number>();
 
@@ -51,7 +54,9 @@ export class H2Stream extends FrameReader {
     const joined = start === 'joined';
     super(by, shared.pool, losses, joined);
     this.#sink = sink;
+    this.#shared = shared;
     this.#resets = resets;
+    this.#last = joined ? 0 : -1;
     this.hpack = new HpackDecoder(shared.hpack, joined, joined ? Infinity : TABLE_BYTES_DEFAULT);
     this.#blocks = new Blocks(this, sink, shared, losses, scheme);
   }
@@ -84,6 +89,17 @@ export class H2Stream extends FrameReader {
 
   wasReset(streamId: number): boolean {
     return this.#resets.has(streamId);
+  }
+
+  /**
+   * The head of a call's request or response came. Where bytes of the client are missing, the ids between its requests that
+   * nobody saw were other requests'.
+   */
+  met(streamId: number): void {
+    const last = this.#last;
+    if (streamId <= last || streamId % 2 === 0) return;
+    if (this.by === 'client' && this.guessed && last !== 0) this.#shared.requestsPassed += (streamId - last) / 2 - 1;
+    this.#last = streamId;
   }
 
   /** The head of what is sent on this stream was before a byte that was seen; asked when its last header block comes. */
@@ -211,6 +227,13 @@ export class H2Stream extends FrameReader {
   }
 
   protected override ended(how: StreamEnd): void {
+    const peer = this.#peer;
+    if (peer !== null && peer.state === 'ended') {
+      // Requests behind the last one that was seen, and answered.
+      const [client, server] = this.by === 'client' ? [this, peer] : [peer, this];
+      const behind = client.guessed && client.#last !== 0 ? (server.#last - client.#last) / 2 : 0;
+      if (behind > 0) this.#shared.requestsPassed += behind;
+    }
     this.#blocks.abandon();
     this.hpack.table.lose();
     for (const message of [...this.open.values()]) {
