@@ -7,6 +7,7 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { cpus, loadavg, release } from 'node:os';
 import { parseArgs } from 'node:util';
 import { growth } from './growth.ts';
+import { h2 } from './h2.ts';
 import { idle } from './idle.ts';
 import { kernel } from './kernel.ts';
 import { live } from './live.ts';
@@ -36,6 +37,7 @@ const SECTIONS: readonly Section[] = [
   scrape,
   tls,
   tlsReplay,
+  h2,
 ];
 
 const { values, positionals } = parseArgs({
