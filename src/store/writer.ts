@@ -284,13 +284,15 @@ export class StoreWriter {
     this.#tooLarge = false;
   }
 
-  /** Takes a free batch; false: there is none. */
+  /** Takes a free batch, or the one at hand that nothing is in; false: there is none. */
   #begin(): boolean {
-    let slab = 0;
-    while (slab < SLABS && Atomics.load(this.#states, slab) !== SLAB_FREE) slab++;
-    if (slab === SLABS) return false;
-    Atomics.store(this.#states, slab, SLAB_TAKEN);
-    this.#slab = slab;
+    if (this.#slab < 0) {
+      let slab = 0;
+      while (slab < SLABS && Atomics.load(this.#states, slab) !== SLAB_FREE) slab++;
+      if (slab === SLABS) return false;
+      Atomics.store(this.#states, slab, SLAB_TAKEN);
+      this.#slab = slab;
+    }
     this.#length = 0;
     this.#calls = 0;
     if (this.#bytes === 0) this.#header();

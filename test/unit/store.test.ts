@@ -8,7 +8,9 @@ import { describe, expect, test } from 'vitest';
 import { LossLedger } from '../../src/model/loss.ts';
 import { queryCalls, querySql } from '../../src/query/calls.ts';
 import { FRAME_HEAD, frames, writeHead } from '../../src/store/frames.ts';
+import { SLABS } from '../../src/store/protocol.ts';
 import { readStore, type StoreReader } from '../../src/store/reader.ts';
+import { SEGMENT_BYTES_MAX } from '../../src/store/record.ts';
 import { recover } from '../../src/store/recover.ts';
 import { retain } from '../../src/store/retention.ts';
 import { sealedSegments } from '../../src/store/seal.ts';
@@ -400,6 +402,30 @@ describe('large and hostile', () => {
     expect(answer).toMatchObject({ ok: true, value: { rows: [[BigInt(calls), BigInt(calls)]] } });
     const last = await queryCalls(reader, { filter: `"x-${(calls * names - 1).toString(36)}" in request.headers` });
     expect(last.ok && last.value.calls.map(({ request }) => request!.target)).toEqual([`/${calls - 1}`]);
+    reader.close();
+  });
+
+  test('a segment that ends between two batches keeps no batch for itself', async () => {
+    using folder = new Folder();
+    const rig = await new StoreRig(folder.file('data')).open();
+    const key = { level: 'minute', service: '', side: '', method: '', route: '', kind: 'x' } as const;
+    const state = new Uint8Array(1 << 20);
+    // More often than there are batches.
+    for (let n = 0; n < SLABS + 2; n++) {
+      // States fill the segment; the next call is the first of its batch, and finds that the segment is over.
+      for (let bytes = 0; bytes < SEGMENT_BYTES_MAX; bytes += state.length) {
+        expect(rig.store.writer.state({ ...key, startMs: NOW_MS }, state)).toBe(true);
+        rig.store.writer.flush();
+        while (rig.store.writer.waiting > 0) await setImmediate();
+      }
+      rig.call({ ordinal: n + 1, request: { target: `/${n}` } });
+    }
+    rig.store.writer.flush();
+    while (rig.store.writer.waiting > 0) await setImmediate();
+    await rig.close();
+    expect(rig.store.writer.lost).toBe(0);
+    const reader = await rig.read();
+    expect(await targets(reader)).toEqual(numbered(0, SLABS + 2));
     reader.close();
   });
 
