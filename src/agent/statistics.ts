@@ -16,7 +16,7 @@ import { HeaderGroup, HeaderStats, type EndedWindow as HeaderWindow } from '../s
 import { HeaderState } from '../stats/headers/state.ts';
 import type { SealedMinute } from '../stats/minutes.ts';
 import type { SeriesKey } from '../stats/series.ts';
-import { TlsStatistics } from '../stats/tls.ts';
+import { type SealedTls, TlsMinutes } from '../stats/tls-minutes.ts';
 
 /** Ended windows of header statistics kept one by one, to answer for the last hour, and their encoded bytes. */
 const WINDOWS_MAX = 60;
@@ -45,6 +45,9 @@ export interface StatisticsOptions {
 export interface Ended {
   readonly minutes: readonly SealedMinute[];
   readonly windows: readonly EndedWindow[];
+  readonly tls: readonly SealedTls[];
+  /** States of TLS statistics that nobody took in time. */
+  readonly tlsLost: number;
 }
 
 export interface EndedWindow {
@@ -59,7 +62,7 @@ export interface EndedWindow {
 export class Statistics {
   readonly engine: StatsEngine;
   readonly headers: HeaderStats;
-  readonly #tls = new TlsStatistics();
+  readonly #tls = new TlsMinutes();
   readonly #options: StatisticsOptions;
   readonly #anchorMs: number;
   readonly #windows: EndedWindow[] = [];
@@ -97,7 +100,7 @@ export class Statistics {
 
   /** Counts a TLS connection whose handshake is over. */
   handshake({ service, side, tls }: Connection): void {
-    if (tls !== null) this.#tls.observe(service, side, tls);
+    if (tls !== null) this.#tls.observe(service, side, tls, this.#minute(this.#last));
   }
 
   /** It is `now` (ns since the anchor): ends what is over. True: a window has just ended, and `work` is to be called until it is done. */
@@ -105,6 +108,7 @@ export class Statistics {
     this.#last = now;
     if (Number.isNaN(this.#first)) this.#first = now;
     this.engine.advance(now);
+    this.#tls.advance(this.#minute(now));
     this.work(TICK_WORK_MS);
     if (Number.isNaN(this.#windowEnd)) this.#windowEnd = now + this.#options.windowNs;
     // A clock that stepped back would hold the window open.
@@ -126,6 +130,7 @@ export class Statistics {
   /** Nothing more comes. */
   finish(): void {
     this.engine.finish();
+    this.#tls.finish();
     this.#rotate(this.#last);
     this.#settle();
   }
@@ -134,7 +139,8 @@ export class Statistics {
   ended(): Ended {
     const windows = this.#untaken;
     this.#untaken = [];
-    return { minutes: this.engine.sealed(), windows };
+    const { states: tls, lost: tlsLost } = this.#tls.ended();
+    return { minutes: this.engine.sealed(), windows, tls, tlsLost };
   }
 
   /** The last window that has ended, and those before it: for gauges. */
@@ -153,7 +159,11 @@ export class Statistics {
   get memorySinceMs(): number {
     const window = this.#windows[0];
     const minute = this.engine.oldestMinute;
-    return Math.max(window === undefined ? 0 : window.from, minute === null ? 0 : minute * MINUTE_MS);
+    return Math.max(
+      window === undefined ? 0 : window.from,
+      minute === null ? 0 : minute * MINUTE_MS,
+      this.#tls.sinceMs,
+    );
   }
 
   /**
@@ -174,12 +184,17 @@ export class Statistics {
     if (all || (running.to > from && running.from < to)) headers.merge(running);
     const changes = this.#changes.filter(({ at }) => all || (Date.parse(at) > from && Date.parse(at) <= to));
     const since = Math.max(from, this.startedMs);
-    const report = composeReport(
-      { series, headers, reference: all ? null : this.#merged(before, true), changes, losses },
+    const tls = all ? this.#tls.total : this.#tls.range(from, to);
+    return composeReport(
+      { series, headers, reference: all ? null : this.#merged(before, true), changes, losses, tls },
       since,
       Math.max(since, Math.min(to, nowMs)),
     );
-    return all ? { ...report, tls: this.#tls.report() } : report;
+  }
+
+  /** Unix minute of a time in ns since the anchor. */
+  #minute(at: number): number {
+    return Math.floor((this.#anchorMs + at / 1e6) / MINUTE_MS);
   }
 
   #merged(windows: readonly EndedWindow[], withOlder: boolean): HeaderState | null {

@@ -47,7 +47,7 @@ export class StoreFeed {
   }
 
   #take(): void {
-    const { minutes, windows } = this.#statistics.ended();
+    const { minutes, windows, tls, tlsLost } = this.#statistics.ended();
     for (const { minute, rows } of minutes) {
       for (const { key, state } of rows) {
         this.#waiting.push({
@@ -66,6 +66,11 @@ export class StoreFeed {
       if (text.length > STATE_BYTES_MAX) this.lost++;
       else this.#waiting.push({ key: { ...key, kind: STATE_KIND.changes }, state: text });
     }
+    for (const { minute, service, side, state } of tls) {
+      const key = { service, side, method: '', route: '', kind: STATE_KIND.tls };
+      this.#waiting.push({ key: { level: 'minute', startMs: minute * MINUTE_MS, ...key }, state });
+    }
+    this.lost += tlsLost;
     const over = this.#waiting.length - WAITING_MAX;
     if (over > 0) {
       this.#waiting.splice(0, over);

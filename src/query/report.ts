@@ -12,12 +12,12 @@ import {
 import type { HeaderState } from '../stats/headers/state.ts';
 import { buildReport, type RouteReport, type StatisticsReport } from '../stats/report.ts';
 import type { StateSet } from '../stats/state-set.ts';
-import type { TlsReport } from '../stats/tls.ts';
+import type { TlsReport, TlsStatistics } from '../stats/tls.ts';
 
 export type Report = Omit<StatisticsReport<HeaderRow, Change>, 'routes'> & {
   readonly routes: readonly (RouteReport<HeaderRow> & { readonly blocks: readonly HeaderBlockRow[] })[];
-  /** TLS of the services since the start; absent in a report over a range. */
-  readonly tls?: readonly TlsReport[];
+  /** TLS of the services: the connections whose handshake was settled in the range. */
+  readonly tls: readonly TlsReport[];
 };
 
 /** What a range holds. */
@@ -29,11 +29,12 @@ export interface ReportStates {
   readonly reference: HeaderState | null;
   readonly changes: readonly Change[];
   readonly losses: readonly { readonly reason: string; readonly count: number }[];
+  readonly tls: TlsStatistics;
 }
 
 /** `sinceMs` and `untilMs` in Unix time: rates are over this span. */
 export function composeReport(states: ReportStates, sinceMs: number, untilMs: number): Report {
-  const { series, headers, reference, changes, losses } = states;
+  const { series, headers, reference, changes, losses, tls } = states;
   const report = buildReport<HeaderRow, Change>({
     rows: series,
     sinceMs,
@@ -42,7 +43,11 @@ export function composeReport(states: ReportStates, sinceMs: number, untilMs: nu
     headers: (key) => headerRows(headers, key, reference),
     changes,
   });
-  return { ...report, routes: report.routes.map((row) => ({ ...row, blocks: headerBlocks(headers, row) })) };
+  return {
+    ...report,
+    routes: report.routes.map((row) => ({ ...row, blocks: headerBlocks(headers, row) })),
+    tls: tls.report(),
+  };
 }
 
 /** States of one of two ranges, and the stretch of time that they were observed in. */

@@ -5,6 +5,7 @@ import type { Change } from '../stats/headers/changes.ts';
 import { decodeHeaders } from '../stats/headers/codec.ts';
 import { HeaderState } from '../stats/headers/state.ts';
 import { StateSet } from '../stats/state-set.ts';
+import { TlsStatistics } from '../stats/tls.ts';
 import type { Answer } from '../store/database.ts';
 import type { StoreReader } from '../store/reader.ts';
 import { changesOf, STATE_KIND } from '../store/state-merge.ts';
@@ -85,10 +86,12 @@ export async function storedStates(reader: StoreReader, minutes: Span): Promise<
   const series = new StateSet();
   const headers: Uint8Array[] = [];
   const changes: Change[] = [];
+  const tls = new TlsStatistics();
   for (const { service, side, method, route, kind, state } of answer.value) {
     if (kind === STATE_KIND.calls) series.add({ service, side: side as Side, method, route }, state);
     else if (kind === STATE_KIND.headers) headers.push(state);
     else if (kind === STATE_KIND.changes) changes.push(...changesOf(state));
+    else if (kind === STATE_KIND.tls) tls.add(service, side as Side, state);
   }
   const reference = await headersBefore(reader, minutes);
   if (!reference.ok) return reference;
@@ -101,6 +104,7 @@ export async function storedStates(reader: StoreReader, minutes: Span): Promise<
       reference: reference.value,
       changes,
       losses: storedLosses(reader, minutes),
+      tls,
     },
   };
 }

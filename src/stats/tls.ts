@@ -123,11 +123,43 @@ export interface TlsReport {
   readonly certificate_not_after: string | null;
 }
 
+/** The states of all services, by side. */
 export class TlsStatistics {
   readonly #states = new Map<string, { service: string; side: Side; state: TlsState }>();
 
   /** Counts a connection, once. */
   observe(service: string, side: Side, facts: TlsFacts): void {
+    this.#state(service, side).observe(facts);
+  }
+
+  /** Adds what `encode` wrote of a service's state; false: the bytes are none of ours, and nothing was added. */
+  add(service: string, side: Side, bytes: Uint8Array): boolean {
+    const state = TlsState.decode(bytes);
+    if (state !== null) this.#state(service, side).merge(state);
+    return state !== null;
+  }
+
+  /** Adds all that `other` holds; it stays as it is. */
+  merge(other: TlsStatistics): void {
+    for (const { service, side, state } of other) this.#state(service, side).merge(state);
+  }
+
+  get size(): number {
+    return this.#states.size;
+  }
+
+  [Symbol.iterator](): Iterator<{ readonly service: string; readonly side: Side; readonly state: TlsState }> {
+    return this.#states.values();
+  }
+
+  /** By connections, most first. */
+  report(): TlsReport[] {
+    return [...this]
+      .map(({ service, side, state }) => tlsReport(service, side, state))
+      .sort((a, b) => b.connections - a.connections || (a.service < b.service ? -1 : a.service > b.service ? 1 : 0));
+  }
+
+  #state(service: string, side: Side): TlsState {
     let key = `${side} ${service}`;
     let name = service;
     if (!this.#states.has(key) && this.#states.size >= TLS_SERVICES_MAX) {
@@ -139,14 +171,7 @@ export class TlsStatistics {
       row = { service: name, side, state: new TlsState() };
       this.#states.set(key, row);
     }
-    row.state.observe(facts);
-  }
-
-  /** By connections, most first. */
-  report(): TlsReport[] {
-    return [...this.#states.values()]
-      .map(({ service, side, state }) => tlsReport(service, side, state))
-      .sort((a, b) => b.connections - a.connections || (a.service < b.service ? -1 : a.service > b.service ? 1 : 0));
+    return row.state;
   }
 }
 

@@ -3,6 +3,7 @@ import type { Change } from '../stats/headers/changes.ts';
 import { decodeHeaders, encodeHeaders } from '../stats/headers/codec.ts';
 import { HeaderState } from '../stats/headers/state.ts';
 import { encodeSeries, mergeSeries, SeriesState } from '../stats/series.ts';
+import { TlsState } from '../stats/tls.ts';
 
 export const STATE_KIND = {
   /** encodeSeries() of one series in one minute. */
@@ -11,6 +12,8 @@ export const STATE_KIND = {
   headers: 'headers',
   /** JSON: the changes found in one window. */
   changes: 'changes',
+  /** TlsState.encode() of one service in one minute. */
+  tls: 'tls',
 } as const;
 
 /** States of one kind and series, being merged. */
@@ -36,6 +39,16 @@ export const mergerOf: MakeMerger = (kind) => {
           if (decoded.ok) merged.merge(decoded.state);
         },
         encode: () => encodeHeaders(merged),
+      };
+    }
+    case STATE_KIND.tls: {
+      const merged = new TlsState();
+      return {
+        add: (state) => {
+          const decoded = TlsState.decode(state);
+          if (decoded !== null) merged.merge(decoded);
+        },
+        encode: () => merged.encode(),
       };
     }
     default: {
