@@ -3,8 +3,13 @@ import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from '
 import { join } from 'node:path';
 import { LIVE, SEALED, STORE_VERSION, VERSION_FILE } from './layout.ts';
 
-/** Step i brings a folder from version i + 1 to i + 2. Each may be interrupted and run again. */
-const MIGRATIONS: readonly ((data: string) => void)[] = [];
+/** A version of the schema, and how folders of older ones are brought to it. */
+export interface Schema {
+  readonly version: number;
+  /** Step i brings a folder from version i + 1 to i + 2. Each may be interrupted and run again. */
+  readonly steps: readonly ((data: string) => void)[];
+}
+export const SCHEMA: Schema = { version: STORE_VERSION, steps: [] };
 
 export type VersionResult =
   | { readonly ok: true }
@@ -48,13 +53,11 @@ export function checkVersion(data: string): VersionResult {
   return { ok: true };
 }
 
-/** Makes a new folder, or migrates an older one. Fails as `node:fs` does. */
-export function prepareFolder(data: string): VersionResult {
-  mkdirSync(data, { recursive: true, mode: 0o750 });
-  const checked = checkVersion(data);
-  if (!checked.ok) return checked;
-  for (let version = versionOf(data); version < STORE_VERSION; version++) {
-    if (version > 0) MIGRATIONS[version - 1]!(data);
+/** Makes a folder what `schema` says; one that is new, or older. Its caller has the lock. Fails as `node:fs` does. */
+export function prepareFolder(data: string, { version: wanted, steps }: Schema = SCHEMA): void {
+  const from = versionOf(data);
+  for (let version = from === 0 ? wanted - 1 : from; version < wanted; version++) {
+    if (from > 0) steps[version - 1]!(data);
     const path = join(data, VERSION_FILE);
     writeFileSync(`${path}.tmp`, `{"version":${version + 1}}\n`, { mode: 0o640, flush: true });
     renameSync(`${path}.tmp`, path);
@@ -62,5 +65,4 @@ export function prepareFolder(data: string): VersionResult {
   for (const name of [LIVE, SEALED]) {
     if (!existsSync(join(data, name))) mkdirSync(join(data, name), { mode: 0o750 });
   }
-  return { ok: true };
 }

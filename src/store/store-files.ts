@@ -6,6 +6,7 @@ import {
   existsSync,
   fdatasyncSync,
   ftruncateSync,
+  mkdirSync,
   openSync,
   rmSync,
   writeSync,
@@ -15,7 +16,7 @@ import type { Memory } from '../base/memory.ts';
 import { FRAME_HEAD, writeHead } from './frames.ts';
 import { LIVE, logName } from './layout.ts';
 import { releaseLock, takeLock } from './lock.ts';
-import { prepareFolder } from './migrate.ts';
+import { checkVersion, prepareFolder } from './migrate.ts';
 import {
   type BatchMessage,
   type FromWorker,
@@ -91,8 +92,10 @@ export class StoreFiles {
     const { data } = options;
     let locked = false;
     try {
-      const prepared = prepareFolder(data);
-      if (!prepared.ok) return prepared;
+      // A folder from a newer version is not touched.
+      const checked = checkVersion(data);
+      if (!checked.ok) return checked;
+      mkdirSync(data, { recursive: true, mode: 0o750 });
       accessSync(data, constants.W_OK | constants.X_OK);
       const holder = takeLock(data);
       if (holder !== null) {
@@ -103,6 +106,7 @@ export class StoreFiles {
         };
       }
       locked = true;
+      prepareFolder(data);
       return { ok: true, files: new StoreFiles(options, say) };
     } catch (error) {
       if (locked) releaseLock(data);

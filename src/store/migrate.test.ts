@@ -1,0 +1,114 @@
+/** test/fixtures/store/v1 was written and killed by the program of commit c7b5069, before sealed segments had filters of their values. */
+import { cpSync, existsSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { Folder } from '../../test/rig/folder.ts';
+import { NOW_MS, StoreRig } from '../../test/unit/store-rig.ts';
+import { queryCalls, querySql } from '../query/calls.ts';
+import { storedReport } from '../query/states.ts';
+import { STORE_VERSION } from './layout.ts';
+import { prepareFolder, SCHEMA, type Schema, versionOf } from './migrate.ts';
+import type { StoreReader } from './reader.ts';
+import { VALUES_FILE } from './seal.ts';
+
+const FIXTURE = join(import.meta.dirname, '../../test/fixtures/store/v1');
+const HOUR_MS = 3_600_000;
+
+/** Numbers of the fixture's calls that `filter` finds, oldest first. */
+async function found(reader: StoreReader, filter?: string): Promise<number[]> {
+  const answer = await queryCalls(reader, { limit: 1_000, ...(filter === undefined ? {} : { filter }) });
+  if (!answer.ok) throw new Error(answer.error.message);
+  return answer.value.calls.map(({ request }) => Number(request!.target.split('/').at(-1))).reverse();
+}
+
+async function answers(data: string): Promise<unknown[]> {
+  const reader = await new StoreRig(data).read();
+  const report = await storedReport(reader, NOW_MS - HOUR_MS, NOW_MS + 4 * HOUR_MS, NOW_MS + 4 * HOUR_MS);
+  const sql = await querySql(reader, "SELECT count(*) FROM calls WHERE status = 500 AND target LIKE '/v1/users/%'");
+  const all = [
+    await found(reader, 'request.path.startsWith("/v1/users/")'),
+    await found(reader, 'request.headers["x-request-id"] == "request-7"'),
+    await found(reader, 'request.headers["x-request-id"] == "none"'),
+    await found(reader, 'response.code == 500 && "host" in request.headers'),
+    sql.ok && sql.value.rows,
+    report.ok &&
+      report.value.routes.map(({ route, count, latency_ns, errors, headers }) => [
+        route,
+        count,
+        latency_ns.p99,
+        errors.total,
+        headers.map(({ name, n, distinct }) => [name, n, distinct]),
+      ]),
+  ];
+  expect(reader.damaged.size).toBe(0);
+  reader.close();
+  return all;
+}
+
+test('a store of an earlier program opens, answers, and is written on', async () => {
+  using folder = new Folder();
+  const data = folder.file('data');
+  cpSync(FIXTURE, data, { recursive: true });
+  const before = await answers(data);
+  const [calls, one, none, errors] = before as [number[], number[], number[], number[]];
+  expect(calls.length).toBeGreaterThan(50);
+  expect(calls).toEqual(calls.map((_, i) => i));
+  expect([one, none]).toEqual([[7], []]);
+  expect(errors).toEqual(calls.filter((n) => n % 10 === 0));
+  const rig = await new StoreRig(data).open({ run: 'new' }, NOW_MS + 5 * HOUR_MS);
+  // The calls that the kill took: those of the last batch at most.
+  expect(rig.store.damage).toMatchObject([{ type: 'uncommitted' }]);
+  rig.quietly({ ordinal: 1, request: { target: '/new/1', headers: [['X-Request-Id', 'request-1000']] } });
+  await rig.tick(NOW_MS + 5 * HOUR_MS);
+  expect(await rig.close(NOW_MS + 5 * HOUR_MS)).toBe(0);
+  expect(await answers(data)).toEqual(before);
+  // Old segments without a filter, and new ones that have it, side by side.
+  const folders = readdirSync(join(data, 'sealed'), { recursive: true, encoding: 'utf8' });
+  const filters = folders.filter((name) => name.endsWith(VALUES_FILE));
+  expect(filters.length).toBeGreaterThan(0);
+  expect(filters.length).toBeLessThan(folders.filter((name) => name.endsWith('calls.parquet')).length);
+  const reader = await new StoreRig(data).read();
+  expect(await found(reader, 'request.headers["x-request-id"] == "request-1000"')).toEqual([1]);
+  reader.close();
+});
+
+test('each older version has its step, and a folder that is made now needs none', () => {
+  expect(SCHEMA.steps).toHaveLength(STORE_VERSION - 1);
+  using folder = new Folder();
+  const never = (): void => {
+    throw new Error('a new folder has nothing to migrate');
+  };
+  prepareFolder(folder.path, { version: 3, steps: [never, never] });
+  expect(versionOf(folder.path)).toBe(3);
+});
+
+test('steps are run in order, each once; one that was interrupted is run again', async () => {
+  using folder = new Folder();
+  const data = folder.file('data');
+  cpSync(FIXTURE, data, { recursive: true });
+  const ran: string[] = [];
+  let full = true;
+  const schema: Schema = {
+    version: 3,
+    steps: [
+      () => ran.push('1 to 2'),
+      () => {
+        ran.push('2 to 3');
+        if (full) throw new Error('ENOSPC');
+      },
+    ],
+  };
+  expect(() => prepareFolder(data, schema)).toThrow('ENOSPC');
+  expect(versionOf(data)).toBe(2);
+  full = false;
+  prepareFolder(data, schema);
+  prepareFolder(data, schema);
+  expect(ran).toEqual(['1 to 2', '2 to 3', '2 to 3']);
+  expect(versionOf(data)).toBe(3);
+  expect(existsSync(join(data, 'store.json.tmp'))).toBe(false);
+  // The program before it refuses what it does not know, to write and to read, and touches nothing.
+  await expect(new StoreRig(data).open()).rejects.toThrow(/version 3, this program knows versions up to 1/);
+  await expect(new StoreRig(data).read()).rejects.toThrow(/version 3, this program knows versions up to 1/);
+  expect(readFileSync(join(data, 'store.json'), 'utf8')).toBe('{"version":3}\n');
+  expect(existsSync(join(data, 'lock'))).toBe(false);
+});
