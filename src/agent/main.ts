@@ -171,7 +171,9 @@ export async function runPipeline({ client, prepared, start, key }: Handover): P
   if (exporter !== null) sinks.push(exporter.exchange.bind(exporter));
   if (tail !== null)
     sinks.push((x) => {
-      if (tail.watched) tail.publish(tailSubject.bind(x), () => tailFormat.exchange(x).trimEnd());
+      if (!tail.watched) return;
+      const handshake = x.upgrade === 'websocket' ? id(x.connection, x.ordinal) : null;
+      tail.publish(tailSubject.bind(x), () => tailFormat.exchange(x).trimEnd(), handshake);
     });
   if (store !== null && !config.stats_only) sinks.push(store.writer.call.bind(store.writer));
   const host = new HostFiles();
@@ -201,7 +203,11 @@ export async function runPipeline({ client, prepared, start, key }: Handover): P
     policy: new CredentialPolicy(prints, config.redact),
     filter: filterOf(config.filter),
     statistics: statistics.observe.bind(statistics),
-    websockets: exporter === null ? null : exporter.websocket.bind(exporter),
+    websockets: (session) => {
+      exporter?.websocket(session);
+      if (tail?.watched === true)
+        tail.websocket(id(session.connection, session.ordinal), () => tailFormat.websocket(session).trimEnd());
+    },
     sinks: () => (exporter !== null || store !== null || tail?.watched === true ? sinks : []),
     handshakes: statistics.handshake.bind(statistics),
     tlsBegins: (connection) => packetTap.handshake(connection),

@@ -1,6 +1,7 @@
 /** A line of the header log, parsed: docs/header-log.md describes it. */
 import type { Outcome } from './exchange.ts';
 import type { LossMark, LossTotal } from './loss.ts';
+import type { WebSocketEnd } from './websocket.ts';
 
 export type FieldPair = readonly [name: string, value: string];
 
@@ -53,6 +54,30 @@ export interface ExchangeRecord {
   };
   readonly in_flight: number;
   readonly losses: readonly LossMark[];
+}
+
+/** What a WebSocket carried, from its handshake to its end; comes after the handshake's exchange. */
+export interface WebSocketRecord {
+  readonly type: 'websocket';
+  /** Id of the handshake's exchange. */
+  readonly exchange: string;
+  readonly ts: string | null;
+  readonly connection: string;
+  readonly side: string;
+  readonly service: string;
+  readonly end: WebSocketEnd;
+  readonly closed_by: 'client' | 'server' | null;
+  readonly duration_ns: number | null;
+  readonly from_client: WebSocketSideRecord;
+  readonly from_server: WebSocketSideRecord;
+  readonly losses: readonly LossMark[];
+}
+
+interface WebSocketSideRecord {
+  readonly messages: { readonly text: number; readonly binary: number };
+  /** Payload as it was on the wire. */
+  readonly bytes: { readonly text: number; readonly binary: number; readonly control: number };
+  readonly close: { readonly code: number | null } | null;
 }
 
 /** Last line of a run or replay. */

@@ -111,3 +111,22 @@ describe('tail', () => {
     });
   });
 });
+
+describe('WebSockets', () => {
+  test('their sessions go to whoever was shown the handshake, once', async () => {
+    const { path, hub } = await rig.agent();
+    const all = value(await new AgentClient(path).tail(null));
+    const others = value(await new AgentClient(path).tail('response.code == 200'));
+    await until(() => hub.status().viewers === 2);
+    const handshake = sampleRecord({ id: 'w', response: { ...sampleRecord().response!, status: 101 } });
+    hub.publish(new RecordSubject(handshake), () => JSON.stringify(handshake), handshake.id);
+    const session = { type: 'websocket', exchange: 'w' };
+    for (let twice = 0; twice < 2; twice++) hub.websocket('w', () => JSON.stringify(session));
+    hub.websocket('of a handshake that nobody saw', () => {
+      throw new Error('formatted');
+    });
+    publish(hub, { id: 'last' });
+    expect((await take(all.lines, 3)).map((r) => r['exchange'] ?? r['id'])).toEqual(['w', 'w', 'last']);
+    expect((await take(others.lines, 1)).map((r) => r['id'])).toEqual(['last']);
+  });
+});

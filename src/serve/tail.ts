@@ -10,12 +10,16 @@ import type { Filter } from '../query/filter.ts';
 import type { FilterSubject } from '../query/subject.ts';
 
 export const VIEWERS_MAX = 16;
+/** Handshakes of WebSockets that one viewer was shown and whose sessions go on; of older ones no end is shown. */
+const HANDSHAKES_MAX = 4_096;
 /** Bytes that may wait for one viewer. */
 const VIEWER_QUEUE_MAX = 2 ** 20;
 
 class Viewer {
   readonly response: ServerResponse;
   readonly filter: Filter | null;
+  /** Ids of the handshakes that it was shown. */
+  readonly handshakes = new Set<string>();
   /** Lines since the last flush. */
   pending = '';
   flushing = false;
@@ -26,6 +30,11 @@ class Viewer {
     this.response = response;
     this.filter = filter;
   }
+}
+
+function remember(handshakes: Set<string>, id: string): void {
+  if (handshakes.size >= HANDSHAKES_MAX) handshakes.delete(handshakes.values().next().value!);
+  handshakes.add(id);
 }
 
 export class TailHub {
@@ -53,12 +62,23 @@ export class TailHub {
 
   /**
    * Hands a call to every viewer whose filter wants it. `line` makes its header log line (without newline) and is called
-   * at most once.
+   * at most once. `handshake`: its id, when a WebSocket begins with it.
    */
-  publish(subject: FilterSubject, line: () => string): void {
+  publish(subject: FilterSubject, line: () => string, handshake: string | null = null): void {
     let text: string | null = null;
     for (const viewer of this.#viewers) {
       if (viewer.filter !== null && !viewer.filter.matches(subject)) continue;
+      text ??= `${line()}\n`;
+      this.#push(viewer, text);
+      if (handshake !== null) remember(viewer.handshakes, handshake);
+    }
+  }
+
+  /** Hands what a WebSocket carried to the viewers that were shown its handshake. `line` as in `publish`. */
+  websocket(handshake: string, line: () => string): void {
+    let text: string | null = null;
+    for (const viewer of this.#viewers) {
+      if (!viewer.handshakes.delete(handshake)) continue;
       text ??= `${line()}\n`;
       this.#push(viewer, text);
     }

@@ -1,7 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import { UNSEEN } from '../../src/base/clock.ts';
+import type { WebSocketDirection, WebSocketSession } from '../../src/model/websocket.ts';
 import { redactor } from '../../src/redact/redacted.ts';
-import { type ExchangeSpec, exchangeOf, har, policy } from './log-rig.ts';
+import { connectionOf, type ExchangeSpec, exchangeOf, har, policy } from './log-rig.ts';
 
 const redact = redactor(policy());
 
@@ -105,5 +106,36 @@ describe('HAR 1.2', () => {
       { request: { method: 'OPTIONS', target: '*', headers: [['Host', 'h']] } },
     ).map((e) => e.request.url);
     expect(urls).toEqual(['http://a.example/x', 'http://a.example:443', 'http://h']);
+  });
+
+  test('the handshake of a WebSocket waits for its session, and comes at the end without one', () => {
+    const format = har();
+    const handshake = (ordinal: number): string =>
+      format.exchange(redact(exchangeOf({ ordinal, upgrade: 'websocket', response: { status: 101 } })));
+    const direction = (textMessages: number): WebSocketDirection => ({
+      ...{ frames: 9, masked: 0, textMessages, textBytes: 10 * textMessages, binaryMessages: 0, binaryBytes: 0 },
+      ...{ compressed: 0, pings: 0, pongs: 0, controlBytes: 0, close: null, firstAt: UNSEEN, lastAt: UNSEEN },
+      ...{ unreadBytes: 0, violation: false, losses: [] },
+    });
+    const session = (ordinal: number): WebSocketSession => ({
+      ...{ connection: connectionOf(), ordinal, beganAt: 1_000, endedAt: 2_000, end: 'cut' },
+      ...{ client: direction(3), server: direction(4) },
+    });
+    const pieces = [
+      format.begin(),
+      handshake(1),
+      handshake(2),
+      format.websocket(session(2)),
+      format.websocket(session(3)),
+    ];
+    expect([pieces[1], pieces[2], pieces[4]]).toEqual(['', '', '']);
+    const made = JSON.parse([...pieces, format.end()].join('')).log.entries;
+    expect(made.map((entry: { _id: string }) => entry._id)).toEqual(['r-7-2', 'r-7-1']);
+    expect(made[0]._webSocket).toMatchObject({
+      end: 'cut',
+      from_client: { messages: { text: 3 } },
+      duration_ns: 1_000,
+    });
+    expect(made[1]).not.toHaveProperty('_webSocket');
   });
 });

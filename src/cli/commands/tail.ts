@@ -1,17 +1,18 @@
 import { EXIT, fail } from '../../base/failure.ts';
-import type { ExchangeRecord, SummaryRecord, TailLostRecord } from '../../model/record.ts';
+import type { ExchangeRecord, SummaryRecord, TailLostRecord, WebSocketRecord } from '../../model/record.ts';
 import { parseRange, type TimeRange } from '../../query/calls-range.ts';
 import type { TailFlags } from '../program.ts';
 import { callLine, headerLines } from '../text/call-line.ts';
 import { count } from '../text/numbers.ts';
 import { whileWaiting } from '../text/progress.ts';
 import { lookOf } from '../text/terminal.ts';
+import { webSocketLine } from '../text/websocket-line.ts';
 import { answered, connect } from './agent.ts';
 import { LineBuffer } from './line-buffer.ts';
 import { PAST_MAX, pastCalls } from './past-calls.ts';
 import { checkFilterFlag } from './settings.ts';
 
-type TailRecord = ExchangeRecord | SummaryRecord | TailLostRecord;
+type TailRecord = ExchangeRecord | WebSocketRecord | SummaryRecord | TailLostRecord;
 
 /** `headwater tail`: until SIGINT, or until the agent ends. */
 export async function tail(flags: TailFlags): Promise<number> {
@@ -82,6 +83,8 @@ function describe(record: TailRecord, flags: TailFlags): string {
   switch (record.type) {
     case 'exchange':
       return `${callLine(record, look)}\n${flags.headers === true ? headerLines(record, look) : ''}`;
+    case 'websocket':
+      return `${webSocketLine(record, look)}\n`;
     case 'tail_lost':
       return `... ${count(record.count)} calls not shown: this viewer was too slow\n`;
     case 'summary':

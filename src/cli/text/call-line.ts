@@ -18,9 +18,7 @@ const SIDES: Readonly<Record<string, string>> = { server: 'srv', client: 'cli' }
 export function callLine(record: ExchangeRecord, look: Look): string {
   const wide = look.width >= WIDE;
   const { request, response } = record;
-  const time = clock(record.ts, wide);
-  const side = wide ? record.side.padEnd(7) : (SIDES[record.side] ?? '?').padEnd(3);
-  const service = column(serviceText(record.service, wide), wide ? 24 : 14, look);
+  const { time, side, service } = place(record, look);
   const method = column(safe(request?.method ?? '-'), 7, look);
   const status = String(response?.status ?? '-').padStart(3);
   const took = elapsed(record).padStart(6);
@@ -44,6 +42,19 @@ export function callLine(record: ExchangeRecord, look: Look): string {
     infinite ? target : outcome === '' ? cut(target, targetWidth) : column(target, targetWidth, look),
     ...(outcome === '' ? [] : [plain ? outcome : paint(outcome, 'yellow', look)]),
   ].join(' ');
+}
+
+/** The columns that say when and where, of every kind of line. */
+export function place(
+  record: { readonly ts: string | null; readonly side: string; readonly service: string },
+  look: Look,
+): { time: string; side: string; service: string } {
+  const wide = look.width >= WIDE;
+  return {
+    time: clock(record.ts, wide),
+    side: wide ? record.side.padEnd(7) : (SIDES[record.side] ?? '?').padEnd(3),
+    service: column(serviceText(record.service, wide), wide ? 24 : 14, look),
+  };
 }
 
 /** "reset_before_headers" */

@@ -2,11 +2,12 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { sampleRecord, sampleStatus } from '../../../test/fixtures/samples.ts';
 import { OUTCOMES } from '../../model/exchange.ts';
-import type { ExchangeRecord } from '../../model/record.ts';
+import type { ExchangeRecord, WebSocketRecord } from '../../model/record.ts';
 import { callLine, headerLines } from './call-line.ts';
 import { duration, percent, shortBytes, uptime } from './numbers.ts';
 import { statusText } from './status-text.ts';
 import { cut, type Look, lookOf, safe, wrapWords } from './terminal.ts';
+import { webSocketLine } from './websocket-line.ts';
 
 const plain = (width: number): Look => ({ width, colour: false });
 // biome-ignore lint/complexity/useRegexLiterals: a literal with an escape character trips other checks
@@ -182,5 +183,40 @@ describe('the terminal', () => {
     expect(wrapWords('one two three', 7)).toEqual(['one two', 'three']);
     expect(wrapWords('unbreakable', 4)).toEqual(['unbreakable']);
     expect(safe('a\u001b[31m\n\u202eb')).toBe('a\\x1b[31m\\x0a\\u202eb');
+  });
+});
+
+describe('the line of a WebSocket', () => {
+  const side = (text: number, code: number | null): WebSocketRecord['from_client'] => ({
+    messages: { text, binary: 1 },
+    bytes: { text: 100 * text, binary: 5, control: 6 },
+    close: code === null ? null : { code },
+  });
+  const record: WebSocketRecord = {
+    ...{ type: 'websocket', exchange: 'run-1-1', ts: '2026-11-22T16:04:05.123456789Z', connection: 'run-1' },
+    ...{ side: 'server', service: 'chat.service', end: 'closed', closed_by: 'server', duration_ns: 61e9 },
+    ...{ from_client: side(2, 1_000), from_server: side(30, 1_001), losses: [] },
+  };
+
+  test('has the columns of a call, and says who closed it', () => {
+    const call = callLine(sampleRecord({ service: 'chat.service' }), plain(140));
+    const line = webSocketLine(record, plain(140));
+    expect(line.indexOf('chat.service')).toBe(call.indexOf('chat.service'));
+    expect(line).toMatch(/ ws +1001 1\.0min +211B\/3\.0k 3 up, 31 messages down, closed by server$/);
+  });
+
+  test('fits, whatever came, and cannot steer the terminal', () => {
+    const lost = {
+      ...record,
+      end: 'lost',
+      closed_by: null,
+      duration_ns: null,
+      losses: [{ reason: 'gap', bytes: 9 }],
+    } as const;
+    for (const width of [60, 80, 120, 200])
+      for (const one of [record, { ...lost, service: '\u001b[2J', ts: null }])
+        expect(webSocketLine(one, plain(width)).length, String(width)).toBeLessThanOrEqual(width);
+    expect(webSocketLine({ ...lost, service: '\u001b[2J' }, plain(200))).not.toContain('\u001b');
+    expect(webSocketLine(lost, plain(200))).toContain('lost, missing: gap 9B');
   });
 });

@@ -1,13 +1,5 @@
 /** A call of the header log as an entry of HAR 1.2. Pure. */
-import type { ExchangeRecord, FieldPair } from '../../model/record.ts';
-
-/** The line of a WebSocket session, by the fields that an entry shows. */
-export interface SessionRecord {
-  readonly type: 'websocket';
-  /** Id of the handshake's exchange. */
-  readonly exchange: string;
-  readonly [name: string]: unknown;
-}
+import type { ExchangeRecord, FieldPair, WebSocketRecord } from '../../model/record.ts';
 
 /** What a line has beyond ExchangeRecord. */
 export interface HarCall extends ExchangeRecord {
@@ -62,7 +54,7 @@ function urlOf({ method, target, scheme, authority }: NonNullable<HarCall['reque
 }
 
 /** `session`: what a WebSocket carried whose handshake this call is. */
-export function harEntry(call: HarCall, session: SessionRecord | null = null): object {
+export function harEntry(call: HarCall, session: WebSocketRecord | null = null): object {
   const {
     first_request_byte: t0,
     last_request_byte: t1,
@@ -95,7 +87,7 @@ export function harEntry(call: HarCall, session: SessionRecord | null = null): o
   };
 }
 
-const withoutNames = ({ type: _, exchange: __, ...session }: SessionRecord): object => session;
+const withoutNames = ({ type: _, exchange: __, ...session }: WebSocketRecord): object => session;
 
 function requestOf(request: HarCall['request'], httpVersion: string): object {
   if (request === null) {

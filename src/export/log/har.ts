@@ -2,10 +2,11 @@
  * HAR 1.2 of calls as they end. The handshake of a WebSocket waits for the end of its session, whose numbers are then a part of its entry.
  */
 import type { Exchange } from '../../model/exchange.ts';
+import type { WebSocketRecord } from '../../model/record.ts';
 import type { WebSocketSession } from '../../model/websocket.ts';
 import type { Redacted } from '../../redact/redacted.ts';
 import type { LogFormat, LogFormatOptions } from './format.ts';
-import { type HarCall, harEntry, type SessionRecord } from './har-entry.ts';
+import { type HarCall, harEntry } from './har-entry.ts';
 import { HarFile } from './har-file.ts';
 import type { LineBuffer } from './line.ts';
 import { NdjsonFormat } from './ndjson.ts';
@@ -44,7 +45,7 @@ export class HarFormat implements LogFormat {
   }
 
   websocket(session: WebSocketSession): string {
-    const record = JSON.parse(this.#lines.websocket(session)) as SessionRecord;
+    const record = JSON.parse(this.#lines.websocket(session)) as WebSocketRecord;
     const call = this.#waiting.get(record.exchange);
     if (call === undefined) return '';
     this.#waiting.delete(record.exchange);
