@@ -35,6 +35,7 @@ export class H2Connection implements ConnectionDecoder {
       shared.losses,
       { client: toServer, server: toClient },
       secure ? 'https' : 'http',
+      connection.start === 'opened',
     );
     const asked = new H2Direction(pairer, pair.client);
     const answered = new H2Direction(pairer, pair.server);

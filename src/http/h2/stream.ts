@@ -50,28 +50,30 @@ export class H2Stream extends FrameReader {
     start: ConnectionStart,
     scheme: string,
     resets: Set<number>,
+    opened: boolean,
   ) {
     const joined = start === 'joined';
     super(by, shared.pool, losses, joined);
     this.#sink = sink;
     this.#shared = shared;
     this.#resets = resets;
-    this.#last = joined ? 0 : -1;
+    this.#last = opened ? -1 : 0;
     this.hpack = new HpackDecoder(shared.hpack, joined, joined ? Infinity : TABLE_BYTES_DEFAULT);
     this.#blocks = new Blocks(this, sink, shared, losses, scheme);
   }
 
-  /** Both directions of a connection. */
+  /** Both directions of a connection. `opened`: it began while it was watched, whatever of its first bytes is missing. */
   static pair(
     sink: MultiplexSink,
     shared: H2Shared,
     losses: LossSink,
     starts: { readonly client: ConnectionStart; readonly server: ConnectionStart },
     scheme: string,
+    opened: boolean,
   ): { readonly client: H2Stream; readonly server: H2Stream } {
     const resets = new Set<number>();
-    const client = new H2Stream('client', sink, shared, losses, starts.client, scheme, resets);
-    const server = new H2Stream('server', sink, shared, losses, starts.server, scheme, resets);
+    const client = new H2Stream('client', sink, shared, losses, starts.client, scheme, resets, opened);
+    const server = new H2Stream('server', sink, shared, losses, starts.server, scheme, resets, opened);
     client.#peer = server;
     server.#peer = client;
     return { client, server };
