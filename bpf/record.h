@@ -89,9 +89,11 @@ static __always_inline int read_header(struct socket_state *s, struct direction 
 			return 0;
 		keep = wanted = length;
 		if (b[0] == TLS_APPLICATION) {
-			const __u32 whole = s->offers_h2 || d->streamed < config.window ? length : TLS_WHOLE_BYTES;
+			const __u32 whole = d->streamed < config.window ? length : TLS_WHOLE_BYTES;
 
-			keep = wanted = part_of(d, length, whole, TLS_PART_BYTES, TLS_PART_BYTES);
+			/* HTTP/2 frames begin anywhere in a record, and one header block that is missed spoils those after it. */
+			if (!s->offers_h2)
+				keep = wanted = part_of(d, length, whole, TLS_PART_BYTES, TLS_PART_BYTES);
 			if (d->plan.level >= PRESSURE_HEAD && sheds_call(s, d->plan.level))
 				keep = 0;
 			else if (d->plan.level >= PRESSURE_BODY && keep > TLS_PART_BYTES)
@@ -325,6 +327,9 @@ __noinline int walk(struct __sk_buff *skb, __u32 dir, __u32 seq, __u32 offset, _
 
 		if (hello != HELLO_NOT)
 			s->offers_h2 = hello == HELLO_WITH_H2;
+		/* A server's first record, and nothing from the client: the listener had its ClientHello (deferred accept). */
+		else if (!direction_of(s, !dir)->bursts)
+			s->offers_h2 = 1;
 	}
 	d->plan.walked = walk_on(skb, s, d, dir, seq, offset, length);
 	return 0;
