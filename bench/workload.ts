@@ -19,8 +19,14 @@ export interface WorkloadShape {
   readonly responseFields?: number;
   /** Bytes of response bodies, in turn. */
   readonly bodies?: readonly number[];
-  /** Served over TLS 1.3, with libraries of its own. */
-  readonly tls?: { readonly certificate: string; readonly key: string; readonly env: Readonly<Record<string, string>> };
+  /** Served over TLS, with libraries of its own. */
+  readonly tls?: {
+    readonly certificate: string;
+    readonly key: string;
+    readonly env: Readonly<Record<string, string>>;
+    /** As nginx names it; TLSv1.3 without. */
+    readonly protocol?: string;
+  };
   /** nginx's access_log directive. */
   readonly accessLog?: string;
 }
@@ -59,7 +65,7 @@ http {
   root ${folder.path};
   server {
     listen 127.0.0.1:${port} ${tls === undefined ? '' : 'ssl '}backlog=4096;
-    ${tls === undefined ? '' : `ssl_protocols TLSv1.3; ssl_certificate ${tls.certificate}; ssl_certificate_key ${tls.key};`}
+    ${tls === undefined ? '' : `ssl_protocols ${tls.protocol ?? 'TLSv1.3'}; ssl_certificate ${tls.certificate}; ssl_certificate_key ${tls.key};`}
     ${added.map((field) => `add_header ${field} always;`).join('\n    ')}
     ${locations.join('\n    ')}
   }

@@ -38,6 +38,7 @@ enum hw_mark {
 	HW_MARK_SHED_HEAD = 2,	/* header bytes were left out under pressure */
 	HW_MARK_PART = 4,	/* this record is not the first of its packet */
 	HW_MARK_LISTENER = 8,	/* seen on a listening socket: cookie is 0 */
+	HW_MARK_TURN = 16,	/* its first byte is the first since the other direction spoke */
 };
 
 /* How the owner was found. */
@@ -59,14 +60,16 @@ struct hw_segment {
 	__u8 tcp_flags;
 	__u8 guess;
 	__u8 marks;
-	__u8 reserved[3];
+	__u8 reserved;
+	__u16 records;		/* TLS records that lie wholly in what was left out or lost before this range, which begins one; 0: not known, or none */
 	__u16 local_port;
 	__u16 remote_port;
 	__u32 length;
 	__u32 captured;
 	__u32 seq;
 	__u32 ack;
-	__u32 lost_segments;	/* of this direction, since its last record, because the ring was full */
+	__u16 lost_segments;	/* of this direction, since its last record, because the ring was full; at most 65535 at once */
+	__u16 turns;		/* of this direction, since its last record: calls (from the server: answers) in TLS that began in what was left out or lost */
 	__u64 left_out;		/* bytes of this direction since its last record's range that were left out on purpose */
 	__u64 lost_bytes;	/* the same, because the ring was full */
 	__u8 local[16];
@@ -128,6 +131,8 @@ struct hw_counters {
 	__u64 responses_seen;
 	__u64 responses_lost;
 	__u64 records_lost;		/* ring records of every kind that found no room */
+	__u64 turns_lost[2];		/* in TLS, shed or ring full: turns of the client (calls, if it is HTTP/1), and of the server (answers) */
+	__u64 tls_records_lost;		/* TLS records that were shed or found no room */
 } __attribute__((aligned(64)));
 
 /* Written by the reader, read by the programs. */

@@ -16,6 +16,11 @@ static __always_inline struct hw_counters *this_cpu(void)
 	return bpf_map_lookup_elem(&counters, &cpu);
 }
 
+static __always_inline __u32 at_most(__u32 n, __u32 limit)
+{
+	return n < limit ? n : limit;
+}
+
 static __always_inline void count_class(struct hw_counters *c, __u64 class, __u64 segments, __u64 bytes)
 {
 	/* One register must carry both the comparison and the index, or the verifier does not connect them. */

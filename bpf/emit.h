@@ -60,13 +60,15 @@ static __always_inline void copy_header(struct hw_segment *to, const struct hw_s
 	to->tcp_flags = h->tcp_flags;
 	to->guess = h->guess;
 	to->marks = h->marks;
-	to->reserved[0] = to->reserved[1] = to->reserved[2] = 0;
+	to->reserved = 0;
+	to->records = h->records;
 	to->local_port = h->local_port;
 	to->remote_port = h->remote_port;
 	to->length = h->length;
 	to->seq = h->seq;
 	to->ack = h->ack;
 	to->lost_segments = h->lost_segments;
+	to->turns = h->turns;
 	to->left_out = h->left_out;
 	to->lost_bytes = h->lost_bytes;
 	((__u64 *)to->local)[0] = ((const __u64 *)h->local)[0];

@@ -26,8 +26,9 @@ static __always_inline void describe_segment(struct hw_segment *h, const struct 
 	h->direction = dir;
 	h->guess = s ? s->guess : HW_GUESS_UNKNOWN;
 	h->marks = 0;
-	h->reserved[0] = h->reserved[1] = h->reserved[2] = 0;
+	h->reserved = 0;
 	h->captured = 0;
+	h->records = h->turns = 0;
 	h->lost_segments = 0;
 	h->left_out = h->lost_bytes = 0;
 }
@@ -35,13 +36,18 @@ static __always_inline void describe_segment(struct hw_segment *h, const struct 
 /*
  * Tells the record what was missed since the last one; `told` takes it off again once the record is in the ring. A
  * retransmission tells nothing of what lies before it (`advances` is 0): the sums wait for the stream to go on.
- * Multiplied and not branched on, because the verifier walks each branch through all that follows.
+ * Multiplied and not branched on, because the verifier walks each branch through all that follows. With payload, `n`
+ * bytes of it, it says how many TLS records lie before it: where they were followed it begins with the next one.
  */
-static __always_inline void carry(const struct direction *d, struct hw_segment *h)
+static __always_inline void carry(const struct direction *d, struct hw_segment *h, __u32 n)
 {
+	const __u32 advances = d->plan.advances, untold = d->untold;
+
+	h->records = (untold < UNTOLD_UNKNOWN ? untold : 0) * (n != 0) * advances;
+	h->turns = at_most(d->turns, 65535) * advances;
 	h->left_out = d->left_out * d->plan.advances;
 	h->lost_bytes = d->lost_bytes * d->plan.advances;
-	h->lost_segments = d->lost_segments * d->plan.advances;
+	h->lost_segments = at_most(d->lost_segments, 65535) * d->plan.advances;
 	h->marks |= d->marks * d->plan.advances;
 }
 
@@ -52,13 +58,21 @@ static __always_inline void told(struct direction *d, const struct hw_segment *h
 	if (h->lost_bytes)
 		add(d->lost_bytes, -h->lost_bytes);
 	if (h->lost_segments)
-		add(d->lost_segments, -h->lost_segments);
+		add(d->lost_segments, -(__u32)h->lost_segments);
+	if (h->turns)
+		add(d->turns, -(__u32)h->turns);
+	if (h->captured)
+		d->untold = 0;
 	d->marks *= !d->plan.advances;
 	d->unreported *= !d->plan.advances;
 }
 
 #define PIECE_FIRST 2	/* beside the direction: this is the packet's first record */
 #define PIECE_LAST 4	/* ... and its last */
+
+/* Why a segment's end deserves a record of its own: plan.ends. */
+#define ENDS_WRITE 1	/* the sender had no more to send just then */
+#define ENDS_STREAM 2	/* or ever */
 
 /* Few sizes: headers, beginnings, short records and frames, as long as can be. The verifier parses the packet for each. */
 static __always_inline struct hw_segment *reserve_piece(__u32 n, __u32 *room)
@@ -100,12 +114,14 @@ __noinline int emit_piece(struct __sk_buff *skb, __u32 dir_and_place, __u64 star
 		h->seq += start + ((h->tcp_flags & TCP_FLAG_SYN) != 0);
 		h->tcp_flags &= ~TCP_FLAG_SYN;
 		h->marks = HW_MARK_PART;
+	} else if (n && d->plan.burst) {
+		h->marks = HW_MARK_TURN;
 	}
 	if (!(dir_and_place & PIECE_LAST))
 		h->tcp_flags &= ~(TCP_FLAG_FIN | TCP_FLAG_RST | TCP_FLAG_PSH);
 	h->length = length;
 	h->captured = n;
-	carry(d, h);
+	carry(d, h, n);
 	if (n && load_up_to(skb, p.payload + start, h->payload, n, room))
 		goto discard;
 	told(d, h);
@@ -126,9 +142,13 @@ static __always_inline int next_slice(struct __sk_buff *skb, struct direction *d
 {
 	struct plan *p = &d->plan;
 	__u32 at = d->frame_seq - p->seq, read = 0, end = p->start + p->pending;
+	const __u32 units = p->units;
+	__u8 hushed;
 
+	p->hushed = 0;
 	if (more && p->sliced && d->frame && at < p->length)
 		read = read_framing(skb, d, dir, p->offset + at, p->length - at);
+	hushed = p->hushed;
 	if (read) {
 		if (at + read <= end)
 			return 0;
@@ -137,23 +157,43 @@ static __always_inline int next_slice(struct __sk_buff *skb, struct direction *d
 			p->pending = at + read - p->start;
 			return 0;
 		}
+	} else if (hushed) {
+		/* The piece before ends where its bytes do; the left-out record is told with the piece behind it. */
+		p->ends &= ENDS_STREAM;
+		at = end;
 	} else {
 		at = p->length;
 		if (!p->pending && !p->ends)
 			return 1;
 	}
-	if (p->failed || emit_piece(skb, dir | (p->start ? 0 : PIECE_FIRST) | (read ? 0 : PIECE_LAST),
-				    (__u64)p->start << 32 | p->pending, at - p->start)) {
+	if (!p->failed && p->start > p->told_to) {
+		add(d->left_out, p->start - p->told_to);
+		d->unreported += p->start - p->told_to;
+		p->told_to = p->start;
+	}
+	if (hushed && !p->pending) {
+		/* Nothing waits. */
+	} else if (p->failed || emit_piece(skb, dir | (p->start ? 0 : PIECE_FIRST) | (read || hushed ? 0 : PIECE_LAST),
+					   (__u64)p->start << 32 | p->pending, at - p->start)) {
 		/* Framing is read on, so that it is not lost for the segments to come. */
 		p->failed = 1;
+		not_told(d);
 		if (end > have)
 			p->extra_lost += end - (p->start > have ? p->start : have);
 	} else {
 		p->told_to = at;
+		p->units -= units;
 		if (end > have)
 			p->extra += end - (p->start > have ? p->start : have);
 		if (p->start < have)
 			p->handed = end < have ? end : have;
+	}
+	if (hushed) {
+		d->untold++;
+		p->gone++;
+		p->start = at_most(d->frame_seq - p->seq, p->length);
+		p->pending = 0;
+		return 0;
 	}
 	p->start = at;
 	p->pending = read;
@@ -208,7 +248,7 @@ __noinline int hand_over(struct __sk_buff *skb, __u32 dir, __u32 have)
 		if (hand_over_some(skb, dir, have))
 			return 0;
 	next_slice(skb, d, dir, have, 0);
-	d->frame = FRAME_NONE;
+	lose_place(d);
 	return 0;
 }
 

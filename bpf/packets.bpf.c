@@ -50,7 +50,7 @@ static __always_inline void tell_end(struct __sk_buff *skb, struct hw_counters *
 				     struct hw_segment *h)
 {
 	d->plan.advances = 1;
-	carry(d, h);
+	carry(d, h, 0);
 	h->length = 0;
 	if (emit(skb, h, 0, 0, &d->plan.ends_seen))
 		add(c->records_lost, 1);
@@ -72,15 +72,13 @@ static __always_inline int worth_telling(const struct socket_state *s, const str
 {
 	if (flags & (TCP_FLAG_FIN | TCP_FLAG_RST))
 		return 1;
+	/* Of a call in TLS that is left out nothing is told: how many records it had is told later. */
+	if (s->guess == HW_GUESS_TLS && s->shed_call && d->frame == FRAME_TLS)
+		return 0;
 	if ((s->guess != HW_GUESS_H1 && d->frame < FRAME_TLS) || d->plan.silent)
 		return 0;
 	return flags & TCP_FLAG_PSH || d->unreported + length >= config.report_every ||
 	       d->plan.shed == HW_CLASS_SHED_HEAD;
-}
-
-static __always_inline __u32 at_most(__u32 n, __u32 limit)
-{
-	return n < limit ? n : limit;
 }
 
 /*
@@ -104,7 +102,9 @@ __noinline int settle(struct __sk_buff *skb, __u32 dir, __u32 length, __u32 want
 	const __u32 extra_shed = at_most(d->plan.extra_shed, length - want - extra - extra_lost);
 	const __u32 lost = have - handed + extra_lost;
 	const __u32 told_to = d->plan.told_to, untold = told_to < length ? length - told_to : 0;
-	const __u8 rest = d->plan.rest, shed_as = d->plan.shed;
+	const __u8 turn = d->plan.turn, shed_as = d->plan.shed;
+	const __u8 tls_shed = s->shed_call && s->guess == HW_GUESS_TLS && d->frame == FRAME_TLS;
+	const __u8 rest = tls_shed ? HW_CLASS_SHED_HEAD : d->plan.rest;
 	/* Old bytes are not missed again. */
 	const __u32 gone = untold < d->plan.fresh ? untold : d->plan.fresh, missed = lost < gone ? lost : gone;
 
@@ -115,6 +115,14 @@ __noinline int settle(struct __sk_buff *skb, __u32 dir, __u32 length, __u32 want
 	if (gone > missed) {
 		add(d->left_out, gone - missed);
 		d->unreported += gone - missed;
+	}
+	if (d->plan.units)
+		not_told(d);
+	if (d->plan.gone)
+		add(c->tls_records_lost, d->plan.gone);
+	if (turn && (tls_shed || told_to <= d->plan.turn_at)) {
+		add(c->turns_lost[turn == TURN_ANSWER], 1);
+		add(d->turns, 1);
 	}
 	if (lost || shed_as == HW_CLASS_SHED_HEAD) {
 		if (d->plan.look == LOOK_REQUEST)
@@ -142,7 +150,9 @@ static __always_inline void count_copied(struct hw_counters *c, __u32 length)
 static __always_inline void copy(struct __sk_buff *skb, struct hw_counters *c, struct direction *d,
 				 struct hw_segment *h, const struct packet *p, __u32 n)
 {
-	carry(d, h);
+	h->marks = d->plan.burst && n ? HW_MARK_TURN : 0;
+	carry(d, h, n);
+	h->captured = n;
 	if (emit(skb, h, p->payload, n, &d->plan.ends_seen)) {
 		add(c->records_lost, 1);
 		return;
@@ -219,8 +229,7 @@ static __always_inline int packet(struct __sk_buff *skb, const __u8 dir)
 	    p.length >= 8 && is_whole(p.length, h.tcp_flags))
 		copy(skb, c, d, &h, &p, p.length);
 	d->plan.level = level;
-	if (level == PRESSURE_NONE && is_one_record(skb, d, seq, p.payload, p.length))
-		d->plan.walked = WALK_WHOLE;
+	d->plan.walked = take_one_record(skb, s, d, dir, seq, p.payload, p.length);
 	if (d->plan.in_order && d->frame < FRAME_TLS) {
 		look(skb, s, d, dir, p.payload, p.length);
 		conclude(c, s, d, &s->direction[!dir], seq);
@@ -247,7 +256,8 @@ static __always_inline int packet(struct __sk_buff *skb, const __u8 dir)
 	d->plan.sliced = d->plan.walked == WALK_PART || (d->plan.walked == WALK_LOST && d->frame && d->plan.in_order &&
 							 !d->plan.silent && d->frame_seq - seq < p.length);
 	if (have > PIECE_BYTES || d->plan.sliced) {
-		d->plan.ends = (h.tcp_flags & (TCP_FLAG_FIN | TCP_FLAG_RST | TCP_FLAG_PSH)) != 0;
+		d->plan.ends = (h.tcp_flags & (TCP_FLAG_FIN | TCP_FLAG_RST) ? ENDS_STREAM : 0) |
+			       (h.tcp_flags & TCP_FLAG_PSH ? ENDS_WRITE : 0);
 		d->plan.seq = seq;
 		d->plan.offset = p.payload;
 		d->plan.length = p.length;

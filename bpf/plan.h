@@ -332,7 +332,7 @@ __noinline int shed(struct __sk_buff *skb, __u32 dir, __u32 level)
 		return 0;
 	d = direction_of(s, dir);
 	if (d->plan.look == LOOK_REQUEST)
-		s->shed_call = level >= PRESSURE_HEAD && sheds_call(s, level);
+		s->shed_call = level >= PRESSURE_HEAD && sheds_call(s, s->calls, level);
 	d->plan.silent = level >= PRESSURE_ALL;
 	if ((level == PRESSURE_NONE && !s->shed_call) || d->plan.walked != WALK_LOST)
 		return 0;

@@ -23,9 +23,9 @@ __noinline __u32 pressure(void)
 #define PRESSURE_HEAD 2
 #define PRESSURE_ALL 258
 
-static __always_inline int sheds_call(const struct socket_state *s, __u32 level)
+static __always_inline int sheds_call(const struct socket_state *s, __u32 call, __u32 level)
 {
-	__u32 hash = ((__u32)s->cookie * 31 + s->calls) * 0x9e3779b1u >> 24;
+	__u32 hash = ((__u32)s->cookie * 31 + call) * 0x9e3779b1u >> 24;
 
 	return level == PRESSURE_ALL || hash < level - PRESSURE_HEAD;
 }

@@ -8,10 +8,12 @@
 #define HEADWATER_RECORD_H
 
 #include "chunk.h"
+#include "count.h"
 #include "hello.h"
 #include "load.h"
 #include "look.h"
 #include "pressure.h"
+#include "turn.h"
 
 /* What is followed, beside CHUNK_*. */
 #define FRAME_TLS 6
@@ -23,8 +25,10 @@
 #define TLS_FRAGMENT_MAX (16384 + 2048)
 /* Up to this many bytes an application record is copied whole: a message's head and short body, frames, alerts. */
 #define TLS_WHOLE_BYTES 4096
-/* Copied of a longer one, unless it begins a burst or HTTP/2 was offered. Under pressure of every one. */
+/* Copied of a longer one, unless it begins a burst or HTTP/2 was offered. Under pressure of every one ... */
 #define TLS_PART_BYTES 512
+/* ... but of the first of a turn, which has a message's head: half a head would be worth little. */
+#define TLS_HEAD_BYTES 2048
 
 #define H2_HEADER_BYTES 9
 #define H2_PREFACE_BYTES 24
@@ -36,6 +40,9 @@
 #define H2_PART_BYTES 240
 /* The same beyond the burst's budget, and under pressure: pad length and gRPC prefix. */
 #define H2_LEAST_BYTES 7
+
+/* More records than can be told, or a number that is not known. */
+#define UNTOLD_UNKNOWN 65536
 
 /* Copied at once of one record or frame, so that it fits in a ring record; the rest follows. */
 #define UNIT_BYTES 8192
@@ -77,8 +84,8 @@ static __always_inline __u32 part_of(struct direction *d, __u32 length, __u32 wh
 	return keep;
 }
 
-/* Reads d->first as a header: sets what of the unit is copied and what is skipped. 0: this is no header. */
-static __always_inline int read_header(struct socket_state *s, struct direction *d)
+/* Reads d->first as a header that ends `at` so many bytes of payload: what of the unit is copied, what is skipped. 0: it is none. */
+static __always_inline int read_header(struct socket_state *s, struct direction *d, __u32 dir, __u32 at)
 {
 	const __u8 *b = d->first;
 	__u32 length, keep, wanted;
@@ -91,13 +98,19 @@ static __always_inline int read_header(struct socket_state *s, struct direction 
 		if (b[0] == TLS_APPLICATION) {
 			const __u32 whole = d->streamed < config.window ? length : TLS_WHOLE_BYTES;
 
+			take_turn(s, d, dir, length, at);
+			shed_connection(s, d->plan.level);
+			if (s->shed_call) {
+				d->marks |= HW_MARK_SHED_HEAD;
+				d->frame_keep = 0;
+				d->frame_skip = length;
+				return 1;
+			}
 			/* HTTP/2 frames begin anywhere in a record, and one header block that is missed spoils those after it. */
 			if (!s->offers_h2)
 				keep = wanted = part_of(d, length, whole, TLS_PART_BYTES, TLS_PART_BYTES);
-			if (d->plan.level >= PRESSURE_HEAD && sheds_call(s, d->plan.level))
-				keep = 0;
-			else if (d->plan.level >= PRESSURE_BODY && keep > TLS_PART_BYTES)
-				keep = TLS_PART_BYTES;
+			if (d->plan.level >= PRESSURE_BODY)
+				keep = at_most(keep, d->plan.turn && d->plan.turn_at == at ? TLS_HEAD_BYTES : TLS_PART_BYTES);
 		}
 	} else {
 		__u32 stream = (b[5] << 24 | b[6] << 16 | b[7] << 8 | b[8]) & 0x7fffffff;
@@ -122,10 +135,18 @@ static __always_inline int read_header(struct socket_state *s, struct direction 
 	return 1;
 }
 
+/* Where the next record or frame begins is not known any more. */
+static __always_inline void lose_place(struct direction *d)
+{
+	d->frame = FRAME_NONE;
+	d->frame_keep = d->frame_skip = 0;
+	d->untold = UNTOLD_UNKNOWN;
+}
+
 /*
  * Reads from payload [offset, offset + length), whose first byte is d->frame_seq: of one record or frame, its header and
  * what is copied of it, as far as they lie there. Moves the state on and returns how many bytes from there on user space
- * must have; 0: there is no header where one must be. A global function: verified once.
+ * must have; 0: there is no header where one must be, or plan.hushed. A global function: verified once.
  */
 __noinline int read_record(struct __sk_buff *skb, __u32 dir, __u32 offset, __u32 length)
 {
@@ -152,8 +173,19 @@ __noinline int read_record(struct __sk_buff *skb, __u32 dir, __u32 offset, __u32
 			return n;
 		}
 		d->frame_have = 0;
-		if (!read_header(s, d))
+		if (!read_header(s, d, dir, offset + n - d->plan.offset))
 			goto lost;
+		if (d->frame == FRAME_TLS) {
+			/* A header of which a part was told is told to its end. */
+			if (d->frame_hushed || (s->shed_call && d->first[0] == TLS_APPLICATION && n == header)) {
+				d->frame_hushed = 0;
+				d->plan.hushed = 1;
+				d->frame_seq += n + d->frame_keep + d->frame_skip;
+				d->frame_keep = d->frame_skip = 0;
+				return 0;
+			}
+			d->plan.units++;
+		}
 	}
 	more = length - n;
 	if (more > UNIT_BYTES - n)
@@ -169,16 +201,28 @@ __noinline int read_record(struct __sk_buff *skb, __u32 dir, __u32 offset, __u32
 	}
 	return n;
 lost:
-	d->frame = FRAME_NONE;
-	d->frame_keep = d->frame_skip = 0;
+	lose_place(d);
 	return 0;
+}
+
+/* What was read of TLS since it was last told is lost: the records that begin in it are not told any more. */
+static __always_inline void not_told(struct direction *d)
+{
+	d->untold += d->plan.units;
+	d->plan.gone += d->plan.units;
+	d->plan.units = 0;
+	if (d->frame != FRAME_TLS)
+		return;
+	d->frame_hushed = d->frame_have != 0;
+	d->frame_seq += d->frame_keep + d->frame_skip;
+	d->frame_keep = d->frame_skip = 0;
 }
 
 static __always_inline void follow_frames(struct direction *d, __u8 frame, __u32 seq)
 {
 	d->frame = frame;
 	d->frame_seq = seq;
-	d->frame_have = 0;
+	d->frame_have = d->frame_hushed = 0;
 	d->frame_keep = d->frame_skip = 0;
 }
 
@@ -233,42 +277,52 @@ static __always_inline int pass_over(struct __sk_buff *skb, __u32 dir, __u32 seq
 	return PASSED_PART;
 }
 
-/*
- * Is the segment one short TLS record, as most are? Then it is passed over here: a look at eight bytes instead of three
- * functions that find the state again.
- */
-static __always_inline int is_one_record(struct __sk_buff *skb, struct direction *d, __u32 seq, __u32 offset,
-					 __u32 length)
-{
-	const __u32 fragment = length - TLS_HEADER_BYTES;
-	__u8 b[8] __attribute__((aligned(8)));
-
-	if (d->frame != FRAME_TLS || d->frame_seq != seq || d->frame_have || d->frame_keep || length < 8 ||
-	    fragment > TLS_WHOLE_BYTES || d->streamed + fragment > config.stream_budget)
-		return 0;
-	if (bpf_skb_load_bytes(skb, offset, b, 8))
-		return 0;
-	if (b[0] != TLS_APPLICATION || b[1] != 3 || b[2] > 4 || (__u32)(b[3] << 8 | b[4]) != fragment)
-		return 0;
-	d->frame_seq = seq + length;
-	d->streamed += fragment;
-	return 1;
-}
-
 /* What becomes of a segment of a connection whose records or frames are followed. */
 #define WALK_LOST 0	/* they are not, or not any more: the window decides */
 #define WALK_WHOLE 1	/* all of it is copied */
 #define WALK_PART 2	/* parts of it: framing lies in it */
 #define WALK_NOTHING 3	/* nothing of it is wanted */
 
+/*
+ * Is the segment one short TLS record, as most are? Then it is passed over here: a look at eight bytes instead of three
+ * functions that find the state again. Returns WALK_*; WALK_LOST: it is not.
+ */
+static __always_inline int take_one_record(struct __sk_buff *skb, struct socket_state *s, struct direction *d, __u32 dir,
+					   __u32 seq, __u32 offset, __u32 length)
+{
+	const __u32 fragment = length - TLS_HEADER_BYTES;
+	__u8 b[8] __attribute__((aligned(8)));
+
+	if (d->frame != FRAME_TLS || d->frame_seq != seq || d->frame_have || d->frame_keep || length < 8 ||
+	    fragment > (d->plan.level == PRESSURE_NONE ? TLS_WHOLE_BYTES : TLS_HEAD_BYTES) ||
+	    d->streamed + fragment > config.stream_budget)
+		return WALK_LOST;
+	if (bpf_skb_load_bytes(skb, offset, b, 8))
+		return WALK_LOST;
+	if (b[0] != TLS_APPLICATION || b[1] != 3 || b[2] > 4 || (__u32)(b[3] << 8 | b[4]) != fragment)
+		return WALK_LOST;
+	take_turn(s, d, dir, fragment, 0);
+	shed_connection(s, d->plan.level);
+	d->frame_seq = seq + length;
+	if (s->shed_call) {
+		d->untold++;
+		d->plan.gone = 1;
+		d->marks |= HW_MARK_SHED_HEAD;
+		return WALK_NOTHING;
+	}
+	d->plan.units = 1;
+	d->streamed += fragment;
+	return WALK_WHOLE;
+}
+
 /* Begins, goes on or ends following, for payload [offset, offset + length) that begins at `seq`. */
-static __always_inline int walk_on(struct __sk_buff *skb, const struct socket_state *s, struct direction *d, __u32 dir,
+static __always_inline int walk_on(struct __sk_buff *skb, struct socket_state *s, struct direction *d, __u32 dir,
 				   __u32 seq, __u32 offset, __u32 length)
 {
 	__u32 at;
-	__u32 frame_seq, keep, skip, streamed, shed;
+	__u32 frame_seq, keep, skip, streamed, shed, calls, untold;
 	__u64 first;
-	__u8 frame, have, last, marks;
+	__u8 frame, have, last, marks, turn, hushed;
 
 	if (d->frame < FRAME_TLS) {
 		/* Writers begin with a whole header; whether it is one is seen when it is read. */
@@ -280,7 +334,7 @@ static __always_inline int walk_on(struct __sk_buff *skb, const struct socket_st
 	if ((__s32)at < 0) {
 		/* A header lies in a hole. As long as the hole may be filled this segment is beyond what can be told apart. */
 		if (d->plan.in_order)
-			d->frame = FRAME_NONE;
+			lose_place(d);
 		return WALK_LOST;
 	}
 	if (at >= length)
@@ -295,6 +349,10 @@ static __always_inline int walk_on(struct __sk_buff *skb, const struct socket_st
 	frame = d->frame;
 	have = d->frame_have;
 	marks = d->marks;
+	calls = s->calls;
+	turn = s->turn;
+	untold = d->untold;
+	hushed = d->frame_hushed;
 	first = *(__u64 *)d->first;
 	last = d->first[8];
 	if (pass_over(skb, dir, seq, offset, length) == PASSED_ALL && d->frame)
@@ -307,6 +365,12 @@ static __always_inline int walk_on(struct __sk_buff *skb, const struct socket_st
 	d->frame = frame;
 	d->frame_have = have;
 	d->marks = marks;
+	s->calls = calls;
+	s->turn = turn;
+	d->untold = untold;
+	d->frame_hushed = hushed;
+	d->plan.turn = d->plan.hushed = 0;
+	d->plan.units = 0;
 	*(__u64 *)d->first = first;
 	d->first[8] = last;
 	return WALK_PART;
@@ -321,6 +385,7 @@ __noinline int walk(struct __sk_buff *skb, __u32 dir, __u32 seq, __u32 offset, _
 	if (!s)
 		return 0;
 	d = direction_of(s, dir);
+	d->plan.offset = offset;
 	/* Only the first record of a direction is looked at. */
 	if (s->guess == HW_GUESS_TLS && d->plan.look == LOOK_TLS) {
 		int hello = read_hello(skb, offset - d->plan.gathered);

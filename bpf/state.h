@@ -45,6 +45,9 @@ struct plan {
 	volatile __u32 extra_lost;	/* the same, for which the ring had no room */
 	__u32 extra_shed;	/* the same, left out under pressure */
 	__u32 level;		/* PRESSURE_* */
+	__u32 turn_at;		/* offset of the TLS record that begins a turn */
+	__u32 units;		/* TLS records whose headers are in what waits to be told */
+	__u32 gone;		/* TLS records left out or lost */
 	__u8 look;		/* enum look, of what its first byte begins or completes */
 	__u8 begins;		/* a message starts at its first byte */
 	__u8 burst;		/* it begins a burst */
@@ -54,12 +57,14 @@ struct plan {
 	__u8 head_before;	/* enum head, before this segment's bytes */
 	__u8 sliced;		/* framing lies in it, beyond `have` */
 	volatile __u8 failed;	/* the ring had no room for one of its records: the rest goes with it */
-	__u8 ends;		/* the sender had no more to send just then, or ever: worth a record of its own */
+	__u8 ends;		/* ENDS_*, see handover.h */
 	__u8 silent;		/* the ring is so full that only bytes are worth a record */
 	__u8 advances;		/* it moves next_seq on: 0 or 1 */
 	__u8 walked;		/* WALK_*, see record.h */
 	__u8 gathered;		/* bytes of its burst looked at before it */
 	__u8 copied;		/* it is in the ring already: ends_seen is what was copied */
+	__u8 turn;		/* TURN_CALL or TURN_ANSWER begins in it; 0: neither */
+	__u8 hushed;		/* the record read last is left out, with its header */
 };
 
 /*
@@ -81,11 +86,14 @@ struct direction {
 	__u32 frame_keep;	/* of a record or frame: bytes from frame_seq on that are copied ... */
 	__u32 frame_skip;	/* ... and bytes after these up to the next header */
 	__u32 bursts;
+	__u32 untold;		/* TLS records since the last one told that lie wholly in bytes left out or lost; UNTOLD_UNKNOWN and more: not known */
+	__u32 turns;		/* turns that began in such bytes and were not told */
 	__u8 known;		/* next_seq is valid */
 	__u8 head;		/* enum head */
 	__u8 tail;		/* how much of an empty line the last bytes scanned were: see scan.h */
 	__u8 frame;		/* what is read at frame_seq: CHUNK_*, see chunk.h, or FRAME_*, see record.h */
 	__u8 frame_have;	/* bytes of a record's or frame's header read so far, in `first` */
+	__u8 frame_hushed;	/* these were not told */
 	__u8 marks;		/* HW_MARK_SHED_* since the last record */
 	__u8 foreign;		/* a burst began, and not like HTTP */
 	__u8 starts;		/* message starts in this burst: 0, 1, 2 or more */
@@ -97,7 +105,7 @@ struct direction {
 struct socket_state {
 	struct direction direction[2];
 	__u64 cookie;
-	__u32 calls;		/* bursts that began with a request: names the call that shedding decides on */
+	__u32 calls;		/* bursts that began with a request, or turns in TLS: names the call that shedding decides on */
 	__u32 owner;		/* pid that was announced */
 	__u32 owner_candidate;	/* another pid was seen once */
 	__u8 owner_changes;
@@ -106,7 +114,8 @@ struct socket_state {
 	__u8 from_start;	/* the opening was seen */
 	__u8 accepted;
 	__u8 last;		/* direction of the last burst + 1; 0: nothing seen */
-	__u8 shed_call;		/* the current call's header blocks are left out */
+	__u8 shed_call;		/* the current call's header blocks are left out; in TLS all of it */
+	__u8 turn;		/* TURN_*, see turn.h */
 	__u8 offers_h2;		/* the TLS client would speak HTTP/2, or may: see hello.h */
 	__u8 followed;		/* TLS or HTTP/2 whose first record or frame was seen: see record.h */
 };

@@ -9,6 +9,7 @@ import type { Counters, KernelCounters } from '../kernel/counters.ts';
 import type { Ring } from '../kernel/ring.ts';
 import type { SecretReader } from '../kernel/secret-reader.ts';
 import { LOSS_REASONS, type LossReason, type LossTotal } from '../model/loss.ts';
+import type { MessageKind } from '../model/message.ts';
 import type {
   AgentStatus,
   CgroupStatus,
@@ -215,25 +216,36 @@ export class StatusKeeper implements StatusSource {
     const passedInH2 = pipeline.decoding.h2.requestsPassed;
     const { ackedUnseen, cut } = pipeline.tracker.reassembly;
     const c = this.#counters();
+    const lost = (kind: MessageKind): number => passed[kind] + this.#inTls(c, kind).calls;
     return {
       exchanges: pipeline.counters.exchanges,
-      requests: { seen: pipeline.counters.requests, lost: c.requests.lost + passed.request + passedInH2 },
-      responses: { seen: pipeline.counters.responses, lost: c.responses.lost + passed.response },
+      requests: { seen: pipeline.counters.requests, lost: c.requests.lost + lost('request') + passedInH2 },
+      responses: { seen: pipeline.counters.responses, lost: c.responses.lost + lost('response') },
       captured: c.ledger,
       unseen_bytes_estimate: ackedUnseen + cut,
       losses: this.#losses(c),
     };
   }
 
+  /** Turns in TLS that the kernel left out or lost: of what is known to be no HTTP/1, and all the others. */
+  #inTls(c: KernelCounters, kind: MessageKind): { calls: number; others: number } {
+    const { http2, unread } = this.#parts.pipeline.tls.counters.turns;
+    const others = http2[kind] + unread[kind];
+    return { calls: Math.max(0, c.tls.turns[kind] - others), others };
+  }
+
   #tls(): TlsStatus {
     const { pipeline, kernel, secrets } = this.#parts;
     const { counters, store } = pipeline.tls;
     const taps = secrets?.reader.counters();
+    const c = this.#counters();
+    const { calls, others } = this.#inTls(c, 'request');
     return {
       taps_absent: kernel.tapsAbsent,
       connections: counters.connections,
       decrypted: counters.decrypted,
       resumed: counters.resumed,
+      missed: { records: c.tls.records, calls, other_turns: others },
       suites: pipeline.tlsTally.rows(pipeline.decoding.live),
       unread: TLS_UNREAD_CAUSES.flatMap((cause) => {
         const { connections, bytes } = counters.unread[cause];

@@ -9,6 +9,7 @@ export const SEGMENT_DIRECTION = 17;
 export const SEGMENT_TCP_FLAGS = 18;
 export const SEGMENT_GUESS = 19;
 export const SEGMENT_MARKS = 20;
+export const SEGMENT_RECORDS = 22;
 export const SEGMENT_LOCAL_PORT = 24;
 export const SEGMENT_REMOTE_PORT = 26;
 export const SEGMENT_LENGTH = 28;
@@ -16,6 +17,7 @@ export const SEGMENT_CAPTURED = 32;
 export const SEGMENT_SEQ = 36;
 export const SEGMENT_ACK = 40;
 export const SEGMENT_LOST_SEGMENTS = 44;
+export const SEGMENT_TURNS = 46;
 export const SEGMENT_LEFT_OUT = 48;
 export const SEGMENT_LOST_BYTES = 56;
 export const SEGMENT_LOCAL = 64;
@@ -52,6 +54,8 @@ export const COUNTERS_REQUESTS_LOST = 200;
 export const COUNTERS_RESPONSES_SEEN = 208;
 export const COUNTERS_RESPONSES_LOST = 216;
 export const COUNTERS_RECORDS_LOST = 224;
+export const COUNTERS_TURNS_LOST = 232;
+export const COUNTERS_TLS_RECORDS_LOST = 248;
 
 // struct hw_control
 export const CONTROL_SIZE = 4;
@@ -90,6 +94,7 @@ export const MARK_SHED_BODY = 1;
 export const MARK_SHED_HEAD = 2;
 export const MARK_PART = 4;
 export const MARK_LISTENER = 8;
+export const MARK_TURN = 16;
 
 // enum hw_evidence
 export const EVIDENCE_CGROUP = 0;

@@ -18,6 +18,8 @@ export interface KernelCounters {
   readonly responses: MessageCount;
   /** Ring records of every kind that found no room. */
   readonly recordsLost: number;
+  /** In TLS, left out or lost: turns of clients (calls, if it is HTTP/1) and of servers (answers), and records. */
+  readonly tls: { readonly turns: { readonly request: number; readonly response: number }; readonly records: number };
 }
 
 /** Every segment and every byte seen is in exactly one of these. */
@@ -82,6 +84,10 @@ export class Counters {
       requests: messages(abi.COUNTERS_REQUESTS_SEEN, abi.COUNTERS_REQUESTS_LOST),
       responses: messages(abi.COUNTERS_RESPONSES_SEEN, abi.COUNTERS_RESPONSES_LOST),
       recordsLost: this.#sum(abi.COUNTERS_RECORDS_LOST),
+      tls: {
+        turns: { request: this.#sum(abi.COUNTERS_TURNS_LOST), response: this.#sum(abi.COUNTERS_TURNS_LOST + 8) },
+        records: this.#sum(abi.COUNTERS_TLS_RECORDS_LOST),
+      },
     };
   }
 

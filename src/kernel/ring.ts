@@ -173,7 +173,11 @@ export class Ring {
         return;
       }
       s.captured = captured;
-      s.shed = view.getUint8(at + abi.SEGMENT_MARKS) & (abi.MARK_SHED_BODY | abi.MARK_SHED_HEAD);
+      const marks = view.getUint8(at + abi.SEGMENT_MARKS);
+      s.shed = marks & (abi.MARK_SHED_BODY | abi.MARK_SHED_HEAD);
+      s.turn = (marks & abi.MARK_TURN) !== 0;
+      s.records = view.getUint16(at + abi.SEGMENT_RECORDS, true);
+      s.turns = view.getUint16(at + abi.SEGMENT_TURNS, true);
       s.ts = this.#time.read(view, at + abi.SEGMENT_TS);
       this.readUpTo = s.ts;
       s.flow = u64(view, at + abi.SEGMENT_COOKIE);
@@ -187,7 +191,7 @@ export class Ring {
       s.offset = at + abi.SEGMENT_PAYLOAD;
       s.leftOut = u64(view, at + abi.SEGMENT_LEFT_OUT);
       s.lostBytes = u64(view, at + abi.SEGMENT_LOST_BYTES);
-      s.lostSegments = view.getUint32(at + abi.SEGMENT_LOST_SEGMENTS, true);
+      s.lostSegments = view.getUint16(at + abi.SEGMENT_LOST_SEGMENTS, true);
       sink.segment(s);
       return;
     }

@@ -53,6 +53,15 @@ export class Segment {
   lostSegments = 0;
   /** SHED_* bits: why bytes are missing among `leftOut`, or from this segment, when it was pressure and not the window. */
   shed = 0;
+  /**
+   * TLS records (RFC 8446 5.1) that lie wholly in what is missing since this direction's last payload: this segment then begins
+   * with the next one. 0: none, or not known.
+   */
+  records = 0;
+  /** Turns of this direction that began in such records: of the client calls, if it is HTTP/1 that is inside; else answers. */
+  turns = 0;
+  /** It is the first of its direction since the other one spoke, as the kernel saw them. */
+  turn = false;
 }
 
 /** What the kernel (or a file reader) says of a socket apart from its bytes. Reused like Segment. */

@@ -37,6 +37,12 @@ export interface StreamSink {
    * `data` where the bytes were in a segment that was seen and came cut; else it is left out, or -1.
    */
   gap(position: number, length: number, why: LossReason | 'left_out', ts: number, ack?: number): void;
+  /**
+   * Comes between `gap` and the data behind it, where the kernel has followed what is missing: `records` of TLS lie wholly in
+   * it and the next byte begins one (0: not known); `turns` of this direction began there; `turn`: the other direction spoke
+   * just before the next byte.
+   */
+  followed?(records: number, turns: number, turn: boolean): void;
   end(how: StreamEnd, ts: number): void;
 }
 

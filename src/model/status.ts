@@ -120,6 +120,11 @@ export interface TlsStatus {
   readonly connections: number;
   readonly decrypted: number;
   readonly resumed: number;
+  /**
+   * What the kernel left out or lost of followed connections: records, and turns of the client. Those that are calls of HTTP/1,
+   * for all that is known, are in the ledger's requests lost too; the others are of connections with HTTP/2, or unread.
+   */
+  readonly missed: { readonly records: number; readonly calls: number; readonly other_turns: number };
   readonly suites: readonly TlsSuiteStatus[];
   /** Connections, and protected bytes of them, that were not read; causes that did not occur are left out. */
   readonly unread: readonly { readonly cause: TlsUnreadCause; readonly connections: number; readonly bytes: number }[];

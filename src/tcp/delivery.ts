@@ -1,5 +1,6 @@
 import type { Memory } from '../base/memory.ts';
 import type { LossReason } from '../model/loss.ts';
+import type { Segment } from '../model/segment.ts';
 import type { StreamEnd, StreamSink } from '../model/stages.ts';
 import type { ReassemblyContext } from './context.ts';
 import { NO_HISTORY } from './history.ts';
@@ -27,6 +28,10 @@ export class Delivery {
   readonly #context: ReassemblyContext;
   #sink: StreamSink;
   #history = NO_HISTORY;
+  /** What the kernel saw in the hole before the next bytes (see Segment). */
+  #records = 0;
+  #turns = 0;
+  #turn = false;
   #gapUnacked = 0;
   #gapEnd = 0;
 
@@ -104,6 +109,23 @@ export class Delivery {
     this.#skip(leftOut, this.leftOutWhy, ts);
     this.#skip(ringFull, 'ring_full', ts);
     this.#skip(rest, why, ts);
+    // Of a hole that the kernel's counts do not explain to the byte it is not known where in it they belong.
+    this.#tell(rest === 0 && this.leftOut === 0 && this.lost === 0);
+  }
+
+  /** The kernel's word, with a segment at `position`, on what is missing before it. */
+  saw({ records, turns, turn }: Segment, position: number): void {
+    this.#records += records;
+    this.#turns += turns;
+    this.#turn = turn;
+    if (position <= this.position) this.#tell(position === this.position);
+  }
+
+  #tell(exact: boolean): void {
+    if (this.#records + this.#turns === 0) return;
+    this.#sink.followed?.(exact ? this.#records : 0, this.#turns, exact && this.#turn);
+    this.#records = 0;
+    this.#turns = 0;
   }
 
   #skip(length: number, why: LossReason | 'left_out', ts: number): void {

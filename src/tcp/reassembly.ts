@@ -54,6 +54,7 @@ export class Reassembler extends OrderedStream {
       s.captured === s.length &&
       s.leftOut === 0 &&
       s.lostBytes === 0 &&
+      s.records + s.turns === 0 &&
       !(this.causal && this.blocked(ack))
     ) {
       const length = s.length;
@@ -177,6 +178,7 @@ export class Reassembler extends OrderedStream {
       this.finSeen = true;
       this.finAt = position + s.length;
     }
+    if (s.records + s.turns > 0) this.out.saw(s, position);
     if (s.length > 0) this.place(s, position, ack);
     const fresh = s.leftOut + s.lostBytes > 0;
     if (fresh && !this.joining) this.explain(position, s.ts);

@@ -100,6 +100,19 @@ export class TlsConnection implements ConnectionDecoder, SecretWaiter, Expiring,
     if (!this.#backlog.empty) this.#backlog.drain();
   }
 
+  followed(direction: Direction, records: number, turns: number, turn: boolean): void {
+    this.shared.counters.turns[this.#holds][direction === this.negotiation.client ? 'request' : 'response'] += turns;
+    // Behind something that waits the next record is searched.
+    if (records === 0 || this.#backlog.holds(direction) || this.directions[direction].stuck) return;
+    if (this.directions[direction].reader.passed(records)) this.#inner?.streams[direction].followed?.(0, 0, turn);
+  }
+
+  /** What is inside, as far as it is known: what does not speak HTTP/2 takes turns. */
+  get #holds(): 'http1' | 'http2' | 'unread' {
+    if (this.facts.alpn === 'h2') return 'http2';
+    return this.#inner === null && this.gaveUp ? 'unread' : 'http1';
+  }
+
   end(direction: Direction, how: StreamEnd, ts: number): void {
     if (!this.#backlog.holds(direction) && !this.directions[direction].stuck) this.ended(direction, how, ts);
     else this.#backlog.end(direction, how, ts);
@@ -250,9 +263,11 @@ export class TlsConnection implements ConnectionDecoder, SecretWaiter, Expiring,
     return inner;
   }
 
-  /** What a segment of `direction` acknowledges, in decrypted bytes of the other one. */
+  /** What a segment of `direction` acknowledges, in decrypted bytes of the other one; -1: not known. */
   ack(direction: Direction, encrypted: number): number {
-    return this.directions[direction === INGRESS ? EGRESS : INGRESS].content.acks.at(encrypted);
+    const { reader, content } = this.directions[direction === INGRESS ? EGRESS : INGRESS];
+    // Beyond what came there are bytes that are missing: how much content they were is known when they are given up.
+    return encrypted > reader.position + reader.partial ? -1 : content.acks.at(encrypted);
   }
 
   /** Content has come out, or none will. */
@@ -328,6 +343,10 @@ class TlsStream implements StreamSink {
 
   gap(_position: number, length: number, why: LossReason | 'left_out', ts: number): void {
     this.#connection.gap(this.#direction, length, why, ts);
+  }
+
+  followed(records: number, turns: number, turn: boolean): void {
+    this.#connection.followed(this.#direction, records, turns, turn);
   }
 
   end(how: StreamEnd, ts: number): void {

@@ -3,6 +3,10 @@ import type { Memory } from '../base/memory.ts';
 import { HANDSHAKE } from './handshake.ts';
 import type { RecordProtection } from './protection.ts';
 import { CONTENT } from './records.ts';
+import { HEADER_BYTES } from './workspace.ts';
+
+/** The least of a protected record that is not content: its header, a tag, a content type. */
+export const AROUND_CONTENT_BYTES = HEADER_BYTES + 17;
 
 /** Bytes that tell whether they begin like HTTP. */
 export const BEGINNING_BYTES = 9;

@@ -12,19 +12,25 @@ import type { StreamEnd } from '../model/stages.ts';
 import type { TlsUnreadCause } from '../model/tls.ts';
 import type { TlsConnection } from './connection.ts';
 import { Content } from './content.ts';
-import { BEGINNING_BYTES, beginsLikeHttp, typeOfCut } from './cut-record.ts';
+import { AROUND_CONTENT_BYTES, BEGINNING_BYTES, beginsLikeHttp, typeOfCut } from './cut-record.ts';
 import { DirectionKeys, FIRST_TRIES_MAX, type Met, OPENED, SKIPPED, STUCK, UNREAD } from './direction-keys.ts';
 import { HANDSHAKE, HandshakeReader, type HandshakeSink } from './handshake.ts';
 import type { RecordProtection } from './protection.ts';
-import { CONTENT, isContentType, isHeader, type Pieces, RecordReader, type RecordSink } from './records.ts';
+import {
+  CONTENT,
+  endsOrGoesOn,
+  isContentType,
+  isHeader,
+  type Pieces,
+  RecordReader,
+  type RecordSink,
+} from './records.ts';
 import type { SecretLabel } from './secrets.ts';
 import { Step } from './step.ts';
 import { HEADER_BYTES } from './workspace.ts';
 
 /** Records at the beginning of an epoch whose tags are checked, whatever the policy. */
 const VERIFIED_FIRST = 2;
-/** The least of a protected record that is not content: its header, a tag, a content type. */
-const AROUND_CONTENT_BYTES = HEADER_BYTES + 17;
 
 export class TlsDirection implements RecordSink, HandshakeSink {
   readonly direction: Direction;
@@ -158,7 +164,9 @@ export class TlsDirection implements RecordSink, HandshakeSink {
     if (current === null) return keys.givenUp === null ? keys.bind(memory, at, size) : UNREAD;
     const { shared } = this.#connection;
     const between = keys.epochs.length > 1;
-    const verify = shared.verifyAlways || current.sequence < VERIFIED_FIRST || between || current.cipher.mode === 'ccm';
+    const doubted = between || this.#step.unsure || current.cipher.mode === 'ccm';
+    const verify = shared.verifyAlways || doubted || current.sequence < VERIFIED_FIRST;
+    this.#step.unsure = false;
     if (current.open(memory, at, size, verify) && isContentType(current.type)) {
       if (verify) shared.counters.verified++;
       return OPENED;
@@ -262,7 +270,14 @@ export class TlsDirection implements RecordSink, HandshakeSink {
 
   #lost(bytes: number, why: LossReason | 'left_out'): void {
     this.#step.lose(bytes, why);
-    if (!this.reader.searching) this.reader.searching = true;
+    this.reader.searching = true;
+  }
+
+  passed(records: number): boolean {
+    const { current, epochs } = this.keys;
+    if (current === null || epochs.length > 1) return false;
+    const asked = !this.#connection.beforeAsked(this, this.reader.position);
+    return this.#step.take(current, records, this.content, this.reader.position, asked);
   }
 
   dropped(bytes: number): void {
@@ -276,18 +291,13 @@ export class TlsDirection implements RecordSink, HandshakeSink {
       const size = HEADER_BYTES + memory.view.getUint16(at + 3);
       if (at + size > end) return -1 - at;
       const keys = this.keys.current;
-      if (keys !== null ? this.#inStep(keys, memory, at, size) : this.#looksRight(memory, at + size, end)) {
+      if (keys !== null ? this.#inStep(keys, memory, at, size) : endsOrGoesOn(memory, at + size, end)) {
         this.#found(at);
         return at;
       }
       if (this.keys.givenUp !== null) return -1 - end;
     }
     return -1 - Math.max(from, end - HEADER_BYTES + 1);
-  }
-
-  /** Without keys: another header follows, or nothing. */
-  #looksRight(memory: Memory, next: number, end: number): boolean {
-    return next === end || (next + HEADER_BYTES <= end && isHeader(memory, next));
   }
 
   /** Whether the record at `memory[at]` is the one that `keys` go on with. */

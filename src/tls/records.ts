@@ -13,6 +13,9 @@ const FIRST_BYTES = 1_024;
 /** Pieces of one record that are told apart; further ones count as part of the last. */
 const PIECES_MAX = 32;
 
+/** A part of a record is there (null), or was left out on purpose. */
+const CUT: ReadonlySet<LossReason | 'left_out' | null> = new Set([null, 'left_out', 'shed_body', 'shed_head'] as const);
+
 /** When the parts of a record came, and which never did. */
 export class Pieces {
   count = 0;
@@ -48,9 +51,9 @@ export class Pieces {
     this.why[at] = why;
   }
 
-  /** All that misses was left out by the kernel on purpose. */
+  /** All that misses was left out by the kernel on purpose, under pressure or not. */
   get isCut(): boolean {
-    for (let i = 0; i < this.count; i++) if (this.why[i] !== null && this.why[i] !== 'left_out') return false;
+    for (let i = 0; i < this.count; i++) if (!CUT.has(this.why[i]!)) return false;
     return true;
   }
 
@@ -83,6 +86,8 @@ export interface RecordSink {
    * offset that further bytes may yet show to be one.
    */
   find(memory: Memory, at: number, end: number): number;
+  /** What is lost were `records`, and the next byte begins one. False: that does not help. */
+  passed(records: number): boolean;
   /** `bytes` were searched in vain and dropped. */
   dropped(bytes: number): void;
   /** The bytes are no records. False: look for the next one; true: the sink takes no more. */
@@ -107,6 +112,10 @@ export function isHeader(memory: Memory, at: number): boolean {
   if (!isContentType(type) || view.getUint8(at + 1) !== 3 || view.getUint8(at + 2) > 4) return false;
   return view.getUint16(at + 3) <= FRAGMENT_BYTES_MAX;
 }
+
+/** Whether a record that ends at `next` may be one, for all that is known without keys: another header follows, or nothing. */
+export const endsOrGoesOn = (memory: Memory, next: number, end: number): boolean =>
+  next === end || (next + HEADER_BYTES <= end && isHeader(memory, next));
 
 const TLS12_AND_LATER = 0x0303;
 /** What the shortest protected record has behind its header: a tag and a content type. */
@@ -238,6 +247,13 @@ export class RecordReader {
     this.searching = true;
     this.position += all;
     this.#sink.lost(all, why, ts);
+  }
+
+  /** The bytes that are missing ended where a record begins; `records` lay wholly in them. */
+  passed(records: number): boolean {
+    if (!this.searching || this.#have > 0 || this.#closed || !this.#sink.passed(records)) return false;
+    this.searching = false;
+    return true;
   }
 
   /** No bytes come any more. What is there of a record is handed on as a record whose end is missing. */

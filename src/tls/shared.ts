@@ -30,6 +30,8 @@ export interface TlsCounters {
   resumed: number;
   /** Connections, and protected bytes of them, that were not read, by cause. */
   readonly unread: Record<TlsUnreadCause, { connections: number; bytes: number }>;
+  /** Turns that the kernel left out or lost, as far as they were told, by what is inside and by whose message they would be. */
+  readonly turns: Record<'http1' | 'http2' | 'unread', Record<'request' | 'response', number>>;
 }
 
 /** A connection that waits for a secret. */
@@ -69,6 +71,11 @@ export class TlsShared {
     unread: Object.fromEntries(
       TLS_UNREAD_CAUSES.map((cause) => [cause, { connections: 0, bytes: 0 }]),
     ) as TlsCounters['unread'],
+    turns: {
+      http1: { request: 0, response: 0 },
+      http2: { request: 0, response: 0 },
+      unread: { request: 0, response: 0 },
+    },
   };
   /** Memory that holds records now, in bytes. */
   held = 0;

@@ -4,6 +4,7 @@
  */
 import type { Memory } from '../base/memory.ts';
 import type { LossReason } from '../model/loss.ts';
+import type { Content } from './content.ts';
 import type { RecordProtection } from './protection.ts';
 import type { TlsCounters } from './shared.ts';
 import { RECORD_BYTES_MAX } from './workspace.ts';
@@ -17,6 +18,8 @@ export class Step {
   bytes = 0;
   why: LossReason | 'left_out' = 'gap';
   since = 0;
+  /** The next record's number is the kernel's word: its tag has to confirm it. */
+  unsure = false;
   #trials = 0;
   #trialBytes = 0;
 
@@ -26,6 +29,20 @@ export class Step {
     this.why = why;
     this.#trials = 0;
     this.#trialBytes = 0;
+  }
+
+  /**
+   * What is lost before `position` of the encrypted bytes were `records`: puts `keys` at the right number and gives the content up,
+   * of which there is none when nobody had `asked`. False: that cannot be.
+   */
+  take(keys: RecordProtection, records: number, content: Content, position: number, asked: boolean): boolean {
+    if (this.bytes === 0 || this.bytes < records * keys.overhead) return false;
+    keys.sequence += records;
+    if (asked) content.gap(Math.max(0, this.bytes - records * keys.usualOverhead), this.why, this.since);
+    content.recordEnds(position);
+    this.bytes = 0;
+    this.unsure = true;
+    return true;
   }
 
   /**

@@ -232,6 +232,10 @@ class ChoosingStream implements StreamSink {
     // Bytes that never came are counted where they were missed: in the kernel, or by reassembly.
   }
 
+  followed(records: number, turns: number, turn: boolean): void {
+    this.to?.followed?.(records, turns, turn);
+  }
+
   end(how: StreamEnd, ts: number): void {
     if (this.#ended) return;
     this.#ended = true;

@@ -129,6 +129,10 @@ class H1Direction implements StreamSink {
     this.#h1.gap(position, length, why, ts, ack);
   }
 
+  followed(_records: number, _turns: number, turn: boolean): void {
+    if (turn && this.#to === null) this.#h1.turned();
+  }
+
   /** Bytes that will never come, from before it was known that this is HTTP/1. */
   missed(position: number, length: number, why: LossReason | 'left_out', ack: number): void {
     this.#pairer.gap(this.#by, position, length, why);

@@ -118,6 +118,10 @@ function tlsLines(tls: TlsStatus): string[] {
     lines.push(
       `secrets missed: ${count(secrets.ring_full)} ring full, ${count(secrets.unreadable)} unreadable, ${count(secrets.unusable)} unusable`,
     );
+  if (tls.missed.records > 0)
+    lines.push(
+      `missed under pressure: ${some(tls.missed.records, 'record')} with ${some(tls.missed.calls, 'call')} in them, and ${some(tls.missed.other_turns, 'turn')} of HTTP/2 or unread`,
+    );
   lines.push(
     ...table(
       tls.suites

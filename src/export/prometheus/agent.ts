@@ -86,6 +86,17 @@ const TLS_UNREAD_BYTES = family(
   ['cause'],
   'bytes',
 );
+const TLS_MISSED = family(
+  'headwater_tls_missed_turns',
+  'counter',
+  'Turns of clients in TLS that were left out under pressure or found no room: calls of HTTP/1, which requests lost has too, and others.',
+  ['inside'],
+);
+const TLS_MISSED_RECORDS = family(
+  'headwater_tls_missed_records',
+  'counter',
+  'TLS records that were left out under pressure or found no room.',
+);
 const TLS_SECRETS = family('headwater_tls_secrets', 'counter', 'TLS secrets taken, and missed by reason.', ['state']);
 const VIEWERS = family('headwater_tail_viewers', 'gauge', 'Viewers connected.');
 
@@ -107,6 +118,8 @@ export const AGENT_CATALOGUE: readonly MetricFamily[] = [
   TLS_DECRYPTED,
   TLS_UNREAD,
   TLS_UNREAD_BYTES,
+  TLS_MISSED,
+  TLS_MISSED_RECORDS,
   TLS_SECRETS,
   VIEWERS,
 ];
@@ -153,6 +166,8 @@ export function writeAgent(status: AgentStatus, out: Exposition): void {
   const unread = new Map(tls.unread.map((one) => [one.cause, one]));
   write(TLS_UNREAD, ...TLS_UNREAD_CAUSES.map((cause) => [[cause], unread.get(cause)?.connections ?? 0] as const));
   write(TLS_UNREAD_BYTES, ...TLS_UNREAD_CAUSES.map((cause) => [[cause], unread.get(cause)?.bytes ?? 0] as const));
+  write(TLS_MISSED, [['http1'], tls.missed.calls], [['other'], tls.missed.other_turns]);
+  write(TLS_MISSED_RECORDS, [[], tls.missed.records]);
   const { taken, ring_full, unreadable, unusable } = tls.secrets;
   const states = { taken, ring_full, unreadable, unusable };
   write(TLS_SECRETS, ...Object.entries(states).map(([state, n]) => [[state], n] as const));

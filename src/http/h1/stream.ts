@@ -120,6 +120,11 @@ export class H1Stream extends MessageReader implements StreamSink {
     if (ack >= 0 && this.#peer !== null) this.#peer.#resync.spoke(ack);
   }
 
+  /** The other side spoke just before the next byte, though its bytes are missing: a message may begin there. */
+  turned(): void {
+    this.#resync.spoke(this.position);
+  }
+
   end(how: StreamEnd, _ts: number): void {
     // The last byte of what was sent came with the last data; the last one of what was to come did not come at all.
     if (how !== 'fin' && how !== 'rst') this.ts = UNSEEN;

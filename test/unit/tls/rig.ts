@@ -18,6 +18,7 @@ import { TLS_LIMITS, type TlsLimits, TlsShared } from '../../../src/tls/shared.t
 export type Event =
   | { what: 'data'; direction: Direction; bytes: Buffer; position: number; ts: number; ack: number }
   | { what: 'gap'; direction: Direction; length: number; position: number; ts: number; why: LossReason | 'left_out' }
+  | { what: 'followed'; direction: Direction; records: number; turns: number; turn: boolean; ts: number }
   | { what: 'end'; direction: Direction; how: StreamEnd; ts: number };
 
 /** One connection as tcp tells it. */
@@ -191,6 +192,7 @@ export function play(events: readonly Event[], options: PlayOptions = {}): Playe
     if (event.what === 'data') {
       stream.data(Memory.from(event.bytes), 0, event.bytes.length, event.position, event.ts, event.ack);
     } else if (event.what === 'gap') stream.gap(event.position, event.length, event.why, event.ts);
+    else if (event.what === 'followed') stream.followed(event.records, event.turns, event.turn);
     else stream.end(event.how, event.ts);
   });
   for (const direction of [0, 1] as const) {
