@@ -174,7 +174,7 @@ export class TlsConnection implements ConnectionDecoder, SecretWaiter, Expiring,
 
   /** Content of a direction waits until the other one, which may come first, knows whether it can be read. */
   blocks(one: TlsDirection): boolean {
-    return one.atApplication && !this.gaveUp && this.directions[one.direction === INGRESS ? EGRESS : INGRESS].stuck;
+    return this.directions[one.direction === INGRESS ? EGRESS : INGRESS].stuck && one.atApplication && !this.gaveUp;
   }
 
   // --- secrets

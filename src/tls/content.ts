@@ -19,7 +19,8 @@ export class Content {
   }
 
   /** Hands on what `keys` opened of a record that came in `pieces`. */
-  deliver({ at, bytes, prefixBytes }: RecordProtection, pieces: Pieces): void {
+  deliver(keys: RecordProtection, pieces: Pieces): void {
+    const { at, bytes } = keys;
     const connection = this.#connection;
     const sink = connection.inner().streams[this.direction];
     if (bytes === 0) return;
@@ -30,6 +31,7 @@ export class Content {
       const ack = connection.ack(this.direction, pieces.ack[0]!);
       sink.data(connection.memory, at, bytes, position, pieces.ts[0]!, ack);
     } else {
+      const { prefixBytes } = keys;
       let from = 0;
       for (let i = 0; i < pieces.count && from < bytes; i++) {
         const last = i === pieces.count - 1;

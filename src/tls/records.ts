@@ -33,6 +33,16 @@ export class Pieces {
     this.holes = 0;
   }
 
+  /** All of the record came at once. */
+  single(size: number, ts: number, ack: number): void {
+    this.count = 1;
+    this.holes = 0;
+    this.end[0] = size;
+    this.ts[0] = ts;
+    this.ack[0] = ack;
+    this.why[0] = null;
+  }
+
   add(end: number, ts: number, ack: number, why: LossReason | 'left_out' | null): void {
     const last = this.count - 1;
     const same = last >= 0 && (this.why[last] === null) === (why === null);
@@ -191,8 +201,7 @@ export class RecordReader {
         const size = HEADER_BYTES + memory.view.getUint16(at + 3);
         if (end - at >= size) {
           const pieces = this.#pieces;
-          pieces.clear();
-          pieces.add(size, ts, ack, null);
+          pieces.single(size, ts, ack);
           if (!this.#sink.record(memory, at, size, pieces)) return at - offset;
           this.position += size;
           at += size;
