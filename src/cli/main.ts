@@ -2,6 +2,7 @@
 import { CommanderError } from 'commander';
 import { EXIT, Failure } from '../base/failure.ts';
 import { buildProgram } from './program.ts';
+import { safeLines } from './text/terminal.ts';
 
 // The reader has gone (`| head`): nobody is left to tell.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
@@ -19,8 +20,8 @@ try {
 /** Tells the user what went wrong; anything unforeseen is a defect and shows its stack. */
 function report(error: unknown): number {
   if (error instanceof Failure) {
-    process.stderr.write(`headwater: ${error.message}\n`);
-    if (error.hint !== '') process.stderr.write(`  ${error.hint}\n`);
+    process.stderr.write(`headwater: ${safeLines(error.message)}\n`);
+    if (error.hint !== '') process.stderr.write(`  ${safeLines(error.hint)}\n`);
     return error.exitCode;
   }
   if (error instanceof CommanderError) {

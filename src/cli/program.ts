@@ -2,6 +2,7 @@
 import { Argument, Command, InvalidArgumentError, Option } from 'commander';
 import { packageVersion } from '../base/version.ts';
 import { parseDuration, parseListen } from '../config/units.ts';
+import { safe } from './text/terminal.ts';
 
 /** What `run` was told by flags. */
 export interface RunFlags {
@@ -136,10 +137,12 @@ function listenArgument(text: string): string {
 
 /** Commander's errors take several lines ("error: ...", "(Did you mean ...?)"): make them one. */
 const usageLine = (text: string): string =>
-  text
-    .trim()
-    .replace(/^error: /, '')
-    .replaceAll('\n', ' ');
+  safe(
+    text
+      .trim()
+      .replace(/^error: /, '')
+      .replaceAll('\n', ' '),
+  );
 
 export function buildProgram(): Command {
   const program = new Command('headwater');
@@ -364,5 +367,19 @@ export function buildProgram(): Command {
       process.stdout.write(manPage(buildProgram()));
     });
 
+  refuseRepeats(program);
   return program;
+}
+
+/** An option given twice would silently count once: which of two filters was meant is not ours to choose. */
+function refuseRepeats(command: Command): void {
+  for (const option of command.options) {
+    if (option.parseArg === collect || !option.required) continue;
+    let given = false;
+    command.on(`option:${option.name()}`, () => {
+      if (given) command.error(`error: option '${option.flags}' is given twice`);
+      given = true;
+    });
+  }
+  for (const child of command.commands) refuseRepeats(child);
 }

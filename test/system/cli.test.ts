@@ -120,6 +120,12 @@ describe('wrong usage: one line that names it, exit code 2', () => {
     [['config', 'check'], "missing required argument 'file'"],
     [['config', 'chek', 'x'], "unknown command 'chek' (Did you mean check?)"],
     [['run', '--config', '/nowhere.yaml'], '/nowhere.yaml: no such file'],
+    [['tail', '--filter', 'true', '--filter', 'false'], "option '--filter <cel>' is given twice"],
+    [['query', '--limit', '5', '--limit=7'], "option '--limit <n>' is given twice"],
+    [['export', '--format', 'har', '--format', 'csv'], "option '--format <format>' is given twice"],
+    [['status', '--socket', 'x'.repeat(108)], 'the path of a socket has at most 107 bytes, this one has 108'],
+    [['replay', '\u001b[31mred\u202e\n'], 'cannot read \\x1b[31mred\\u202e\n: there is no such file'],
+    [['tail\u001b[2J'], "unknown command 'tail\\x1b[2J'"],
   ])('%j', async (args, message) => {
     expect(await headwater(args)).toEqual({ code: 2, stdout: '', stderr: `headwater: ${message}\n` });
   });

@@ -4,7 +4,16 @@ import { defaultSocketPath } from '../../config/paths.ts';
 import { AgentClient, type ClientFailure, type ClientResult } from '../../serve/client.ts';
 import { failFilter } from './settings.ts';
 
-export const connect = (socket: string | undefined): AgentClient => new AgentClient(socket ?? defaultSocketPath());
+/** Of sockaddr_un (unix(7)), with the zero byte at its end: a longer path would be cut. */
+const SOCKET_PATH_BYTES_MAX = 107;
+
+export function connect(socket: string | undefined): AgentClient {
+  const path = socket ?? defaultSocketPath();
+  const bytes = Buffer.byteLength(path);
+  if (bytes > SOCKET_PATH_BYTES_MAX)
+    fail(EXIT.USAGE, `the path of a socket has at most ${SOCKET_PATH_BYTES_MAX} bytes, this one has ${bytes}`);
+  return new AgentClient(path);
+}
 
 /** The answer, or the end of the command with what went wrong and what to do. */
 export function answered<T>(client: AgentClient, result: ClientResult<T>): T {

@@ -31,6 +31,9 @@ export const safe = (text: string): string =>
     return code < 256 ? `\\x${code.toString(16).padStart(2, '0')}` : `\\u${code.toString(16).padStart(4, '0')}`;
   });
 
+/** `safe` of text that has lines of its own. */
+export const safeLines = (text: string): string => text.split('\n').map(safe).join('\n');
+
 /** `text` in at most `width` characters, cut with "…". */
 export function cut(text: string, width: number): string {
   if (text.length <= width) return text;
