@@ -9,8 +9,10 @@ import type { CaptureSink } from '../model/stages.ts';
 import { type Poll, pollReadable } from './libbpf.ts';
 import type { Ring } from './ring.ts';
 
-/** Records in one go before the event loop gets its turn. */
-const BATCH_RECORDS_MAX = 4096;
+/** Records between two looks at the clock. */
+const BATCH_RECORDS = 128;
+/** After this long the event loop gets its turn: records that are costly to read must not keep the log, the store and whoever asks waiting. */
+const GO_MS_MAX = 20;
 /** A look should find this share of the ring in use: enough for a batch, far from the half at which bodies are left out. */
 const FILL_WANTED = 1 / 8;
 /** Bounds of the wait between looks while records keep coming. */
@@ -66,9 +68,9 @@ export class RingReader {
     let total = 0;
     for (;;) {
       this.#before();
-      const n = this.#ring.drain(this.sink, BATCH_RECORDS_MAX);
+      const n = this.#ring.drain(this.sink, BATCH_RECORDS);
       total += n;
-      if (n < BATCH_RECORDS_MAX) return total;
+      if (n < BATCH_RECORDS) return total;
     }
   }
 
@@ -86,7 +88,14 @@ export class RingReader {
     const now = performance.now();
     const came = this.#ring.used;
     this.#before();
-    const n = this.#ring.drain(this.sink, BATCH_RECORDS_MAX);
+    let n = this.#ring.drain(this.sink, BATCH_RECORDS);
+    let more = n === BATCH_RECORDS;
+    while (more && performance.now() - now < GO_MS_MAX) {
+      this.#before();
+      const further = this.#ring.drain(this.sink, BATCH_RECORDS);
+      n += further;
+      more = further === BATCH_RECORDS;
+    }
     const wait = this.#waitFor(came, now - this.#lastLookMs);
     this.#lastLookMs = now;
     if (n > 0) {
@@ -95,7 +104,7 @@ export class RingReader {
     } else {
       this.#emptyLooks++;
     }
-    if (n === BATCH_RECORDS_MAX) this.#immediate = setImmediate(this.#look);
+    if (more) this.#immediate = setImmediate(this.#look);
     else if (this.#emptyLooks < EMPTY_LOOKS_MAX || !this.#sleep()) this.#timer = setTimeout(this.#look, wait);
   };
 
