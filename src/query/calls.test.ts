@@ -323,6 +323,15 @@ describe('SQL', () => {
     'SELEC',
     "SELECT '",
     `SELECT ${'('.repeat(70_000)}`,
+    // One value of gigabytes is in no memory limit, and thousands of them are made before anything can be interrupted.
+    "SELECT repeat('x', 10000000) FROM range(100000)",
+    "SELECT lpad('x', 1000000000)",
+    "SELECT printf('%1000000000d', 1)",
+    "SELECT format('{:>1000000000}', 'x')",
+    'SELECT range(1000000000)',
+    'SELECT * FROM (SELECT unnest(generate_series(1, 1000000000)))',
+    'SELECT list_resize([1], 1000000000)',
+    "SELECT * FROM range(CAST(length(repeat('x', 1000000000)) AS BIGINT))",
   ])('%s is refused', async (sql) => {
     expect(await querySql(reader, sql)).toMatchObject({ ok: false, error: { type: 'invalid' } });
   });
@@ -343,7 +352,7 @@ describe('SQL', () => {
   });
 
   test('a query that wants all memory gets an error', async () => {
-    const answer = await querySql(reader, 'SELECT list(repeat(CAST(range AS VARCHAR), 1000)) FROM range(10000000)');
+    const answer = await querySql(reader, 'SELECT list(CAST(range AS VARCHAR)) FROM range(100000000)');
     expect(answer).toMatchObject({ ok: false, error: { type: 'memory' } });
   });
 
