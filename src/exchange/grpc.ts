@@ -11,8 +11,14 @@ import { OTHER_ROUTE } from './route.ts';
 
 const UNIMPLEMENTED = 12;
 const DEADLINE_EXCEEDED = 4;
-/** A client's timer and its reset may be so much earlier than what the capture sees of them. */
-const DEADLINE_SLACK_NS = 5e6;
+/**
+ * A client says how long it will wait when it makes the head, and a busy one sends that later: its reset then comes so much
+ * earlier than what it said. A quarter of the time-out, within bounds.
+ */
+const DEADLINE_SLACK_NS_MIN = 5e6;
+const DEADLINE_SLACK_NS_MAX = 100e6;
+const deadlineSlackNs = (timeoutNs: number): number =>
+  Math.min(DEADLINE_SLACK_NS_MAX, Math.max(DEADLINE_SLACK_NS_MIN, timeoutNs / 4));
 /** Methods with a route of their own, over all services; those that were never answered stop much earlier. */
 const ROUTES_MAX = 4_096;
 const ROUTES_UNANSWERED_MAX = 1_024;
@@ -64,7 +70,7 @@ export function judgeGrpc(p: Pending, request: Message, kind: string, routes: Gr
   const exists = status !== UNIMPLEMENTED && (response === null || response.status === 200);
   p.route = routes.route(request.target, exists ? (response === null ? 'silent' : 'answered') : 'none');
   const elapsed = request.firstByteAt === UNSEEN || endedAt === UNSEEN ? 0 : endedAt - request.firstByteAt;
-  const late = timeoutNs !== null && elapsed >= timeoutNs - DEADLINE_SLACK_NS;
+  const late = timeoutNs !== null && elapsed >= timeoutNs - deadlineSlackNs(timeoutNs);
   if (status === DEADLINE_EXCEEDED && p.outcome === 'complete') p.outcome = 'timeout';
   else if (p.outcome === 'client_abort' && late) p.outcome = 'timeout';
 }

@@ -68,4 +68,22 @@ describe('gRPC', () => {
     );
     expect(seenOf(peers)).toMatchObject([{ route: 'other', grpc: { status: 12, responseMessages: 0 } }]);
   });
+
+  test.each([
+    ['60m', 0.046, 'timeout'],
+    ['60m', 0.04, 'client_abort'],
+    ['1000000u', 0.91, 'timeout'],
+    ['1S', 0.89, 'client_abort'],
+    ['1M', 59.95, 'timeout'],
+    ['1M', 55, 'client_abort'],
+  ])('with %s to wait, taken back after %s s: %s', (timeout, seconds, outcome) => {
+    const rig = new H2Rig();
+    const peers = new Peers();
+    const fields = request('POST', '/a.B/C', ['content-type', 'application/grpc'], ['grpc-timeout', timeout]);
+    peers.add('client', w.headers(1, peers.client.block(fields), false), w.data(1, '\0\0\0\0\0', true));
+    const wire = play(peers.pieces, rig.connection());
+    wire.now += seconds * 1e9;
+    wire.send('client', w.rst(1, 8)).end('fin');
+    expect(rig.seen).toMatchObject([{ outcome, upgrade: 'grpc' }]);
+  });
 });

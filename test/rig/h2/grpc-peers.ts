@@ -100,7 +100,7 @@ for (let round = 0; round < 20; round++) {
       unary('Echo', '/test.v1.Echo/Echo', null),
       unary('Echo', '/test.v1.Echo/Echo', 5_000),
       unary('Fail', '/test.v1.Echo/Fail', null),
-      unary('Hang', '/test.v1.Echo/Hang', 60),
+      unary('Hang', '/test.v1.Echo/Hang', 200),
       unary('None', '/test.v1.Echo/NoSuchMethod', null),
     ])),
   );
