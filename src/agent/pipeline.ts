@@ -20,7 +20,7 @@ import { TlsConnection } from '../tls/connection.ts';
 import { LIVE_SECRET_LIMITS, SecretStore } from '../tls/secrets.ts';
 import { TLS_LIMITS, TlsShared } from '../tls/shared.ts';
 import { type ConnectionLife, type DecoderShared, decoderFactory, type Guess } from './decoder.ts';
-import { OfflineLoads } from './offline-loads.ts';
+import { OfflineServers } from './offline-servers.ts';
 import { TlsTally } from './tls-tally.ts';
 
 /** A call past its time-out is still one whole record if its answer comes within this many time-outs. */
@@ -98,12 +98,12 @@ export class Pipeline implements ExchangeSink {
       // A file may be damaged anywhere; live, the segments come from the kernel that the peers use.
       verify: options.offline || options.verifyTags === true ? 'always' : 'bound',
       limits: secrets === null ? { ...TLS_LIMITS, waitNs: 0 } : TLS_LIMITS,
-      ...(options.handshakes === undefined ? {} : { settled: options.handshakes }),
+      ...(options.handshakes === undefined ? {} : { settled: this.#settled }),
       unread: (bytes) => {
         this.decoding.notHttp.tls += bytes;
       },
     });
-    this.tlsTally = new TlsTally(options.owners ?? (options.offline ? new OfflineLoads() : null));
+    this.tlsTally = new TlsTally(options.owners ?? (options.offline ? new OfflineServers() : null));
     this.decoding = {
       h1,
       h2: new H2Shared(h1.names, h1.pool),
@@ -132,6 +132,13 @@ export class Pipeline implements ExchangeSink {
         : { limits: { ...LIVE_LIMITS, totalBytes: options.memoryMax } }),
     });
   }
+
+  /** A handshake is over. In a file nobody has named the server yet; who opened the connection is the client. */
+  readonly #settled = (connection: Connection): void => {
+    if (connection.service === '' && connection.clientDirection >= 0 && this.#options.offline)
+      this.tlsTally.named(connection);
+    this.#options.handshakes!(connection);
+  };
 
   /** The capture is over: every connection ends, and none waits for anything. */
   finish(): void {

@@ -1,4 +1,4 @@
-/** in_flight of a capture: all connections to one server count together, in the order of time. */
+/** in_flight and service of a capture: all connections to one server count together, in the order of time. */
 import { expect, test } from 'vitest';
 import { fileOf, Talk } from '../fixtures/pcap/talk.ts';
 import { replayed } from '../rig/replay.ts';
@@ -27,4 +27,9 @@ test('overlapping calls of several connections, one server apart, one call after
   const { exchanges } = await replayed(fileOf(packets));
   const seen = Object.fromEntries(exchanges.map(({ request, in_flight }) => [request!.target, in_flight]));
   expect(seen).toEqual({ '/40001': 1, '/40002': 2, '/40003': 3, '/40004': 1, '/40005': 3, '/40006': 1 });
+  const apart = exchanges.find(({ request }) => request!.target === '/40004')!;
+  expect(apart.service).toBe(`${apart.server.address}:81`);
+  expect(new Set(exchanges.filter((x) => x !== apart).map(({ service }) => service))).toEqual(
+    new Set([`${apart.server.address}:80`]),
+  );
 });

@@ -37,7 +37,7 @@ describe('WebSocket in HTTP/1', () => {
         ts: expect.any(String),
         connection: log.exchanges[0]!.connection,
         side: 'unknown',
-        service: '',
+        service: expect.stringMatching(/^\S+:\d+$/),
         end: 'closed',
         closed_by: 'client',
         duration_ns: 13_000_000,
