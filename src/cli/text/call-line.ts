@@ -25,7 +25,11 @@ export function callLine(record: ExchangeRecord, look: Look): string {
   const sizes = `${size(request)}/${size(response)}`.padStart(wide ? 11 : 9);
   const plain = record.outcome === 'complete' && record.losses.length === 0;
   const room = look.width - [time, side, service, method, status, took, sizes].join(' ').length - 1;
-  const outcome = wide ? cut(outcomeText(record), room - TARGET_MIN - 1) : plain ? '' : shortOutcome(record);
+  const outcome = wide
+    ? cut(outcomeText(record), room - TARGET_MIN - 1)
+    : plain
+      ? ''
+      : cut(shortOutcome(record), room - 2);
   const target = safe(request === null ? '(request not seen)' : targetText(record, request));
   // Wide enough for the longest usual outcome: then outcomes form a column too.
   const targetWidth =
@@ -44,6 +48,16 @@ export function callLine(record: ExchangeRecord, look: Look): string {
   ].join(' ');
 }
 
+const SERVICE_WIDE = 24;
+const SERVICE_NARROW = 14;
+const SERVICE_MIN = 4;
+/** What the other columns of a narrow terminal take, and the target at least. */
+const BESIDE_SERVICE = 44 + TARGET_MIN;
+
+/** On a very narrow terminal the service gives way, so that a call is one line. */
+const narrowService = (width: number): number =>
+  Math.max(SERVICE_MIN, Math.min(SERVICE_NARROW, width - BESIDE_SERVICE));
+
 /** The columns that say when and where, of every kind of line. */
 export function place(
   record: { readonly ts: string | null; readonly side: string; readonly service: string },
@@ -53,7 +67,7 @@ export function place(
   return {
     time: clock(record.ts, wide),
     side: wide ? record.side.padEnd(7) : (SIDES[record.side] ?? '?').padEnd(3),
-    service: column(serviceText(record.service, wide), wide ? 24 : 14, look),
+    service: column(serviceText(record.service, wide), wide ? SERVICE_WIDE : narrowService(look.width), look),
   };
 }
 

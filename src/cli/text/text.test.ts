@@ -84,7 +84,7 @@ describe('a call in one line', () => {
 
   test('fits the terminal, is one line, and holds nothing that steers it', () => {
     fc.assert(
-      fc.property(record, fc.integer({ min: 80, max: 300 }), fc.boolean(), (call, width, colour) => {
+      fc.property(record, fc.integer({ min: 50, max: 300 }), fc.boolean(), (call, width, colour) => {
         const line = withoutColour(callLine(call, { width, colour }));
         expect(line.length).toBeLessThanOrEqual(width);
         expect(line).not.toMatch(/[\u0000-\u001f\u007f-\u009f\u2028-\u202e]/);

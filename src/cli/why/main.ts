@@ -3,7 +3,7 @@ import { HostFiles } from '../../attacher/host.ts';
 import { EXIT, fail } from '../../base/failure.ts';
 import { defaultSocketPath } from '../../config/paths.ts';
 import type { WhyState } from '../../model/why.ts';
-import { AgentClient } from '../../serve/client.ts';
+import { connect } from '../commands/agent.ts';
 import { lookOf } from '../text/terminal.ts';
 import { explain } from './explain.ts';
 import type { AgentFacts, Subject } from './facts.ts';
@@ -17,7 +17,7 @@ export interface WhyFlags {
 }
 
 const askAgent = async (socket: string, pids: readonly number[]): Promise<AgentFacts> => {
-  const answer = await new AgentClient(socket).why<WhyState>(pids);
+  const answer = await connect(socket).why<WhyState>(pids);
   if (answer.ok) return { state: 'running', live: answer.value };
   switch (answer.kind) {
     case 'absent':
