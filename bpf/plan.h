@@ -8,8 +8,8 @@
 #include "look.h"
 #include "parse.h"
 #include "pressure.h"
-#include "record.h"
 #include "scan.h"
+#include "walk.h"
 
 /* Sequence numbers further away than this from what was expected: start over. */
 #define SEQUENCE_JUMP_MAX (1 << 30)

@@ -9,7 +9,6 @@
 
 #include "chunk.h"
 #include "count.h"
-#include "hello.h"
 #include "load.h"
 #include "look.h"
 #include "pressure.h"
@@ -275,129 +274,6 @@ static __always_inline int pass_over(struct __sk_buff *skb, __u32 dir, __u32 seq
 			return passed;
 	}
 	return PASSED_PART;
-}
-
-/* What becomes of a segment of a connection whose records or frames are followed. */
-#define WALK_LOST 0	/* they are not, or not any more: the window decides */
-#define WALK_WHOLE 1	/* all of it is copied */
-#define WALK_PART 2	/* parts of it: framing lies in it */
-#define WALK_NOTHING 3	/* nothing of it is wanted */
-
-/*
- * Is the segment one short TLS record, as most are? Then it is passed over here: a look at eight bytes instead of three
- * functions that find the state again. Returns WALK_*; WALK_LOST: it is not.
- */
-static __always_inline int take_one_record(struct __sk_buff *skb, struct socket_state *s, struct direction *d, __u32 dir,
-					   __u32 seq, __u32 offset, __u32 length)
-{
-	const __u32 fragment = length - TLS_HEADER_BYTES;
-	__u8 b[8] __attribute__((aligned(8)));
-
-	if (d->frame != FRAME_TLS || d->frame_seq != seq || d->frame_have || d->frame_keep || length < 8 ||
-	    fragment > (d->plan.level == PRESSURE_NONE ? TLS_WHOLE_BYTES : TLS_HEAD_BYTES) ||
-	    d->streamed + fragment > config.stream_budget)
-		return WALK_LOST;
-	if (bpf_skb_load_bytes(skb, offset, b, 8))
-		return WALK_LOST;
-	if (b[0] != TLS_APPLICATION || b[1] != 3 || b[2] > 4 || (__u32)(b[3] << 8 | b[4]) != fragment)
-		return WALK_LOST;
-	take_turn(s, d, dir, fragment, 0);
-	shed_connection(s, d->plan.level);
-	d->frame_seq = seq + length;
-	if (s->shed_call) {
-		d->untold++;
-		d->plan.gone = 1;
-		d->marks |= HW_MARK_SHED_HEAD;
-		return WALK_NOTHING;
-	}
-	d->plan.units = 1;
-	d->streamed += fragment;
-	return WALK_WHOLE;
-}
-
-/* Begins, goes on or ends following, for payload [offset, offset + length) that begins at `seq`. */
-static __always_inline int walk_on(struct __sk_buff *skb, struct socket_state *s, struct direction *d, __u32 dir,
-				   __u32 seq, __u32 offset, __u32 length)
-{
-	__u32 at;
-	__u32 frame_seq, keep, skip, streamed, shed, calls, untold;
-	__u64 first;
-	__u8 frame, have, last, marks, turn, hushed;
-
-	if (d->frame < FRAME_TLS) {
-		/* Writers begin with a whole header; whether it is one is seen when it is read. */
-		if (!d->plan.burst || !d->plan.in_order || !s->followed)
-			return WALK_LOST;
-		follow_frames(d, s->guess == HW_GUESS_TLS ? FRAME_TLS : FRAME_H2, seq);
-	}
-	at = d->frame_seq - seq;
-	if ((__s32)at < 0) {
-		/* A header lies in a hole. As long as the hole may be filled this segment is beyond what can be told apart. */
-		if (d->plan.in_order)
-			lose_place(d);
-		return WALK_LOST;
-	}
-	if (at >= length)
-		return WALK_NOTHING;
-	if (at || length > UNIT_BYTES || d->plan.level != PRESSURE_NONE)
-		return WALK_PART;
-	frame_seq = d->frame_seq;
-	keep = d->frame_keep;
-	skip = d->frame_skip;
-	streamed = d->streamed;
-	shed = d->plan.extra_shed;
-	frame = d->frame;
-	have = d->frame_have;
-	marks = d->marks;
-	calls = s->calls;
-	turn = s->turn;
-	untold = d->untold;
-	hushed = d->frame_hushed;
-	first = *(__u64 *)d->first;
-	last = d->first[8];
-	if (pass_over(skb, dir, seq, offset, length) == PASSED_ALL && d->frame)
-		return WALK_WHOLE;
-	d->frame_seq = frame_seq;
-	d->frame_keep = keep;
-	d->frame_skip = skip;
-	d->streamed = streamed;
-	d->plan.extra_shed = shed;
-	d->frame = frame;
-	d->frame_have = have;
-	d->marks = marks;
-	s->calls = calls;
-	s->turn = turn;
-	d->untold = untold;
-	d->frame_hushed = hushed;
-	d->plan.turn = d->plan.hushed = 0;
-	d->plan.units = 0;
-	*(__u64 *)d->first = first;
-	d->first[8] = last;
-	return WALK_PART;
-}
-
-/* The same; the plan says what becomes of the segment. A global function: verified once. */
-__noinline int walk(struct __sk_buff *skb, __u32 dir, __u32 seq, __u32 offset, __u32 length)
-{
-	struct socket_state *s = state_of(skb);
-	struct direction *d;
-
-	if (!s)
-		return 0;
-	d = direction_of(s, dir);
-	d->plan.offset = offset;
-	/* Only the first record of a direction is looked at. */
-	if (s->guess == HW_GUESS_TLS && d->plan.look == LOOK_TLS) {
-		int hello = read_hello(skb, offset - d->plan.gathered);
-
-		if (hello != HELLO_NOT)
-			s->offers_h2 = hello == HELLO_WITH_H2;
-		/* A server's first record, and nothing from the client: the listener had its ClientHello (deferred accept). */
-		else if (!direction_of(s, !dir)->bursts)
-			s->offers_h2 = 1;
-	}
-	d->plan.walked = walk_on(skb, s, d, dir, seq, offset, length);
-	return 0;
 }
 
 #endif

@@ -60,7 +60,7 @@ struct plan {
 	__u8 ends;		/* ENDS_*, see handover.h */
 	__u8 silent;		/* the ring is so full that only bytes are worth a record */
 	__u8 advances;		/* it moves next_seq on: 0 or 1 */
-	__u8 walked;		/* WALK_*, see record.h */
+	__u8 walked;		/* WALK_*, see walk.h */
 	__u8 gathered;		/* bytes of its burst looked at before it */
 	__u8 copied;		/* it is in the ring already: ends_seen is what was copied */
 	__u8 turn;		/* TURN_CALL or TURN_ANSWER begins in it; 0: neither */
