@@ -68,7 +68,7 @@ struct hw_segment {
 	__u32 captured;
 	__u32 seq;
 	__u32 ack;
-	__u16 lost_segments;	/* of this direction, since its last record, because the ring was full; at most 65535 at once */
+	__u16 lost_segments;	/* of this direction, since its last record, because the ring was full; of more the lowest 16 bits */
 	__u16 turns;		/* of this direction, since its last record: calls (from the server: answers) in TLS that began in what was left out or lost */
 	__u64 left_out;		/* bytes of this direction since its last record's range that were left out on purpose */
 	__u64 lost_bytes;	/* the same, because the ring was full */

@@ -43,11 +43,11 @@ static __always_inline void carry(const struct direction *d, struct hw_segment *
 {
 	const __u32 advances = d->plan.advances, untold = d->untold;
 
-	h->records = (untold < UNTOLD_UNKNOWN ? untold : 0) * (n != 0) * advances;
-	h->turns = at_most(d->turns, 65535) * advances;
+	h->records = untold * (untold < UNTOLD_UNKNOWN) * (n != 0) * advances;
+	h->turns = (d->turns & 0xffff) * advances;
 	h->left_out = d->left_out * d->plan.advances;
 	h->lost_bytes = d->lost_bytes * d->plan.advances;
-	h->lost_segments = at_most(d->lost_segments, 65535) * d->plan.advances;
+	h->lost_segments = (d->lost_segments & 0xffff) * advances;
 	h->marks |= d->marks * d->plan.advances;
 }
 

@@ -150,7 +150,7 @@ static __always_inline void count_copied(struct hw_counters *c, __u32 length)
 static __always_inline void copy(struct __sk_buff *skb, struct hw_counters *c, struct direction *d,
 				 struct hw_segment *h, const struct packet *p, __u32 n)
 {
-	h->marks = d->plan.burst && n ? HW_MARK_TURN : 0;
+	h->marks = HW_MARK_TURN * d->plan.burst * (n != 0);
 	carry(d, h, n);
 	h->captured = n;
 	if (emit(skb, h, p->payload, n, &d->plan.ends_seen)) {
