@@ -2,11 +2,11 @@ import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { Folder } from '../../test/rig/folder.ts';
-import { NOW_MS, StoreRig } from '../../test/unit/store-rig.ts';
-import { queryCalls } from '../query/calls.ts';
-import { CALLS_FILE, sealedSegments, VALUES_FILE } from './seal.ts';
-import { mayHave, type Sought } from './value-filter.ts';
+import { queryCalls } from '../../src/query/calls.ts';
+import { CALLS_FILE, sealedSegments, VALUES_FILE } from '../../src/store/seal.ts';
+import { mayHave, type Sought } from '../../src/store/value-filter.ts';
+import { Folder } from '../rig/folder.ts';
+import { NOW_MS, StoreRig } from './store-rig.ts';
 
 const HOUR_MS = 3_600_000;
 const value = (text: string): Sought => ({ type: 'text', text });

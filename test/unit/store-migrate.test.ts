@@ -2,16 +2,16 @@
 import { cpSync, existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { Folder } from '../../test/rig/folder.ts';
-import { NOW_MS, StoreRig } from '../../test/unit/store-rig.ts';
-import { queryCalls, querySql } from '../query/calls.ts';
-import { storedReport } from '../query/states.ts';
-import { STORE_VERSION } from './layout.ts';
-import { prepareFolder, SCHEMA, type Schema, versionOf } from './migrate.ts';
-import type { StoreReader } from './reader.ts';
-import { VALUES_FILE } from './seal.ts';
+import { queryCalls, querySql } from '../../src/query/calls.ts';
+import { storedReport } from '../../src/query/states.ts';
+import { STORE_VERSION } from '../../src/store/layout.ts';
+import { prepareFolder, SCHEMA, type Schema, versionOf } from '../../src/store/migrate.ts';
+import type { StoreReader } from '../../src/store/reader.ts';
+import { VALUES_FILE } from '../../src/store/seal.ts';
+import { Folder } from '../rig/folder.ts';
+import { NOW_MS, StoreRig } from './store-rig.ts';
 
-const FIXTURE = join(import.meta.dirname, '../../test/fixtures/store/v1');
+const FIXTURE = join(import.meta.dirname, '../fixtures/store/v1');
 const HOUR_MS = 3_600_000;
 
 /** Numbers of the fixture's calls that `filter` finds, oldest first. */
