@@ -51,21 +51,26 @@ export class PacketHub {
   answer(parameters: URLSearchParams, headOnly: boolean, response: ServerResponse): void {
     const seconds = Number(parameters.get('seconds'));
     const secrets = parameters.get('secrets') === '1';
-    if (!Number.isInteger(seconds) || seconds < 1 || seconds > PACKET_SECONDS_MAX)
-      return sendError(response, 400, 'bad_request', `seconds must be a whole number from 1 to ${PACKET_SECONDS_MAX}`);
-    if (secrets && !this.#options.secrets)
-      return sendError(response, 403, 'no_secrets', 'it takes no TLS secrets: headwater status says why');
-    if (this.#takers.size >= PACKET_STREAMS_MAX)
-      return sendError(
-        response,
-        503,
-        'too_many_streams',
-        'others are taking packets already: wait until they have ended',
-      );
+    const refusal = this.#refusal(seconds, secrets);
+    if (refusal !== null) {
+      sendError(response, ...refusal);
+      return;
+    }
     response.writeHead(200, { 'content-type': 'application/x-pcapng', 'cache-control': 'no-store' });
     response.flushHeaders();
     if (headOnly) response.end();
     else this.#join(response, seconds, secrets);
+  }
+
+  /** Status, code and message; null: it may have them. */
+  #refusal(seconds: number, secrets: boolean): [number, string, string] | null {
+    if (!Number.isInteger(seconds) || seconds < 1 || seconds > PACKET_SECONDS_MAX)
+      return [400, 'bad_request', `seconds must be a whole number from 1 to ${PACKET_SECONDS_MAX}`];
+    if (secrets && !this.#options.secrets)
+      return [403, 'no_secrets', 'it takes no TLS secrets: headwater status says why'];
+    if (this.#takers.size >= PACKET_STREAMS_MAX)
+      return [503, 'too_many_streams', 'others are taking packets already: wait until they have ended'];
+    return null;
   }
 
   #join(response: ServerResponse, seconds: number, secrets: boolean): void {

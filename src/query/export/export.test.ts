@@ -144,7 +144,7 @@ describe('export of stored calls', () => {
       const ns =
         line.ts === null
           ? null
-          : BigInt(Date.parse(line.ts.slice(0, 19) + 'Z')) * 1_000_000n + BigInt(line.ts.slice(20, 29));
+          : BigInt(Date.parse(`${line.ts.slice(0, 19)}Z`)) * 1_000_000n + BigInt(line.ts.slice(20, 29));
       expect(row['ts']).toEqual(ns);
       for (const field of FIELDS) {
         const value = field.of(line);
