@@ -146,7 +146,7 @@ export class TlsDirection implements RecordSink, HandshakeSink {
       } else keys.sequence++;
       counters.records++;
       this.content.deliver(keys, pieces);
-      this.#recordEnds(size);
+      this.content.recordEnds(this.reader.position + size);
       return true;
     }
     keys.sequence++;
@@ -213,10 +213,10 @@ export class TlsDirection implements RecordSink, HandshakeSink {
     }
     // The number of records is known; of this one neither content nor, perhaps, type.
     if (type === 0 || type === CONTENT.APPLICATION_DATA)
-      this.content.gap(Math.max(0, size - current.usualOverhead), firstHole(pieces), pieces.ts[pieces.count - 1]!);
+      this.content.gap(Math.max(0, size - current.usualOverhead), pieces.firstHole, pieces.ts[pieces.count - 1]!);
     else this.#messages.reset();
     current.sequence++;
-    this.#recordEnds(size);
+    this.content.recordEnds(this.reader.position + size);
     return SKIPPED;
   }
 
@@ -229,8 +229,8 @@ export class TlsDirection implements RecordSink, HandshakeSink {
     this.#messages.reset();
     if (!this.atApplication) negotiation.lost(true);
     if (this.atApplication || (early && negotiation.earlyData !== false)) {
-      this.content.gap(Math.max(0, size - AROUND_CONTENT_BYTES), firstHole(pieces), pieces.ts[0]!);
-      this.#recordEnds(size);
+      this.content.gap(Math.max(0, size - AROUND_CONTENT_BYTES), pieces.firstHole, pieces.ts[0]!);
+      this.content.recordEnds(this.reader.position + size);
     }
     return SKIPPED;
   }
@@ -355,16 +355,12 @@ export class TlsDirection implements RecordSink, HandshakeSink {
     else negotiation.message(this, type, memory, at, length, whole, ts);
   }
 
-  #recordEnds(size: number): void {
-    this.content.recordEnds(this.reader.position + size);
-  }
-
   #unread(size: number, cause: TlsUnreadCause, pieces: Pieces): void {
     // What was never sent of a record cut by the end is none of the connection's bytes.
     this.#connection.unreadBytes(cause, (this.#ending ? pieces.known : size) + this.#leftOut);
     this.#leftOut = 0;
     this.content.gap(Math.max(0, size - AROUND_CONTENT_BYTES), 'tls_no_secret', pieces.ts[0]!);
-    this.#recordEnds(size);
+    this.content.recordEnds(this.reader.position + size);
   }
 
   end(how: StreamEnd, ts: number): void {
@@ -401,6 +397,3 @@ export class TlsDirection implements RecordSink, HandshakeSink {
     this.reader.close();
   }
 }
-
-const firstHole = (pieces: Pieces): LossReason | 'left_out' =>
-  pieces.why.slice(0, pieces.count).find((w) => w !== null) ?? 'gap';

@@ -73,6 +73,12 @@ export class Pieces {
     return 0;
   }
 
+  /** Why the first part that never came did not. */
+  get firstHole(): LossReason | 'left_out' {
+    for (let i = 0; i < this.count; i++) if (this.why[i] !== null) return this.why[i]!;
+    return 'gap';
+  }
+
   /** Bytes at the beginning that are there. */
   get whole(): number {
     for (let i = 0; i < this.count; i++) if (this.why[i] !== null) return i === 0 ? 0 : this.end[i - 1]!;
