@@ -68,10 +68,14 @@ struct hw_segment {
 	__u32 captured;
 	__u32 seq;
 	__u32 ack;
-	__u16 lost_segments;	/* of this direction, since its last record, because the ring was full; of more the lowest 16 bits */
-	__u16 turns;		/* of this direction, since its last record: calls (from the server: answers) in TLS that began in what was left out or lost */
-	__u64 left_out;		/* bytes of this direction since its last record's range that were left out on purpose */
-	__u64 lost_bytes;	/* the same, because the ring was full */
+	/*
+	 * What follows is told before it is taken off, so two CPUs with segments of one direction may tell the same twice.
+	 * The sums are below zero then, and the next record tells that: signed, all together are exact.
+	 */
+	__s16 lost_segments;	/* of this direction, since its last record, because the ring was full; of more the lowest 16 bits */
+	__s16 turns;		/* of this direction, since its last record: calls (from the server: answers) in TLS that began in what was left out or lost */
+	__s64 left_out;		/* bytes of this direction since its last record's range that were left out on purpose */
+	__s64 lost_bytes;	/* the same, because the ring was full */
 	__u8 local[16];
 	__u8 remote[16];
 	__u8 payload[];
@@ -88,15 +92,15 @@ struct hw_socket {
 	__u32 pid;		/* thread group; 0 when not known */
 	__u16 local_port;
 	__u16 remote_port;
-	__u32 lost_segments[2];
+	__s32 lost_segments[2];
 	__u32 reached[2];	/* closed: TCP's own count, of what came in (rcv_nxt) and of what the peer acknowledged (snd_una) */
 	__u32 reserved2;
 	__u64 cgroup_id;
 	__u8 comm[16];
 	__u8 local[16];
 	__u8 remote[16];
-	__u64 left_out[2];
-	__u64 lost_bytes[2];
+	__s64 left_out[2];
+	__s64 lost_bytes[2];
 };
 
 /* Closings that found no room in the ring, in an array of so many (a power of two), each at its cookie modulo this. */

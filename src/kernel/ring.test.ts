@@ -5,6 +5,7 @@ import * as abi from './abi.ts';
 import { PAGE } from './libbpf.ts';
 import { MadeUpRing } from './made-up.ts';
 import { Ring } from './ring.ts';
+import { s64 } from './socket-record.ts';
 
 const BYTES = 64 << 10;
 const anchor = { monotonicNs: 5_000_000_000_000n, wallNs: 0n };
@@ -126,4 +127,12 @@ describe('records that are not what the ABI says', () => {
     expect(drained(ring)).toEqual([]);
     expect([ring.malformed, ring.used]).toEqual([0, HEADER_BYTES + abi.SEGMENT_SIZE]);
   });
+});
+
+test('64 bits with a sign: a sum that two CPUs told twice is below zero', () => {
+  const view = new DataView(new ArrayBuffer(8));
+  for (const n of [0, 1, -1, -1774, 2 ** 32 + 5, -(2 ** 32) - 5]) {
+    view.setBigInt64(0, BigInt(n), true);
+    expect(s64(view, 0)).toBe(n);
+  }
 });

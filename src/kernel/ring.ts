@@ -12,7 +12,7 @@ import type { KernelAnchor } from './clock.ts';
 import { fail, type Mapping, mapShared, type Outcome, PAGE, succeed } from './libbpf.ts';
 import type { RingDescriptors, RingLayout } from './load.ts';
 import { errnoName } from './posix.ts';
-import { RecordTime, SocketRecord, u64 } from './socket-record.ts';
+import { RecordTime, SocketRecord, s64, u64 } from './socket-record.ts';
 
 /** Ring record header: a 32-bit length with two flags, then 32 bits that are the kernel's own. */
 const HEADER_BYTES = 8;
@@ -177,7 +177,7 @@ export class Ring {
       s.shed = marks & (abi.MARK_SHED_BODY | abi.MARK_SHED_HEAD);
       s.turn = (marks & abi.MARK_TURN) !== 0;
       s.records = view.getUint16(at + abi.SEGMENT_RECORDS, true);
-      s.turns = view.getUint16(at + abi.SEGMENT_TURNS, true);
+      s.turns = view.getInt16(at + abi.SEGMENT_TURNS, true);
       s.ts = this.#time.read(view, at + abi.SEGMENT_TS);
       this.readUpTo = s.ts;
       s.flow = u64(view, at + abi.SEGMENT_COOKIE);
@@ -189,9 +189,9 @@ export class Ring {
       s.seq = view.getUint32(at + abi.SEGMENT_SEQ, true);
       s.ack = view.getUint32(at + abi.SEGMENT_ACK, true);
       s.offset = at + abi.SEGMENT_PAYLOAD;
-      s.leftOut = u64(view, at + abi.SEGMENT_LEFT_OUT);
-      s.lostBytes = u64(view, at + abi.SEGMENT_LOST_BYTES);
-      s.lostSegments = view.getUint16(at + abi.SEGMENT_LOST_SEGMENTS, true);
+      s.leftOut = s64(view, at + abi.SEGMENT_LEFT_OUT);
+      s.lostBytes = s64(view, at + abi.SEGMENT_LOST_BYTES);
+      s.lostSegments = view.getInt16(at + abi.SEGMENT_LOST_SEGMENTS, true);
       sink.segment(s);
       return;
     }

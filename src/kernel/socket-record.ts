@@ -10,6 +10,10 @@ const EVIDENCE = ['cgroup', 'writer', 'creator'] as const;
 export const u64 = (view: DataView, at: number): number =>
   view.getUint32(at + 4, true) * 4294967296 + view.getUint32(at, true);
 
+/** The same, signed. */
+export const s64 = (view: DataView, at: number): number =>
+  view.getInt32(at + 4, true) * 4294967296 + view.getUint32(at, true);
+
 /** Turns the kernel's monotonic time into nanoseconds since the anchor, in halves: both are beyond what a double tells apart. */
 export class RecordTime {
   readonly #high: number;
@@ -58,9 +62,9 @@ export class SocketRecord {
     e.comm = end === comm ? '' : buf.latin1Slice(comm, end);
     e.cgroupId = u64(view, at + abi.SOCKET_CGROUP_ID);
     for (let d: Direction = 0; d < 2; d++) {
-      e.leftOut[d] = u64(view, at + abi.SOCKET_LEFT_OUT + 8 * d);
-      e.lostBytes[d] = u64(view, at + abi.SOCKET_LOST_BYTES + 8 * d);
-      e.lostSegments[d] = view.getUint32(at + abi.SOCKET_LOST_SEGMENTS + 4 * d, true);
+      e.leftOut[d] = s64(view, at + abi.SOCKET_LEFT_OUT + 8 * d);
+      e.lostBytes[d] = s64(view, at + abi.SOCKET_LOST_BYTES + 8 * d);
+      e.lostSegments[d] = view.getInt32(at + abi.SOCKET_LOST_SEGMENTS + 4 * d, true);
       e.reached[d] = view.getUint32(at + abi.SOCKET_REACHED + 4 * d, true);
     }
     return e;

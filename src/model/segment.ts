@@ -46,7 +46,10 @@ export class Segment {
   memory: Memory = NOTHING;
   offset = 0;
   captured = 0;
-  /** Bytes of this direction that the kernel left out on purpose (capture window, shedding) since its last segment here. */
+  /**
+   * Bytes of this direction that the kernel left out on purpose (capture window, shedding) since its last segment here. This
+   * and the next two, and `turns`: below zero where two CPUs told the same twice and this takes it back.
+   */
   leftOut = 0;
   /** Bytes and segments of this direction lost because the ring was full since its last segment here. */
   lostBytes = 0;

@@ -122,7 +122,7 @@ export class Delivery {
   }
 
   #tell(exact: boolean): void {
-    if (this.#records + this.#turns === 0) return;
+    if (this.#records === 0 && this.#turns === 0) return;
     this.#sink.followed?.(exact ? this.#records : 0, this.#turns, exact && this.#turn);
     this.#records = 0;
     this.#turns = 0;
@@ -134,6 +134,12 @@ export class Delivery {
     this.position = position + length;
     this.nextSeq = (this.nextSeq + length) | 0;
     this.#sink.gap(position, length, why, ts);
+  }
+
+  /** More that the kernel's counts explain. Below zero they take back what was told twice, and may find it used already. */
+  explained(leftOut: number, lost: number): void {
+    this.leftOut = Math.max(0, this.leftOut + leftOut);
+    this.lost = Math.max(0, this.lost + lost);
   }
 
   /** Nothing is missing any more that the kernel's counts could explain. */

@@ -191,6 +191,17 @@ describe('one direction', () => {
     }
   });
 
+  it('takes back what two CPUs told twice, also when it was used, and loses nothing of it', () => {
+    const rig = opened().send({ seq: 1000, data: 'a', flow: 1 });
+    rig.send({ seq: 1011, data: 'b', leftOut: 10, flow: 1 }).send({ seq: 1012, data: 'c', leftOut: 10, flow: 1 });
+    rig.send({ seq: 1013, data: 'd', leftOut: -10, flow: 1 });
+    expect(text(rig)).toBe('a<left_out 10>bcd');
+    rig.send({ seq: 1017, data: 'e', flow: 1 }).tracker.tick(2 * S);
+    rig.send({ seq: 1018, data: 'f', leftOut: -10, flow: 1 }).event('closed', 1, { leftOut: [10, 0] });
+    expect(text(rig)).toBe('a<left_out 10>bcd<gap 3>ef');
+    expect(rig.tracker.reassembly.leftOutBytes).toBe(10);
+  });
+
   it('waits for the part of a hole that the kernel does not explain', () => {
     const rig = opened().send({ seq: 1011, data: 'l', leftOut: 5, lostBytes: 3, flow: 1 });
     expect(text(rig)).toBe('');

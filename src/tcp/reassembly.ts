@@ -54,7 +54,8 @@ export class Reassembler extends OrderedStream {
       s.captured === s.length &&
       s.leftOut === 0 &&
       s.lostBytes === 0 &&
-      s.records + s.turns === 0 &&
+      s.records === 0 &&
+      s.turns === 0 &&
       !(this.causal && this.blocked(ack))
     ) {
       const length = s.length;
@@ -121,8 +122,7 @@ export class Reassembler extends OrderedStream {
 
   /** The kernel's word on bytes that no segment here will carry (with the socket's end). */
   account(leftOut: number, lostBytes: number): void {
-    this.out.leftOut += leftOut;
-    this.out.lost += lostBytes;
+    this.out.explained(leftOut, lostBytes);
   }
 
   /**
@@ -143,8 +143,7 @@ export class Reassembler extends OrderedStream {
   #slow(s: Segment, ack: number): Verdict {
     this.out.leftOutWhy = s.shed === 0 ? 'left_out' : (s.shed & SHED_HEAD) !== 0 ? 'shed_head' : 'shed_body';
     const { counters, losses } = this.context;
-    this.out.leftOut += s.leftOut;
-    this.out.lost += s.lostBytes;
+    this.out.explained(s.leftOut, s.lostBytes);
     if (this.out.ended) {
       if (s.length > 0) this.out.unusable(s.length);
       return (s.flags & TCP_RST) !== 0 && this.#resets(s) ? RESET : TAKEN;
@@ -178,7 +177,7 @@ export class Reassembler extends OrderedStream {
       this.finSeen = true;
       this.finAt = position + s.length;
     }
-    if (s.records + s.turns > 0) this.out.saw(s, position);
+    if (s.records !== 0 || s.turns !== 0) this.out.saw(s, position);
     if (s.length > 0) this.place(s, position, ack);
     const fresh = s.leftOut + s.lostBytes > 0;
     if (fresh && !this.joining) this.explain(position, s.ts);

@@ -101,7 +101,8 @@ export class ConnectionTracker implements CaptureSink {
       this.counters.segments++;
       this.counters.bytes += s.length;
     }
-    if (s.leftOut + s.lostBytes + s.lostSegments > 0) this.#account(s.leftOut, s.lostBytes, s.lostSegments);
+    if (s.leftOut !== 0 || s.lostBytes !== 0 || s.lostSegments !== 0)
+      this.#account(s.leftOut, s.lostBytes, s.lostSegments);
     if (s.ts > this.#now + TICK_NS) this.tick(s.ts);
     const flow = this.#flowOf(s);
     if (flow === null) {
