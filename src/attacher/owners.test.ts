@@ -112,6 +112,16 @@ describe('Owners', () => {
     expect(owners.resolve([TUPLE], 500)).toMatchObject([{ pid: 5 }]);
   });
 
+  it('says nothing of a connection that the last look did not look for, whoever listens there', () => {
+    const listening = row(`${LOOPBACK}:1F90`, `${'0'.repeat(8)}:0000`, '0A', 10);
+    using host = new FakeHost({ [`${MOUNT}/a/cgroup.procs`]: '5\n', ...process(5, [10], listening) });
+    const owners = new Owners(host.files, MOUNT, [MOUNT]);
+    const other = { ...TUPLE, remotePort: 50_001 };
+    expect(owners.resolve([TUPLE], 0)).toMatchObject([{ evidence: 'listener' }]);
+    expect(owners.resolve([other], 499)).toEqual([null]);
+    expect(owners.resolve([other], 500)).toMatchObject([{ evidence: 'listener' }]);
+  });
+
   it('finds the one it was asked for among many, in tables that are read in pieces, IPv6 and mapped addresses too', () => {
     const many = Array.from({ length: 5_000 }, (_, i) =>
       row(`${LOOPBACK}:1F90`, `${LOOPBACK}:${(1_000 + i).toString(16).toUpperCase().padStart(4, '0')}`, '01', 100 + i),

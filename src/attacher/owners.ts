@@ -23,7 +23,7 @@ import type { SocketTuple } from './protocol.ts';
 import { scopePids } from './scope-pids.ts';
 
 /** A look at /proc happens at most this often; between, what the last one did not look for is not known. Requests come once a second. */
-const LOOK_INTERVAL_MS = 500;
+export const LOOK_INTERVAL_MS = 500;
 /** Descriptors read in one look: about half a second. */
 const DESCRIPTORS_MAX = 200_000;
 /** Network namespaces looked at. */
@@ -42,6 +42,8 @@ interface Namespace {
 
 interface Look {
   readonly at: number;
+  /** Ends, as printed, that were looked for. */
+  readonly wanted: ReadonlySet<string>;
   readonly namespaces: readonly Namespace[];
   /** Socket inode -> pids that hold it, of connections looked for and of listening sockets. */
   readonly holders: ReadonlyMap<number, readonly number[]>;
@@ -85,7 +87,8 @@ export class Owners {
   #owner(tuple: SocketTuple, look: Look): ProcessInfo | null {
     const local = keyOfAddress(tuple.localAddress);
     const ends = endsOf(tuple);
-    if (local === null || ends.length === 0) return null;
+    // Not looked for: its listener would be an answer, and perhaps a wrong one.
+    if (local === null || !ends.some((printed) => look.wanted.has(printed))) return null;
     const holders = this.#one(tuple, look, ({ inodes }) => {
       const found = ends.find((printed) => inodes.has(printed));
       return found === undefined ? -1 : inodes.get(found)!;
@@ -147,7 +150,7 @@ export class Owners {
       else if (byNamespace.size < NAMESPACES_MAX) byNamespace.set(namespace, [pid]);
     }
     const namespaces = [...byNamespace.values()].map((pids) => this.#readNamespace(pids, wanted));
-    return { at: now, namespaces, holders: this.#readHolders(namespaces) };
+    return { at: now, wanted, namespaces, holders: this.#readHolders(namespaces) };
   }
 
   #readNamespace(pids: readonly number[], wanted: ReadonlySet<string>): Namespace {

@@ -1,7 +1,9 @@
 /** With programs in the kernel: what is left when either process is killed, and whose socket it is. */
 import { readFileSync } from 'node:fs';
 import { createConnection } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
+import { LOOK_INTERVAL_MS } from '../../src/attacher/owners.ts';
 import { Cgroup } from '../rig/cgroup.ts';
 import { Folder } from '../rig/folder.ts';
 import { when } from '../rig/need.ts';
@@ -145,7 +147,9 @@ system('owners', () => {
     };
     // Accepted on a dual-stack socket: the row is an IPv4-mapped one.
     expect(await ask(attacher, cgroup, ['127.0.0.1', port], ['127.0.0.1', four.localPort!])).toEqual(owner);
+    await sleep(LOOK_INTERVAL_MS);
     expect(await ask(attacher, cgroup, ['::1', port], ['::1', six.localPort!])).toEqual(owner);
+    await sleep(LOOK_INTERVAL_MS);
     expect(await ask(attacher, cgroup, ['127.0.0.1', 1], ['127.0.0.1', 2])).toBeNull();
     for (const socket of [four, six]) socket.destroy();
   });

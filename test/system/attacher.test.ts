@@ -51,7 +51,9 @@ system('privileges', () => {
     using folder = new Folder();
     await using cgroup = new Cgroup('att');
     await using attacher = await TestAttacher.start(folder, [cgroup]);
-    expect(readFileSync(`/proc/${attacher.pid}/environ`, 'latin1')).toBe('PATH=/usr/sbin:/usr/bin:/sbin:/bin\0');
+    expect(readFileSync(`/proc/${attacher.pid}/environ`, 'latin1')).toBe(
+      'PATH=/usr/sbin:/usr/bin:/sbin:/bin\0MALLOC_ARENA_MAX=1\0MALLOC_MMAP_THRESHOLD_=1048576\0',
+    );
     const open = readdirSync(`/proc/${attacher.pid}/fd`)
       .filter((fd) => Number(fd) > 2)
       .map((fd) => readlinkSync(`/proc/${attacher.pid}/fd/${fd}`));
@@ -75,7 +77,7 @@ system('privileges', () => {
     expect(statSync(folder.file('state', 'key')).mode & 0o777).toBe(0o600);
     expect(handover.config).toEqual({ hello: 'pipeline' });
     expect(handover.cgroups).toEqual([{ path: cgroup.name, id: cgroup.id }]);
-    expect(Object.keys(handover.environment)).toEqual(['PATH']);
+    expect(Object.keys(handover.environment)).toEqual(['PATH', 'MALLOC_ARENA_MAX', 'MALLOC_MMAP_THRESHOLD_']);
     expect(readFileSync(`/proc/${attacher.pipelinePid}/cmdline`, 'latin1')).not.toContain(handover.key);
   });
 
