@@ -110,6 +110,10 @@ export class H2Pairer implements MultiplexSink {
     for (const p of this.#calls.values()) p.doubted = why;
   }
 
+  unseenRequests(): void {
+    this.#requestLoss = 'gap';
+  }
+
   /** The direction of `by` ended. Call it after the parser was told; for a reset, the direction that sent it first. */
   closed(by: Peer, how: StreamEnd, ts: number): void {
     this.#closing ??= { ...STILL_OPEN };

@@ -83,6 +83,8 @@ export interface AgentOptions {
   readonly secrets?: boolean;
   /** Data folder of the store; without it nothing is stored. */
   readonly data?: string;
+  /** The header log, instead of a file in the agent's folder. */
+  readonly log?: string;
   readonly env?: Readonly<Record<string, string | undefined>>;
   /** Runs in this cgroup. */
   readonly inside?: Cgroup;
@@ -99,8 +101,8 @@ export class Agent implements AsyncDisposable {
   readonly program: Program;
   #stopped: Promise<Stopped> | null = null;
 
-  private constructor({ cgroups, args = [], config = '', secrets = false, data, env = {}, inside }: AgentOptions) {
-    this.log = this.folder.file('headers.ndjson');
+  private constructor({ cgroups, args = [], config = '', secrets = false, data, log, env = {}, inside }: AgentOptions) {
+    this.log = log ?? this.folder.file('headers.ndjson');
     this.socket = this.folder.file('headwater.sock');
     const command = [HEADWATER, 'run', '--log', this.log, '--socket', this.socket];
     if (data === undefined) command.push('--no-store');

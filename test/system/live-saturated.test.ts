@@ -134,7 +134,7 @@ when(it, ...needs)(
     await must(['mount', '-t', 'tmpfs', '-o', `size=${DISK_BYTES}`, 'tmpfs', disk]);
     try {
       await underLoad(
-        { data: `${disk}/data`, args: ['--log', `${disk}/headers.ndjson`], config: 'log:\n  queue: 1MiB\n' },
+        { data: `${disk}/data`, log: `${disk}/headers.ndjson`, config: 'log:\n  queue: 1MiB\n' },
         async () => {},
         async (scene) => {
           await goesOn(scene);

@@ -79,6 +79,7 @@ export class Upgrade implements MessageSink {
       reset: (by, streamId, code, ts) => others.reset(by, streamId, code, ts),
       goaway: (by, lastStreamId, ts) => others.goaway(by, lastStreamId, ts),
       missed: (by, why) => others.missed(by, why),
+      unseenRequests: () => others.unseenRequests(),
     };
   }
 }

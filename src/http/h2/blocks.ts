@@ -215,7 +215,7 @@ export class Blocks {
     const { open } = stream;
     if (!this.#endStream) message.units = this.#units(message);
     if (!this.#pushed) stream.met(message.streamId);
-    if (message.kind === 'response' && !stream.sawAcknowledged) this.#sink.missed('client', 'gap');
+    if (message.kind === 'response' && !stream.sawAcknowledged) this.#sink.unseenRequests();
     this.#sink.head(message);
     if (error) stream.finish(message, 'error', position);
     else if (this.#endStream || this.#pushed) stream.finish(message, 'framed', position);
