@@ -2,9 +2,10 @@
  * What an interrupted run left behind. Every log is read up to its first damage; what follows is set aside and named. It never
  * stops the start: a file that cannot be read is moved away.
  */
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, renameSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { Memory } from '../base/memory.ts';
+import { makeFolder } from './folder.ts';
 import { frames } from './frames.ts';
 import { ASIDE, HANDED_FILE, LIVE, ROLLUP, ROLLUP_LEVELS, SEALED, segmentOf } from './layout.ts';
 import { ParquetFile } from './parquet/read.ts';
@@ -74,7 +75,7 @@ export function handedBytes({ atMs, clean, first, owed, segments }: Handed): Buf
 
 /** Moves a file or folder away, under its own name (and its folder's) with a time so that nothing there is overwritten. */
 export function setAside(data: string, path: string): string {
-  mkdirSync(join(data, ASIDE), { recursive: true, mode: 0o750 });
+  makeFolder(join(data, ASIDE));
   const of = basename(path).endsWith('.parquet') ? `${basename(dirname(path))}-` : '';
   const to = join(data, ASIDE, `${of}${basename(path)}.${Date.now()}`);
   renameSync(path, to);
@@ -177,7 +178,7 @@ function checkLog(data: string, path: string): { kept: boolean; calls: number; d
     if (frame.type !== 'torn') lost += frame.calls;
   }
   if (good < 0) return { kept: calls > 0 || bytes.length > 0, calls, damage: [] };
-  mkdirSync(join(data, ASIDE), { recursive: true, mode: 0o750 });
+  makeFolder(join(data, ASIDE));
   const file = join(data, ASIDE, `${basename(path)}.${Date.now()}`);
   try {
     writeFileSync(file, bytes.subarray(good), { mode: 0o640 });

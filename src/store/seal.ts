@@ -12,6 +12,7 @@ import {
 } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { packageVersion } from '../base/version.ts';
+import { makeFolder } from './folder.ts';
 import { hourName, SEALED, STORE_VERSION, segmentName } from './layout.ts';
 import type { Column } from './parquet/columns.ts';
 import { parquetFile } from './parquet/file.ts';
@@ -63,7 +64,7 @@ function writeWhole(path: string, pieces: readonly Buffer[]): void {
 export function publish(folder: string, fill: (unfinished: string) => void): void {
   if (existsSync(folder)) return;
   const parent = dirname(folder);
-  mkdirSync(parent, { recursive: true, mode: 0o750 });
+  makeFolder(parent);
   const unfinished = `${folder}${UNFINISHED}`;
   rmSync(unfinished, { recursive: true, force: true });
   mkdirSync(unfinished, { mode: 0o750 });

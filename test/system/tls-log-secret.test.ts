@@ -18,9 +18,9 @@ const RIG = join(ROOT, 'test/rig/tls');
 /** For the first look at a program of a hundred megabytes. */
 const SETTLE_MS = 2_500;
 
-/** A runtime from PATH, or as npm puts it down. */
+/** A runtime from PATH, or as tools/setup puts it down. */
 const runtime = (program: string, npm: string): string | null => {
-  const installed = join(ROOT, 'node_modules', npm);
+  const installed = join(ROOT, 'test/rig/runtimes/node_modules', npm);
   return findProgram(program) ?? (existsSync(installed) ? installed : null);
 };
 const RUNTIMES = [
@@ -38,7 +38,7 @@ const RUNTIMES = [
 
 const lacking = missing('root', 'cgroup2', 'bpf', 'openssl', 'curl', 'nginx');
 describe.each(RUNTIMES)('$name', ({ name, path, says }) => {
-  const why = lacking ?? (path === null ? `needs ${name}: put it into PATH, or npm install it` : null);
+  const why = lacking ?? (path === null ? `needs ${name}: put it into PATH, or run tools/setup test on x86-64` : null);
   if (why !== null) console.warn(`SKIPPED: ${why}`);
 
   test.skipIf(why !== null)('is read as server and as client, in both versions, also resumed', async () => {
