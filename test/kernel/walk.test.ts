@@ -2,7 +2,7 @@
  * Of TLS and HTTP/2 the kernel copies what can carry headers or control, and of long data the beginning. The truth is a
  * model of a few lines, which walks the bytes that were sent; every cut of the stream into segments must agree with it.
  */
-import { spawn, spawnSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
@@ -16,7 +16,6 @@ import {
   makeCgroup,
   makeFolder,
   start,
-  startNginx,
   until,
   untilListening,
   whyNot,
@@ -336,78 +335,4 @@ describe.skipIf(whyNot !== '')('walk', () => {
     expect(counters.ledger.lost.bytes + counters.ledger.shed.bytes).toBeGreaterThan(100_000);
     expect(imbalance(counters)).toEqual(balanced);
   });
-
-  it.each(['--http1.1', '--http2'])(
-    'a real TLS download, %s: every record header, a bounded part of the data',
-    async (offer) => {
-      const cgroup = makeCgroup();
-      const folder = makeFolder();
-      spawnSync('openssl', [
-        'req',
-        '-x509',
-        '-newkey',
-        'ec',
-        '-pkeyopt',
-        'ec_paramgen_curve:P-256',
-        '-nodes',
-        '-days',
-        '2',
-        '-subj',
-        '/CN=localhost',
-        '-keyout',
-        join(folder, 'key'),
-        '-out',
-        join(folder, 'cert'),
-      ]);
-      const root = await startNginx(
-        cgroup,
-        port,
-        `listen ${port} ssl;`,
-        `ssl_certificate ${join(folder, 'cert')}; ssl_certificate_key ${join(folder, 'key')};`,
-      );
-      const SIZE = 8 << 20;
-      writeFileSync(join(root, 'big'), Buffer.alloc(SIZE, 0x62));
-      const capture = new Capture(cgroup);
-      const curl = spawn('curl', [
-        '-sk',
-        '-o',
-        join(folder, 'got'),
-        '-w',
-        '%{size_download} %{local_port}',
-        `https://127.0.0.1:${port}/big`,
-        offer,
-      ]);
-      let text = '';
-      curl.stdout.on('data', (chunk) => {
-        text += chunk;
-      });
-      await capture.during(new Promise((resolve) => curl.once('close', resolve)));
-      const [size, of] = text.split(' ').map(Number) as [number, number];
-      expect(size).toBe(SIZE);
-      const segments = capture.of(of, EGRESS);
-      const origin = segments[0]!.seq;
-      const held = new Map<number, number>();
-      let end = 0;
-      for (const s of segments) {
-        const at = (s.seq - origin) | 0;
-        for (let i = 0; i < s.payload.length; i++) held.set(at + i, s.payload[i]!);
-        end = Math.max(end, at + s.length);
-      }
-      let records = 0;
-      for (let at = 0; at < end; records++) {
-        for (let i = 0; i < 5; i++) expect(held.has(at + i), `header of record ${records}`).toBe(true);
-        expect([20, 21, 22, 23]).toContain(held.get(at));
-        at += 5 + (held.get(at + 3)! << 8) + held.get(at + 4)!;
-        if (at >= end) expect(at).toBe(end);
-      }
-      expect(records).toBeGreaterThan(SIZE / 16_384);
-      const counters = capture.counters.read();
-      // Where HTTP/2 was offered its frames may lie anywhere: whole records.
-      const whole = offer === '--http2' ? SIZE : 0;
-      expect(counters.ledger.copied.bytes).toBeGreaterThan(whole);
-      expect(counters.ledger.copied.bytes).toBeLessThan(whole + SIZE / 16 - 200_000);
-      expect(counters.classes.tls.bytes).toBeGreaterThan((SIZE - whole) * 0.9 - 1);
-      expect(imbalance(counters)).toEqual(balanced);
-    },
-  );
 });

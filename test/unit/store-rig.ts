@@ -3,10 +3,11 @@
 import { setImmediate } from 'node:timers/promises';
 import { LossLedger } from '../../src/model/loss.ts';
 import type { ExchangeRecord } from '../../src/model/record.ts';
+import { queryCalls } from '../../src/query/calls.ts';
 import { redactor } from '../../src/redact/redacted.ts';
 import type { StoreEvent } from '../../src/store/protocol.ts';
 import { readStore, type StoreReader } from '../../src/store/reader.ts';
-import { Store, type StoreOptions } from '../../src/store/store.ts';
+import { Store, type StoreOptions, type StoreResult } from '../../src/store/store.ts';
 import { connectionOf, type ExchangeSpec, exchangeOf, ndjson, policy } from './log-rig.ts';
 
 export type { ExchangeSpec };
@@ -81,4 +82,38 @@ export class StoreRig {
     if (!result.ok) throw new Error(result.message);
     return result.reader;
   }
+}
+
+export const HOUR = 3_600_000;
+export const open = (data: string): Promise<StoreResult> =>
+  Store.open(
+    data,
+    { anchor: ANCHOR, run: 'r', losses: new LossLedger(), retention: { ageMs: null, bytes: null }, report: () => {} },
+    NOW_MS,
+  );
+
+export const targets = async (reader: StoreReader): Promise<string[]> => {
+  const answer = await queryCalls(reader, { limit: 10_000 });
+  if (!answer.ok) throw new Error(answer.error.message);
+  return answer.value.calls.map(({ request }) => request!.target).reverse();
+};
+export const numbered = (from: number, to: number): string[] =>
+  Array.from({ length: to - from }, (_, i) => `/${from + i}`);
+
+/** Calls [from, to), in batches of ten, and whatever the caller does with the folder before it is closed. */
+export async function written(
+  data: string,
+  from: number,
+  to: number,
+  before: (rig: StoreRig) => Promise<void> | void = () => {},
+) {
+  const rig = await new StoreRig(data).open({ run: `r${from}` });
+  for (let n = from; n < to; n++) {
+    rig.call({ ordinal: n + 1, request: { target: `/${n}` } });
+    if (n % 10 === 9) await rig.tick(NOW_MS + n * 1_000);
+  }
+  await rig.tick(NOW_MS + to * 1_000);
+  await before(rig);
+  await rig.close();
+  return rig;
 }

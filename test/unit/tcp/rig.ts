@@ -2,7 +2,7 @@
 import { Memory } from '../../../src/base/memory.ts';
 import type { Connection } from '../../../src/model/connection.ts';
 import { LossLedger, type LossReason } from '../../../src/model/loss.ts';
-import { type Direction, EGRESS, INGRESS, Segment, SocketEvent, TCP_ACK } from '../../../src/model/segment.ts';
+import { type Direction, EGRESS, INGRESS, Segment, SocketEvent, TCP_ACK, TCP_SYN } from '../../../src/model/segment.ts';
 import type { StreamEnd, StreamSink } from '../../../src/model/stages.ts';
 import { FILE_LIMITS, LIVE_LIMITS } from '../../../src/tcp/context.ts';
 import { ConnectionTracker, type TrackerOptions } from '../../../src/tcp/tracker.ts';
@@ -170,3 +170,10 @@ export class Rig {
     return this.tracker.counters.bytes - r.delivered - r.cut - r.duplicate - r.unusable;
   }
 }
+
+/** A client's three segments and its server's answer; the client's first byte is 1000, the server's 5000. */
+export const handshake = (rig: Rig, over: Partial<SegmentSpec> = {}): Rig =>
+  rig
+    .send({ seq: 999, flags: TCP_SYN, ...over })
+    .send({ dir: EGRESS, seq: 4999, ack: 1000, flags: TCP_SYN, ...over })
+    .send({ seq: 1000, ack: 5000, ...over });
