@@ -1,10 +1,12 @@
 /** A report as text for a terminal, or as Markdown. Header values are hostile: control characters and markup never get through. */
+import { bytes, ns, percent, plain, significant } from './cells.ts';
 import { changed, type RouteComparison } from './compare.ts';
 import type { RouteReport, StatisticsReport } from './report.ts';
 import { type Cells, markdownTable, type Table, textTable } from './text-table.ts';
+import type { TlsReport } from './tls.ts';
 
-/** Routes, paths and values longer than this are cut in a table. */
-const CELL_MAX = 48;
+/** Names of one kind in a cell; how many more there are is said. */
+const NAMES_SHOWN = 3;
 
 /** The parts of a header row that a table shows (headers/rows.ts). */
 interface HeaderCells {
@@ -33,7 +35,7 @@ interface ChangeCells {
 /** A share, a text, or values with their shares; null: none. */
 type ChangeValue = number | string | null | readonly { readonly value: string; readonly share: number }[];
 
-export type PrintableReport = StatisticsReport<HeaderCells, ChangeCells>;
+export type PrintableReport = StatisticsReport<HeaderCells, ChangeCells> & { readonly tls: readonly TlsReport[] };
 
 /** Two ranges, and what changed between them (query/report.ts). */
 export interface PrintableComparison {
@@ -147,6 +149,7 @@ function tables(report: PrintableReport): Table[] {
         `${row.overflow}`,
       ]),
     },
+    tlsTable(report.tls),
     loadTable(routes),
     headerTable(routes),
     {
@@ -161,6 +164,47 @@ function tables(report: PrintableReport): Table[] {
   ];
   return all.filter(({ rows }) => rows.length > 0);
 }
+
+/** Names that peers chose stand by how many connections had them, the most frequent ones first. */
+function tlsTable(services: readonly TlsReport[]): Table {
+  return {
+    title: 'TLS',
+    head: [
+      'service',
+      'connections',
+      'read',
+      'handshake p50',
+      'p95',
+      'resumed',
+      'versions',
+      'ciphers',
+      'ALPN',
+      'server names',
+      'certificate until',
+    ],
+    numeric: [false, true, true, true, true, true, false, false, false, false, false],
+    spare: ['server names', 'p95', 'ALPN', 'ciphers', 'certificate until'],
+    rows: services.map((row) => [
+      `${plain(row.service) || '-'} (${row.side})`,
+      `${row.connections}`,
+      `${row.decrypted}`,
+      ns(row.handshake.p50),
+      ns(row.handshake.p95),
+      row.resumption === null ? '-' : percent(row.resumption),
+      namedCounts(row.versions),
+      namedCounts(row.ciphers),
+      namedCounts(row.alpn),
+      namedCounts(row.server_names),
+      row.certificate_not_after?.slice(0, 'YYYY-MM-DD'.length) ?? '-',
+    ]),
+  };
+}
+
+const namedCounts = (counts: Readonly<Record<string, number>>): string => {
+  const all = Object.entries(counts).map(([name, count]) => plain(`${name} ${count}`));
+  const more = all.length - NAMES_SHOWN;
+  return all.length === 0 ? '-' : `${all.slice(0, NAMES_SHOWN).join(', ')}${more > 0 ? `, ${more} more` : ''}`;
+};
 
 function table(
   title: string,
@@ -305,38 +349,4 @@ function comparisonTables({ routes, headers }: PrintableComparison): Table[] {
     },
   ];
   return all.filter(({ rows }) => rows.length > 0);
-}
-
-/** Printable ASCII and Latin-1 letters only, and not too much of it. */
-function plain(text: string): string {
-  const clean = text.replace(/[^\x20-\x7e\xa1-\xff]/g, '?');
-  return clean.length <= CELL_MAX ? clean : `${clean.slice(0, CELL_MAX - 3)}...`;
-}
-
-const percent = (share: number): string => `${(share * 100).toFixed(share > 0 && share < 0.001 ? 3 : 1)} %`;
-
-/** Three digits that count. */
-function significant(value: number): string {
-  if (value === 0 || !Number.isFinite(value)) return '0';
-  if (Math.abs(value) >= 100) return value.toFixed(0);
-  return Math.abs(value) < 0.001 ? value.toExponential(1) : `${Number(value.toPrecision(3))}`;
-}
-
-function ns(value: number | null): string {
-  if (value === null) return '-';
-  if (value < 1e3) return `${Math.round(value)} ns`;
-  if (value < 1e6) return `${Number((value / 1e3).toPrecision(3))} us`;
-  if (value < 1e9) return `${Number((value / 1e6).toPrecision(3))} ms`;
-  return `${Number((value / 1e9).toPrecision(3))} s`;
-}
-
-function bytes(value: number): string {
-  const units = ['B', 'KB', 'MB', 'GB', 'TB'];
-  let scaled = value;
-  let unit = 0;
-  while (scaled >= 1_000 && unit < units.length - 1) {
-    scaled /= 1_000;
-    unit++;
-  }
-  return `${Number(scaled.toPrecision(3))} ${units[unit]}`;
 }

@@ -1,8 +1,16 @@
 import { describe, expect, test } from 'vitest';
+import { TlsFacts } from '../../src/model/tls.ts';
 import { changed, compareRanges, type RouteComparison } from '../../src/stats/compare.ts';
-import { comparisonMarkdown, comparisonText, reportMarkdown, reportText } from '../../src/stats/render.ts';
-import { buildReport, type StatisticsReport } from '../../src/stats/report.ts';
-import type { StateSet } from '../../src/stats/state-set.ts';
+import {
+  comparisonMarkdown,
+  comparisonText,
+  type PrintableReport,
+  reportMarkdown,
+  reportText,
+} from '../../src/stats/render.ts';
+import { buildReport } from '../../src/stats/report.ts';
+import type { StateRow, StateSet } from '../../src/stats/state-set.ts';
+import { type TlsReport, TlsState, tlsReport } from '../../src/stats/tls.ts';
 import { wilson } from '../../src/stats/wilson.ts';
 import { type Call, connectionOf, Dice, FIRST_MINUTE, StatsRig } from './stats-rig.ts';
 
@@ -22,13 +30,35 @@ function traffic(seed: number, calls: number, ms: number, errors: number, more: 
   }
   return rig.engine.states();
 }
-const reportOf = (rows: StateSet): StatisticsReport<never, never> =>
-  buildReport({
+const reportOf = (rows: Iterable<StateRow>, tls: readonly TlsReport[] = []): PrintableReport => ({
+  ...buildReport({
     rows,
     sinceMs: FIRST_MINUTE * 60_000,
     untilMs: FIRST_MINUTE * 60_000 + 60_000,
     losses: [{ reason: 'ring_full', count: 2 }],
-  });
+  }),
+  tls,
+});
+
+/** `n` connections of a service whose peers offer a name of their own each. */
+function tlsOf(n: number, facts: Partial<TlsFacts>): TlsReport {
+  const state = new TlsState();
+  for (let i = 0; i < n; i++)
+    state.observe(
+      Object.assign(new TlsFacts(), {
+        version: '1.3',
+        cipher: 'TLS_AES_256_GCM_SHA384',
+        alpn: 'h2',
+        resumed: i % 4 === 0,
+        decrypted: i % 2 === 0,
+        handshakeNs: 3e6,
+        sni: `host-${i}.example`,
+        certificateNotAfter: 1_800_000_000,
+        ...facts,
+      }),
+    );
+  return tlsReport('api', 'server', state);
+}
 
 const RANGE = { since: '2026-11-22T00:00:00.000Z', until: '2026-11-22T01:00:00.000Z' };
 const compared = (routes: RouteComparison[]) => ({ before: RANGE, after: RANGE, routes, headers: [] });
@@ -176,8 +206,27 @@ describe('as text', () => {
     expect(text).toMatch(/ms > .* ms \+\d+ % \*/);
   });
 
+  test('TLS has a table where there were handshakes, and names of peers neither get through nor fill it', () => {
+    const calls = traffic(1, 10, 1, 0);
+    expect(reportText(reportOf(calls))).not.toContain('\nTLS\n');
+    const report = reportOf(calls, [tlsOf(8, {}), tlsOf(1, { sni: '\u001b[2J|<script>\u202e', resumed: null })]);
+    const text = reportText(report);
+    expect(text).toContain('\nTLS\n');
+    expect(text).toMatch(
+      /api \(server\) +8 +4 +3 ms +3 ms +25\.0 % +1\.3 8 +TLS_AES_256_GCM_SHA384 8 +h2 8 +host-0\.example 1, .*, 5 more +2027-01-15/,
+    );
+    expect(text).toMatch(/api \(server\) +1 +1 +3 ms +3 ms +- +1\.3 1 /);
+    expect(text).not.toMatch(/[\u001b\u202e]/);
+    const markdown = reportMarkdown(report);
+    expect(markdown).toContain('\n## TLS\n');
+    expect(markdown).not.toMatch(/(?<!\\)<script/);
+    for (const columns of [80, 100, 120])
+      for (const line of reportText(report, columns).split('\n'))
+        expect(line.length, line).toBeLessThanOrEqual(columns);
+  });
+
   test('nothing seen is a report too', () => {
-    const empty = buildReport({ rows: [], sinceMs: 0, untilMs: 0, losses: [] });
+    const empty = { ...buildReport({ rows: [], sinceMs: 0, untilMs: 0, losses: [] }), tls: [] };
     expect(empty).toMatchObject({ routes: [], services: [], changes: [], ledger: { exchanges: 0, losses: [] } });
     expect(reportText(empty)).toContain('0 calls seen in this range; lost: nothing');
   });
