@@ -1,6 +1,8 @@
 /**
  * How often header variability calls noise a change: `node bench/header-alarms.ts [windows for each world]`. Worlds without any change, each with
- * another kind of unrest; prints windows, comparisons and alarms of each. docs/decisions/0026 has the result.
+ * another kind of unrest; prints windows, comparisons and alarms of each. Then the same worlds with a header that somebody changes every
+ * twenty windows, for some of the calls and again in the next window: how often that is told, and how often anything else is.
+ * docs/decisions/0026 has the result.
  */
 
 import type { Change } from '../src/stats/headers/changes.ts';
@@ -135,35 +137,75 @@ const WORLDS: Readonly<Record<string, World>> = {
 
 const windows = Number(process.argv[2] ?? 1_000);
 const CALLS = [40, 300, 1_500] as const;
+/** Windows from one pair of changes to the next, and the windows of it that begin with a change. */
+const PERIOD = 20;
+const CHANGED = [0, 1];
+const DEPLOYED = 'x-deployed';
+
+type Told = Change & { w: number };
+
+/** `parts`: one in so many calls has the header that changes; 0: nothing changes. */
+function watched(name: string, world: World, calls: number, parts: number) {
+  const told: Told[] = [];
+  const traffic = new Traffic();
+  const { window, message } = world(random(calls + name.length));
+  const here = Math.ceil((windows * 40) / Math.max(40, calls ** 0.8));
+  for (let w = 0; w < here; w++) {
+    window(w);
+    const release = 2 * Math.floor(w / PERIOD) + (w > PERIOD && w % PERIOD > 0 ? 1 : 0);
+    const sent = (i: number): Pairs =>
+      parts > 0 ? [...message(i), [DEPLOYED, `release ${i % parts === 0 ? release : 'of old'}`]] : message(i);
+    told.push(...traffic.window(calls, sent).changes.map((change) => ({ ...change, w })));
+  }
+  return { told, windows: here, comparisons: traffic.stats.monitor.comparisons };
+}
+
+const examplesOf = (told: readonly Told[]): object[] =>
+  told
+    .slice(0, 4)
+    .map(({ w, kind, name, before, after, chance }) => ({ w, kind, header: name, before, after, chance }));
+
 let alarms = 0;
 let total = 0;
 let comparisons = 0;
 for (const [name, world] of Object.entries(WORLDS)) {
   for (const calls of CALLS) {
-    const found: (Change & { w: number })[] = [];
-    const traffic = new Traffic();
-    const { window, message } = world(random(calls + name.length));
-    const here = Math.ceil((windows * 40) / Math.max(40, calls ** 0.8));
-    for (let w = 0; w < here; w++) {
-      window(w);
-      found.push(...traffic.window(calls, message).changes.map((change) => ({ ...change, w })));
-    }
-    alarms += found.length;
-    total += here;
-    comparisons += traffic.stats.monitor.comparisons;
-    const examples = found
-      .slice(0, 4)
-      .map(({ w, kind, name: header, before, after, chance }) => ({ w, kind, header, before, after, chance }));
-    console.log(
-      JSON.stringify({
-        world: name,
-        calls,
-        windows: here,
-        comparisons: traffic.stats.monitor.comparisons,
-        alarms: found.length,
-        examples,
-      }),
-    );
+    const quiet = watched(name, world, calls, 0);
+    alarms += quiet.told.length;
+    total += quiet.windows;
+    comparisons += quiet.comparisons;
+    const { told, ...counts } = quiet;
+    console.log(JSON.stringify({ world: name, calls, ...counts, alarms: told.length, examples: examplesOf(told) }));
   }
 }
 console.log(JSON.stringify({ bench: 'header-alarms', windows: total, comparisons, alarms }));
+
+const after = { windows: 0, changes: 0, found: 0, alarms: 0 };
+for (const [name, world] of Object.entries(WORLDS)) {
+  for (const calls of CALLS) {
+    for (const parts of [1, 4]) {
+      const { told, windows: here } = watched(name, world, calls, parts);
+      const isChange = ({ w }: { w: number }): boolean => w >= PERIOD && CHANGED.includes(w % PERIOD);
+      const changes = Array.from({ length: here }, (_, w) => w).filter((w) => isChange({ w })).length;
+      const found = new Set(told.filter((one) => one.name === DEPLOYED && isChange(one)).map(({ w }) => w)).size;
+      const others = told.filter((one) => one.name !== DEPLOYED || !isChange(one));
+      after.windows += here;
+      after.changes += changes;
+      after.found += found;
+      after.alarms += others.length;
+      console.log(
+        JSON.stringify({
+          world: name,
+          calls,
+          parts,
+          windows: here,
+          changes,
+          found,
+          alarms: others.length,
+          examples: examplesOf(others),
+        }),
+      );
+    }
+  }
+}
+console.log(JSON.stringify({ bench: 'header-alarms after changes', ...after }));

@@ -35,6 +35,7 @@ const TOP = 5;
 const VALUES_SHOWN = 8;
 
 const all = (): boolean => true;
+const NOTHING = new Share();
 
 /** What the last window had of a name, not learned yet. */
 interface Held {
@@ -63,6 +64,8 @@ export class GroupModel {
    */
   readonly #held = new Map<string, Held>();
   readonly #unproven = new Set<string>();
+  /** Names that this window was told to have anew: that there were messages without them is no part of their reference. */
+  readonly #arrived = new Set<string>();
   #heldOrder: NameState | null = null;
   #orderUnproven = false;
 
@@ -106,6 +109,7 @@ export class GroupModel {
   compare(group: GroupState, alpha: number): Found[] {
     const found: Found[] = [];
     this.#unproven.clear();
+    this.#arrived.clear();
     this.#orderUnproven = false;
     const usual = this.#independent === 0 ? 0 : this.#messages.trials / this.#independent;
     this.#bunch = Math.max(BUNCH, usual, group.messages / Math.max(1, group.independent));
@@ -131,6 +135,7 @@ export class GroupModel {
       const { example } = state;
       found.push({ kind: 'header_new', name, before: 0, after: share, example, n: messages, surprise });
       this.#unproven.delete(name);
+      this.#arrived.add(name);
       return;
     }
     const before = model.presence.mean;
@@ -191,7 +196,7 @@ export class GroupModel {
     changed.sort((a, b) => a.surprise - b.surprise);
     found.push(...changed.slice(0, VALUES_SHOWN));
     this.#unproven.delete(name);
-    model.forgetValues();
+    model.changed();
   }
 
   #shifted(
@@ -246,7 +251,7 @@ export class GroupModel {
       found.push({ kind: 'order', name: ORDER_NAME, before, after: value, example, n, surprise });
     }
     if (shown === 0) return;
-    model.forgetValues();
+    model.changed();
     this.#orderUnproven = false;
   }
 
@@ -263,7 +268,8 @@ export class GroupModel {
     for (const name of this.#names.keys())
       if (!group.names.has(name) && !this.#hold(name, null, messages)) this.#learnAbsence(name, messages);
     for (const [name, state] of group.names)
-      if (!this.#hold(name, state, messages)) this.#learnName(name, state, messages, this.#messages);
+      if (!this.#hold(name, state, messages))
+        this.#learnName(name, state, messages, this.#arrived.has(name) ? NOTHING : this.#messages);
     this.#messages.add(0, messages);
     this.#independent = this.#independent * FADE + group.independent;
   }

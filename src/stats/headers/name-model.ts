@@ -1,10 +1,15 @@
 /** What the windows before have taught about one header name: how often it comes, which values it has, and whether new ones are usual. */
 import type { ModelRoom } from './model-room.ts';
-import { Share } from './share.ts';
+import { FADE, Share } from './share.ts';
 import { NameState } from './state.ts';
 
 /** Values remembered of one name. */
 const VALUES_MAX = 128;
+/**
+ * Changes of a name's values that are taken for somebody's doing, of those that the windows remember: their new values say nothing about how
+ * usual new values are. Further ones do: what changes all the time does so by itself.
+ */
+const DOINGS_MAX = 4;
 /** A value whose share has faded to this is forgotten. */
 const FORGET = 1e-5;
 
@@ -19,8 +24,11 @@ export class NameModel {
   /** Share of the lines whose value the model did not have. */
   readonly novelty = new Share();
   readonly values = new Map<string, ValueModel>();
-  /** Lines per window, for values that come anew. */
+  /** Lines per window since the values began anew, for those that join them. */
   #lines = new Share();
+  /** Changes told, fading as windows do; whether the one of the window in hand is somebody's doing. */
+  #told = 0;
+  #doing = false;
   /** The last window had more values than room: what is missing may have been there. */
   overfull = false;
   example = '';
@@ -45,16 +53,19 @@ export class NameModel {
     return Math.min(state.lines, novel);
   }
 
-  /** A share of 0 in all the lines seen so far: what a value that was never seen has. */
+  /** A share of 0 in all the lines seen so far: what a value has that was never seen, or not since the values changed. */
   never(): Share {
-    return Share.never(this.#lines);
+    return Share.never(this.novelty);
   }
 
   /** Learns a window. `counts`: which unknown values count as novel. */
   learn(state: NameState, messages: number, counts: (value: string) => boolean): void {
     this.presence.add(state.messages, messages);
     if (state.lines === 0) return;
-    this.novelty.add(this.novel(state, counts), state.lines);
+    if (this.#doing) this.novelty.fade();
+    else this.novelty.add(this.novel(state, counts), state.lines);
+    this.#doing = false;
+    this.#told *= FADE;
     this.overfull = state.error > 0;
     for (const [value, { count, example }] of state.values) {
       let known = this.values.get(value);
@@ -79,7 +90,12 @@ export class NameModel {
     this.lastAt = state.lastAt;
   }
 
-  /** Begins anew with what the values are from now on; how usual new ones are stays known. */
+  /** A change of the values was told: begins anew with what they are from now on; how usual new ones are stays known. */
+  changed(): void {
+    this.forgetValues();
+    this.#doing = ++this.#told <= DOINGS_MAX;
+  }
+
   forgetValues(): void {
     this.#room.values -= this.values.size;
     this.values.clear();
