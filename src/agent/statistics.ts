@@ -184,11 +184,13 @@ export class Statistics {
     if (all || (running.to > from && running.from < to)) headers.merge(running);
     const changes = this.#changes.filter(({ at }) => all || (Date.parse(at) > from && Date.parse(at) <= to));
     const since = Math.max(from, this.startedMs);
+    const until = Math.min(to, nowMs);
     const tls = all ? this.#tls.total : this.#tls.range(from, to);
+    const burn = this.engine.burn(Math.ceil(until / MINUTE_MS) - 1);
     return composeReport(
-      { series, headers, reference: all ? null : this.#merged(before, true), changes, losses, tls },
+      { series, headers, reference: all ? null : this.#merged(before, true), changes, losses, tls, burn },
       since,
-      Math.max(since, Math.min(to, nowMs)),
+      Math.max(since, until),
     );
   }
 

@@ -13,6 +13,7 @@ import type { HeaderState } from '../stats/headers/state.ts';
 import { buildReport, type RouteReport, type StatisticsReport } from '../stats/report.ts';
 import type { StateSet } from '../stats/state-set.ts';
 import type { TlsReport, TlsStatistics } from '../stats/tls.ts';
+import type { ServiceBurn } from '../stats/windows.ts';
 
 export type Report = Omit<StatisticsReport<HeaderRow, Change>, 'routes'> & {
   readonly routes: readonly (RouteReport<HeaderRow> & { readonly blocks: readonly HeaderBlockRow[] })[];
@@ -30,11 +31,13 @@ export interface ReportStates {
   readonly changes: readonly Change[];
   readonly losses: readonly { readonly reason: string; readonly count: number }[];
   readonly tls: TlsStatistics;
+  /** Calls and errors of the windows that end with the range. */
+  readonly burn: Iterable<ServiceBurn>;
 }
 
 /** `sinceMs` and `untilMs` in Unix time: rates are over this span. */
 export function composeReport(states: ReportStates, sinceMs: number, untilMs: number): Report {
-  const { series, headers, reference, changes, losses, tls } = states;
+  const { series, headers, reference, changes, losses, tls, burn } = states;
   const report = buildReport<HeaderRow, Change>({
     rows: series,
     sinceMs,
@@ -42,6 +45,7 @@ export function composeReport(states: ReportStates, sinceMs: number, untilMs: nu
     losses,
     headers: (key) => headerRows(headers, key, reference),
     changes,
+    burn,
   });
   return {
     ...report,
@@ -54,7 +58,7 @@ export function composeReport(states: ReportStates, sinceMs: number, untilMs: nu
 export interface ComparedStates {
   readonly sinceMs: number;
   readonly untilMs: number;
-  readonly states: ReportStates;
+  readonly states: Omit<ReportStates, 'burn'>;
 }
 
 /** A header name that is not what it was. */

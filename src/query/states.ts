@@ -4,8 +4,10 @@ import type { Side } from '../model/connection.ts';
 import type { Change } from '../stats/headers/changes.ts';
 import { decodeHeaders } from '../stats/headers/codec.ts';
 import { HeaderState } from '../stats/headers/state.ts';
+import { countsOf } from '../stats/series.ts';
 import { StateSet } from '../stats/state-set.ts';
 import { TlsStatistics } from '../stats/tls.ts';
+import { BURN_WINDOWS, burnOf, type ServiceBurn, type WindowCount } from '../stats/windows.ts';
 import type { Answer } from '../store/database.ts';
 import type { StoreReader } from '../store/reader.ts';
 import { changesOf, STATE_KIND } from '../store/state-merge.ts';
@@ -80,7 +82,7 @@ export function storedExtent(reader: StoreReader): Span | null {
 }
 
 /** The states of whole minutes. */
-export async function storedStates(reader: StoreReader, minutes: Span): Promise<Answer<ReportStates>> {
+export async function storedStates(reader: StoreReader, minutes: Span): Promise<Answer<Omit<ReportStates, 'burn'>>> {
   const answer = await mergedStates(reader, minutes);
   if (!answer.ok) return answer;
   const series = new StateSet();
@@ -130,6 +132,38 @@ async function headersBefore(reader: StoreReader, minutes: Span): Promise<Answer
   return { ok: true, value: states.length === 0 ? null : headersOf(states) };
 }
 
+/** Calls and errors of each service in the windows that end with the minute of `untilMs`, each stretch between two of them read once. */
+async function storedBurn(reader: StoreReader, untilMs: number): Promise<Answer<ServiceBurn[]>> {
+  const end = Math.ceil(untilMs / MINUTE_MS) * MINUTE_MS;
+  const lengths = Object.values(BURN_WINDOWS).toSorted((a, b) => a - b);
+  const services = new Map<string, { service: string; side: string; within: WindowCount[] }>();
+  for (const [i, length] of lengths.entries()) {
+    const span = { sinceMs: end - length * MINUTE_MS, untilMs: end - (lengths[i - 1] ?? 0) * MINUTE_MS };
+    const answer = await mergedStates(reader, { ...span, kinds: [STATE_KIND.calls] });
+    if (!answer.ok) return answer;
+    for (const { service, side, state } of answer.value) {
+      const name = `${side} ${service}`;
+      let known = services.get(name);
+      if (known === undefined) {
+        known = { service, side, within: lengths.map(() => ({ calls: 0, errors: 0 })) };
+        services.set(name, known);
+      }
+      const { calls, errors } = countsOf(state);
+      // A longer window holds what a shorter one does.
+      for (const window of known.within.slice(i)) {
+        window.calls += calls;
+        window.errors += errors;
+      }
+    }
+  }
+  const value = [...services.values()].map(({ service, side, within }) => ({
+    service,
+    side,
+    burn: burnOf((minutes) => within[lengths.indexOf(minutes as (typeof lengths)[number])]!),
+  }));
+  return { ok: true, value };
+}
+
 function storedLosses(reader: StoreReader, span: Span): { reason: string; count: number }[] {
   const whole = (ms: number): number => ms * MS_PER_S;
   const lost = reader.losses(whole(Math.floor(span.sinceMs / MS_PER_S)), whole(Math.ceil(span.untilMs / MS_PER_S)));
@@ -146,7 +180,9 @@ export async function storedReport(
   const { minutes, observed } = coverage(reader, sinceMs, untilMs, nowMs);
   const states = await storedStates(reader, minutes);
   if (!states.ok) return states;
-  return { ok: true, value: composeReport(states.value, observed.sinceMs, observed.untilMs) };
+  const burn = await storedBurn(reader, observed.untilMs);
+  if (!burn.ok) return burn;
+  return { ok: true, value: composeReport({ ...states.value, burn: burn.value }, observed.sinceMs, observed.untilMs) };
 }
 
 /** Two ranges, and what changed from the first to the second. */

@@ -28,7 +28,7 @@ import {
   type StatsLimits,
 } from './series-table.ts';
 import { StateSet } from './state-set.ts';
-import { BURN_WINDOWS, type BurnWindow, type WindowCount } from './windows.ts';
+import { burnOf, type ServiceBurn } from './windows.ts';
 
 export interface StatsOptions {
   /** Ties the exchanges' times to Unix time. */
@@ -69,9 +69,6 @@ export interface SeriesTotal {
   readonly slowest: ExampleCall | null;
   readonly failed: ExampleCall | null;
 }
-
-/** Burn over each window, in minutes. */
-export type BurnCounts = Readonly<Record<BurnWindow, WindowCount>>;
 
 const STEP_NS = 3_600e9;
 const CONNECT_KIND: Readonly<Record<string, number>> = {
@@ -227,18 +224,15 @@ export class StatsEngine {
     return call === null ? null : { ...call, at: this.#anchorMs + call.at / 1e6 };
   }
 
-  /** Of each service and side: calls in flight now, and calls and errors of the last 5 minutes, hour and 6 hours. */
-  *services(): Generator<{
-    readonly service: string;
-    readonly side: string;
-    readonly inFlight: number;
-    readonly burn: BurnCounts;
-  }> {
-    const minute = this.#minutes.of(this.#last);
-    for (const { service, side, load, minutes } of this.#table.groups()) {
-      const burn = Object.fromEntries(BURN_WINDOWS.map((window) => [window, minutes.sum(minute, window)]));
-      yield { service, side, inFlight: load?.inFlight ?? 0, burn: burn as unknown as BurnCounts };
-    }
+  /** Of each service and side: calls in flight now. */
+  *services(): Generator<{ readonly service: string; readonly side: string; readonly inFlight: number }> {
+    for (const { service, side, load } of this.#table.groups()) yield { service, side, inFlight: load?.inFlight ?? 0 };
+  }
+
+  /** Calls and errors of each service and side in the windows that end with Unix minute `last`; none older than six hours is known. */
+  *burn(last: number): Generator<ServiceBurn> {
+    for (const { service, side, minutes } of this.#table.groups())
+      yield { service, side, burn: burnOf((window) => minutes.sum(last, window)) };
   }
 
   health(): StatsHealth {

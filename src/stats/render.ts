@@ -1,9 +1,10 @@
 /** A report as text for a terminal, or as Markdown. Header values are hostile: control characters and markup never get through. */
 import { bytes, ns, percent, plain, significant } from './cells.ts';
 import { changed, type RouteComparison } from './compare.ts';
-import type { RouteReport, StatisticsReport } from './report.ts';
+import type { RouteReport, ServiceReport, StatisticsReport } from './report.ts';
 import { type Cells, markdownTable, type Table, textTable } from './text-table.ts';
 import type { TlsReport } from './tls.ts';
+import { BURN_OBJECTIVE } from './windows.ts';
 
 /** Names of one kind in a cell; how many more there are is said. */
 const NAMES_SHOWN = 3;
@@ -120,6 +121,7 @@ function tables(report: PrintableReport): Table[] {
         .map(([name, count]) => `${name} ${count}`)
         .join(', '),
     ]),
+    burnTable(services),
     table(
       'Traffic',
       ['calls/s', 'request head', 'body', 'response head', 'body'],
@@ -134,13 +136,14 @@ function tables(report: PrintableReport): Table[] {
     ),
     {
       title: 'Services',
-      head: ['service', 'calls', 'calls/s', 'connections', 'calls each', 'protocols', 'in other'],
-      numeric: [false, true, true, true, true, false, true],
-      spare: ['in other', 'calls each'],
+      head: ['service', 'calls', 'calls/s', 'in flight', 'connections', 'calls each', 'protocols', 'in other'],
+      numeric: [false, true, true, true, true, true, false, true],
+      spare: ['in other', 'calls each', 'in flight'],
       rows: services.map((row) => [
         `${plain(row.service) || '-'} (${row.side})`,
         `${row.count}`,
         significant(row.rate_per_s),
+        row.in_flight === null ? '-' : significant(row.in_flight),
         `${row.connections.opened + row.connections.joined}`,
         row.connections.calls_per_connection === null ? '-' : significant(row.connections.calls_per_connection),
         Object.entries(row.protocols)
@@ -163,6 +166,21 @@ function tables(report: PrintableReport): Table[] {
     },
   ];
   return all.filter(({ rows }) => rows.length > 0);
+}
+
+/** Of services that failed calls of late. */
+function burnTable(services: readonly ServiceReport[]): Table {
+  return {
+    title: `Error budget burn of ${percent(BURN_OBJECTIVE)} success, until the end of the range (1 uses it up)`,
+    head: ['service', 'last 5 minutes', 'last hour', 'last 6 hours'],
+    numeric: [false, true, true, true],
+    rows: services
+      .filter(({ burn }) => burn['6h'].errors > 0)
+      .map(({ service, side, burn }) => [
+        `${plain(service) || '-'} (${side})`,
+        ...Object.values(burn).map(({ rate }) => (rate === null ? '-' : significant(rate))),
+      ]),
+  };
 }
 
 /** Names that peers chose stand by how many connections had them, the most frequent ones first. */

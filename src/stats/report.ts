@@ -9,6 +9,7 @@ import { PHASES, type Phase, type SeriesKey, SeriesState } from './series.ts';
 import type { ExponentialHistogram } from './sketch/histogram.ts';
 import type { StateRow } from './state-set.ts';
 import { wilson } from './wilson.ts';
+import { BURN_OBJECTIVE, BURN_WINDOWS, type BurnWindow, burnOf, burnRate, type ServiceBurn } from './windows.ts';
 
 /** Nanoseconds; null: no call had this time. */
 export interface Percentiles {
@@ -76,6 +77,13 @@ export interface RouteReport<Headers = unknown> {
   readonly headers: readonly Headers[];
 }
 
+/** Failed calls of a window that ends with the range, and how many times faster than BURN_OBJECTIVE allows they came; null without calls. */
+export interface BurnReport {
+  readonly count: number;
+  readonly errors: number;
+  readonly rate: number | null;
+}
+
 /** A service on one side: what its routes share. */
 export interface ServiceReport {
   readonly service: string;
@@ -83,6 +91,9 @@ export interface ServiceReport {
   readonly count: number;
   readonly rate_per_s: number;
   readonly errors: Pick<ErrorReport, 'total' | 'ratio' | 'interval'>;
+  readonly burn: Readonly<Record<BurnWindow, BurnReport>>;
+  /** Calls in flight, on average over the range; null: their times are not known. */
+  readonly in_flight: number | null;
   /** Connections whose first call is in the range: opened in view, and older than the agent. */
   readonly connections: {
     readonly opened: number;
@@ -119,6 +130,7 @@ export interface ReportInput<Headers, Change> {
   /** Header statistics of a series. */
   readonly headers?: (key: SeriesKey) => readonly Headers[];
   readonly changes?: readonly Change[];
+  readonly burn?: Iterable<ServiceBurn>;
 }
 
 const PROTOCOLS = ['http/1.0', 'http/1.1', 'h2', 'h2c', 'grpc', 'websocket', 'upgraded_other'] as const;
@@ -139,6 +151,7 @@ export function buildReport<Headers = never, Change = never>(
     }
     service.state.merge(state);
   }
+  const burn = new Map([...(input.burn ?? [])].map((one) => [serviceName(one), one]));
   const curves = new Map([...services].map(([name, { state }]) => [name, curveOf(state)]));
   const routes = rows
     .filter(({ state }) => state.calls > 0)
@@ -151,7 +164,7 @@ export function buildReport<Headers = never, Change = never>(
     ledger: { exchanges: routes.reduce((sum, { count }) => sum + count, 0), losses },
     services: [...services.values()]
       .filter(({ state }) => state.calls > 0)
-      .map(({ key, state }) => serviceReport(key, state, seconds))
+      .map(({ key, state }) => serviceReport(key, state, seconds, burn.get(serviceName(key))?.burn ?? NO_BURN))
       .sort((a, b) => b.count - a.count || compareText(a.service, b.service)),
     routes,
     changes: input.changes ?? [],
@@ -263,7 +276,14 @@ function errorReport(state: SeriesState): ErrorReport {
   };
 }
 
-function serviceReport({ service, side }: SeriesKey, state: SeriesState, seconds: number): ServiceReport {
+const NO_BURN = burnOf(() => ({ calls: 0, errors: 0 }));
+
+function serviceReport(
+  { service, side }: SeriesKey,
+  state: SeriesState,
+  seconds: number,
+  burn: ServiceBurn['burn'],
+): ServiceReport {
   const { total, ratio, interval } = errorReport(state);
   const opened = state.get('connections_opened');
   const joined = state.get('connections_joined');
@@ -273,6 +293,14 @@ function serviceReport({ service, side }: SeriesKey, state: SeriesState, seconds
     count: state.calls,
     rate_per_s: rate(state.calls, seconds),
     errors: { total, ratio, interval },
+    burn: Object.fromEntries(
+      (Object.keys(BURN_WINDOWS) as BurnWindow[]).map((window) => {
+        const { calls, errors } = burn[window];
+        return [window, { count: calls, errors, rate: burnRate(burn[window], BURN_OBJECTIVE) }];
+      }),
+    ) as Record<BurnWindow, BurnReport>,
+    in_flight:
+      state.area === null || seconds === 0 ? null : state.area.reduce((sum, ns) => sum + ns, 0) / (seconds * 1e9),
     connections: {
       opened,
       joined,

@@ -369,6 +369,16 @@ export function encodeSeries(state: SeriesState): Uint8Array {
   return writer.take();
 }
 
+/** Calls and failed calls of an encoded state, without the rest of it; 0 when its bytes cannot be read. */
+export function countsOf(bytes: Uint8Array): { readonly calls: number; readonly errors: number } {
+  const from = new ByteReader(bytes);
+  const isOurs = from.byte() === VERSION;
+  const counters = from.varint();
+  const calls = counters > COUNTER.calls ? from.varint() : 0;
+  const errors = counters > COUNTER.errors ? from.varint() : 0;
+  return isOurs && from.ok ? { calls, errors } : { calls: 0, errors: 0 };
+}
+
 /** Adds an encoded state to `into`. null, or why the bytes cannot be read; `into` is as before then. Never throws. */
 export function mergeSeries(into: SeriesState, bytes: Uint8Array): DecodeProblem | null {
   const problem = scratch.decode(bytes);

@@ -4,13 +4,32 @@
 export const WINDOW_MINUTES = 360;
 
 /** The windows of error-budget burn, in minutes: a fast one to notice, slower ones to be sure (Google SRE workbook, chapter 5). */
-export const BURN_WINDOWS = [5, 60, 360] as const;
-export type BurnWindow = (typeof BURN_WINDOWS)[number];
+export const BURN_WINDOWS = { '5m': 5, '1h': 60, '6h': 360 } as const;
+export type BurnWindow = keyof typeof BURN_WINDOWS;
+/** Share of calls that shall succeed, for which a report gives burn rates. */
+export const BURN_OBJECTIVE = 0.999;
 
 export interface WindowCount {
   calls: number;
   errors: number;
 }
+
+/** What each window holds. */
+export type BurnCounts = Readonly<Record<BurnWindow, WindowCount>>;
+
+/** Burn of one service on one side. */
+export interface ServiceBurn {
+  readonly service: string;
+  readonly side: string;
+  readonly burn: BurnCounts;
+}
+
+/** `sum`: calls and errors of the last so many minutes. */
+export const burnOf = (sum: (minutes: number) => WindowCount): BurnCounts => ({
+  '5m': sum(BURN_WINDOWS['5m']),
+  '1h': sum(BURN_WINDOWS['1h']),
+  '6h': sum(BURN_WINDOWS['6h']),
+});
 
 /** A ring of per-minute counts. Minutes are numbers that the caller chooses, such as Unix minutes. */
 export class MinuteRing {

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { UNSEEN } from '../../src/base/clock.ts';
 import type { SeriesState } from '../../src/stats/series.ts';
 import { burnRate } from '../../src/stats/windows.ts';
-import { type Call, connectionOf, Dice, only, reportOf, StatsRig } from './stats-rig.ts';
+import { type Call, connectionOf, Dice, FIRST_MINUTE, only, reportOf, StatsRig } from './stats-rig.ts';
 
 const MINUTE = 60e9;
 const MS = 1_000_000;
@@ -169,13 +169,18 @@ describe('errors', () => {
       for (let i = 0; i < 10; i++) rig.call({ ...at(minute * MINUTE + 10e9), status });
       rig.engine.advance(minute * MINUTE + 20e9);
     }
-    const { burn } = [...rig.engine.services()][0]!;
+    const { burn } = [...rig.engine.burn(FIRST_MINUTE + 399)][0]!;
     expect(burn).toEqual({
-      5: { calls: 50, errors: 30 },
-      60: { calls: 600, errors: 30 },
-      360: { calls: 3_600, errors: 30 },
+      '5m': { calls: 50, errors: 30 },
+      '1h': { calls: 600, errors: 30 },
+      '6h': { calls: 3_600, errors: 30 },
     });
-    expect(burnRate(burn[60]!, 0.99)).toBeCloseTo(5);
+    expect(burnRate(burn['1h'], 0.99)).toBeCloseTo(5);
+    // As it was a while ago.
+    expect([...rig.engine.burn(FIRST_MINUTE + 396)][0]!.burn).toMatchObject({
+      '5m': { calls: 50, errors: 0 },
+      '6h': { calls: 3_570, errors: 0 },
+    });
     expect(burnRate({ calls: 0, errors: 0 }, 0.99)).toBeNull();
   });
 });

@@ -3,6 +3,7 @@ import { setImmediate } from 'node:timers/promises';
 import { expect, test } from 'vitest';
 import { Statistics } from '../../src/agent/statistics.ts';
 import { StoreFeed } from '../../src/agent/store-feed.ts';
+import type { Report } from '../../src/query/report.ts';
 import { storedReport } from '../../src/query/states.ts';
 import { redactor } from '../../src/redact/redacted.ts';
 import { RollUp } from '../../src/store/rollup.ts';
@@ -16,7 +17,7 @@ const MINUTE_NS = 60e9;
 const MINUTES = 200;
 const CALLS_A_MINUTE = 6;
 
-async function written(data: string): Promise<void> {
+async function written(data: string): Promise<Statistics> {
   const rig = await new StoreRig(data).open();
   const redact = redactor(policy());
   const statistics = new Statistics({
@@ -60,6 +61,7 @@ async function written(data: string): Promise<void> {
   }
   statistics.finish();
   expect(await feed.close(NOW_MS + MINUTES * MINUTE_MS, MINUTES * CALLS_A_MINUTE, rig.losses.totals())).toBe(0);
+  return statistics;
 }
 
 async function reports(data: string): Promise<string[]> {
@@ -89,8 +91,17 @@ async function reports(data: string): Promise<string[]> {
 test('ten minutes, hours and days of real statistics', async () => {
   using folder = new Folder();
   const data = folder.file('data');
-  await written(data);
+  const statistics = await written(data);
   const before = await reports(data);
+  for (const { range, services } of before.map((text) => JSON.parse(text) as Report)) {
+    const last = Math.ceil(Date.parse(range.until) / MINUTE_MS) - 1;
+    const [inMemory] = [...statistics.engine.burn(last)];
+    for (const [window, { calls, errors }] of Object.entries(inMemory!.burn)) {
+      const rate = calls === 0 ? null : errors / calls / (1 - 0.999);
+      expect(services[0]!.burn[window as '5m']).toEqual({ count: calls, errors, rate });
+    }
+    expect(inMemory!.burn['6h'].errors).toBeGreaterThan(0);
+  }
   const steps = new RollUp(data, mergerOf).run(NOW_MS + 86_400_000 * 3, Number.POSITIVE_INFINITY);
   let step = steps.next();
   while (step.done !== true) step = steps.next();
