@@ -14,6 +14,7 @@ import { cost, cpuOf, type Spread, settled, spread } from './measure.ts';
 import { HeadwaterObserver } from './observers.ts';
 import { OUT } from './out.ts';
 import { microseconds, section } from './section.ts';
+import { RESPONSE_FIELDS } from './workload.ts';
 
 const CONNECTIONS = 10;
 const STREAMS = 10;
@@ -46,18 +47,6 @@ interface LiveFigures {
   readonly losses: string;
 }
 
-const RESPONSE_FIELDS = [
-  'X-Id $arg_id',
-  'X-Upstream-Time $msec',
-  'Cache-Control "no-store, max-age=0"',
-  'X-Content-Type-Options nosniff',
-  'Strict-Transport-Security "max-age=31536000; includeSubDomains"',
-  'Vary "Accept-Encoding, Origin"',
-  'X-RateLimit-Limit 5000',
-  'X-RateLimit-Remaining $connection_requests',
-  'Access-Control-Allow-Origin https://app.example',
-  'ETag "W/\\"5e2c-1899\\""',
-];
 const REQUEST_FIELDS = [
   'accept: application/json',
   'accept-language: en-US,en;q=0.8',
@@ -87,7 +76,7 @@ class H2Workload implements AsyncDisposable {
       `daemon off; worker_processes 1; pid ${folder.file('pid')}; error_log ${folder.file('err')};
        events { worker_connections 1024; }
        http { access_log off; keepalive_requests 1000000000; server { listen 127.0.0.1:${port} http2;
-         ${RESPONSE_FIELDS.map((text) => `add_header ${text};`).join('\n')}
+         ${['X-Id $arg_id', ...RESPONSE_FIELDS].map((text) => `add_header ${text};`).join('\n')}
          location / { default_type application/json; return 200 "$arg_id"; } } }`,
     );
     const urls = Array.from({ length: URLS }, (_, i) => `http://127.0.0.1:${port}/v1/items/${i % 4}?id=${i}\n`);

@@ -12,6 +12,19 @@ import { OUT } from './out.ts';
 
 const BODIES = [0, 150, 700, 2_000];
 
+/** Fields that nginx adds to its own, as arguments of add_header; the one that names the call goes before them. */
+export const RESPONSE_FIELDS = [
+  'X-Upstream-Time $msec',
+  'Cache-Control "no-store, max-age=0"',
+  'X-Content-Type-Options nosniff',
+  'Strict-Transport-Security "max-age=31536000; includeSubDomains"',
+  'Vary "Accept-Encoding, Origin"',
+  'X-RateLimit-Limit 5000',
+  'X-RateLimit-Remaining $connection_requests',
+  'Access-Control-Allow-Origin https://app.example',
+  'ETag "W/\\"5e2c-1899\\""',
+];
+
 export interface WorkloadShape {
   /** Fields of a request besides Host and the request id; 10 make 12 in all. */
   readonly requestFields?: number;
@@ -36,15 +49,7 @@ const nginxConf = (port: number, folder: Folder, shape: WorkloadShape): string =
   const { tls } = shape;
   const added = [
     'X-Request-Id $http_x_request_id',
-    'X-Upstream-Time $msec',
-    'Cache-Control "no-store, max-age=0"',
-    'X-Content-Type-Options nosniff',
-    'Strict-Transport-Security "max-age=31536000; includeSubDomains"',
-    'Vary "Accept-Encoding, Origin"',
-    'X-RateLimit-Limit 5000',
-    'X-RateLimit-Remaining $connection_requests',
-    'Access-Control-Allow-Origin https://app.example',
-    'ETag "W/\\"5e2c-1899\\""',
+    ...RESPONSE_FIELDS,
     ...Array.from({ length: 64 }, (_, i) => `X-Extra-Field-${i} "a constant value of field ${i}"`),
   ].slice(0, shape.responseFields ?? 10);
   const locations = bodies.map((size, i) => {
@@ -124,7 +129,7 @@ export interface Load {
 }
 
 /** Whether somebody listens on `port` of 127.0.0.1; opens no connection. */
-function listens(port: number): boolean {
+export function listens(port: number): boolean {
   const local = `0100007F:${port.toString(16).toUpperCase().padStart(4, '0')} 00000000:0000 0A`;
   return readFileSync('/proc/net/tcp', 'utf8').includes(local);
 }

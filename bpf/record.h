@@ -32,6 +32,7 @@
 #define H2_HEADER_BYTES 9
 #define H2_PREFACE_BYTES 24
 #define H2_DATA 0
+#define H2_HEADERS 1
 #define H2_LAST_TYPE 9
 /* A DATA frame is copied whole up to this: server-sent events, short gRPC messages. Less would not pay for a record. */
 #define H2_WHOLE_BYTES 2048
@@ -117,6 +118,11 @@ static __always_inline int read_header(struct socket_state *s, struct direction 
 		length = b[0] << 16 | b[1] << 8 | b[2];
 		if (!is_frame(length, b[3], stream))
 			return 0;
+		/* A client's streams have odd numbers that rise (RFC 9113 5.1.1): an answer, or trailers, are on one that is known. */
+		if (b[3] == H2_HEADERS && stream & 1 && stream > s->h2_stream) {
+			s->h2_stream = stream;
+			s->h2_calls++;
+		}
 		if (b[3] == H2_DATA || b[3] > H2_LAST_TYPE) {
 			keep = wanted = part_of(d, length, H2_WHOLE_BYTES, H2_PART_BYTES, H2_LEAST_BYTES);
 			if (d->plan.level >= PRESSURE_BODY && keep > H2_LEAST_BYTES)

@@ -106,6 +106,8 @@ struct socket_state {
 	struct direction direction[2];
 	__u64 cookie;
 	__u32 calls;		/* bursts that began with a request, or turns in TLS: names the call that shedding decides on */
+	__u32 h2_calls;		/* HTTP/2 in cleartext: calls that began ... */
+	__u32 h2_stream;	/* ... the last one on this stream */
 	__u32 owner;		/* pid that was announced */
 	__u32 owner_candidate;	/* another pid was seen once */
 	__u8 owner_changes;

@@ -131,6 +131,7 @@ export class StatusKeeper implements StatusSource {
       tail: tail?.status() ?? NO_TAIL,
       listeners: this.listeners,
     };
+        calls_unknown: pipeline.tracker.counters.callsUnknown,
   }
 
   /** `asked`: pids whose TLS implementations are wanted, at most WHY_PIDS_MAX of them are looked at. */
@@ -193,9 +194,10 @@ export class StatusKeeper implements StatusSource {
     const { exchanges, requests, responses, captured, losses } = this.#ledger();
     const lines = [
       `headwater: ended (${reason}) after ${((performance.now() - this.#startedAt) / 1000).toFixed(1)} s`,
-      `captured ${exchanges} exchanges; requests ${requests.seen} seen, ${requests.lost} lost; responses ${responses.seen} seen, ${responses.lost} lost`,
+      `captured ${exchanges} exchanges; requests ${requests.seen} seen, ${requests.lost} lost; responses ${responses.seen} seen, ${responses.lost} lost${unknown === 0 ? '' : `; ${unknown} connections may have had more calls`}`,
       `segments ${captured.seen.segments} (${captured.seen.bytes} B): copied ${captured.copied.bytes} B, beyond the window ${captured.window.bytes} B, not HTTP ${captured.not_http.bytes} B, shed ${captured.shed.bytes} B, ring full ${captured.lost.bytes} B`,
       losses.length === 0
+    const unknown = this.#parts.pipeline.tracker.counters.callsUnknown;
         ? 'nothing was lost'
         : `lost, because: ${losses.map(({ reason: why, count, bytes }) => `${why} ${count} (${bytes} B)`).join(', ')}`,
     ];
@@ -213,7 +215,7 @@ export class StatusKeeper implements StatusSource {
   #ledger(): StatusLedger {
     const { pipeline } = this.#parts;
     const { passed } = pipeline.decoding.h1;
-    const passedInH2 = pipeline.decoding.h2.requestsPassed;
+    const passedInH2 = pipeline.decoding.h2.requestsPassed + pipeline.tracker.counters.callsUnread;
     const { ackedUnseen, cut } = pipeline.tracker.reassembly;
     const c = this.#counters();
     const lost = (kind: MessageKind): number => passed[kind] + this.#inTls(c, kind).calls;

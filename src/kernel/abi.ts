@@ -36,6 +36,7 @@ export const SOCKET_LOCAL_PORT = 24;
 export const SOCKET_REMOTE_PORT = 26;
 export const SOCKET_LOST_SEGMENTS = 28;
 export const SOCKET_REACHED = 36;
+export const SOCKET_H2_CALLS = 44;
 export const SOCKET_CGROUP_ID = 48;
 export const SOCKET_COMM = 56;
 export const SOCKET_LOCAL = 72;

@@ -60,6 +60,7 @@ export class SocketRecord {
     let end = comm;
     while (end < comm + 16 && view.getUint8(end) !== 0) end++;
     e.comm = end === comm ? '' : buf.latin1Slice(comm, end);
+    e.calls = view.getUint32(at + abi.SOCKET_H2_CALLS, true);
     e.cgroupId = u64(view, at + abi.SOCKET_CGROUP_ID);
     for (let d: Direction = 0; d < 2; d++) {
       e.leftOut[d] = s64(view, at + abi.SOCKET_LEFT_OUT + 8 * d);

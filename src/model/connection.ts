@@ -53,6 +53,10 @@ export class Connection {
   tls: TlsFacts | null = null;
   /** Exchanges begun on it: makes exchange ids unique. */
   exchanges = 0;
+  /** HTTP/2: calls that are counted so far, read or known to have passed. */
+  calls = 0;
+  /** HTTP/2: more calls may have passed, and nothing that was read tells how many. */
+  callsUnknown = false;
   /** What is missing from its exchanges so far; null: nothing. */
   lost: LossTotal[] | null = null;
 

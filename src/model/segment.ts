@@ -91,4 +91,6 @@ export class SocketEvent {
   readonly lostSegments: [number, number] = [0, 0];
   /** closed: TCP's own count of each direction, as the sequence number after what arrived (a FIN's too); -1: not known. */
   readonly reached: [number, number] = [-1, -1];
+  /** closed: calls that the source saw begin, whatever of them was handed over. It counts those of HTTP/2 in cleartext; else 0. */
+  calls = 0;
 }

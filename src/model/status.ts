@@ -98,6 +98,8 @@ export interface ConnectionStatus {
   readonly total: number;
   /** Open connections by what their bytes look like: "http", "tls", "h2", "other", "unknown". */
   readonly by_guess: Readonly<Record<string, number>>;
+  /** Ended connections of HTTP/2 of which calls may have passed that nobody could count: not in the ledger's requests lost. */
+  readonly calls_unknown: number;
 }
 
 /** TLS connections whose handshakes agreed on the same. */

@@ -20,6 +20,8 @@ export class Flow {
   waits = false;
   /** When the source said that the socket closed; UNSEEN before. */
   closedAt = UNSEEN;
+  /** Calls that the source counted on it, told with its closing; 0: none, or it cannot tell. */
+  calls = 0;
   previous: Flow | null = null;
   next: Flow | null = null;
 

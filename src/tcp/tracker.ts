@@ -26,6 +26,7 @@ const CLOSING_NS = 100e6;
 /** Ended connections that late segments are held against. */
 const ENDED_MAX = 4_096;
 const ENDED_NS = 60e9;
+const FORGOTTEN_MAX = 16_384;
 
 export interface TrackerOptions {
   readonly decoder: DecoderFactory;
@@ -49,11 +50,22 @@ export interface TrackerCounters {
   bytes: number;
   /** Connections given up because they were unused for too long. */
   idle: number;
+  /** Calls that only the source has counted: their bytes were left out or lost, and nothing behind them told of them. */
+  callsUnread: number;
+  /** Ended connections of which calls may be missing that nobody has counted. */
+  callsUnknown: number;
 }
 
 /** Takes what a source sees and feeds each connection's decoder with its two streams. */
 export class ConnectionTracker implements CaptureSink {
-  readonly counters: TrackerCounters = { connections: 0, segments: 0, bytes: 0, idle: 0 };
+  readonly counters: TrackerCounters = {
+    connections: 0,
+    segments: 0,
+    bytes: 0,
+    idle: 0,
+    callsUnread: 0,
+    callsUnknown: 0,
+  };
 
   readonly #options: TrackerOptions;
   readonly #connectionsMax: number;
@@ -66,6 +78,8 @@ export class ConnectionTracker implements CaptureSink {
   readonly #active = new FlowList();
   readonly #ended = new FlowList();
   readonly #waiting = new Set<Flow>();
+  /** Calls counted on connections that were forgotten before their sockets closed, by the sockets' numbers. */
+  readonly #forgotten = new Map<number, number>();
   /** Closed without FIN or RST so far. */
   readonly #closing = new Set<Flow>();
   #last: Flow | null = null;
@@ -131,6 +145,7 @@ export class ConnectionTracker implements CaptureSink {
     if (event.kind === 'closed') {
       const { leftOut, lostBytes, lostSegments } = event;
       this.#account(leftOut[0] + leftOut[1], lostBytes[0] + lostBytes[1], lostSegments[0] + lostSegments[1]);
+      if (event.calls > 0) this.#countCalls(event, flow);
       if (flow === null) return;
       flow.ingress.account(leftOut[INGRESS], lostBytes[INGRESS]);
       flow.egress.account(leftOut[EGRESS], lostBytes[EGRESS]);
@@ -329,6 +344,23 @@ export class ConnectionTracker implements CaptureSink {
     this.#retire(flow);
   }
 
+  /** The source's own count of a connection's calls, at its end. */
+  #countCalls({ flow: id, calls }: SocketEvent, flow: Flow | null): void {
+    const unread = calls - (this.#forgotten.get(id) ?? 0);
+    this.#forgotten.delete(id);
+    if (flow === null) this.counters.callsUnread += Math.max(0, unread);
+    else {
+      flow.calls = unread;
+      if (flow.decoder !== null) return;
+      if (flow.connection.callsUnknown) this.counters.callsUnknown--;
+      this.#countUnread(flow);
+    }
+  }
+
+  #countUnread({ calls, connection }: Flow): void {
+    this.counters.callsUnread += Math.max(0, calls - connection.calls);
+  }
+
   #unwait(flow: Flow): void {
     flow.waits = false;
     this.#waiting.delete(flow);
@@ -339,6 +371,8 @@ export class ConnectionTracker implements CaptureSink {
     if (flow.waits) this.#unwait(flow);
     this.#closing.delete(flow);
     flow.decoder = null;
+    if (flow.calls > 0) this.#countUnread(flow);
+    else if (flow.connection.callsUnknown) this.counters.callsUnknown++;
     if (this.#last === flow) this.#last = null;
     this.#active.remove(flow);
     this.#ended.append(flow);
@@ -350,6 +384,11 @@ export class ConnectionTracker implements CaptureSink {
     this.#table.remove(flow.slot);
     this.#slots[flow.slot] = null;
     this.#freeSlots.push(flow.slot);
-    if (flow.id !== 0 && this.#byId.get(flow.id) === flow) this.#byId.delete(flow.id);
+    if (flow.id === 0 || this.#byId.get(flow.id) !== flow) return;
+    this.#byId.delete(flow.id);
+    const { calls } = flow.connection;
+    if (calls === 0 || flow.calls > 0) return;
+    this.#forgotten.set(flow.id, calls + (this.#forgotten.get(flow.id) ?? 0));
+    if (this.#forgotten.size > FORGOTTEN_MAX) this.#forgotten.delete(this.#forgotten.keys().next().value!);
   }
 }

@@ -231,26 +231,4 @@ describe('missing bytes', () => {
       },
     ]);
   });
-
-  test('requests that passed unseen are counted by the ids of their streams', () => {
-    const rig = new H2Rig();
-    const peers = new Peers();
-    for (let id = 1; id <= 41; id += 2) peers.call(id);
-    const wire = rig.connection();
-    // The first bytes too.
-    wire.gap('client', peers.pieces[0]!.bytes.length, 'ring_full');
-    let unseen = 0;
-    peers.pieces.forEach(({ from, bytes }, i) => {
-      if (i === 0) return;
-      if (from === 'client' && [4, 8, 9, 20, 43].some((lost) => Math.abs(i - lost) < 2)) {
-        wire.gap(from, bytes.length, 'ring_full');
-        unseen++;
-      } else wire.send(from, bytes);
-    });
-    wire.end('fin');
-    expect(unseen).toBeGreaterThan(3);
-    const seen = rig.seen.filter(({ request }) => request !== null).length;
-    expect(rig.shared.h2.requestsPassed).toBe(21 - seen);
-    expect(rig.seen.length).toBe(21);
-  });
 });

@@ -65,6 +65,7 @@ export class Chooser implements ConnectionDecoder {
       const h2 = new H2Connection(account, client, starts, this.facts?.secure === true);
       account.become('h2');
       this.#tellMissed(h2);
+      h2.streams[client].overlooked(streams[client].overlooked);
       this.#choose(h2, client);
     } else if (kind === 'tls' && this.facts === null && shared.tls) {
       account.become('tls');
@@ -116,7 +117,9 @@ class ChoosingStream implements StreamSink {
   missed: { length: number; end: number; why: LossReason | 'left_out'; ack: number } | null = null;
   readonly #chooser: Chooser;
   readonly #direction: Direction;
-  /** A byte of this direction was passed over: what comes next need not begin a message. */
+  /** Bytes that came and were passed over. */
+  overlooked = 0;
+  /** A byte of this direction was passed over, or never came: what comes next need not begin a message. */
   #passed = false;
   #undecided: Undecided | null = null;
   #ended = false;
@@ -213,6 +216,7 @@ class ChoosingStream implements StreamSink {
   #passOver(bytes: number, why: LossReason): void {
     this.#undecided = null;
     this.#passed = true;
+    this.overlooked += bytes;
     const { shared } = this.#chooser.account;
     shared.notHttp.undecided += bytes;
     shared.losses.lose(why, 1, bytes);

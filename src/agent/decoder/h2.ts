@@ -36,6 +36,7 @@ export class H2Connection implements ConnectionDecoder {
       { client: toServer, server: toClient },
       secure ? 'https' : 'http',
       connection.start === 'opened',
+      connection,
     );
     const asked = new H2Direction(pairer, pair.client);
     const answered = new H2Direction(pairer, pair.server);
@@ -65,8 +66,14 @@ class H2Direction implements StreamSink {
   }
 
   /** Bytes that will never come, from before it was known that this is HTTP/2. */
-  missed(_position: number, _length: number, why: LossReason | 'left_out', _ack: number): void {
+  missed(_position: number, length: number, why: LossReason | 'left_out', _ack: number): void {
+    this.#h2.missed += length;
     this.#pairer.missed(this.#h2.by, why === 'left_out' ? 'window' : why);
+  }
+
+  /** Bytes that were passed over before that. */
+  overlooked(bytes: number): void {
+    this.#h2.missed += bytes;
   }
 
   end(how: StreamEnd, ts: number): void {

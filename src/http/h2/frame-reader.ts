@@ -41,6 +41,10 @@ export abstract class FrameReader implements StreamSink {
   ack = -1;
   /** Offset behind the last byte that came. */
   position = 0;
+  /** The same, bytes that will not come included. */
+  reached = 0;
+  /** Bytes that frames may begin in and that were not read; whoever knows what was in them takes them off. */
+  missed = 0;
   /** Of the frame at hand: when and where its first byte was, its stream, type and flags. */
   frameTs = UNSEEN;
   frameAt = 0;
@@ -100,7 +104,7 @@ export abstract class FrameReader implements StreamSink {
     const origin = position - offset;
     this.ts = ts;
     this.ack = ack;
-    this.position = position + length;
+    this.position = this.reached = position + length;
     let at = offset;
     if (this.#state === 'seeking') at = this.#seek(memory.view, at, end, origin);
     while (at < end) {
@@ -124,6 +128,7 @@ export abstract class FrameReader implements StreamSink {
           return;
         case 'failed':
           this.losses.lose('h2_undecoded', 1, end - at);
+          this.missed += end - at;
           return;
         case 'ended':
           return;
@@ -133,6 +138,7 @@ export abstract class FrameReader implements StreamSink {
 
   gap(position: number, length: number, why: LossReason | 'left_out', ts: number): void {
     if (length === 0) return;
+    this.reached = position + length;
     this.ts = why === 'gap' || why === 'ring_full' ? UNSEEN : ts;
     switch (this.#state) {
       case 'payload': {
@@ -149,10 +155,12 @@ export abstract class FrameReader implements StreamSink {
       case 'seeking':
         this.#search.gap(position + length);
         this.#passed = true;
+        this.missed += length;
         if (why === 'left_out') this.losses.lose(this.#search.reason, 1, length);
         return;
       case 'failed':
         if (why === 'left_out') this.losses.lose('h2_undecoded', 1, length);
+        this.missed += length;
         return;
       default:
     }
@@ -305,6 +313,7 @@ export abstract class FrameReader implements StreamSink {
     if (why === 'left_out') this.losses.lose('window', 1, length);
     this.#gather.clear();
     this.guessed = true;
+    this.missed += length;
     this.#seekOn();
     this.boundaryLost(why === 'left_out' ? 'window' : why);
   }
@@ -340,6 +349,7 @@ export abstract class FrameReader implements StreamSink {
 
   #pass(at: number, end: number): number {
     this.#passed = true;
+    this.missed += end - at;
     this.losses.lose(this.#search.reason, 1, end - at);
     return end;
   }

@@ -15,6 +15,7 @@ import {
   CONTINUATION,
   DATA,
   FLAG_PADDED,
+  FRAME_HEADER_BYTES,
   GOAWAY,
   HEADERS,
   PUSH_PROMISE,
@@ -28,6 +29,14 @@ import type { H2Shared } from './shared.ts';
 /** Streams that were reset and whose late frames are known for what they are. */
 const RESETS_MAX = 1_024;
 const HEADLESS_MAX = 1_024;
+/** The shortest frame that begins a call: its header, and a block of one octet. */
+const REQUEST_BYTES_MIN = FRAME_HEADER_BYTES + 1;
+
+/** Where the calls of a connection are counted. */
+export interface CallCount {
+  calls: number;
+  callsUnknown: boolean;
+}
 
 export class H2Stream extends FrameReader {
   readonly open = new Map<number, Message>();
@@ -37,8 +46,11 @@ export class H2Stream extends FrameReader {
   readonly #blocks: Blocks;
   #peer: H2Stream | null = null;
   readonly #resets: Set<number>;
+  readonly #count: CallCount;
   /** The highest of the client's streams on which a head came; 0: none did, and what came before is not known. */
   #last: number;
+  /** Where that head began. */
+  #lastAt = 0;
   /** Streams with bodies whose heads were not seen. */
   readonly #headless = new Set<number>();
 
@@ -51,18 +63,23 @@ export class H2Stream extends FrameReader {
     scheme: string,
     resets: Set<number>,
     opened: boolean,
+    count: CallCount,
   ) {
     const joined = start === 'joined';
     super(by, shared.pool, losses, joined);
     this.#sink = sink;
     this.#shared = shared;
     this.#resets = resets;
+    this.#count = count;
     this.#last = opened ? -1 : 0;
     this.hpack = new HpackDecoder(shared.hpack, joined, joined ? Infinity : TABLE_BYTES_DEFAULT);
     this.#blocks = new Blocks(this, sink, shared, losses, scheme);
   }
 
-  /** Both directions of a connection. `opened`: it began while it was watched, whatever of its first bytes is missing. */
+  /**
+   * Both directions of a connection. `opened`: it began while it was watched, whatever of its first bytes is missing. `count`
+   * is told how many calls the client began.
+   */
   static pair(
     sink: MultiplexSink,
     shared: H2Shared,
@@ -70,10 +87,11 @@ export class H2Stream extends FrameReader {
     starts: { readonly client: ConnectionStart; readonly server: ConnectionStart },
     scheme: string,
     opened: boolean,
+    count: CallCount,
   ): { readonly client: H2Stream; readonly server: H2Stream } {
     const resets = new Set<number>();
-    const client = new H2Stream('client', sink, shared, losses, starts.client, scheme, resets, opened);
-    const server = new H2Stream('server', sink, shared, losses, starts.server, scheme, resets, opened);
+    const client = new H2Stream('client', sink, shared, losses, starts.client, scheme, resets, opened, count);
+    const server = new H2Stream('server', sink, shared, losses, starts.server, scheme, resets, opened, count);
     client.#peer = server;
     server.#peer = client;
     return { client, server };
@@ -100,8 +118,22 @@ export class H2Stream extends FrameReader {
   met(streamId: number): void {
     const last = this.#last;
     if (streamId <= last || streamId % 2 === 0) return;
-    if (this.by === 'client' && this.guessed && last !== 0) this.#shared.requestsPassed += (streamId - last) / 2 - 1;
+    if (this.by === 'client') {
+      this.#count.calls++;
+      if (last !== 0) this.#passed((streamId - last) / 2 - 1, this.frameAt);
+      else if (this.missed >= REQUEST_BYTES_MIN) this.#count.callsUnknown = true;
+      this.#lastAt = this.frameAt;
+      this.missed = 0;
+    }
     this.#last = streamId;
+  }
+
+  /** So many ids of calls lie before `edge` that nobody saw: no more calls than there is room for where bytes are missing. */
+  #passed(ids: number, edge: number): void {
+    if (!this.guessed || ids <= 0) return;
+    const calls = Math.min(ids, Math.floor((edge - this.#lastAt) / REQUEST_BYTES_MIN));
+    this.#shared.requestsPassed += calls;
+    this.#count.calls += calls;
   }
 
   /** The head of what is sent on this stream was before a byte that was seen; asked when its last header block comes. */
@@ -233,8 +265,8 @@ export class H2Stream extends FrameReader {
     if (peer !== null && peer.state === 'ended') {
       // Requests behind the last one that was seen, and answered.
       const [client, server] = this.by === 'client' ? [this, peer] : [peer, this];
-      const behind = client.guessed && client.#last !== 0 ? (server.#last - client.#last) / 2 : 0;
-      if (behind > 0) this.#shared.requestsPassed += behind;
+      if (client.#last !== 0) client.#passed((server.#last - client.#last) / 2, client.reached);
+      if (client.missed >= REQUEST_BYTES_MIN) this.#count.callsUnknown = true;
     }
     this.#blocks.abandon();
     this.hpack.table.lose();

@@ -155,6 +155,7 @@ export class Rig {
     e.remotePort = change.remotePort ?? 40_000;
     e.accepted = change.accepted ?? true;
     e.pid = change.pid ?? 0;
+    e.calls = change.calls ?? 0;
     for (const i of [INGRESS, EGRESS]) {
       e.leftOut[i] = change.leftOut?.[i] ?? 0;
       e.lostBytes[i] = change.lostBytes?.[i] ?? 0;
