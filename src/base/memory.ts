@@ -8,6 +8,18 @@ declare global {
 }
 
 /**
+ * What memory says of itself that is written round and round (the kernel's ring): bytes stay for a while after the call in which
+ * they were valid, so that whoever may want to look at them again needs no copy.
+ */
+export interface Lasting {
+  /** Address of the byte at `offset` of what is being handed over. Addresses only grow. */
+  addressOf(offset: number): number;
+  offsetOf(address: number): number;
+  /** Whether nothing was written over the byte up to now: to be asked after it was read. */
+  intact(address: number): boolean;
+}
+
+/**
  * A long-lived block of bytes with the two views that the hot path needs: a Buffer (latin1Slice, copy) and a DataView
  * (32-bit words at 0.5 ns each). Views cost 40 ns and more to make, so make one Memory for each block (the ring, a file
  * chunk, a slab) and pass (memory, offset, length) as numbers.
@@ -15,6 +27,8 @@ declare global {
 export class Memory {
   readonly buf: Buffer;
   readonly view: DataView;
+  /** null: bytes are gone with the call in which they were valid. */
+  lasting: Lasting | null = null;
 
   constructor(buffer: ArrayBufferLike, byteOffset = 0, byteLength = buffer.byteLength - byteOffset) {
     this.buf = Buffer.from(buffer as ArrayBuffer, byteOffset, byteLength);

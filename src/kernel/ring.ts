@@ -4,7 +4,7 @@
  * ring's own memory: the data area is mapped twice in a row, so that a record that wraps is contiguous.
  */
 import { UNSEEN } from '../base/clock.ts';
-import { Memory } from '../base/memory.ts';
+import { type Lasting, Memory } from '../base/memory.ts';
 import { type Direction, Segment } from '../model/segment.ts';
 import type { CaptureSink } from '../model/stages.ts';
 import * as abi from './abi.ts';
@@ -25,7 +25,7 @@ const LENGTH = 0x3fff_ffff;
  */
 const RECORD_ROOM = 64 << 10;
 
-export class Ring {
+export class Ring implements Lasting {
   /** Records that were not what the ABI says; each was skipped. */
   malformed = 0;
   /** Records handed to the sink. */
@@ -66,6 +66,7 @@ export class Ring {
     this.#position = Number(this.#consumer[0]!);
     this.#segment.memory = this.#data;
     this.#segment.addresses = this.#data;
+    this.#data.lasting = this;
   }
 
   /** Maps the ring. `anchor` is the moment that becomes `ts === 0`. */
@@ -150,6 +151,21 @@ export class Ring {
     if (position !== given) Atomics.store(this.#consumer, 0, BigInt(position));
     this.records += records;
     return records;
+  }
+
+  /** Of a byte of the record in hand: how many bytes the kernel had written before it. */
+  addressOf(offset: number): number {
+    const end = this.#position;
+    return end - (((end & this.#mask) - offset) & this.#mask);
+  }
+
+  offsetOf(address: number): number {
+    return address & this.#mask;
+  }
+
+  /** The kernel says how far it will write before it does. */
+  intact(address: number): boolean {
+    return Number(Atomics.load(this.#producer, 0)) - address <= this.#bytes;
   }
 
   /** Unmaps. Only when no sink holds the ring's memory any more. */

@@ -21,7 +21,7 @@ export interface ReassemblyLimits {
   readonly causal: boolean;
   /** All directions together: bytes of memory that wait for holes. */
   readonly totalBytes: number;
-  /** All directions together: delivered bytes that are kept to compare retransmissions with (see history.ts). */
+  /** All directions together: what is kept of delivered bytes to compare retransmissions with (see history.ts). */
   readonly historyBytes: number;
 }
 
@@ -32,10 +32,16 @@ export const LIVE_LIMITS: ReassemblyLimits = {
   ackedHoleNs: 0,
   causal: false,
   totalBytes: 64 * 1024 * 1024,
-  historyBytes: 4 * 1024 * 1024,
+  // Nearly all bytes stay in the ring: this is where they are.
+  historyBytes: 1024 * 1024,
 };
 
-export const FILE_LIMITS: ReassemblyLimits = { ...LIVE_LIMITS, ackedHoleNs: 1e8, causal: true };
+export const FILE_LIMITS: ReassemblyLimits = {
+  ...LIVE_LIMITS,
+  ackedHoleNs: 1e8,
+  causal: true,
+  historyBytes: 4 * 1024 * 1024,
+};
 
 /** What reassembly did, over all connections. Payload bytes in = delivered + cut + duplicate + unusable + pending. */
 export interface ReassemblyCounters {
