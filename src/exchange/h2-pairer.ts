@@ -118,7 +118,7 @@ export class H2Pairer implements MultiplexSink {
   closed(by: Peer, how: StreamEnd, ts: number): void {
     this.#closing ??= { ...STILL_OPEN };
     const closing = this.#closing;
-    ended(closing, by, how, ts);
+    ended(closing, this.#connection, by, how, ts);
     this.#resetId = 0;
     const over = closing.clientEnded && closing.serverEnded;
     for (const [id, p] of this.#calls) if (over || this.#ready(p, id)) this.#emit(p, id, ts);

@@ -24,7 +24,7 @@
  * | cut short by the early response | whole      | any                                     | complete (early_response) |
  * | any                | FIN before its end      | client gave up first                    | client_abort |
  * | any                | FIN before its end      | otherwise                               | truncated (short_body) |
- * | any                | RST before its end      | reset by the client                     | client_abort |
+ * | any                | RST before its end      | reset by the client, or it gave up first | client_abort |
  * | any                | RST before its end      | reset by the server                     | reset_in_body |
  * | any                | part not captured       | any                                     | truncated |
  * | any                | still being sent        | table full, connection given up         | truncated |
@@ -75,11 +75,11 @@ export function outcomeOf(p: Pending, closing: Readonly<Closing>, timedOut: bool
     case 'lost':
       return 'truncated';
     case 'rst':
-      return closing.resetBy === 'client' ? 'client_abort' : 'reset_in_body';
+      return closing.resetBy === 'client' || gaveUp(request, closing) ? 'client_abort' : 'reset_in_body';
     case 'open':
       if (closing.gone !== null) return 'truncated';
       if (closing.resetBy === null) return 'open';
-      return closing.resetBy === 'client' ? 'client_abort' : 'reset_in_body';
+      return closing.resetBy === 'client' || gaveUp(request, closing) ? 'client_abort' : 'reset_in_body';
     default:
       return unreachable(response.end);
   }

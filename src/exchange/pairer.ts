@@ -81,7 +81,7 @@ export class Pairer implements MessageSink, Unanswered {
   closed(by: 'client' | 'server', how: StreamEnd, ts: number): void {
     this.#closing ??= { ...STILL_OPEN };
     const closing = this.#closing;
-    ended(closing, by, how, ts);
+    ended(closing, this.#connection, by, how, ts);
     if (closing.clientEnded && closing.serverEnded) this.#finish(ts);
     else this.#settle(ts);
   }

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import type { Outcome } from '../../src/model/exchange.ts';
 import { ANOMALY_BIT, type MessageEnd } from '../../src/model/message.ts';
+import { EGRESS, INGRESS } from '../../src/model/segment.ts';
 import { Script } from './exchange-script.ts';
 
 const MS = 1_000_000;
@@ -99,14 +100,37 @@ const rows: [name: string, outcome: Outcome, play: (s: Script) => unknown][] = [
     },
   ],
   [
-    'client closes, then resets in the body',
+    'client half-closes, then resets in the body: its direction has ended, the connection says who it was',
+    'client_abort',
+    (s) => {
+      s.ask();
+      const r = s.response();
+      s.closed('client', 'fin', 1 * MS);
+      s.end(r, 'rst');
+      Object.assign(s.connection, { clientDirection: INGRESS, resetBy: INGRESS });
+      s.closed('server', 'rst', SECOND);
+    },
+  ],
+  [
+    'client half-closes, then the server resets in the body',
+    'reset_in_body',
+    (s) => {
+      s.ask();
+      const r = s.response();
+      s.closed('client', 'fin', 1 * MS);
+      s.end(r, 'rst');
+      Object.assign(s.connection, { clientDirection: INGRESS, resetBy: EGRESS });
+      s.closed('server', 'rst', SECOND);
+    },
+  ],
+  [
+    'client closes in the body and the server answers that by a reset',
     'client_abort',
     (s) => {
       s.ask();
       const r = s.response();
       s.closed('client', 'fin', SECOND);
       s.end(r, 'rst');
-      s.closed('client', 'rst', SECOND);
       s.closed('server', 'rst', SECOND);
     },
   ],

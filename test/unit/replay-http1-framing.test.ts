@@ -357,6 +357,18 @@ casesOf('where a body ends', [
     ['GET / > 200 3 reset_in_body'],
   ],
   [
+    // What a closed socket answers with: its own direction has ended.
+    'CL client FIN at once, more of the body, client RST',
+    () =>
+      o()
+        .client(get('/'))
+        .server('HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc')
+        .fin('client')
+        .server('def')
+        .rst('client'),
+    ['GET / > 200 6 client_abort'],
+  ],
+  [
     'CL FIN short',
     () => o().client(get('/')).server('HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc').close('server'),
     ['GET / > 200 3 truncated short_body'],
