@@ -4,7 +4,7 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
-import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
+import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { takeAnchor } from '../../src/kernel/clock.ts';
@@ -13,6 +13,8 @@ import type { Outcome } from '../../src/kernel/libbpf.ts';
 import { type CaptureOptions, type LoadedCapture, loadCapture, objectPath } from '../../src/kernel/load.ts';
 import { Ring } from '../../src/kernel/ring.ts';
 import { type Direction, EGRESS, INGRESS, type Segment, type SocketEvent } from '../../src/model/segment.ts';
+
+export { freePort } from '../rig/ports.ts';
 
 /** Why the kernel tests cannot run here; "" when they can. */
 export const whyNot = ((): string => {
@@ -103,15 +105,6 @@ export function start(
     clearTimeout(timer);
   });
   return child;
-}
-
-/** A port that nobody listens on now, so that two runs of these tests do not meet. */
-export async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '::', resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }
 
 /** Waits until somebody accepts at the port. Must be called before attaching, or its connection is captured too. */
