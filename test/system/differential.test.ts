@@ -1,7 +1,3 @@
-/** The same capture of real servers and clients through tshark and through the pipeline: the same messages, line by line. */
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import type { FieldPair } from '../../src/model/record.ts';
 import { curl } from '../rig/clients/curl.ts';
@@ -17,6 +13,7 @@ import { haproxy } from '../rig/servers/haproxy.ts';
 import { nginx } from '../rig/servers/nginx.ts';
 import type { Server } from '../rig/servers/server.ts';
 import { nodeSite, pythonSite } from '../rig/servers/site.ts';
+import { Tcpdump } from '../rig/tcpdump.ts';
 
 /** Start line and field lines of one message, in the order of its direction of a connection. */
 interface Head {
@@ -82,14 +79,8 @@ describe.each(servers)('%s', (_, program, start) => {
     await using server = await start({});
     const { port } = server;
     const file = folder.file('a.pcap');
-    const capture = spawn(
-      findProgram('tcpdump')!,
-      ['-i', 'lo', '-U', '--immediate-mode', '-B', '8192', '-s', '0', '-Z', 'root', '-w', file, `tcp port ${port}`],
-      { stdio: ['ignore', 'ignore', 'pipe'] },
-    );
-    try {
-      await once(capture.stderr, 'data');
-      await sleep(200);
+    {
+      await using dump = await Tcpdump.start(file, { filter: `tcp port ${port}` });
       const url = `http://127.0.0.1:${port}`;
       const calls: Call[] = ['/small', '/missing', '/small?x=%20&y=1'].map((path, i) => ({
         url: url + path,
@@ -106,10 +97,7 @@ describe.each(servers)('%s', (_, program, start) => {
         { send: `GET /small HTTP/1.1\r\nHost: raw\r\n${twice}Connection: close\r\n\r\n`, piece: 3 },
         { untilEnd: true },
       ]);
-      await sleep(300);
-    } finally {
-      capture.kill('SIGINT');
-      await once(capture, 'exit');
+      await dump.stop();
     }
     const said = await replayed(file);
     const expected = await tsharkHeads(file, port);

@@ -6,13 +6,13 @@ import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { Truth } from '../rig/h2/node-peers.ts';
 import { findProgram, when } from '../rig/need.ts';
 import { NetnsPair } from '../rig/netns.ts';
 import { must, Program, run } from '../rig/program.ts';
 import { type Replayed, replayed } from '../rig/replay.ts';
+import { Tcpdump } from '../rig/tcpdump.ts';
 
 const PEERS = join(import.meta.dirname, '../rig/h2');
 const NODE = join(import.meta.dirname, '../../node_modules/.bin/node');
@@ -37,15 +37,11 @@ let captures = 0;
 async function captured<T>(work: (netns: string) => Promise<T>): Promise<{ said: T; seen: Replayed; file: string }> {
   const file = join(folder, `${++captures}.pcap`);
   const { netns } = hosts.server;
-  const command = ['tcpdump', '-i', 'lo', '-s', '0', '-B', '65536', '-U', '--immediate-mode', '-w', file, 'tcp'];
   let said: T;
   {
-    await using dump = new Program(command, { netns });
-    await dump.until('listening', () => dump.stderr.includes('listening on'));
+    await using dump = await Tcpdump.start(file, { filter: 'tcp', netns });
     said = await work(netns);
-    await sleep(300);
-    await dump.stop('SIGINT');
-    expect(dump.stderr).toMatch(/\b0 packets dropped by kernel/);
+    await dump.stop();
   }
   return { said, seen: await replayed(file), file };
 }

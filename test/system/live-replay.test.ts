@@ -1,15 +1,15 @@
 /** tcpdump beside the agent: `replay` of its file says of the same traffic what the agent has logged live. */
 import { existsSync, statSync } from 'node:fs';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, it } from 'vitest';
 import { Agent, HEADWATER, type LoggedExchange, parseLog } from '../rig/agent.ts';
 import { Cgroup } from '../rig/cgroup.ts';
 import { raw } from '../rig/clients/raw.ts';
 import { Folder } from '../rig/folder.ts';
 import { when } from '../rig/need.ts';
-import { Program, run } from '../rig/program.ts';
+import { run } from '../rig/program.ts';
 import { nginx } from '../rig/servers/nginx.ts';
 import { nodeSite } from '../rig/servers/site.ts';
+import { Tcpdump } from '../rig/tcpdump.ts';
 
 const APART_NS_MAX = 1e6;
 const get = (path: string, name: string, more = ''): string =>
@@ -42,25 +42,7 @@ when(
   await using node = await nodeSite({ cgroup });
   await using web = await nginx({ cgroup });
   const file = folder.file('beside.pcap');
-  await using dump = new Program(
-    [
-      'tcpdump',
-      '-i',
-      'lo',
-      '-s',
-      '0',
-      '-U',
-      '--immediate-mode',
-      '-Z',
-      'root',
-      '--time-stamp-precision=nano',
-      '-B',
-      '32768',
-      '-w',
-      file,
-    ].concat(['tcp', 'port', String(node.port), 'or', 'tcp', 'port', String(web.port)]),
-  );
-  await dump.until('listening', () => dump.stderr.includes('listening on'));
+  await using dump = await Tcpdump.start(file, { filter: `tcp port ${node.port} or tcp port ${web.port}` });
   // A header that is redacted has the same fingerprint on both ways only with the same installation key.
   const state = folder.file('state');
   const env = { XDG_DATA_HOME: state, XDG_CONFIG_HOME: state, XDG_STATE_HOME: state };
@@ -108,9 +90,8 @@ when(
   await raw(node.port, [{ send: get('/reset', 'reset') }, { untilEnd: true }]);
   await raw(node.port, [{ send: get('/stall', 'abort') }, { until: '0123456789' }, { reset: true }]);
   await raw(node.port, [{ send: get('/slow/3000', 'unanswered') }, { pauseMs: 100 }, { reset: true }]);
-  await sleep(300);
   const live = await agent.stop();
-  await dump.stop('SIGINT');
+  await dump.stop();
   expect(existsSync(file) && statSync(file).size).toBeGreaterThan(10_000);
   const replayed = await run([HEADWATER, 'replay', file], { env });
   expect(replayed.code).toBe(0);

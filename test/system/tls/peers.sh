@@ -77,8 +77,18 @@ java "$here/Server.java" 9007 & pids+=($!)
 for port in 9001 9002 9003 9004 9005 9006 9007 9008; do
   for _ in $(seq 300); do (exec 3<> /dev/tcp/127.0.0.1/$port) 2>/dev/null && break; sleep 0.2; done
 done
-tcpdump --immediate-mode -i lo -U -s 0 -w capture.pcap 'tcp and portrange 9001-9008' 2>/dev/null & dump=$!
-sleep 0.5
+tcpdump --immediate-mode -i lo -U -s 0 -w capture.pcap 'tcp and portrange 9001-9008' 2> dump.log & dump=$!
+until grep -q 'listening on' dump.log; do sleep 0.1; done
+# It answers SIGUSR1 with its counts. On loopback its socket meets each packet twice, and it keeps one; some came before its filter was in place.
+counts() {
+  local before
+  before=$(wc -l < dump.log)
+  kill -USR1 "$dump"
+  until [ "$(wc -l < dump.log)" -gt "$before" ]; do sleep 0.02; done
+  read -r captured received <<< "$(tail -n 1 dump.log | sed 's/[^0-9]*\([0-9]*\)[^0-9]*\([0-9]*\).*/\1 \2/')"
+}
+counts
+early=$((received - 2 * captured))
 
 touch keys
 export SSLKEYLOGFILE=$work/keys
@@ -106,6 +116,6 @@ for port in 9001 9002 9003 9004 9005 9006 9007 9008; do
   id; NODE_TLS_REJECT_UNAUTHORIZED=0 node --no-warnings --tls-keylog="$work/keys" "$here/client.mjs" "https://localhost:$port/x?id=$id" > /dev/null
   id; ./peer-go get "https://localhost:$port/x?id=$id" "$work/keys" > /dev/null
 done
-sleep 0.5
-kill $dump; wait $dump 2>/dev/null
+for _ in $(seq 500); do counts; [ $((received - 2 * captured)) -le "$early" ] && break; sleep 0.02; done
+kill "$dump"; wait "$dump" 2> /dev/null
 echo "$n"
