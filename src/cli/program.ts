@@ -170,7 +170,7 @@ export function buildProgram(): Command {
     )
     .addOption(
       pathOption('--data <dir>', "keep calls and statistics here (default: 'data' in the state directory)").conflicts(
-        'noStore',
+        'store',
       ),
     )
     .addOption(new Option('--no-store', 'keep nothing on disk'))
