@@ -43,6 +43,7 @@ export class TlsConnection implements ConnectionDecoder, SecretWaiter, Expiring,
   #inner: ConnectionDecoder | null = null;
   /** Decrypted bytes that miss from before there was a decoder for them. */
   readonly #missing: [LossReason | 'left_out' | null, LossReason | 'left_out' | null] = [null, null];
+  /** How the content of each direction ended. */
   readonly #ends: [{ how: StreamEnd; ts: number } | null, { how: StreamEnd; ts: number } | null] = [null, null];
   /** Names that it waits for. */
   #identities: string[] = [];
@@ -121,9 +122,15 @@ export class TlsConnection implements ConnectionDecoder, SecretWaiter, Expiring,
 
   ended(direction: Direction, how: StreamEnd, ts: number): void {
     this.directions[direction].end(how, ts);
+    this.contentEnds(direction, how, ts);
+    if (this.directions[INGRESS].ended && this.directions[EGRESS].ended) this.#release();
+  }
+
+  /** The first word counts: close_notify, or the end of the bytes. */
+  contentEnds(direction: Direction, how: StreamEnd, ts: number): void {
+    if (this.#ends[direction] !== null) return;
     this.#ends[direction] = { how, ts };
     this.#inner?.streams[direction].end(how, ts);
-    if (this.#ends[0] !== null && this.#ends[1] !== null) this.#release();
   }
 
   // --- waiting

@@ -6,12 +6,16 @@ import type { TlsConnection } from './connection.ts';
 import type { RecordProtection } from './protection.ts';
 import type { Pieces } from './records.ts';
 
+/** Of the two bytes of an alert, the second. */
+const CLOSE_NOTIFY = 0;
+
 export class Content {
   readonly direction: Direction;
   /** Decrypted bytes so far, lost ones included. */
   bytes = 0;
   readonly acks = new AckMap();
   readonly #connection: TlsConnection;
+  #closed = false;
 
   constructor(connection: TlsConnection, direction: Direction) {
     this.#connection = connection;
@@ -23,7 +27,7 @@ export class Content {
     const { at, bytes } = keys;
     const connection = this.#connection;
     const sink = connection.inner().streams[this.direction];
-    if (bytes === 0) return;
+    if (bytes === 0 || this.#closed) return;
     connection.delivered(this, pieces.ack[0]!);
     const position = this.bytes;
     this.bytes += bytes;
@@ -52,10 +56,21 @@ export class Content {
 
   /** Content that will never come; who calls it has counted it. */
   gap(bytes: number, why: LossReason | 'left_out', ts: number): void {
-    if (bytes <= 0) return;
+    if (bytes <= 0 || this.#closed) return;
     const position = this.bytes;
     this.bytes += bytes;
     this.#connection.missing(this.direction, position, bytes, why, ts);
+  }
+
+  /**
+   * An alert that `keys` opened. close_notify is the end of what the sender says, whatever TCP does afterwards: the peer often
+   * closes first because of it, and what still comes is to be ignored (RFC 8446 6.1).
+   */
+  alert(keys: RecordProtection, ts: number): void {
+    const { memory } = this.#connection;
+    if (this.#closed || keys.bytes !== 2 || memory.view.getUint8(keys.at + 1) !== CLOSE_NOTIFY) return;
+    this.#closed = true;
+    this.#connection.contentEnds(this.direction, 'fin', ts);
   }
 
   /** The record that ends at `position` of the encrypted bytes has given everything up to here. */

@@ -136,7 +136,6 @@ export class TlsDirection implements RecordSink, HandshakeSink {
 
   #opened(keys: RecordProtection, size: number, pieces: Pieces): boolean {
     const connection = this.#connection;
-    const { counters } = connection.shared;
     if (keys.type === CONTENT.APPLICATION_DATA) {
       if (this.keys.epochs[0] === 'CLIENT_EARLY_TRAFFIC_SECRET') {
         const verdict = connection.negotiation.earlyData;
@@ -144,15 +143,16 @@ export class TlsDirection implements RecordSink, HandshakeSink {
         keys.sequence++;
         if (verdict === false) return true;
       } else keys.sequence++;
-      counters.records++;
+      connection.shared.counters.records++;
       this.content.deliver(keys, pieces);
       this.content.recordEnds(this.reader.position + size);
       return true;
     }
     keys.sequence++;
-    counters.records++;
+    connection.shared.counters.records++;
     if (pieces.holes > 0) return true;
     if (keys.type === CONTENT.HANDSHAKE) this.#messages.take(connection.memory, keys.at, keys.bytes, pieces.ts[0]!);
+    else if (keys.type === CONTENT.ALERT) this.content.alert(keys, pieces.ts[0]!);
     else if (keys.type === CONTENT.CHANGE_CIPHER_SPEC) connection.negotiation.changeCipherSpec(this);
     return true;
   }

@@ -8,6 +8,9 @@ const NAMES = readdirSync(new URL('../../fixtures/tls/', import.meta.url))
   .filter((name) => name.endsWith('.pcapng'))
   .map((name) => name.slice(0, -7));
 
+/** Clients that close their socket without it. */
+const SILENT = ['tls13-h2', 'tls13-padded'];
+
 const texts = (played: Played, { client }: Conversation): [string, string] => [
   played.plain[client].toString('latin1'),
   played.plain[client === 0 ? 1 : 0].toString('latin1'),
@@ -71,6 +74,17 @@ describe.each(NAMES)('%s', (name) => {
       expect(facts.handshakeNs).toBeGreaterThan(0);
       expect(facts.ja4).toMatch(/^t1[23][di]\d{4}..(_[0-9a-f]{12}){2}$/);
       expect(facts.unread).toBe(null);
+    }
+  });
+
+  test('close_notify ends what the client says, before TCP does', async () => {
+    const { conversations, keylog } = await recording(name);
+    for (const { events, client } of conversations) {
+      const played = whole(
+        events.filter((e) => e.what !== 'end'),
+        keylog,
+      );
+      expect(played.ends[client]).toBe(SILENT.includes(name) ? 'capture_end' : 'fin');
     }
   });
 
