@@ -19,6 +19,7 @@ import type {
   StatusRates,
   StatusSource,
   TailStatus,
+  TapsStatus,
   TlsStatus,
   Traffic,
 } from '../model/status.ts';
@@ -107,7 +108,11 @@ export class StatusKeeper implements StatusSource {
   async status(ask: { readonly programs: boolean }): Promise<AgentStatus> {
     const { pipeline, ring, client, tail, version } = this.#parts;
     this.#look();
-    const [programs, processes] = await Promise.all([ask.programs ? client.programStats() : null, this.#processes()]);
+    const [programs, processes, taps] = await Promise.all([
+      ask.programs ? client.programStats() : null,
+      this.#processes(),
+      client.taps(),
+    ]);
     const { open } = pipeline.decoding;
     return {
       version,
@@ -126,12 +131,12 @@ export class StatusKeeper implements StatusSource {
         open: pipeline.tracker.active,
         total: pipeline.tracker.counters.connections,
         by_guess: { ...open },
+        calls_unknown: pipeline.tracker.counters.callsUnknown,
       },
-      tls: this.#tls(),
+      tls: this.#tls(taps.ok ? taps.value : null),
       tail: tail?.status() ?? NO_TAIL,
       listeners: this.listeners,
     };
-        calls_unknown: pipeline.tracker.counters.callsUnknown,
   }
 
   /** `asked`: pids whose TLS implementations are wanted, at most WHY_PIDS_MAX of them are looked at. */
@@ -192,12 +197,12 @@ export class StatusKeeper implements StatusSource {
   /** The ledger as the last words of a run. */
   ledgerText(reason: string): string {
     const { exchanges, requests, responses, captured, losses } = this.#ledger();
+    const unknown = this.#parts.pipeline.tracker.counters.callsUnknown;
     const lines = [
       `headwater: ended (${reason}) after ${((performance.now() - this.#startedAt) / 1000).toFixed(1)} s`,
       `captured ${exchanges} exchanges; requests ${requests.seen} seen, ${requests.lost} lost; responses ${responses.seen} seen, ${responses.lost} lost${unknown === 0 ? '' : `; ${unknown} connections may have had more calls`}`,
       `segments ${captured.seen.segments} (${captured.seen.bytes} B): copied ${captured.copied.bytes} B, beyond the window ${captured.window.bytes} B, not HTTP ${captured.not_http.bytes} B, shed ${captured.shed.bytes} B, ring full ${captured.lost.bytes} B`,
       losses.length === 0
-    const unknown = this.#parts.pipeline.tracker.counters.callsUnknown;
         ? 'nothing was lost'
         : `lost, because: ${losses.map(({ reason: why, count, bytes }) => `${why} ${count} (${bytes} B)`).join(', ')}`,
     ];
@@ -236,7 +241,7 @@ export class StatusKeeper implements StatusSource {
     return { calls: Math.max(0, c.tls.turns[kind] - others), others };
   }
 
-  #tls(): TlsStatus {
+  #tls(tapped: TapsStatus | null): TlsStatus {
     const { pipeline, kernel, secrets } = this.#parts;
     const { counters, store } = pipeline.tls;
     const taps = secrets?.reader.counters();
@@ -244,6 +249,7 @@ export class StatusKeeper implements StatusSource {
     const { calls, others } = this.#inTls(c, 'request');
     return {
       taps_absent: kernel.tapsAbsent,
+      taps: tapped,
       connections: counters.connections,
       decrypted: counters.decrypted,
       resumed: counters.resumed,

@@ -3,7 +3,7 @@ import { closeSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { receiveDescriptors } from '../kernel/posix.ts';
 import type { ProcessInfo } from '../model/connection.ts';
-import type { ProgramStatus } from '../model/status.ts';
+import type { ProgramStatus, TapsStatus } from '../model/status.ts';
 import type { TlsProcess } from '../model/why.ts';
 import type { ProcessFacts } from './processes.ts';
 import {
@@ -141,6 +141,12 @@ export class AttacherClient {
   async tls(pids: readonly number[]): Promise<Asked<readonly (readonly TlsProcess[])[]>> {
     const answer = await this.#ask({ op: 'tls', pids: pids.slice(0, BATCH_MAX) });
     return answer.ok ? { ok: true, value: answer.value.result as TlsProcess[][] } : answer;
+  }
+
+  /** What is tapped; null: nothing, TLS is not tapped at all. */
+  async taps(): Promise<Asked<TapsStatus | null>> {
+    const answer = await this.#ask({ op: 'taps' });
+    return answer.ok ? { ok: true, value: answer.value.result as TapsStatus | null } : answer;
   }
 
   /** The kernel programs' run counts and times, measured for a moment. */

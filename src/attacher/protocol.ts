@@ -38,6 +38,8 @@ export type Operation =
   | { readonly op: 'processes'; readonly pids: readonly number[] }
   /** Look at the TLS implementations that these processes run, now. */
   | { readonly op: 'tls'; readonly pids: readonly number[] }
+  /** What is tapped. */
+  | { readonly op: 'taps' }
   /** Measure the kernel programs (BPF_ENABLE_STATS) for a moment. */
   | { readonly op: 'programs' }
   /** The attacher's own CPU time and memory. */
@@ -128,6 +130,7 @@ const operationOf = (body: Record<string, unknown>): Operation | null => {
     case 'rotate':
     case 'reopen':
     case 'programs':
+    case 'taps':
     case 'usage':
       return { op };
     case 'archived':

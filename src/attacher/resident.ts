@@ -146,6 +146,8 @@ class Resident {
         return { result: request.pids.map((pid) => this.#observedProcess(pid)) };
       case 'tls':
         return { result: request.pids.map((pid) => this.#tlsOf(pid)) };
+      case 'taps':
+        return { result: this.#taps?.status() ?? null };
       case 'programs':
         return this.#measure().then((result) => ({ result }));
       case 'usage': {

@@ -114,10 +114,24 @@ export interface TlsSuiteStatus {
   readonly decrypted: number;
 }
 
+/** Where secrets are taken now: what the observed processes run. */
+export interface TapsStatus {
+  /** Observed processes that were looked at. */
+  readonly processes: number;
+  /** Programs and libraries with a probe. */
+  readonly tapped: number;
+  /** Those that carry TLS and have none. */
+  readonly untapped: number;
+  /** Processes and files over the bounds, never looked at. */
+  readonly overflowed: number;
+}
+
 /** Counts alone: never a secret, nor what leads to one. */
 export interface TlsStatus {
   /** Why no secrets are taken; "" when they are. */
   readonly taps_absent: string;
+  /** null: none are taken. */
+  readonly taps: TapsStatus | null;
   /** Connections that began as TLS. */
   readonly connections: number;
   readonly decrypted: number;

@@ -3,6 +3,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { request } from 'node:http';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { AgentStatus } from '../../src/model/status.ts';
 import type { Cgroup } from './cgroup.ts';
 import { Folder } from './folder.ts';
 import { type Ended, Program } from './program.ts';
@@ -11,6 +12,8 @@ export const HEADWATER = join(import.meta.dirname, '../../bin/headwater');
 const READY_TIMEOUT_MS = 30_000;
 /** Writing out a large backlog takes its time. */
 const STOP_TIMEOUT_MS = 60_000;
+/** Slow machines take seconds for what takes milliseconds elsewhere. */
+const STATUS_TIMEOUT_MS = 30_000;
 
 /** An exchange line of the header log (contract: docs/header-log.md), as far as tests read it. */
 export interface LoggedExchange {
@@ -164,6 +167,32 @@ export class Agent implements AsyncDisposable {
       }
       await sleep(50);
     }
+  }
+
+  async status(): Promise<AgentStatus> {
+    return JSON.parse((await this.get('/v1/status')).body) as AgentStatus;
+  }
+
+  /** Waits until what it says of itself is so, and returns that. */
+  async untilStatus(
+    what: string,
+    met: (status: AgentStatus) => boolean,
+    timeoutMs = STATUS_TIMEOUT_MS,
+  ): Promise<AgentStatus> {
+    let last = await this.status();
+    const ready = async (): Promise<boolean> => {
+      last = await this.status();
+      return met(last);
+    };
+    await this.program.until(what, ready, timeoutMs).catch((error: Error) => {
+      throw new Error(`${error.message}\nstatus: ${JSON.stringify({ tls: last.tls, ledger: last.ledger })}`);
+    });
+    return last;
+  }
+
+  /** Waits until so many files that observed processes run have a probe: from then on every handshake of theirs is seen. */
+  async tapped(files: number): Promise<void> {
+    await this.untilStatus(`probe on ${files} files`, ({ tls }) => (tls.taps?.tapped ?? 0) >= files);
   }
 
   /** Ends it with SIGINT and reads what it has written. */

@@ -1,5 +1,5 @@
 /** Opens the very file that a process runs, whatever became of its path: containers, deleted and replaced files. */
-import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, readSync, type Stats, statSync } from 'node:fs';
 import type { HostFiles } from '../host.ts';
 import { withCapability } from '../privileges.ts';
 import { ElfFile } from './elf.ts';
@@ -16,6 +16,21 @@ export const openMapped = (host: HostFiles, pid: number, file: MappedFile): numb
   }
   // Asks for CAP_CHECKPOINT_RESTORE or CAP_SYS_ADMIN (fs/proc/base.c), but needs no path.
   return withCapability('SYS_ADMIN', () => open(host, `/proc/${pid}/map_files/${file.range}`));
+};
+
+/** Change time of the mapped file, milliseconds since 1970; -1: it cannot be told. */
+export const changedAt = (host: HostFiles, pid: number, file: MappedFile): number => {
+  const byPath = stat(host, `/proc/${pid}/root${file.path}`);
+  if (byPath?.ino === file.inode) return byPath.ctimeMs;
+  return withCapability('SYS_ADMIN', () => stat(host, `/proc/${pid}/map_files/${file.range}`))?.ctimeMs ?? -1;
+};
+
+const stat = (host: HostFiles, path: string): Stats | null => {
+  try {
+    return statSync(host.real(path));
+  } catch {
+    return null;
+  }
 };
 
 const open = (host: HostFiles, path: string): number | null => {

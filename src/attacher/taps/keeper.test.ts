@@ -5,6 +5,7 @@ import {
   mkdtempSync,
   openSync,
   readFileSync,
+  renameSync,
   rmSync,
   statSync,
   writeFileSync,
@@ -117,6 +118,18 @@ it('a library that is mapped later, and one that is unmapped', () => {
   expect(links()).toBe(1);
 });
 
+it('a library whose mapping was never told is found when all are looked at', () => {
+  library('libc.so.6', 'malloc');
+  library('libcrypto.so.3', 'EVP_KDF_derive');
+  start(7, 100, ['libc.so.6']);
+  sweep(7);
+  start(7, 100, ['libc.so.6', 'libcrypto.so.3']);
+  sweep(7);
+  expect(attached).toEqual([]);
+  for (const _ of keeper.sweep([7], true));
+  expect(attached).toHaveLength(1);
+});
+
 it('says why a probe could not be attached', () => {
   library('libcrypto.so.3', 'EVP_KDF_derive');
   start(7, 100, ['libcrypto.so.3']);
@@ -124,6 +137,44 @@ it('says why a probe could not be attached', () => {
   keeper.look(7);
   expect(keeper.status()).toMatchObject({ tapped: 0, untapped: 1 });
   expect(keeper.describe(7)).toMatchObject([{ tapped: false, gap: 'the kernel refused the probe (errno 1)' }]);
+});
+
+it('an inode number that another file has by now is not taken for the file that had it', () => {
+  library('libssl.so.3', 'SSL_read');
+  start(7, 100, ['libssl.so.3']);
+  keeper.look(7);
+  const old = statSync(file('libssl.so.3'));
+  end(7);
+  // As where a file system gives a number again; the attacher has not heard of the process's end.
+  renameSync(file('libssl.so.3'), file('libcrypto.so.3'));
+  // Times of files are as coarse as the kernel's ticks.
+  do library('libcrypto.so.3', 'EVP_KDF_derive');
+  while (statSync(file('libcrypto.so.3')).ctimeMs === old.ctimeMs);
+  expect(statSync(file('libcrypto.so.3')).ino).toBe(old.ino);
+  start(8, 200, ['libcrypto.so.3']);
+  keeper.look(8);
+  expect(attached.map(({ program }) => program)).toEqual(['headwater_kdf']);
+  expect(keeper.describe(8)).toMatchObject([{ path: '/lib/libcrypto.so.3', tapped: true }]);
+  sweep(8);
+  expect(links()).toBe(1);
+  end(8);
+  sweep();
+  expect(links()).toBe(0);
+});
+
+it('a probe that was refused once is tried again for the next process', () => {
+  library('libcrypto.so.3', 'EVP_KDF_derive');
+  start(7, 100, ['libcrypto.so.3']);
+  refusal = 12;
+  keeper.look(7);
+  expect(keeper.status()).toMatchObject({ tapped: 0, untapped: 1 });
+  refusal = 0;
+  start(8, 101, ['libcrypto.so.3']);
+  keeper.look(8);
+  expect(keeper.status()).toEqual({ processes: 2, tapped: 1, untapped: 0, overflowed: 0 });
+  end(8);
+  sweep(7);
+  expect(links()).toBe(1);
 });
 
 it('a path that leads to another file by now is not taken for the one that runs', () => {

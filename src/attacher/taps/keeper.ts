@@ -3,11 +3,12 @@
  * does. Told of processes by the kernel as they start programs and map libraries, and looks at all of them now and
  * then: that finds what was missed, and lets go of what nobody uses any more.
  */
-import { closeSync } from 'node:fs';
+import { closeSync, fstatSync } from 'node:fs';
+import type { TapsStatus } from '../../model/status.ts';
 import type { TlsProcess } from '../../model/why.ts';
 import type { HostFiles } from '../host.ts';
 import { startTime } from '../processes.ts';
-import { type Inspection, inspectFile, openMapped } from './files.ts';
+import { changedAt, type Inspection, inspectFile, openMapped } from './files.ts';
 import type { TapPoint } from './library.ts';
 import { executableFiles, type MappedFile } from './maps.ts';
 
@@ -21,6 +22,8 @@ const MAPS_BYTES_MAX = 8 << 20;
 interface KnownFile {
   readonly path: string;
   readonly inspection: Inspection;
+  /** Its change time, milliseconds since 1970: an inode number is another file's as soon as nobody runs the first. */
+  readonly changedAt: number;
   /** Descriptors; closing them detaches. */
   readonly links: number[];
   /** Why a probe could not be attached; "" when none failed. */
@@ -32,16 +35,6 @@ interface KnownProcess {
   readonly startedAt: number;
   /** Keys of the files that it runs. */
   files: readonly string[];
-}
-
-export interface TapsStatus {
-  readonly processes: number;
-  /** Files with a probe. */
-  readonly tapped: number;
-  /** Files that carry TLS and have none. */
-  readonly untapped: number;
-  /** Processes and files over the bounds, never looked at. */
-  readonly overflowed: number;
 }
 
 export class TapKeeper {
@@ -74,9 +67,13 @@ export class TapKeeper {
     }
     const used: string[] = [];
     let untold = false;
+    const before = known?.startedAt === startedAt ? known.files : [];
     for (const file of executableFiles(maps)) {
       const met = this.#files.get(file.key);
-      const entry = met ?? this.#meet(pid, file);
+      const entry =
+        met !== undefined && (before.includes(file.key) || this.#isStill(pid, file, met))
+          ? met
+          : this.#meet(pid, file, met);
       untold ||= met === undefined && entry !== null && entry.inspection.linker !== null;
       if (entry === null) continue;
       entry.users.add(pid);
@@ -87,13 +84,16 @@ export class TapKeeper {
     return untold;
   }
 
-  /** `pids`: all processes of the observed cgroups. Those that were not met are looked at, those that are gone forgotten. */
-  *sweep(pids: readonly number[]): Generator<void> {
+  /**
+   * `pids`: all processes of the observed cgroups. Those that were not met are looked at, those that are gone forgotten.
+   * `all`: look at every one, because some of what they told was lost.
+   */
+  *sweep(pids: readonly number[], all = false): Generator<void> {
     const present = new Set(pids);
     for (const pid of [...this.#processes.keys()]) if (!present.has(pid)) this.forget(pid);
     for (const pid of pids) {
       const known = this.#processes.get(pid);
-      if (known === undefined || known.startedAt !== startTime(this.#host, pid)) this.look(pid);
+      if (all || known === undefined || known.startedAt !== startTime(this.#host, pid)) this.look(pid);
       yield;
     }
   }
@@ -141,8 +141,15 @@ export class TapKeeper {
     this.#processes.clear();
   }
 
-  #meet(pid: number, file: MappedFile): KnownFile | null {
-    if (this.#files.size >= FILES_MAX) {
+  /** A probe holds its inode. Without one its number may have gone to a file that was made since, or its content may be new. */
+  #isStill(pid: number, file: MappedFile, met: KnownFile): boolean {
+    if (met.links.length > 0) return true;
+    return met.refused === '' && changedAt(this.#host, pid, file) === met.changedAt;
+  }
+
+  /** `met`: what is known by the same name, and is this very file at best, refused. */
+  #meet(pid: number, file: MappedFile, met?: KnownFile): KnownFile | null {
+    if (met === undefined && this.#files.size >= FILES_MAX) {
       this.#overflowed++;
       return null;
     }
@@ -150,7 +157,8 @@ export class TapKeeper {
     // Not remembered: the process may just have ended.
     if (fd === null) return null;
     try {
-      const inspection = inspectFile(fd, file.path);
+      const changed = fstatSync(fd).ctimeMs;
+      const inspection = met?.changedAt === changed ? met.inspection : inspectFile(fd, file.path);
       const links: number[] = [];
       let refused = '';
       const taps = [...(inspection.tls?.taps ?? []), ...(inspection.linker === null ? [] : [inspection.linker])];
@@ -159,7 +167,8 @@ export class TapKeeper {
         if (link >= 0) links.push(link);
         else refused = `the kernel refused the probe (errno ${-link})`;
       }
-      const known: KnownFile = { path: file.path, inspection, links, refused, users: new Set() };
+      const users = met?.users ?? new Set<number>();
+      const known: KnownFile = { path: file.path, inspection, changedAt: changed, links, refused, users };
       this.#files.set(file.key, known);
       return known;
     } finally {

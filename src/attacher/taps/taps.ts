@@ -1,14 +1,16 @@
 /** The TLS taps in the resident attacher: hears of programs and libraries as they start, and puts probes on them. */
 import { closeSync } from 'node:fs';
+import { type Mapping, mapShared, PAGE } from '../../kernel/libbpf.ts';
 import { RecordRing } from '../../kernel/record-ring.ts';
 import { BIRTHS_RING_BYTES, type LoadedTaps } from '../../kernel/secrets.ts';
-import { BIRTH_PID, BIRTH_SIZE } from '../../kernel/secrets-abi.ts';
+import { BIRTH_PID, BIRTH_SIZE, TAP_COUNTERS_BIRTHS_LOST } from '../../kernel/secrets-abi.ts';
 import { attachUprobe } from '../../kernel/uprobes.ts';
+import type { TapsStatus } from '../../model/status.ts';
 import type { TlsProcess } from '../../model/why.ts';
 import type { HostFiles } from '../host.ts';
 import { withCapability } from '../privileges.ts';
 import { scopePids } from '../scope-pids.ts';
-import { TapKeeper, type TapsStatus } from './keeper.ts';
+import { TapKeeper } from './keeper.ts';
 
 /** Finds what was moved into an observed cgroup after it had started, and lets go of what has ended. */
 const SWEEP_MS = 10_000;
@@ -24,17 +26,27 @@ export class Taps {
   readonly #folders: readonly string[];
   readonly #keeper: TapKeeper;
   readonly #births: RecordRing;
+  readonly #counters: Mapping;
   readonly #taps: LoadedTaps;
   readonly #born = new Set<number>();
   readonly #again = new Map<number, NodeJS.Timeout>();
+  /** Tidings that found no room in their ring, as of the last sweep. */
+  #lost = 0n;
   #sweeping = false;
   #timer: NodeJS.Timeout;
 
-  private constructor(host: HostFiles, taps: LoadedTaps, folders: readonly string[], births: RecordRing) {
+  private constructor(
+    host: HostFiles,
+    taps: LoadedTaps,
+    folders: readonly string[],
+    births: RecordRing,
+    counters: Mapping,
+  ) {
     this.#host = host;
     this.#folders = folders;
     this.#taps = taps;
     this.#births = births;
+    this.#counters = counters;
     this.#keeper = new TapKeeper(host, ({ program, offset }, fileFd) =>
       // A perf event asks for CAP_SYS_ADMIN, the uprobe_multi link for CAP_PERFMON, which that one implies.
       withCapability('SYS_ADMIN', () =>
@@ -61,7 +73,11 @@ export class Taps {
     say: (line: string) => void,
   ): Taps | null {
     const births = RecordRing.open(taps.births, BIRTHS_RING_BYTES);
-    if (typeof births !== 'number') return new Taps(host, taps, folders, births);
+    const counters = mapShared(taps.counters, 0, PAGE, false);
+    if (typeof births !== 'number' && typeof counters !== 'number')
+      return new Taps(host, taps, folders, births, counters);
+    if (typeof births !== 'number') births.close();
+    if (typeof counters !== 'number') counters.release();
     say('TLS is not tapped: the ring of new processes cannot be mapped');
     return null;
   }
@@ -82,6 +98,7 @@ export class Taps {
     for (const timer of this.#again.values()) clearTimeout(timer);
     this.#again.clear();
     this.#births.close();
+    this.#counters.release();
     closeSync(this.#taps.exec);
     this.#keeper.close();
   }
@@ -112,7 +129,9 @@ export class Taps {
   #sweep(): void {
     if (this.#sweeping) return;
     this.#sweeping = true;
-    const steps = this.#keeper.sweep(scopePids(this.#host, this.#folders));
+    const lost = new DataView(this.#counters.buffer).getBigUint64(TAP_COUNTERS_BIRTHS_LOST, true);
+    const steps = this.#keeper.sweep(scopePids(this.#host, this.#folders), lost !== this.#lost);
+    this.#lost = lost;
     const go = (): void => {
       for (let i = 0; i < SLICE; i++) {
         if (steps.next().done !== true) continue;

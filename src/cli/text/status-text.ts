@@ -2,7 +2,7 @@
 
 import { formatSize } from '../../config/units.ts';
 import type { LossTotal } from '../../model/loss.ts';
-import type { AgentStatus, CaptureLedger, StatusLedger, TlsStatus } from '../../model/status.ts';
+import type { AgentStatus, CaptureLedger, StatusLedger, TapsStatus, TlsStatus } from '../../model/status.ts';
 import { count, duration, percent, some, uptime } from './numbers.ts';
 import { type Look, paint, safe, wrapWords } from './terminal.ts';
 
@@ -102,6 +102,14 @@ function connectionLine({ connections }: AgentStatus): string {
   return `${count(connections.open)} open${detail === '' ? '' : ` (${detail})`}, ${count(connections.total)} in all`;
 }
 
+/** `why PID` tells which files these are. */
+const tapsLine = ({ processes, tapped, untapped, overflowed }: TapsStatus): string =>
+  [
+    `${some(tapped, 'file')} tapped of those that ${count(processes)} observed processes run`,
+    ...(untapped === 0 ? [] : [`${some(untapped, 'file')} with TLS not tapped (headwater why PID says why)`]),
+    ...(overflowed === 0 ? [] : [`${count(overflowed)} over the bounds, never looked at`]),
+  ].join(', ');
+
 /** Which suites are in use: the others are in --json. */
 const SUITES_SHOWN = 6;
 
@@ -113,6 +121,7 @@ function tlsLines(tls: TlsStatus): string[] {
           `${count(tls.decrypted)} of ${some(tls.connections, 'connection')} read, ${count(tls.resumed)} resumed; ${some(secrets.taken, 'secret')} taken, ${count(secrets.kept)} in memory`,
         ]
       : [`${some(tls.connections, 'connection')}; secrets are not taken: ${safe(tls.taps_absent)}`];
+  if (tls.taps !== null) lines.push(tapsLine(tls.taps));
   const lost = secrets.ring_full + secrets.unreadable + secrets.unusable;
   if (lost > 0)
     lines.push(
