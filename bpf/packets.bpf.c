@@ -8,21 +8,42 @@
 #include "owner.h"
 #include "parse.h"
 #include "plan.h"
+#include "turnstile.h"
 
 #define TCP_LISTEN_STATE 10
 #define STREAM_SOCKET 1
 
+/*
+ * A segment told without regard to any state: its first bytes are copied, the rest of it is left out. Returns how many
+ * were; -1: the ring had no room.
+ */
+static __noinline int tell_as_it_is(struct __sk_buff *skb, struct hw_counters *c, struct hw_segment *h, struct packet *p)
+{
+	const __u32 n = at_most(p->length, PIECE_BYTES);
+	struct ends seen;
+	int copied = n;
+
+	h->length = p->length;
+	if (emit(skb, h, p->payload, n, &seen)) {
+		add(c->records_lost, 1);
+		copied = -1;
+	}
+	if (!p->length)
+		return copied;
+	count_class(c, copied < 0 ? HW_CLASS_RING_FULL : HW_CLASS_COPIED, 1, n);
+	count_class(c, HW_CLASS_WINDOW, 0, p->length - n);
+	return copied;
+}
+
 /* A segment on a socket that has no state of its own: a listener's (deferred accept, fast open). */
 static __noinline int unowned(struct __sk_buff *skb, struct hw_counters *c, struct hw_segment *h, struct packet *p)
 {
-	__u32 n = p->length;
-	struct ends seen;
 	__u64 w = 0;
 	int look;
 
-	if (!n)
+	if (!p->length)
 		return 1;
-	if (n >= 8 && bpf_skb_load_bytes(skb, p->payload, &w, 8))
+	if (p->length >= 8 && bpf_skb_load_bytes(skb, p->payload, &w, 8))
 		w = 0;
 	look = look_quickly(w);
 	h->guess = look == LOOK_TLS ? HW_GUESS_TLS : look == LOOK_REQUEST ? HW_GUESS_H1 : HW_GUESS_UNKNOWN;
@@ -30,18 +51,23 @@ static __noinline int unowned(struct __sk_buff *skb, struct hw_counters *c, stru
 		add(c->requests_seen, 1);
 	h->cookie = 0;
 	h->marks = HW_MARK_LISTENER;
-	h->length = n;
-	if (n > PIECE_BYTES)
-		n = PIECE_BYTES;
-	if (emit(skb, h, p->payload, n, &seen)) {
-		add(c->records_lost, 1);
-		if (look == LOOK_REQUEST)
-			add(c->requests_lost, 1);
-		count_class(c, HW_CLASS_RING_FULL, 1, n);
-	} else {
-		count_class(c, HW_CLASS_COPIED, 1, n);
+	if (tell_as_it_is(skb, c, h, p) < 0 && look == LOOK_REQUEST)
+		add(c->requests_lost, 1);
+	return 1;
+}
+
+/* A segment whose direction another CPU did not give free: it is told, and nothing is remembered of it but what is missing. */
+static __noinline int beside(struct __sk_buff *skb, struct hw_counters *c, struct direction *d, struct hw_segment *h,
+			     struct packet *p)
+{
+	const __u32 n = at_most(p->length, PIECE_BYTES);
+
+	if (tell_as_it_is(skb, c, h, p) < 0 && n) {
+		add(d->lost_bytes, n);
+		add(d->lost_segments, 1);
+		if (p->length > n)
+			add(d->left_out, p->length - n);
 	}
-	count_class(c, HW_CLASS_WINDOW, 0, p->length - n);
 	return 1;
 }
 
@@ -163,6 +189,77 @@ static __always_inline void copy(struct __sk_buff *skb, struct hw_counters *c, s
 	d->plan.copied = 1;
 }
 
+/* One segment of a connection whose state is this CPU's. */
+static __always_inline void segment(struct __sk_buff *skb, struct hw_counters *c, struct bpf_sock *sk,
+				    struct socket_state *s, struct direction *d, struct hw_segment *h, struct packet *p,
+				    const __u8 dir)
+{
+	__u32 seq = h->seq, level, want, have;
+
+	if (h->tcp_flags & TCP_FLAG_SYN) {
+		seq++;
+		s->from_start = 1;
+	}
+	__builtin_memset(&d->plan, 0, sizeof(d->plan));
+	follow(s, d, dir, seq, p->length);
+	d->plan.head_before = d->head;
+	level = pressure();
+	if (!s->announced || (dir == HW_EGRESS && d->plan.burst && config.owner_by_writer))
+		announce(skb, sk, s, h, dir);
+	h->length = p->length;
+	/* What begins a burst of HTTP/1 and is short is copied whole whatever it is: copy first, then look at the copy. */
+	if (s->guess == HW_GUESS_H1 && d->plan.burst && d->plan.in_order && level == PRESSURE_NONE && !s->shed_call &&
+	    p->length >= 8 && is_whole(p->length, h->tcp_flags))
+		copy(skb, c, d, h, p, p->length);
+	d->plan.level = level;
+	d->plan.walked = take_one_record(skb, s, d, dir, seq, p->payload, p->length);
+	if ((d->plan.in_order || d->plan.late) && d->frame < FRAME_TLS) {
+		look(skb, s, d, dir, p->payload, p->length);
+		conclude(c, s, d, &s->direction[!dir], seq);
+		if (d->head == HEAD_OPEN)
+			find_head_end(skb, c, d, seq, p->payload, p->length, h->tcp_flags);
+		/* What comes next does not follow these bytes. */
+		if (d->plan.late)
+			d->tail = TAIL_NONE;
+	}
+	if (d->plan.copied) {
+		if (d->frame && d->frame_seq - seq < p->length)
+			pass_over(skb, dir, seq, p->payload, p->length);
+		count_copied(c, p->length);
+		return;
+	}
+	if (d->plan.walked == WALK_LOST && (s->guess == HW_GUESS_TLS || s->guess == HW_GUESS_H2))
+		walk(skb, dir, seq, p->payload, p->length);
+	else if (d->passed && d->frame && (__s32)(d->frame_seq - seq) < 0)
+		d->plan.walked = overtakes(d) ? WALK_WHOLE : WALK_LOST;
+	measure(s, d, seq, p->length);
+	if (level != PRESSURE_NONE || s->shed_call)
+		shed(skb, dir, level);
+
+	want = d->plan.want < p->length ? d->plan.want : p->length;
+	have = d->plan.have < want ? d->plan.have : want;
+	h->guess = s->guess;
+	if (have < want)
+		d->marks |= d->plan.shed == HW_CLASS_SHED_HEAD ? HW_MARK_SHED_HEAD : HW_MARK_SHED_BODY;
+	d->plan.sliced = d->plan.walked == WALK_PART || (d->plan.walked == WALK_LOST && d->frame && d->plan.fresh &&
+							 !d->plan.silent && d->frame_seq - seq < p->length);
+	if (have > PIECE_BYTES || d->plan.sliced) {
+		d->plan.ends = (h->tcp_flags & (TCP_FLAG_FIN | TCP_FLAG_RST) ? ENDS_STREAM : 0) |
+			       (h->tcp_flags & TCP_FLAG_PSH ? ENDS_WRITE : 0);
+		d->plan.seq = seq;
+		d->plan.offset = p->payload;
+		d->plan.length = p->length;
+		d->plan.ts = h->ts;
+		hand_over(skb, dir, have);
+	} else if (have || worth_telling(s, d, p->length, h->tcp_flags)) {
+		copy(skb, c, d, h, p, have);
+	}
+	if (d->plan.copied && have == p->length)
+		count_copied(c, p->length);
+	else
+		settle(skb, dir, p->length, want, have);
+}
+
 static __always_inline int packet(struct __sk_buff *skb, const __u8 dir)
 {
 	struct hw_segment h;
@@ -171,7 +268,6 @@ static __always_inline int packet(struct __sk_buff *skb, const __u8 dir)
 	struct socket_state *s;
 	struct bpf_sock *sk;
 	struct direction *d;
-	__u32 seq, level, want, have;
 	__u64 ts;
 	int parsed = parse(skb, dir, &h, &p);
 
@@ -207,69 +303,16 @@ static __always_inline int packet(struct __sk_buff *skb, const __u8 dir)
 		s->cookie = bpf_get_socket_cookie(skb);
 	d = &s->direction[dir];
 	describe_segment(&h, s, dir, ts);
-	if (!p.length) {
-		tell_end(skb, c, d, &h);
-		return 1;
-	}
-
-	seq = h.seq;
-	if (h.tcp_flags & TCP_FLAG_SYN) {
-		seq++;
-		s->from_start = 1;
-	}
-	__builtin_memset(&d->plan, 0, sizeof(d->plan));
-	follow(s, d, dir, seq, p.length);
-	d->plan.head_before = d->head;
-	level = pressure();
-	if (!s->announced || (dir == HW_EGRESS && d->plan.burst && config.owner_by_writer))
-		announce(skb, sk, s, &h, dir);
-	h.length = p.length;
-	/* What begins a burst of HTTP/1 and is short is copied whole whatever it is: copy first, then look at the copy. */
-	if (s->guess == HW_GUESS_H1 && d->plan.burst && d->plan.in_order && level == PRESSURE_NONE && !s->shed_call &&
-	    p.length >= 8 && is_whole(p.length, h.tcp_flags))
-		copy(skb, c, d, &h, &p, p.length);
-	d->plan.level = level;
-	d->plan.walked = take_one_record(skb, s, d, dir, seq, p.payload, p.length);
-	if (d->plan.in_order && d->frame < FRAME_TLS) {
-		look(skb, s, d, dir, p.payload, p.length);
-		conclude(c, s, d, &s->direction[!dir], seq);
-		if (d->head == HEAD_OPEN)
-			find_head_end(skb, c, d, seq, p.payload, p.length, h.tcp_flags);
-	}
-	if (d->plan.copied) {
-		if (d->frame && d->frame_seq - seq < p.length)
-			pass_over(skb, dir, seq, p.payload, p.length);
-		count_copied(c, p.length);
-		return 1;
-	}
-	if (d->plan.walked == WALK_LOST && (s->guess == HW_GUESS_TLS || s->guess == HW_GUESS_H2))
-		walk(skb, dir, seq, p.payload, p.length);
-	measure(s, d, seq, p.length);
-	if (level != PRESSURE_NONE || s->shed_call)
-		shed(skb, dir, level);
-
-	want = d->plan.want < p.length ? d->plan.want : p.length;
-	have = d->plan.have < want ? d->plan.have : want;
-	h.guess = s->guess;
-	if (have < want)
-		d->marks |= d->plan.shed == HW_CLASS_SHED_HEAD ? HW_MARK_SHED_HEAD : HW_MARK_SHED_BODY;
-	d->plan.sliced = d->plan.walked == WALK_PART || (d->plan.walked == WALK_LOST && d->frame && d->plan.in_order &&
-							 !d->plan.silent && d->frame_seq - seq < p.length);
-	if (have > PIECE_BYTES || d->plan.sliced) {
-		d->plan.ends = (h.tcp_flags & (TCP_FLAG_FIN | TCP_FLAG_RST) ? ENDS_STREAM : 0) |
-			       (h.tcp_flags & TCP_FLAG_PSH ? ENDS_WRITE : 0);
-		d->plan.seq = seq;
-		d->plan.offset = p.payload;
-		d->plan.length = p.length;
-		d->plan.ts = ts;
-		hand_over(skb, dir, have);
-	} else if (have || worth_telling(s, d, p.length, h.tcp_flags)) {
-		copy(skb, c, d, &h, &p, have);
-	}
-	if (d->plan.copied && have == p.length)
-		count_copied(c, p.length);
+	if (dir == HW_INGRESS && !try_enter(d) && !enter_late(skb, dir))
+		return beside(skb, c, d, &h, &p);
+	if (p.length)
+		segment(skb, c, sk, s, d, &h, &p, dir);
 	else
-		settle(skb, dir, p.length, want, have);
+		tell_end(skb, c, d, &h);
+	if (d->passed)
+		catch_up(d);
+	if (dir == HW_INGRESS)
+		leave(d);
 	return 1;
 }
 

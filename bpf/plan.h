@@ -27,6 +27,18 @@
 /* A burst with several message starts is pipelined; its responses lie close together, so its window is this much wider. */
 #define PIPELINE_FACTOR 8
 
+/* Notes what was seen while bytes before it are still to come: from the first such byte to the last. */
+static __always_inline void note_overtaking(struct direction *d, __u32 seq, __u32 length, __s32 ahead)
+{
+	if (!d->holes)
+		d->passed = 0;
+	if (ahead <= 0 && !d->passed)
+		return;
+	if (!d->passed)
+		d->passed_seq = seq;
+	d->passed = seq + length - d->passed_seq;
+}
+
 /* Follows the sequence numbers; says what is new, and where a burst begins. */
 static __always_inline void follow(struct socket_state *s, struct direction *d, __u8 dir, __u32 seq, __u32 length)
 {
@@ -51,6 +63,8 @@ static __always_inline void follow(struct socket_state *s, struct direction *d, 
 		/* Seen before, or an earlier hole is filled. */
 		d->plan.fresh = d->holes < length ? d->holes : length;
 		d->holes -= d->plan.fresh;
+		d->plan.fills = d->plan.fresh != 0;
+		d->plan.late = d->plan.fills && seq == d->burst_seq && !d->starts;
 		return;
 	}
 	d->plan.fresh = ahead < 0 ? (__u32)beyond : length;
@@ -66,8 +80,12 @@ static __always_inline void follow(struct socket_state *s, struct direction *d, 
 		/* With a hole before it the header block may still be to come. */
 		d->head = ahead > 0 ? HEAD_OPEN : HEAD_NONE;
 	}
-	if (ahead > 0)
+	note_overtaking(d, seq, length, ahead);
+	if (ahead > 0) {
 		d->holes += ahead;
+		/* Nothing is known of the bytes before this segment: an empty line is looked for from here on. */
+		d->tail = TAIL_NONE;
+	}
 	d->next_seq = seq + length;
 }
 
@@ -75,7 +93,7 @@ static __always_inline void follow(struct socket_state *s, struct direction *d, 
 static __always_inline void look(struct __sk_buff *skb, const struct socket_state *s, struct direction *d, __u8 dir,
 				 __u32 offset, __u32 length)
 {
-	__u32 gathered = d->first_length, closer = d->plan.burst || gathered;
+	__u32 gathered = d->first_length, closer = d->plan.burst || d->plan.late || gathered;
 	__u64 w;
 
 	d->plan.gathered = gathered;
@@ -119,6 +137,8 @@ static __always_inline void look(struct __sk_buff *skb, const struct socket_stat
 static __always_inline void conclude(struct hw_counters *c, struct socket_state *s, struct direction *d,
 				     struct direction *other, __u32 seq)
 {
+	const __u8 begins_burst = d->plan.burst | d->plan.late;
+
 	switch (d->plan.look) {
 	case LOOK_REQUEST:
 	case LOOK_RESPONSE:
@@ -140,7 +160,7 @@ static __always_inline void conclude(struct hw_counters *c, struct socket_state 
 		}
 		break;
 	case LOOK_TLS:
-		if (!d->plan.burst && !d->plan.gathered)
+		if (!begins_burst && !d->plan.gathered)
 			break;
 		s->guess = HW_GUESS_TLS;
 		/* Joined later it cannot be decrypted. */
@@ -156,7 +176,7 @@ static __always_inline void conclude(struct hw_counters *c, struct socket_state 
 		d->frame_keep = H2_PREFACE_BYTES - d->plan.gathered;
 		break;
 	case LOOK_SETTINGS:
-		if (!d->plan.burst || !s->from_start || s->guess != HW_GUESS_UNKNOWN)
+		if (!begins_burst || !s->from_start || s->guess != HW_GUESS_UNKNOWN)
 			break;
 		s->guess = HW_GUESS_H2;
 		s->followed = 1;
@@ -168,7 +188,7 @@ static __always_inline void conclude(struct hw_counters *c, struct socket_state 
 		break;
 	case LOOK_FRAME:
 		/* HTTP/2 that is older than the agent: what its header blocks refer to may be unknown, its calls are not. */
-		if (d->plan.burst && !s->from_start && (s->guess == HW_GUESS_UNKNOWN || s->guess == HW_GUESS_OTHER)) {
+		if (begins_burst && !s->from_start && (s->guess == HW_GUESS_UNKNOWN || s->guess == HW_GUESS_OTHER)) {
 			s->guess = HW_GUESS_H2;
 			s->followed = 1;
 			follow_frames(d, FRAME_H2, seq);
@@ -283,13 +303,13 @@ static __always_inline void find_head_end(struct __sk_buff *skb, struct hw_count
 /* How many bytes of the segment the window lets through. */
 static __always_inline void measure(const struct socket_state *s, struct direction *d, __u32 seq, __u32 length)
 {
+	/* Bytes that were overtaken may belong to the header block, also when its end was seen since. */
+	const __u32 window = d->head == HEAD_OPEN || d->plan.fills ? config.head_budget : config.window;
 	__s64 position = (__s32)(seq - d->burst_seq), limit = 0, want;
 
 	if (s->guess == HW_GUESS_H1) {
 		d->plan.rest = HW_CLASS_WINDOW;
-		limit = d->head == HEAD_OPEN ? config.head_budget : config.window;
-		if (d->starts > 1)
-			limit = config.window * PIPELINE_FACTOR;
+		limit = d->starts > 1 && !d->plan.fills ? config.window * PIPELINE_FACTOR : window;
 	} else {
 		d->plan.rest = s->guess == HW_GUESS_OTHER ? HW_CLASS_OTHER :
 			     !s->from_start && !s->followed ? HW_CLASS_UNKNOWN :
@@ -298,7 +318,7 @@ static __always_inline void measure(const struct socket_state *s, struct directi
 		/* Of TLS that is older than the agent the first burst says that it is there. */
 		if (s->followed || ((s->from_start || s->guess == HW_GUESS_TLS) && d->bursts <= 1) ||
 		    d->plan.look == LOOK_MORE)
-			limit = config.window;
+			limit = window;
 	}
 	want = limit - position;
 	if (want < (__s64)d->plan.head_end)

@@ -229,6 +229,7 @@ static __always_inline void follow_frames(struct direction *d, __u8 frame, __u32
 	d->frame_seq = seq;
 	d->frame_have = d->frame_hushed = 0;
 	d->frame_keep = d->frame_skip = 0;
+	d->head = HEAD_NONE;
 }
 
 /* One unit of whatever is followed. */

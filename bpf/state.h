@@ -65,12 +65,14 @@ struct plan {
 	__u8 copied;		/* it is in the ring already: ends_seen is what was copied */
 	__u8 turn;		/* TURN_CALL or TURN_ANSWER begins in it; 0: neither */
 	__u8 hushed;		/* the record read last is left out, with its header */
+	__u8 fills;		/* it fills a hole: bytes after it were seen before */
+	__u8 late;		/* and with it a burst begins */
 };
 
 /*
  * One direction of a connection, written only by that direction's program: egress under the socket's lock, ingress by
- * the softirq that the flow is steered to. (Two CPUs can run ingress for one socket while the scheduler moves the
- * sender on loopback; a decision may then be made on a stale window, but sums that must be exact are atomic.)
+ * the softirq that the flow is steered to, or, where several CPUs have its segments, by one of these at a time (turnstile.h).
+ * Sums that must be exact are atomic all the same: a segment whose CPU would have had to wait too long adds to them.
  */
 struct direction {
 	__u64 left_out;		/* bytes since the last record; atomic */
@@ -88,6 +90,9 @@ struct direction {
 	__u32 bursts;
 	__u32 untold;		/* TLS records since the last one told that lie wholly in bytes left out or lost; UNTOLD_UNKNOWN and more: not known */
 	__u32 turns;		/* turns that began in such bytes and were not told */
+	__u32 inside;		/* CPUs that handle a segment of this direction, or ask to; atomic */
+	__u32 passed_seq;	/* while bytes before it are still to come: bytes from here on were seen already, ... */
+	__u32 passed;		/* ... so many */
 	__u8 known;		/* next_seq is valid */
 	__u8 head;		/* enum head */
 	__u8 tail;		/* how much of an empty line the last bytes scanned were: see scan.h */

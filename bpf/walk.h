@@ -6,6 +6,9 @@
 #include "hello.h"
 #include "record.h"
 
+/* The farthest that is copied whole while framing before it is still to come: a few segments as long as they can be. */
+#define PASSED_MAX (128 << 10)
+
 #define WALK_LOST 0	/* they are not, or not any more: the window decides */
 #define WALK_WHOLE 1	/* all of it is copied */
 #define WALK_PART 2	/* parts of it: framing lies in it */
@@ -43,6 +46,38 @@ static __always_inline int take_one_record(struct __sk_buff *skb, struct socket_
 	return WALK_WHOLE;
 }
 
+/* Is the segment copied whole because framing before it is still to come, and the place is worth keeping? */
+static __always_inline int overtakes(const struct direction *d)
+{
+	return d->plan.fresh && d->passed && d->passed <= PASSED_MAX && d->plan.level == PRESSURE_NONE && !d->untold;
+}
+
+/*
+ * What was overtaken is there: following goes on behind what had overtaken it, provided that the record, frame or chunk in
+ * progress reaches so far. A header in those bytes was not read, they are gone; user space has them.
+ */
+static __always_inline void catch_up(struct direction *d)
+{
+	const __u32 at = d->frame_seq - d->passed_seq;
+	__u32 left, kept;
+
+	if (!d->frame || (__s32)at < 0)
+		return;
+	left = at < d->passed ? d->passed - at : 0;
+	d->passed = 0;
+	kept = at_most(d->frame_keep, left);
+	left -= kept;
+	d->frame_keep -= kept;
+	d->frame_seq += kept;
+	if (!d->frame_keep) {
+		left -= at_most(d->frame_skip, left);
+		d->frame_seq += d->frame_skip;
+		d->frame_skip = 0;
+	}
+	if (left)
+		lose_place(d);
+}
+
 /* Begins, goes on or ends following, for payload [offset, offset + length) that begins at `seq`. */
 static __always_inline int walk_on(struct __sk_buff *skb, struct socket_state *s, struct direction *d, __u32 dir,
 				   __u32 seq, __u32 offset, __u32 length)
@@ -54,19 +89,22 @@ static __always_inline int walk_on(struct __sk_buff *skb, struct socket_state *s
 
 	if (d->frame < FRAME_TLS) {
 		/* Writers begin with a whole header; whether it is one is seen when it is read. */
-		if (!d->plan.burst || !d->plan.in_order || !s->followed)
+		if (!((d->plan.burst && d->plan.in_order) || d->plan.late) || !s->followed)
 			return WALK_LOST;
 		follow_frames(d, s->guess == HW_GUESS_TLS ? FRAME_TLS : FRAME_H2, seq);
 	}
 	at = d->frame_seq - seq;
 	if ((__s32)at < 0) {
-		/* A header lies in a hole. As long as the hole may be filled this segment is beyond what can be told apart. */
+		/* A header lies in a hole, which may be filled. */
+		if (overtakes(d))
+			return WALK_WHOLE;
 		if (d->plan.in_order)
 			lose_place(d);
 		return WALK_LOST;
 	}
+	/* The record in progress may have been passed over while this part of it was still to come. */
 	if (at >= length)
-		return WALK_NOTHING;
+		return d->plan.fills && d->plan.level == PRESSURE_NONE ? WALK_WHOLE : WALK_NOTHING;
 	if (at || length > UNIT_BYTES || d->plan.level != PRESSURE_NONE)
 		return WALK_PART;
 	frame_seq = d->frame_seq;

@@ -8,6 +8,7 @@ import {
   Capture,
   Client,
   cleanUp,
+  expectSame,
   freePort,
   imbalance,
   LOOPBACK6,
@@ -29,17 +30,6 @@ async function startPeer(cgroup: string, behaviour: string): Promise<number> {
 }
 
 const balanced = { segments: 0, bytes: 0 };
-
-/** Equality of long texts that fails with the place and not with both texts. */
-function expectSame(got: string, wanted: string, what = ''): void {
-  let at = 0;
-  while (at < wanted.length && got[at] === wanted[at]) at++;
-  expect({ length: got.length, same: at, near: got.slice(at, at + 40) }, what).toEqual({
-    length: wanted.length,
-    same: wanted.length,
-    near: '',
-  });
-}
 
 describe.skipIf(whyNot !== '')('capture', () => {
   beforeEach(async () => {

@@ -7,6 +7,7 @@ import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmdirSync,
 import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { expect } from 'vitest';
 import { takeAnchor } from '../../src/kernel/clock.ts';
 import { Counters, type KernelCounters } from '../../src/kernel/counters.ts';
 import type { Outcome } from '../../src/kernel/libbpf.ts';
@@ -243,12 +244,12 @@ export class Capture {
   /** What was captured of one direction, from its first byte up to the first byte that is missing. */
   stream(remotePort: number, direction: Direction): Buffer {
     const segments = this.of(remotePort, direction);
-    const first = segments[0];
+    const [first, ...more] = segments.toSorted((a, b) => (a.seq - b.seq) | 0);
     if (first === undefined) return Buffer.alloc(0);
     const at = (s: SeenSegment): number => (s.seq - first.seq) | 0;
     const pieces: Buffer[] = [];
     let end = 0;
-    for (const s of segments.toSorted((a, b) => at(a) - at(b))) {
+    for (const s of [first, ...more]) {
       if (at(s) > end) break;
       const fresh = s.payload.subarray(end - at(s));
       pieces.push(fresh);
@@ -275,6 +276,17 @@ export function imbalance(counters: KernelCounters): { segments: number; bytes: 
     segments: counters.ledger.seen.segments - sum('segments'),
     bytes: counters.ledger.seen.bytes - sum('bytes'),
   };
+}
+
+/** Equality of long texts that fails with the place and not with both texts. */
+export function expectSame(got: string, wanted: string, what = ''): void {
+  let at = 0;
+  while (at < wanted.length && got[at] === wanted[at]) at++;
+  expect({ length: got.length, same: at, near: got.slice(at, at + 40) }, what).toEqual({
+    length: wanted.length,
+    same: wanted.length,
+    near: '',
+  });
 }
 
 /** A raw client connection outside of any captured cgroup. */

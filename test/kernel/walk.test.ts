@@ -2,11 +2,11 @@
  * Of TLS and HTTP/2 the kernel copies what can carry headers or control, and of long data the beginning. The truth is a
  * model of a few lines, which walks the bytes that were sent; every cut of the stream into segments must agree with it.
  */
-import { spawnSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type Direction, EGRESS, INGRESS } from '../../src/model/segment.ts';
+import { APPLICATION, frame, HANDSHAKE, hello, PREFACE, record, wantedOfFrames, wantedOfTls } from './framing.ts';
 import {
   Capture,
   Client,
@@ -18,69 +18,12 @@ import {
   start,
   until,
   untilListening,
-  whyNot,
 } from './rig.ts';
+import { cutAt, sendSegments, whyNoSegments } from './segments.ts';
 
 const WINDOW = 8192;
-const STREAM_BUDGET = 256 * 1024;
 const peer = join(import.meta.dirname, 'peer.ts');
 let port = 0;
-
-const HANDSHAKE = 22;
-const APPLICATION = 23;
-
-/** Bytes that differ from place to place, so that a copy of the wrong place is seen. */
-const filler = (length: number, seed: number): Buffer => {
-  const bytes = Buffer.alloc(length);
-  for (let i = 0; i < length; i++) bytes[i] = i * 31 + seed * 17;
-  return bytes;
-};
-
-const record = (type: number, length: number, version = 3): Buffer =>
-  Buffer.concat([Buffer.from([type, 3, version, length >> 8, length & 255]), filler(length, length)]);
-
-const frame = (type: number, stream: number, length: number): Buffer =>
-  Buffer.concat([
-    Buffer.from([length >> 16, (length >> 8) & 255, length & 255, type, 0]),
-    Buffer.from([0, 0, stream >> 8, stream & 255]),
-    filler(length, length),
-  ]);
-const PREFACE = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n');
-
-/** 1 for each byte that must leave the kernel when all this is one burst. */
-function wantedOfTls(stream: Buffer): Uint8Array {
-  const wanted = new Uint8Array(stream.length);
-  let copied = 0;
-  for (let at = 0; at < stream.length; ) {
-    const length = stream.readUInt16BE(at + 3);
-    let keep = length;
-    if (stream[at] === APPLICATION) {
-      if (copied + length > STREAM_BUDGET || (length > 4096 && copied >= WINDOW)) keep = Math.min(length, 512);
-      copied += keep;
-    }
-    wanted.fill(1, at, at + 5 + keep);
-    at += 5 + length;
-  }
-  return wanted;
-}
-
-function wantedOfFrames(stream: Buffer, from: number): Uint8Array {
-  const wanted = new Uint8Array(stream.length).fill(1, 0, from);
-  let copied = 0;
-  for (let at = from; at < stream.length; ) {
-    const length = stream.readUIntBE(at, 3);
-    const type = stream[at + 3]!;
-    let keep = length;
-    if (type === 0 || type > 9) {
-      if (copied + length > STREAM_BUDGET) keep = Math.min(length, 7);
-      else if (length > 2048) keep = 240;
-      copied += keep;
-    }
-    wanted.fill(1, at, at + 9 + keep);
-    at += 9 + length;
-  }
-  return wanted;
-}
 
 /** Compares what was captured of a direction with what was sent and wanted; every gap must be explained. */
 function expectCopied(capture: Capture, of: number, direction: Direction, sent: Buffer, wanted: Uint8Array, what = '') {
@@ -106,29 +49,9 @@ function expectCopied(capture: Capture, of: number, direction: Direction, sent: 
 }
 
 const balanced = { segments: 0, bytes: 0 };
-const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
-
-/** Sends a stream in the given pieces, each a segment (or several, when it is long), and waits until it has arrived. */
-async function send(pieces: readonly Buffer[]): Promise<number> {
-  const client = await Client.open(port);
-  for (const piece of pieces) {
-    await new Promise<void>((resolve) => client.socket.write(piece, () => resolve()));
-    await turn();
-  }
-  client.socket.end();
-  await client.untilEnded();
-  return client.port;
-}
-
-const cutAt = (stream: Buffer, cuts: readonly number[]): Buffer[] =>
+const split = (stream: Buffer, cuts: readonly number[]): Buffer[] =>
   [0, ...cuts].map((from, i) => stream.subarray(from, cuts[i] ?? stream.length)).filter((piece) => piece.length > 0);
 
-/** A ClientHello (RFC 8446 4.1.2) that offers one suite and no protocol: where HTTP/2 may be inside, all is copied. */
-const hello = Buffer.concat([
-  Buffer.from([HANDSHAKE, 3, 1, 0, 47, 1, 0, 0, 43, 3, 3]),
-  filler(32, 1),
-  Buffer.from([0, 0, 2, 0x13, 1, 1, 0, 0, 0]),
-]);
 const tlsShort = Buffer.concat([
   hello,
   record(20, 1),
@@ -180,16 +103,11 @@ const streams = [
   ['HTTP/2', h2Short, h2Long, (s: Buffer) => wantedOfFrames(s, PREFACE.length)],
 ] as const;
 
-describe.skipIf(whyNot !== '')('walk', () => {
+describe.skipIf(whyNoSegments !== '')('walk', () => {
   beforeEach(async () => {
     port = await freePort();
   });
   afterEach(cleanUp);
-  // Loopback delivers on the CPU that sends: a sender that moves to another one between two writes reorders its own segments,
-  // and the walk then goes on at the next burst. What is compared here is the walk over segments in order.
-  beforeAll(() => {
-    spawnSync('taskset', ['-a', '-c', '-p', '0', String(process.pid)]);
-  });
 
   async function startPeer(behaviour: string, script: readonly Buffer[] = []): Promise<Capture> {
     const cgroup = makeCgroup();
@@ -200,35 +118,37 @@ describe.skipIf(whyNot !== '')('walk', () => {
     return new Capture(cgroup);
   }
 
-  it.each(streams)('%s cut in two at every byte of its first units', async (_, short, long, wanted) => {
-    const capture = await startPeer('sink');
-    for (let from = 1; from < short.length; from += 8) {
-      const cuts = Array.from({ length: Math.min(8, short.length - from) }, (_, i) => from + i);
-      await capture.during(
-        Promise.all(
-          cuts.map(async (cut) => {
-            const of = await send(cutAt(long, [cut]));
-            return { of, cut };
-          }),
-        ).then((all) => {
-          capture.drain();
-          for (const { of, cut } of all)
-            expectCopied(capture, of, INGRESS, long, wantedWhenCut(long, [cut], wanted), `cut at ${cut}`);
-        }),
-      );
-    }
+  /** Sends a stream once for each list of places to cut it at. */
+  async function sent(
+    stream: Buffer,
+    cuts: readonly (readonly number[])[],
+  ): Promise<{ capture: Capture; ports: number[] }> {
+    const cgroup = makeCgroup();
+    // Room for all of it, however long this process is kept from reading: what is looked at is no pressure.
+    const capture = new Capture(cgroup, { ringBytes: 128 << 20 });
+    const sendings = cuts.map((at) => ({ stream, segments: cutAt(stream, at) }));
+    const ports = await capture.during(sendSegments(cgroup, port, sendings));
     expect(imbalance(capture.counters.read())).toEqual(balanced);
     expect(capture.ring.malformed).toBe(0);
+    return { capture, ports };
+  }
+
+  it.each(streams)('%s cut in two at every byte of its first units', async (_, short, long, wanted) => {
+    const { capture, ports } = await sent(
+      long,
+      Array.from({ length: short.length - 1 }, (_, i) => [i + 1]),
+    );
+    for (const [i, of] of ports.entries())
+      expectCopied(capture, of, INGRESS, long, wantedWhenCut(long, [i + 1], wanted), `cut at ${i + 1}`);
   });
 
   it.each(streams)('%s byte by byte, by odd sizes, in Ethernet sizes and at once', async (_, short, long, wanted) => {
-    const capture = await startPeer('sink');
     const every = (size: number, until: number, rest: number): number[] => {
       const cuts: number[] = [];
       for (let at = size; at < long.length; at += at < until ? size : rest) cuts.push(at);
       return cuts;
     };
-    for (const cuts of [
+    const all = [
       every(1, short.length + 20, 1448),
       every(3, 200, 4099),
       every(1448, long.length, 1448),
@@ -236,25 +156,19 @@ describe.skipIf(whyNot !== '')('walk', () => {
       every(8193, long.length, 8193),
       every(16_384, long.length, 16_384),
       [],
-    ]) {
-      const of = await capture.during(send(cutAt(long, cuts)));
-      expectCopied(
-        capture,
-        of,
-        INGRESS,
-        long,
-        wantedWhenCut(long, cuts, wanted),
-        `${cuts.length} cuts, the first at ${cuts[0]}`,
-      );
+    ];
+    const { capture, ports } = await sent(long, all);
+    for (const [i, cuts] of all.entries()) {
+      const what = `${cuts.length} cuts, the first at ${cuts[0]}`;
+      expectCopied(capture, ports[i]!, INGRESS, long, wantedWhenCut(long, cuts, wanted), what);
     }
-    expect(imbalance(capture.counters.read())).toEqual(balanced);
   });
 
   it.each([
     ['TLS', hello, tlsLong, wantedOfTls],
     ['HTTP/2', PREFACE, h2Long.subarray(PREFACE.length), (s: Buffer) => wantedOfFrames(s, 0)],
   ] as const)('%s that the server sends', async (_, opening, stream, wanted) => {
-    const capture = await startPeer('play', cutAt(stream, [3, 4, 100, 3000, 3001, 50_000, 51_448]));
+    const capture = await startPeer('play', split(stream, [3, 4, 100, 3000, 3001, 50_000, 51_448]));
     const client = await Client.open(port);
     client.keep = false;
     await capture.during(
@@ -269,7 +183,6 @@ describe.skipIf(whyNot !== '')('walk', () => {
   });
 
   it('many small frames and records in one segment', async () => {
-    const capture = await startPeer('sink');
     const frames = Buffer.concat([
       PREFACE,
       ...Array.from({ length: 900 }, (_, i) => frame(i % 2, 1 + 2 * (i >> 1), 20 + (i % 40))),
@@ -279,33 +192,31 @@ describe.skipIf(whyNot !== '')('walk', () => {
       ...Array.from({ length: 900 }, (_, i) => record(APPLICATION, 10 + (i % 40))),
     ]);
     for (const stream of [frames, records]) {
-      const of = await capture.during(send([stream]));
-      expectCopied(capture, of, INGRESS, stream, new Uint8Array(stream.length).fill(1));
+      port = await freePort();
+      const { capture, ports } = await sent(stream, [[]]);
+      expectCopied(capture, ports[0]!, INGRESS, stream, new Uint8Array(stream.length).fill(1));
     }
-    expect(imbalance(capture.counters.read())).toEqual(balanced);
   });
 
   it('what a burst may copy ends: the rest keeps its headers', async () => {
-    const capture = await startPeer('sink');
     const frames = Buffer.concat([PREFACE, ...Array.from({ length: 400 }, () => frame(0, 1, 1500)), frame(1, 3, 500)]);
     const records = Buffer.concat([hello, ...Array.from({ length: 400 }, () => record(APPLICATION, 1500))]);
-    const one = await capture.during(send(cutAt(frames, [30_000, 60_000, 90_001])));
-    expectCopied(capture, one, INGRESS, frames, wantedOfFrames(frames, PREFACE.length));
-    const two = await capture.during(send(cutAt(records, [30_000, 60_000, 90_001])));
-    expectCopied(capture, two, INGRESS, records, wantedOfTls(records));
-    expect(imbalance(capture.counters.read())).toEqual(balanced);
+    const cuts = [[30_000, 60_000, 90_001]];
+    const one = await sent(frames, cuts);
+    expectCopied(one.capture, one.ports[0]!, INGRESS, frames, wantedOfFrames(frames, PREFACE.length));
+    port = await freePort();
+    const two = await sent(records, cuts);
+    expectCopied(two.capture, two.ports[0]!, INGRESS, records, wantedOfTls(records));
   });
 
   it('garbage after a start: bounded and counted', async () => {
-    const capture = await startPeer('sink');
     for (const opening of [hello, Buffer.concat([PREFACE, frame(4, 0, 0)])]) {
-      const garbage = Buffer.alloc(300_000, 0xff);
-      const of = await capture.during(send(cutAt(Buffer.concat([opening, garbage]), [opening.length])));
-      const captured = capture.of(of, INGRESS).reduce((n, s) => n + s.payload.length, 0);
+      port = await freePort();
+      const { capture, ports } = await sent(Buffer.concat([opening, Buffer.alloc(300_000, 0xff)]), [[opening.length]]);
+      const captured = capture.of(ports[0]!, INGRESS).reduce((n, s) => n + s.payload.length, 0);
       expect(captured).toBeGreaterThanOrEqual(opening.length);
       expect(captured).toBeLessThan(WINDOW + opening.length + 1);
     }
-    expect(imbalance(capture.counters.read())).toEqual(balanced);
   });
 
   it('a ring without room: framing is not lost, and what is missing is counted as that', async () => {
@@ -316,7 +227,7 @@ describe.skipIf(whyNot !== '')('walk', () => {
     const client = await Client.open(port);
     let sent = 0;
     const stream = Buffer.concat([hello, ...Array.from({ length: 300 }, () => record(APPLICATION, 3000))]);
-    for (const piece of cutAt(stream, [hello.length, 40_000, 200_000, 500_000])) {
+    for (const piece of split(stream, [hello.length, 40_000, 200_000, 500_000])) {
       client.write(piece);
       sent += piece.length;
       await until(() => capture.counters.read().ledger.seen.bytes >= sent, 'all of it to arrive');
