@@ -205,6 +205,7 @@ export async function runPipeline({ client, prepared, start, key }: Handover): P
     statistics: statistics.observe.bind(statistics),
     websockets: (session) => {
       exporter?.websocket(session);
+      if (!config.stats_only) store?.writer.websocket(session);
       if (tail?.watched === true)
         tail.websocket(id(session.connection, session.ordinal), () => tailFormat.websocket(session).trimEnd());
     },

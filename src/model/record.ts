@@ -40,7 +40,12 @@ export interface ExchangeRecord {
   readonly process?: { readonly pid: number; readonly name: string; readonly cgroup: string } | null;
   readonly client: EndpointRecord;
   readonly server: EndpointRecord;
-  readonly tls?: { readonly version: string; readonly sni: string } | null;
+  readonly tls?: {
+    readonly version: string;
+    readonly sni?: string;
+    readonly alpn?: string;
+    readonly cipher?: string;
+  };
   readonly route: string;
   readonly request: RequestRecord | null;
   readonly response: ResponseRecord | null;

@@ -4,6 +4,7 @@ import { Folder } from '../../test/rig/folder.ts';
 import { validLine } from '../../test/unit/log-schema.ts';
 import { connectionOf, type ExchangeSpec, StoreRig } from '../../test/unit/store-rig.ts';
 import { OUTCOMES } from '../model/exchange.ts';
+import { TlsFacts } from '../model/tls.ts';
 import type { StoreReader } from '../store/reader.ts';
 import { type CallPage, type CallQuery, queryCalls, querySql } from './calls.ts';
 import { compileFilter } from './filter.ts';
@@ -44,45 +45,59 @@ const message = {
   first: time,
   last: time,
 };
-const spec: fc.Arbitrary<ExchangeSpec> = fc.record({
-  request: fc.oneof(
-    { weight: 1, arbitrary: fc.constant(null) },
-    { weight: 9, arbitrary: fc.record({ ...message, method: pick(METHODS), target: pick(TARGETS) }) },
-  ),
-  response: fc.oneof(
-    { weight: 1, arbitrary: fc.constant(null) },
-    {
-      weight: 5,
-      arbitrary: fc.record({ ...message, status: pick([200, 201, 404, 500]), reason: pick(['OK', '', '\u00e9']) }),
-    },
-  ),
-  interim: pick([
-    [],
-    [
+const spec: fc.Arbitrary<ExchangeSpec> = fc
+  .record({
+    request: fc.oneof(
+      { weight: 1, arbitrary: fc.constant(null) },
+      { weight: 9, arbitrary: fc.record({ ...message, method: pick(METHODS), target: pick(TARGETS) }) },
+    ),
+    response: fc.oneof(
+      { weight: 1, arbitrary: fc.constant(null) },
       {
-        status: 103,
-        at: 1_500,
-        fields: [
-          ['Link', '</a>'],
-          ['X-\u00e9', 'b'],
-        ] as const,
+        weight: 5,
+        arbitrary: fc.record({ ...message, status: pick([200, 201, 404, 500]), reason: pick(['OK', '', '\u00e9']) }),
       },
-    ],
-  ]),
-  outcome: pick(OUTCOMES),
-  protocol: pick(['http/1.1', 'http/1.0'] as const),
-  upgrade: pick(['', '', 'websocket']),
-  inFlight: fc.nat(50),
-  anomalies: pick([0, 0, 5]),
-  losses: pick([[], [], [{ reason: 'gap', bytes: 10 }]] as const).map((losses) => [...losses]),
-  route: pick(['/a', '/b/{id}', '', '/\u00e9']),
-  connection: pick([0, 1, 2]).map((n) => {
-    const connection = connectionOf();
-    if (n === 1) connection.process = null;
-    if (n === 2) connection.service = "o'clock";
-    return connection;
-  }),
-});
+    ),
+    interim: pick([
+      [],
+      [
+        {
+          status: 103,
+          at: 1_500,
+          fields: [
+            ['Link', '</a>'],
+            ['X-\u00e9', 'b'],
+          ] as const,
+        },
+      ],
+    ]),
+    outcome: pick(OUTCOMES),
+    protocol: pick(['http/1.1', 'http/1.0'] as const),
+    upgrade: pick(['', '', 'websocket']),
+    inFlight: fc.nat(50),
+    anomalies: pick([0, 0, 5]),
+    losses: pick([[], [], [{ reason: 'gap', bytes: 10 }]] as const).map((losses) => [...losses]),
+    route: pick(['/a', '/b/{id}', '', '/\u00e9']),
+    grpc: pick([null, null, { status: 4, timeoutNs: 1_000, requestMessages: 1, responseMessages: null }]),
+    connection: pick([0, 1, 2, 3, 4]).map((n) => {
+      const connection = connectionOf();
+      if (n === 1) connection.process = null;
+      if (n === 2) connection.service = "o'clock";
+      if (n < 3) return connection;
+      const tls = Object.assign(new TlsFacts(), { version: n === 3 ? '1.3' : '1.2', cipher: 'TLS_AES_128_GCM_SHA256' });
+      if (n === 3)
+        Object.assign(tls, {
+          sni: 'api.example',
+          alpn: 'h2',
+          resumed: true,
+          ja4: 't13d1516h2_8daaf6152771_02713d6af862',
+        });
+      else Object.assign(tls, { sni: 'caf\u00c3\u00a9' });
+      connection.tls = tls;
+      return connection;
+    }),
+  })
+  .map((one) => (one.grpc === null ? one : { ...one, upgrade: 'grpc' }));
 
 beforeAll(async () => {
   rig = await new StoreRig(folder.file('data')).open();
@@ -117,7 +132,11 @@ test('what is stored is the line of the header log, field by field', async () =>
   ).toBe(true);
 });
 
-const text = pick([...VALUES, ...TARGETS, ...METHODS, 'nginx', '127.0.0.1', 'caf\u00e9'].map((t) => JSON.stringify(t)));
+const text = pick(
+  [...VALUES, ...TARGETS, ...METHODS, 'nginx', '127.0.0.1', 'caf\u00e9', '1.3', 'api.example'].map((t) =>
+    JSON.stringify(t),
+  ),
+);
 const texts = pick([
   'request.method',
   'request.path',
@@ -138,6 +157,7 @@ const texts = pick([
   'response.headers["accept"]',
   'request.headers["x-ü"]',
   'connection.tls_version',
+  'connection.requested_server_name',
 ]);
 const ints = pick([
   'response.code',
@@ -151,7 +171,11 @@ const leaf: fc.Arbitrary<string> = fc.oneof(
   fc.tuple(texts, pick(['==', '!=', '<', '>=']), text).map((p) => p.join(' ')),
   fc.tuple(text, pick(['==', '!=']), texts).map((p) => p.join(' ')),
   fc
-    .tuple(texts, pick(['startsWith', 'endsWith', 'contains', 'matches']), pick(['"/"', '"a"', '""', '"xa"', '"1"']))
+    .tuple(
+      texts,
+      pick(['startsWith', 'endsWith', 'contains', 'matches']),
+      pick(['"/"', '"a"', '""', '"xa"', '"1"', '"1."']),
+    )
     .map(([a, f, b]) => `${a}.${f}(${b})`),
   fc
     .tuple(

@@ -1,13 +1,15 @@
 /** Past calls: a filter, a range, a page at a time, newest first. The answer is that of the filter on every stored call. */
-import type { ExchangeRecord } from '../model/record.ts';
-import { RECORD_COLUMNS, RecordBuilder } from '../store/call-record.ts';
-import { type Answer, quote, type Rows, tooLong } from '../store/database.ts';
+import type { WebSocketRecord } from '../model/record.ts';
+import { RECORD_COLUMNS, RecordBuilder, type StoredRecord } from '../store/call-record.ts';
+import { type Answer, type Rows, tooLong } from '../store/database.ts';
 import { judge } from '../store/guard.ts';
 import type { SegmentFiles, StoreReader } from '../store/reader.ts';
 import { SEQUENCE_STRIDE } from '../store/record.ts';
+import { callsTable } from '../store/tables.ts';
 import { mayHave } from '../store/value-filter.ts';
 import type { TimeRange } from './calls-range.ts';
 import { all, type Condition, holds, mayMeet, TRUE } from './condition.ts';
+import { sessionsOf } from './sessions.ts';
 import { type CallFailure, wantedCalls } from './wanted-calls.ts';
 
 export const CALLS_LIMIT_MAX = 10_000;
@@ -33,7 +35,9 @@ export interface CallQuery {
 
 export interface CallPage {
   /** Newest (by when they were stored) first. */
-  readonly calls: readonly ExchangeRecord[];
+  readonly calls: readonly StoredRecord[];
+  /** Of calls on this page that were handshakes: what the WebSockets carried, as far as they have ended. In the order of the calls. */
+  readonly websockets: readonly WebSocketRecord[];
   /** Cursor of the next page; null: this is the last one. */
   readonly next: string | null;
   /** Files that could not be read: their calls are missing from every answer. */
@@ -68,7 +72,7 @@ export async function queryCalls(reader: StoreReader, query: CallQuery): Promise
 class Search {
   readonly #reader: StoreReader;
   readonly #condition: Condition;
-  readonly #matches: (record: ExchangeRecord) => boolean;
+  readonly #matches: (record: StoredRecord) => boolean;
   readonly #limit: number;
   readonly #timeoutMs: number;
   readonly #deadlineMs: number;
@@ -77,7 +81,7 @@ class Search {
   constructor(
     reader: StoreReader,
     condition: Condition,
-    matches: (record: ExchangeRecord) => boolean,
+    matches: (record: StoredRecord) => boolean,
     limit: number,
     timeoutMs: number,
   ) {
@@ -90,7 +94,7 @@ class Search {
   }
 
   async page(cursor: number): Promise<CallAnswer> {
-    const calls: ExchangeRecord[] = [];
+    const calls: StoredRecord[] = [];
     let before = cursor;
     const segments = this.#candidates(before);
     let size = GROUP_FIRST;
@@ -126,15 +130,21 @@ class Search {
     }
   }
 
-  #answer(calls: readonly ExchangeRecord[], next: number): CallAnswer {
-    return { ok: true, value: { calls, next: next < 0 ? null : `c${next}`, damaged: [...this.#reader.damaged] } };
+  async #answer(calls: readonly StoredRecord[], next: number): Promise<CallAnswer> {
+    const sessions = await sessionsOf(this.#reader, calls);
+    if (!sessions.ok) return sessions;
+    const websockets = calls.flatMap(({ id }) => sessions.value.get(id) ?? []);
+    return {
+      ok: true,
+      value: { calls, websockets, next: next < 0 ? null : `c${next}`, damaged: [...this.#reader.damaged] },
+    };
   }
 
   /** Sequences of calls that meet the conditions, newest first. */
   async #sequences(group: readonly SegmentFiles[], before: number, limit: number): Promise<Answer<number[]>> {
     const where = all(this.#condition, Number.isFinite(before) ? holds(`sequence < ${before}`) : TRUE).sql;
-    const sql = (files: string): string =>
-      `SELECT sequence FROM read_parquet([${files}]) WHERE ${where} ORDER BY sequence DESC LIMIT ${limit}`;
+    const sql = (calls: string): string =>
+      `SELECT sequence FROM ${calls} WHERE ${where} ORDER BY sequence DESC LIMIT ${limit}`;
     const answer = await this.#select(group, sql);
     return answer.ok ? { ok: true, value: answer.value.rows.map(([sequence]) => Number(sequence)) } : answer;
   }
@@ -142,16 +152,16 @@ class Search {
   async #records(
     group: readonly SegmentFiles[],
     sequences: readonly number[],
-  ): Promise<Answer<{ sequence: number; record: ExchangeRecord }[]>> {
-    const records: { sequence: number; record: ExchangeRecord }[] = [];
+  ): Promise<Answer<{ sequence: number; record: StoredRecord }[]>> {
+    const records: { sequence: number; record: StoredRecord }[] = [];
     // As many as a page needs, at first: the rest is read only when the filter turned some of them down.
     for (let from = 0; from < sequences.length; from += this.#limit + 1) {
       const some = sequences.slice(from, from + this.#limit + 1);
       const segments = new Set(some.map((sequence) => Math.floor(sequence / SEQUENCE_STRIDE)));
       const files = group.filter(({ segment }) => segments.has(segment));
       const where = `sequence BETWEEN ${some.at(-1)} AND ${some[0]} AND sequence IN (${some.join(', ')})`;
-      const sql = (list: string): string =>
-        `SELECT ${RECORD_COLUMNS.join(', ')} FROM read_parquet([${list}]) WHERE ${where} ORDER BY sequence DESC`;
+      const sql = (calls: string): string =>
+        `SELECT ${RECORD_COLUMNS.join(', ')} FROM ${calls} WHERE ${where} ORDER BY sequence DESC`;
       const answer = await this.#select(files, sql);
       if (!answer.ok) return answer;
       let passed = 0;
@@ -166,12 +176,9 @@ class Search {
   }
 
   /** Runs over the files of a group; a file that turns out to be damaged is left out, and named in the answer. */
-  async #select(group: readonly SegmentFiles[], sql: (files: string) => string): Promise<Answer<Rows>> {
+  async #select(group: readonly SegmentFiles[], sql: (calls: string) => string): Promise<Answer<Rows>> {
     const run = (files: readonly SegmentFiles[]): Promise<Answer<Rows>> =>
-      this.#reader.database.select(
-        sql(files.map(({ calls }) => quote(calls)).join(', ')),
-        Math.max(1, this.#deadlineMs - Date.now()),
-      );
+      this.#reader.database.select(sql(callsTable(files)), Math.max(1, this.#deadlineMs - Date.now()));
     const sound = group.filter(({ calls }) => !this.#reader.damaged.has(calls));
     if (sound.length === 0) return { ok: true, value: { columns: [], rows: [] } };
     const answer = await run(sound);

@@ -98,7 +98,8 @@ export class ExchangeSubject implements FilterSubject {
     return this.#exchange.connection.tls?.version || undefined;
   }
   get serverName() {
-    return this.#exchange.connection.tls?.sni || undefined;
+    const sni = this.#exchange.connection.tls?.sni || undefined;
+    return sni === undefined ? undefined : shown(sni);
   }
   get pid() {
     return this.#exchange.connection.process?.pid;

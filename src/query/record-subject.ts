@@ -61,10 +61,10 @@ export class RecordSubject implements FilterSubject {
     return this.#record.server.port;
   }
   get tlsVersion() {
-    return this.#record.tls?.version;
+    return this.#record.tls?.version || undefined;
   }
   get serverName() {
-    return this.#record.tls?.sni;
+    return this.#record.tls?.sni || undefined;
   }
   get pid() {
     return this.#record.process?.pid;

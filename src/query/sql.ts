@@ -24,7 +24,7 @@ const INT64_MAX = 2n ** 63n - 1n;
 
 type Kind = 'text' | 'int' | 'duration' | 'time' | 'path' | 'urlPath';
 
-/** Column (or expression) of each attribute. Texts are never NULL, except the method; numbers are NULL where nothing was seen. */
+/** Column (or expression) of each attribute. Numbers are NULL where nothing was seen, and so are texts of TLS; other texts never are, except the method. */
 const COLUMNS: Readonly<Record<string, readonly [sql: string, kind: Kind]>> = {
   __proto__: null as never,
   'request.method': ['method', 'text'],
@@ -42,6 +42,8 @@ const COLUMNS: Readonly<Record<string, readonly [sql: string, kind: Kind]>> = {
   'source.port': ['client_port', 'int'],
   'destination.address': ['server_address', 'text'],
   'destination.port': ['server_port', 'int'],
+  'connection.tls_version': ['tls_version', 'text'],
+  'connection.requested_server_name': ['tls_sni', 'text'],
   'process.pid': ['process_pid', 'int'],
   'process.name': ['process_name', 'text'],
   duration: ['last_response_ns', 'duration'],

@@ -49,9 +49,15 @@ export const OPENAPI = {
         responses: {
           200: json('A page.', {
             type: 'object',
-            required: ['calls', 'next', 'damaged'],
+            required: ['calls', 'websockets', 'next', 'damaged'],
             properties: {
               calls: { type: 'array', items: { type: 'object', description: 'docs/header-log.schema.json' } },
+              websockets: {
+                type: 'array',
+                items: { type: 'object', description: 'docs/header-log.schema.json' },
+                description:
+                  'What WebSockets carried whose handshakes are among these calls, as far as they have ended.',
+              },
               next: { type: ['string', 'null'], description: 'Cursor of the next page; null: this is the last.' },
               damaged: { type: 'array', items: text, description: 'Files that could not be read.' },
             },

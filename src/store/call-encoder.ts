@@ -1,13 +1,17 @@
 /** One call as a record of the segment: docs/store.md has the columns, record.ts the bytes. Runs in the thread that parses. */
 import { UNSEEN } from '../base/clock.ts';
+import { grpcRecord, streamRecord } from '../export/log/facts.ts';
 import { isOpaque } from '../export/log/json.ts';
+import { sessionFacts } from '../export/log/websocket.ts';
 import { schemeAndAuthority } from '../export/target.ts';
 import type { Connection, ProcessInfo } from '../model/connection.ts';
 import type { Exchange } from '../model/exchange.ts';
 import type { FieldBlock } from '../model/fields.ts';
 import type { Message } from '../model/message.ts';
+import type { TlsFacts } from '../model/tls.ts';
+import type { WebSocketSession } from '../model/websocket.ts';
 import type { Redacted } from '../redact/redacted.ts';
-import { CALL, HAS_REQUEST, HAS_RESPONSE, KIND_CALL, KIND_CONTEXT } from './record.ts';
+import { CALL, HAS_REQUEST, HAS_RESPONSE, KIND_CALL, KIND_CONTEXT, KIND_SESSION } from './record.ts';
 import { RecordBuffer } from './record-buffer.ts';
 import { Shapes } from './shapes.ts';
 import { NOT_ASCII, shown, Words } from './words.ts';
@@ -23,6 +27,8 @@ interface ConnectionWords {
   readonly service: string;
   readonly side: string;
   readonly clientDirection: number;
+  /** The last thing to be known of a TLS handshake. */
+  readonly alpn: string;
   readonly context: number;
   readonly client: number;
   readonly server: number;
@@ -156,6 +162,8 @@ export class CallEncoder {
     if (response !== null) this.#values(response.fields, responseShape!.varying);
     const rare =
       this.#notAscii ||
+      x.grpc !== null ||
+      x.stream !== null ||
       x.interim.length > 0 ||
       (request !== null && (request.trailers !== null || requestShape!.notAscii)) ||
       (response !== null && (response.trailers !== null || responseShape!.notAscii));
@@ -169,6 +177,20 @@ export class CallEncoder {
     texts.setUint32(CALL.TEXTS + 8, lossBytes, true);
     texts.setUint32(CALL.TEXTS + 12, requestShape?.varying.length ?? 0, true);
     texts.setUint32(CALL.TEXTS + 16, responseShape?.varying.length ?? 0, true);
+  }
+
+  /** Encodes a WebSocket that has ended into `row`, as `encode` does with a call. */
+  session(session: WebSocketSession): void {
+    const { connection, ordinal, beganAt } = session;
+    const { row } = this;
+    const { context } = this.#connection(connection);
+    row.length = 0;
+    row.u8(KIND_SESSION);
+    row.f64(connection.id);
+    row.u32(ordinal);
+    row.u32(context);
+    row.f64(beganAt);
+    row.counted(JSON.stringify(sessionFacts(session)));
   }
 
   /** Appends the values of these lines, each behind its length. */
@@ -195,7 +217,7 @@ export class CallEncoder {
   #connection(connection: Connection): ConnectionWords {
     const slot = connection.id & (CONNECTIONS_KEPT - 1);
     const kept = this.#connections[slot];
-    const { process, service, side, clientDirection } = connection;
+    const { process, service, side, clientDirection, tls } = connection;
     const same =
       kept !== undefined &&
       kept.segment === this.#segment &&
@@ -203,7 +225,8 @@ export class CallEncoder {
       kept.process === process &&
       kept.service === service &&
       kept.side === side &&
-      kept.clientDirection === clientDirection;
+      kept.clientDirection === clientDirection &&
+      (tls === null || kept.alpn === tls.alpn);
     if (same) return kept;
     const { words } = this;
     const made: ConnectionWords = {
@@ -213,7 +236,8 @@ export class CallEncoder {
       service,
       side,
       clientDirection,
-      context: this.#context(side, service, process),
+      alpn: tls?.alpn ?? '',
+      context: this.#context(side, service, process, tls),
       client: words.text(connection.client.address),
       server: words.text(connection.server.address),
     };
@@ -221,16 +245,18 @@ export class CallEncoder {
     return made;
   }
 
-  #context(side: string, service: string, process: ProcessInfo | null): number {
+  #context(side: string, service: string, process: ProcessInfo | null, tls: TlsFacts | null): number {
     const p =
       process === null
         ? ['', '', '', '']
         : [process.name, process.cgroup, process.container ?? '', process.evidence as string];
-    const key = JSON.stringify([side, service, process?.pid ?? -1, ...p]);
+    const t = tls === null ? ['', '', '', '', ''] : [tls.version, tls.cipher, shown(tls.sni), shown(tls.alpn), tls.ja4];
+    const resumed = tls === null || tls.resumed === null ? 0 : tls.resumed ? 2 : 1;
+    const key = JSON.stringify([side, service, process?.pid ?? -1, ...p, ...t, resumed]);
     const known = this.#contexts.get(key);
     if (known !== undefined) return known;
     const { words } = this;
-    const ids = [this.#run, side, service, ...p].map((text) => words.text(text));
+    const ids = [this.#run, side, service, ...p, ...t].map((text) => words.text(text));
     const id = this.#contexts.size;
     this.#contexts.set(key, id);
     words.bytes += key.length;
@@ -239,6 +265,7 @@ export class CallEncoder {
     pending.u32(id);
     for (const word of ids) pending.u32(word);
     pending.u32(process === null ? 0 : process.pid + 1);
+    pending.u8(resumed);
     return id;
   }
 }
@@ -283,6 +310,8 @@ function extraOf(x: Redacted<Exchange>, request: Redacted<Message> | null, respo
   const times = [request?.firstByteAt, request?.lastByteAt, response?.firstByteAt, response?.lastByteAt];
   const from = times.find((at) => at !== undefined && at !== UNSEEN) ?? UNSEEN;
   const extra = {
+    ...(x.grpc === null ? {} : { grpc: grpcRecord(x.grpc) }),
+    ...(x.stream === null ? {} : { stream: streamRecord(x.stream, from) }),
     ...(requestTrailers.length === 0 ? {} : { request_trailers: requestTrailers }),
     ...(responseTrailers.length === 0 ? {} : { response_trailers: responseTrailers }),
     ...(requestOpaque.length === 0 ? {} : { request_opaque: requestOpaque }),

@@ -1,4 +1,5 @@
 /** A stored call as the header log's record (docs/header-log.md): the same fields in the same order, also where they are left out. */
+import type { GrpcRecord, StreamRecord } from '../export/log/facts.ts';
 import type { ExchangeRecord, FieldPair, RequestRecord } from '../model/record.ts';
 import type { ShapeLine } from './shapes.ts';
 
@@ -47,11 +48,17 @@ export const RECORD_COLUMNS = [
   'anomalies',
   'losses',
   'extra',
+  'tls_version',
+  'tls_sni',
+  'tls_alpn',
+  'tls_cipher',
 ] as const;
 
 type Value = string | number | bigint | null | { readonly items: readonly string[] };
 
 interface Extra {
+  readonly grpc?: GrpcRecord;
+  readonly stream?: StreamRecord;
   readonly request_trailers?: FieldPair[];
   readonly response_trailers?: FieldPair[];
   readonly request_opaque?: string[];
@@ -66,7 +73,7 @@ const NO_EXTRA: Extra = {};
 const NS_PER_S = 1_000_000_000n;
 
 /** RFC 3339 with nanoseconds. */
-function timeText(ns: bigint): string {
+export function timeText(ns: bigint): string {
   const second = ns >= 0n ? ns / NS_PER_S : (ns - NS_PER_S + 1n) / NS_PER_S;
   const date = new Date(Number(second) * 1000).toISOString().slice(0, 20);
   return `${date}${(ns - second * NS_PER_S).toString().padStart(9, '0')}Z`;
@@ -85,6 +92,8 @@ function fields(shape: string, values: readonly string[], shapes: Map<string, re
 export interface StoredRecord extends ExchangeRecord {
   readonly upgrade?: string;
   readonly stream_id?: number;
+  readonly grpc?: GrpcRecord;
+  readonly stream?: StreamRecord;
   readonly connection: string;
   readonly process: {
     readonly pid: number;
@@ -129,6 +138,7 @@ export class RecordBuilder {
       protocol,
       ...(text(6) === '' ? {} : { upgrade: text(6) }),
       ...(protocol === 'h2' || protocol === 'h2c' ? { stream_id: number(7) } : {}),
+      ...(extra.grpc === undefined ? {} : { grpc: extra.grpc }),
       side: text(8),
       service: text(9),
       connection,
@@ -144,6 +154,7 @@ export class RecordBuilder {
             },
       client: { address: text(15), port: number(16) },
       server: { address: text(17), port: number(18) },
+      ...(v[43] === null ? {} : { tls: tlsOf(text(43), v[44], v[45], v[46]) }),
       route: text(19),
       request:
         v[36] === null
@@ -180,8 +191,17 @@ export class RecordBuilder {
         last_response_byte: since(30),
       },
       in_flight: number(31),
+      ...(extra.stream === undefined ? {} : { stream: extra.stream }),
       ...(text(40) === '' ? {} : { anomalies: JSON.parse(text(40)) as string[] }),
       losses: text(41) === '' ? [] : (JSON.parse(text(41)) as ExchangeRecord['losses']),
     };
   }
 }
+
+/** null of a part: it is not known. */
+const tlsOf = (version: string, sni: unknown, alpn: unknown, cipher: unknown): NonNullable<ExchangeRecord['tls']> => ({
+  version,
+  ...(sni === null ? {} : { sni: sni as string }),
+  ...(alpn === null ? {} : { alpn: alpn as string }),
+  ...(cipher === null ? {} : { cipher: cipher as string }),
+});

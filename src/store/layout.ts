@@ -1,11 +1,12 @@
 /**
  * The data folder. Everything in it is a plain file that is complete or recognisably not:
  *
- *     store.json                          {"version":1}: the schema
+ *     store.json                          {"version":2}: the schema
  *     lock                                who writes here
  *     live/0000000042.log                 the segment being written, and segments that wait to be sealed
  *     live/handed                         how many calls were handed over for writing (16 bytes)
- *     sealed/2026-11-22T16/0000000041/    a closed segment: calls.parquet, states.parquet, ledger.parquet, values.filter
+ *     sealed/2026-11-22T16/0000000041/    a closed segment: calls.parquet, states.parquet, ledger.parquet,
+ *                                         websockets.parquet, values.filter
  *     rollup/hour/20261122T1600-0000000044/  states of an hour (ten minutes, a day) up to segment 44 merged: states.parquet
  *     aside/                              what could not be read, kept for a look
  *
@@ -15,7 +16,7 @@
 import { join } from 'node:path';
 
 /** Version of the schema that this program writes and reads; older ones are migrated at start (migrate.ts). */
-export const STORE_VERSION = 1;
+export const STORE_VERSION = 2;
 
 export const VERSION_FILE = 'store.json';
 export const LOCK_FILE = 'lock';

@@ -2,14 +2,16 @@
 import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { LIVE, SEALED, STORE_VERSION, VERSION_FILE } from './layout.ts';
+import { sealLogs } from './migrate-logs.ts';
+import type { StoreDamage } from './recover.ts';
 
 /** A version of the schema, and how folders of older ones are brought to it. */
 export interface Schema {
   readonly version: number;
-  /** Step i brings a folder from version i + 1 to i + 2. Each may be interrupted and run again. */
-  readonly steps: readonly ((data: string) => void)[];
+  /** Step i brings a folder from version i + 1 to i + 2. Each may be interrupted and run again; it returns the damage that it met. */
+  readonly steps: readonly ((data: string) => readonly StoreDamage[])[];
 }
-export const SCHEMA: Schema = { version: STORE_VERSION, steps: [] };
+export const SCHEMA: Schema = { version: STORE_VERSION, steps: [sealLogs] };
 
 export type VersionResult =
   | { readonly ok: true }
@@ -53,11 +55,12 @@ export function checkVersion(data: string): VersionResult {
   return { ok: true };
 }
 
-/** Makes a folder what `schema` says; one that is new, or older. Its caller has the lock. Fails as `node:fs` does. */
-export function prepareFolder(data: string, { version: wanted, steps }: Schema = SCHEMA): void {
+/** Makes a folder what `schema` says; one that is new, or older. Returns the damage met. Its caller has the lock. Fails as `node:fs` does. */
+export function prepareFolder(data: string, { version: wanted, steps }: Schema = SCHEMA): StoreDamage[] {
   const from = versionOf(data);
+  const damage: StoreDamage[] = [];
   for (let version = from === 0 ? wanted - 1 : from; version < wanted; version++) {
-    if (from > 0) steps[version - 1]!(data);
+    if (from > 0) damage.push(...steps[version - 1]!(data));
     const path = join(data, VERSION_FILE);
     writeFileSync(`${path}.tmp`, `{"version":${version + 1}}\n`, { mode: 0o640, flush: true });
     renameSync(`${path}.tmp`, path);
@@ -65,4 +68,5 @@ export function prepareFolder(data: string, { version: wanted, steps }: Schema =
   for (const name of [LIVE, SEALED]) {
     if (!existsSync(join(data, name))) mkdirSync(join(data, name), { mode: 0o750 });
   }
+  return damage;
 }

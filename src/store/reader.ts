@@ -7,16 +7,27 @@ import { existsSync, mkdtempSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { CallTimes } from './call-times.ts';
-import { DATABASE_LIMITS, Database, type DatabaseLimits, quote } from './database.ts';
+import { DATABASE_LIMITS, Database, type DatabaseLimits } from './database.ts';
 import { LIVE, logName, SEALED, segmentName, segmentOf } from './layout.ts';
 import { LedgerFiles } from './ledger-files.ts';
 import { checkVersion, versionOf } from './migrate.ts';
 import { ParquetFile } from './parquet/read.ts';
 import { readLog } from './recover.ts';
-import { CALLS_FILE, LEDGER_FILE, list, STATES_FILE, sealedSegments, VALUES_FILE, writeParquet } from './seal.ts';
+import {
+  CALLS_FILE,
+  LEDGER_FILE,
+  list,
+  SCHEMA_KEY,
+  SESSIONS_FILE,
+  STATES_FILE,
+  sealedSegments,
+  VALUES_FILE,
+  writeParquet,
+} from './seal.ts';
 import { Segment } from './segment.ts';
 import { StateFiles } from './state-files.ts';
 import type { StateSources } from './states.ts';
+import { callsTable, parquet } from './tables.ts';
 import { VIEWS } from './views.ts';
 
 /** Files of one segment. */
@@ -27,6 +38,10 @@ export interface SegmentFiles {
   readonly ledger: string | null;
   /** Which field values, names and targets the calls have (value-filter.ts); perhaps it does not exist. Null: there is none. */
   readonly values: string | null;
+  /** WebSockets that ended. */
+  readonly websockets: string | null;
+  /** Version of the schema that the calls were written in. */
+  readonly version: 1 | 2;
 }
 
 export type ReadResult =
@@ -173,10 +188,11 @@ export class StoreReader {
       this.damaged.add(path);
       return null;
     };
-    const calls = file(CALLS_FILE);
-    if (calls === null) this.damaged.add(join(folder, CALLS_FILE));
-    const files =
-      calls === null
+    const calls = join(folder, CALLS_FILE);
+    const footer = ParquetFile.open(calls);
+    if (footer === null) this.damaged.add(calls);
+    const files: SegmentFiles | null =
+      footer === null
         ? null
         : {
             segment,
@@ -184,6 +200,8 @@ export class StoreReader {
             states: file(STATES_FILE),
             ledger: file(LEDGER_FILE),
             values: join(folder, VALUES_FILE),
+            websockets: file(SESSIONS_FILE),
+            version: footer.metadata.get(SCHEMA_KEY) === '1' ? 1 : 2,
           };
     this.#known.set(segment, files);
     return files;
@@ -204,7 +222,15 @@ export class StoreReader {
       this.#live.set(number, size);
     }
     const optional = (name: string): string | null => (existsSync(path(name)) ? path(name) : null);
-    return { segment: number, calls, states: optional(STATES_FILE), ledger: optional(LEDGER_FILE), values: null };
+    return {
+      segment: number,
+      calls,
+      states: optional(STATES_FILE),
+      ledger: optional(LEDGER_FILE),
+      values: null,
+      websockets: optional(SESSIONS_FILE),
+      version: 2,
+    };
   }
 
   #forgetLive(number: number): void {
@@ -215,9 +241,10 @@ export class StoreReader {
   }
 
   #write(path: (name: string) => string, segment: Segment): void {
-    writeParquet(path(CALLS_FILE), segment.calls, {});
+    writeParquet(path(CALLS_FILE), segment.calls.all, {});
     if (segment.states[0]!.rows > 0) writeParquet(path(STATES_FILE), segment.states, {});
     if (segment.ledger[0]!.rows > 0) writeParquet(path(LEDGER_FILE), segment.ledger, {});
+    if (segment.sessions[0]!.rows > 0) writeParquet(path(SESSIONS_FILE), segment.sessions, {});
   }
 
   /** Files without rows, so that the views exist before there is anything. */
@@ -225,15 +252,18 @@ export class StoreReader {
     if (this.#empty === null) {
       const path = (name: string): string => join(this.#scratch, `none-${name}`);
       const segment = new Segment();
-      writeParquet(path(CALLS_FILE), segment.calls, {});
+      writeParquet(path(CALLS_FILE), segment.calls.all, {});
       writeParquet(path(STATES_FILE), segment.states, {});
       writeParquet(path(LEDGER_FILE), segment.ledger, {});
+      writeParquet(path(SESSIONS_FILE), segment.sessions, {});
       this.#empty = {
         segment: 0,
         calls: path(CALLS_FILE),
         states: path(STATES_FILE),
         ledger: path(LEDGER_FILE),
         values: null,
+        websockets: path(SESSIONS_FILE),
+        version: 2,
       };
     }
     return this.#empty;
@@ -248,9 +278,10 @@ export class StoreReader {
     };
     const none = this.#none();
     const views = VIEWS({
-      calls: files(({ calls }) => calls, none.calls),
+      calls: callsTable(some),
       states: files(({ states }) => states, none.states!),
       ledger: files(({ ledger }) => ledger, none.ledger!),
+      websockets: files(({ websockets }) => websockets, none.websockets!),
     });
     if (views.join() === this.#views) return;
     try {
@@ -279,14 +310,13 @@ export class StoreReader {
       }
       const states = (await readable(files.states)) ? files.states : null;
       const ledger = (await readable(files.ledger)) ? files.ledger : null;
-      const same = states === files.states && ledger === files.ledger;
-      kept.push(same ? files : { ...files, states, ledger });
-      if (!same && this.#known.has(files.segment)) this.#known.set(files.segment, { ...files, states, ledger });
+      const websockets = (await readable(files.websockets)) ? files.websockets : null;
+      const same = states === files.states && ledger === files.ledger && websockets === files.websockets;
+      const left = same ? files : { ...files, states, ledger, websockets };
+      kept.push(left);
+      if (!same && this.#known.has(files.segment)) this.#known.set(files.segment, left);
     }
     this.segments = kept;
     return kept.some((files, i) => files !== before[i]) || kept.length < before.length;
   }
 }
-
-/** Table expression over Parquet files. */
-export const parquet = (paths: readonly string[]): string => `read_parquet([${paths.map(quote).join(', ')}])`;

@@ -3,24 +3,33 @@
  *
  *     HEADER   u8 kind, u32 length, JSON {anchor, openedMs}: first record of a segment
  *     WORD     u8 kind, u32 id, u32 length, UTF-8: a text that later records of the segment name by its id (from 1, in order)
- *     CONTEXT  u8 kind, u32 id, 7 x u32 word, u32 pid + 1: run, side, service, process name, cgroup, container, evidence
+ *     CONTEXT  u8 kind, u32 id, 12 x u32 word, u32 pid + 1, u8 resumed: run, side, service, process name, cgroup, container,
+ *              evidence, TLS version, cipher, SNI, ALPN, JA4; resumed is 0 when not known, 1 no, 2 yes
  *     CALL     u8 kind, fixed part (see the offsets), target, request values, response values (each behind a u32 length),
  *              extra, losses
  *     STATE    u8 kind, f64 start ms, 6 x u32 word (level, service, side, method, route, kind), u32 length, bytes
  *     LEDGER   u8 kind, f64 second ms, f64 captured, u32 word (reason), f64 count, f64 bytes
+ *     SESSION  u8 kind, f64 connection, u32 ordinal, u32 context, f64 began (as T0), u32 length, JSON: a WebSocket that has ended
+ *
+ * In logs of version 1 a CONTEXT has another kind, its first seven words, no `resumed`; and there is no SESSION.
  *
  * A segment refers to nothing outside itself: whoever reads its log from the start can read all of it.
  */
 export const KIND_HEADER = 1;
 export const KIND_WORD = 2;
-export const KIND_CONTEXT = 3;
+/** Of version 1. */
+export const KIND_OLD_CONTEXT = 3;
 export const KIND_CALL = 4;
 export const KIND_STATE = 5;
 export const KIND_LEDGER = 6;
+export const KIND_CONTEXT = 7;
+export const KIND_SESSION = 8;
 
 /** Words of a CONTEXT, in order. */
-export const CONTEXT_WORDS = 7;
-export const CONTEXT_BYTES = 1 + 4 + CONTEXT_WORDS * 4 + 4;
+export const CONTEXT_WORDS = 12;
+export const OLD_CONTEXT_WORDS = 7;
+/** Before the JSON of a SESSION. */
+export const SESSION_BYTES = 1 + 8 + 4 + 4 + 8 + 4;
 
 /** Offsets in a CALL; `T0` to `T3` are ns since the segment's anchor, or UNSEEN. */
 export const CALL = {

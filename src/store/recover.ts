@@ -10,7 +10,7 @@ import { frames } from './frames.ts';
 import { ASIDE, HANDED_FILE, LIVE, ROLLUP, ROLLUP_LEVELS, SEALED, segmentOf } from './layout.ts';
 import { ParquetFile } from './parquet/read.ts';
 import { SLABS } from './protocol.ts';
-import { CALLS_FILE, LEDGER_FILE, list, removeUnfinished, STATES_FILE, sealedSegments } from './seal.ts';
+import { CALLS_FILE, LEDGER_FILE, list, removeUnfinished, SESSIONS_FILE, STATES_FILE, sealedSegments } from './seal.ts';
 import { Segment } from './segment.ts';
 
 /** What was found wrong; for the user. */
@@ -82,12 +82,12 @@ export function setAside(data: string, path: string): string {
   return to;
 }
 
-/** Looks at the live folder. Fails as `node:fs` does when the folder itself cannot be used. */
-export function recover(data: string): Recovery {
+/** Looks at the live folder; `found`: damage that a migration met. Fails as `node:fs` does when the folder itself cannot be used. */
+export function recover(data: string, found: readonly StoreDamage[] = []): Recovery {
   removeUnfinished(data, SEALED);
   removeUnfinished(data, ROLLUP);
   const sealed = sealedSegments(data);
-  const damage = damagedParquet(data, [...sealed.values()]);
+  const damage = [...found, ...damagedParquet(data, [...sealed.values()])];
   const logs: number[] = [];
   const committed = new Map<number, number>();
   let last = Math.max(0, ...sealed.keys());
@@ -100,11 +100,11 @@ export function recover(data: string): Recovery {
       rmSync(path, { recursive: true, force: true });
       continue;
     }
-    const found = checkLog(data, path);
-    damage.push(...found.damage);
-    if (!found.kept) continue;
+    const log = checkLog(data, path);
+    damage.push(...log.damage);
+    if (!log.kept) continue;
     logs.push(number);
-    committed.set(number, found.calls);
+    committed.set(number, log.calls);
   }
   const handed = readHanded(data);
   if (handed !== null) {
@@ -147,7 +147,7 @@ function damagedParquet(data: string, segments: readonly string[]): StoreDamage[
       damage.push({ type: 'unreadable', file: setAside(data, path) });
   };
   for (const folder of segments) {
-    for (const name of [CALLS_FILE, STATES_FILE, LEDGER_FILE]) check(join(data, folder, name));
+    for (const name of [CALLS_FILE, STATES_FILE, LEDGER_FILE, SESSIONS_FILE]) check(join(data, folder, name));
   }
   for (const { name: level } of ROLLUP_LEVELS) {
     for (const name of list(join(data, ROLLUP, level))) check(join(data, ROLLUP, level, name, STATES_FILE));
@@ -156,7 +156,7 @@ function damagedParquet(data: string, segments: readonly string[]): StoreDamage[
 }
 
 /** Cuts a log behind its last whole frame. */
-function checkLog(data: string, path: string): { kept: boolean; calls: number; damage: StoreDamage[] } {
+export function checkLog(data: string, path: string): { kept: boolean; calls: number; damage: StoreDamage[] } {
   let bytes: Buffer;
   try {
     bytes = readFileSync(path);

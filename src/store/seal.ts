@@ -19,9 +19,12 @@ import { parquetFile } from './parquet/file.ts';
 import type { Segment } from './segment.ts';
 import { valueFilter } from './value-filter.ts';
 
+/** In the footer of a sealed file: version of the schema that it was written in. */
+export const SCHEMA_KEY = 'headwater.store';
 export const CALLS_FILE = 'calls.parquet';
 export const STATES_FILE = 'states.parquet';
 export const LEDGER_FILE = 'ledger.parquet';
+export const SESSIONS_FILE = 'websockets.parquet';
 /** Which field values, names and targets the calls have (value-filter.ts). */
 export const VALUES_FILE = 'values.filter';
 const UNFINISHED = '.tmp';
@@ -91,14 +94,15 @@ export function drop(folder: string): void {
 export function seal(data: string, number: number, openedMs: number, segment: Segment): void {
   const metadata = {
     'headwater.version': packageVersion(),
-    'headwater.store': String(STORE_VERSION),
+    [SCHEMA_KEY]: String(STORE_VERSION),
     'headwater.segment': String(number),
   };
   publish(join(data, SEALED, hourName(openedMs), segmentName(number)), (folder) => {
-    writeParquet(join(folder, CALLS_FILE), segment.calls, metadata);
+    writeParquet(join(folder, CALLS_FILE), segment.calls.all, metadata);
     writeWhole(join(folder, VALUES_FILE), [valueFilter(segment)]);
     if (segment.states[0]!.rows > 0) writeParquet(join(folder, STATES_FILE), segment.states, metadata);
     if (segment.ledger[0]!.rows > 0) writeParquet(join(folder, LEDGER_FILE), segment.ledger, metadata);
+    if (segment.sessions[0]!.rows > 0) writeParquet(join(folder, SESSIONS_FILE), segment.sessions, metadata);
   });
 }
 

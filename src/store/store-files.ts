@@ -14,9 +14,9 @@ import {
 import { join } from 'node:path';
 import type { Memory } from '../base/memory.ts';
 import { FRAME_HEAD, writeHead } from './frames.ts';
-import { LIVE, logName } from './layout.ts';
+import { LIVE, logName, STORE_VERSION } from './layout.ts';
 import { releaseLock, takeLock } from './lock.ts';
-import { checkVersion, prepareFolder } from './migrate.ts';
+import { checkVersion, prepareFolder, versionOf } from './migrate.ts';
 import {
   type BatchMessage,
   type FromWorker,
@@ -74,14 +74,14 @@ export class StoreFiles {
   /** Under way; retention waits for it, because it reads what retention removes. */
   #rolling: Generator<void, number> | null = null;
 
-  private constructor(options: OpenMessage, say: (message: FromWorker) => void) {
+  private constructor(options: OpenMessage, say: (message: FromWorker) => void, found: readonly StoreDamage[]) {
     this.#data = options.data;
     this.#rollUp = new RollUp(options.data, mergerOf);
     this.#retention = options.retention;
     this.#say = say;
     this.#slabs = Array.from({ length: SLABS }, (_, i) => slabMemory(options.shared, i));
     this.#states = slabStates(options.shared);
-    const { nextSegment, logs, damage } = recover(this.#data);
+    const { nextSegment, logs, damage } = recover(this.#data, found);
     this.nextSegment = nextSegment;
     this.damage = damage;
     this.#unsealed = [...logs];
@@ -91,6 +91,7 @@ export class StoreFiles {
   static open(options: OpenMessage, say: (message: FromWorker) => void): OpenResult {
     const { data } = options;
     let locked = false;
+    let migrating = false;
     try {
       // A folder from a newer version is not touched.
       const checked = checkVersion(data);
@@ -106,10 +107,19 @@ export class StoreFiles {
         };
       }
       locked = true;
-      prepareFolder(data);
-      return { ok: true, files: new StoreFiles(options, say) };
+      const from = versionOf(data);
+      migrating = from > 0 && from < STORE_VERSION;
+      const damage = prepareFolder(data);
+      migrating = false;
+      return { ok: true, files: new StoreFiles(options, say, damage) };
     } catch (error) {
       if (locked) releaseLock(data);
+      if (migrating)
+        return {
+          ok: false,
+          message: `cannot bring the store in ${data} to version ${STORE_VERSION}: ${codeOf(error)}`,
+          hint: 'Nothing in it is lost: mend that (ENOSPC is a full disk) and start again, or give another folder with --data.',
+        };
       return {
         ok: false,
         message: `cannot use the data folder ${data}: ${codeOf(error)}`,

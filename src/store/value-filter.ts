@@ -74,7 +74,7 @@ const blockOf = (hash: number, blocks: number): number => Math.floor(((hash >>> 
 /** The filter of a segment: its whole file. */
 export function valueFilter(segment: Segment): Buffer {
   const gathered = new Gathered();
-  for (const { part, shapes, own } of segment.headers) {
+  for (const { part, shapes, own } of segment.calls.headers) {
     for (const shape of shapes) {
       for (const [name, value, number] of JSON.parse(Buffer.from(shape).toString()) as ShapeLine[]) {
         gathered.add({ type: 'name', part, name: name.toLowerCase() });
@@ -83,7 +83,7 @@ export function valueFilter(segment: Segment): Buffer {
     }
     gathered.addAll(own);
   }
-  const { targets } = segment;
+  const { targets } = segment.calls;
   gathered.addAll(targets);
   if (!allBegin(targets, SLASH)) gathered.add({ type: 'other_form' });
   return gathered.file();

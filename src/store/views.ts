@@ -6,11 +6,25 @@ const headers = (shape: string, values: string): string =>
   `{'name': line[1], 'value': CASE WHEN len(line) = 3 THEN ${values}[CAST(line[3] AS INTEGER)] ELSE line[2] END})`;
 
 /** Names that a query may read from. */
-export const VIEW_NAMES: readonly string[] = ['calls', 'states', 'ledger'];
+export const VIEW_NAMES: readonly string[] = ['calls', 'states', 'ledger', 'websockets'];
 
-export const VIEWS = (from: { calls: string; states: string; ledger: string }): string[] => [
+/** Tables (or expressions) that the views are made over. */
+export interface ViewSources {
+  readonly calls: string;
+  readonly states: string;
+  readonly ledger: string;
+  readonly websockets: string;
+}
+
+const call = `run || '-' || lower(to_base(connection, 36)) || '-' || lower(to_base(ordinal, 36))`;
+const direction = (from: 'client' | 'server'): string =>
+  `CAST(session ->> '$.from_${from}.messages.text' AS BIGINT) + CAST(session ->> '$.from_${from}.messages.binary' AS BIGINT) AS ${from}_messages,
+    CAST(session ->> '$.from_${from}.bytes.text' AS BIGINT) + CAST(session ->> '$.from_${from}.bytes.binary' AS BIGINT) AS ${from}_bytes,
+    CAST(session ->> '$.from_${from}.close.code' AS INTEGER) AS ${from}_close_code`;
+
+export const VIEWS = (from: ViewSources): string[] => [
   `CREATE OR REPLACE VIEW calls AS SELECT
-    run || '-' || lower(to_base(connection, 36)) || '-' || lower(to_base(ordinal, 36)) AS id,
+    ${call} AS id,
     ts, protocol, upgrade, stream_id, side, service,
     run || '-' || lower(to_base(connection, 36)) AS connection,
     process_pid, process_name, process_cgroup, process_container,
@@ -22,8 +36,14 @@ export const VIEWS = (from: { calls: string; states: string; ledger: string }): 
     ${headers('request_headers', 'request_values')} AS request_headers,
     ${headers('response_headers', 'response_values')} AS response_headers,
     nullif(anomalies, '') AS anomalies,
-    nullif(losses, '') AS losses, sequence
+    nullif(losses, '') AS losses, nullif(extra, '') AS extra,
+    tls_version, tls_cipher, tls_sni, tls_alpn, tls_ja4, CAST(tls_resumed AS BOOLEAN) AS tls_resumed, sequence
     FROM ${from.calls}`,
   `CREATE OR REPLACE VIEW states AS SELECT * FROM ${from.states}`,
   `CREATE OR REPLACE VIEW ledger AS SELECT * FROM ${from.ledger}`,
+  `CREATE OR REPLACE VIEW websockets AS SELECT
+    ${call} AS id, ts, run || '-' || lower(to_base(connection, 36)) AS connection, side, service,
+    session ->> '$.end' AS "end", session ->> '$.closed_by' AS closed_by, CAST(session ->> '$.duration_ns' AS BIGINT) AS duration_ns,
+    ${direction('client')}, ${direction('server')}, session
+    FROM ${from.websockets}`,
 ];

@@ -10,6 +10,7 @@ import type { ClockAnchor } from '../base/clock.ts';
 import type { Memory } from '../base/memory.ts';
 import type { Exchange } from '../model/exchange.ts';
 import type { LossReason, LossSink, LossTotal } from '../model/loss.ts';
+import type { WebSocketSession } from '../model/websocket.ts';
 import type { Redacted } from '../redact/redacted.ts';
 import { CallEncoder } from './call-encoder.ts';
 import { HANDED_FILE } from './layout.ts';
@@ -151,6 +152,16 @@ export class StoreWriter {
     this.#calls++;
     this.#rows++;
     this.accepted++;
+  }
+
+  /** Takes a WebSocket that has ended, whose handshake is a call. */
+  websocket(session: WebSocketSession): void {
+    if (this.#slab < 0 && !this.#begin()) {
+      this.#lose();
+      return;
+    }
+    this.#encoder.session(session);
+    if (!this.#put(this.#encoder.row)) this.#lose();
   }
 
   /** Takes a state; false: there was no room, try again at the next tick. */

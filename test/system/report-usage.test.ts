@@ -92,7 +92,7 @@ describe('bad input: what is wrong, what to do, and the exit code', () => {
       [folder.file('absent'), `there is no data folder ${folder.file('absent')}`],
       [folder.path, `${folder.path} is no data folder of headwater`],
       [folder.write('file', ''), `${folder.file('file')} is no data folder of headwater: it is a file`],
-      [newer, `the store in ${newer} has version 99, this program knows versions up to 1`],
+      [newer, `the store in ${newer} has version 99, this program knows versions up to 2`],
       [torn, `${torn}/store.json does not say which version the store has`],
     ];
     for (const [path, message] of cases)

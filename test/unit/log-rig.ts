@@ -29,7 +29,10 @@ export interface MessageSpec {
 
 export interface ExchangeSpec
   extends Partial<
-    Pick<Exchange, 'protocol' | 'upgrade' | 'outcome' | 'inFlight' | 'anomalies' | 'route' | 'ordinal' | 'losses'>
+    Pick<
+      Exchange,
+      'protocol' | 'upgrade' | 'outcome' | 'inFlight' | 'anomalies' | 'route' | 'ordinal' | 'losses' | 'grpc'
+    >
   > {
   request?: MessageSpec | null;
   response?: MessageSpec | null;
@@ -86,6 +89,7 @@ export function exchangeOf(spec: ExchangeSpec): Exchange {
   x.ordinal = spec.ordinal ?? 1;
   x.protocol = spec.protocol ?? 'http/1.1';
   x.upgrade = spec.upgrade ?? '';
+  x.grpc = spec.grpc ?? null;
   x.request = spec.request === null ? null : messageOf('request', spec.request ?? {});
   x.response = spec.response === null ? null : messageOf('response', spec.response ?? {});
   x.interim = spec.interim ?? [];

@@ -1,7 +1,13 @@
-/** test/fixtures/store/v1 was written and killed by the program of commit c7b5069, before sealed segments had filters of their values. */
-import { cpSync, existsSync, readdirSync, readFileSync } from 'node:fs';
+/**
+ * Stores of version 1: test/fixtures/store/v1 was written and killed by the program of commit c7b5069, before sealed segments had filters
+ * of their values; v1-filters by that of commit 8554fc8, whose own answers stand beside it.
+ */
+import { spawnSync } from 'node:child_process';
+import { cpSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { gunzipSync } from 'node:zlib';
 import { expect, test } from 'vitest';
+import { TlsFacts } from '../../src/model/tls.ts';
 import { queryCalls, querySql } from '../../src/query/calls.ts';
 import { storedReport } from '../../src/query/states.ts';
 import { STORE_VERSION } from '../../src/store/layout.ts';
@@ -9,7 +15,7 @@ import { prepareFolder, SCHEMA, type Schema, versionOf } from '../../src/store/m
 import type { StoreReader } from '../../src/store/reader.ts';
 import { VALUES_FILE } from '../../src/store/seal.ts';
 import { Folder } from '../rig/folder.ts';
-import { NOW_MS, StoreRig } from './store-rig.ts';
+import { connectionOf, NOW_MS, StoreRig } from './store-rig.ts';
 
 const FIXTURE = join(import.meta.dirname, '../fixtures/store/v1');
 const HOUR_MS = 3_600_000;
@@ -75,7 +81,7 @@ test('a store of an earlier program opens, answers, and is written on', async ()
 test('each older version has its step, and a folder that is made now needs none', () => {
   expect(SCHEMA.steps).toHaveLength(STORE_VERSION - 1);
   using folder = new Folder();
-  const never = (): void => {
+  const never = (): never => {
     throw new Error('a new folder has nothing to migrate');
   };
   prepareFolder(folder.path, { version: 3, steps: [never, never] });
@@ -91,10 +97,14 @@ test('steps are run in order, each once; one that was interrupted is run again',
   const schema: Schema = {
     version: 3,
     steps: [
-      () => ran.push('1 to 2'),
+      () => {
+        ran.push('1 to 2');
+        return [];
+      },
       () => {
         ran.push('2 to 3');
         if (full) throw new Error('ENOSPC');
+        return [];
       },
     ],
   };
@@ -107,8 +117,102 @@ test('steps are run in order, each once; one that was interrupted is run again',
   expect(versionOf(data)).toBe(3);
   expect(existsSync(join(data, 'store.json.tmp'))).toBe(false);
   // The program before it refuses what it does not know, to write and to read, and touches nothing.
-  await expect(new StoreRig(data).open()).rejects.toThrow(/version 3, this program knows versions up to 1/);
-  await expect(new StoreRig(data).read()).rejects.toThrow(/version 3, this program knows versions up to 1/);
+  await expect(new StoreRig(data).open()).rejects.toThrow(/version 3, this program knows versions up to 2/);
+  await expect(new StoreRig(data).read()).rejects.toThrow(/version 3, this program knows versions up to 2/);
   expect(readFileSync(join(data, 'store.json'), 'utf8')).toBe('{"version":3}\n');
   expect(existsSync(join(data, 'lock'))).toBe(false);
+});
+
+/** What the program that wrote `v1-filters` said of it: its calls as lines of the header log, and the report. */
+const FILTERED = join(import.meta.dirname, '../fixtures/store/v1-filters');
+const answersThen = JSON.parse(gunzipSync(readFileSync(`${FILTERED}.answers.json.gz`)).toString()) as {
+  calls: unknown[];
+  report: { routes: readonly Record<string, unknown>[] };
+};
+/** What a report said then of a route; it may say more now. */
+const figures = (routes: readonly object[]): unknown[] =>
+  routes.map((row) => {
+    const { route, count, latency_ns, ttfb_ns, errors, bytes } = row as Record<string, unknown>;
+    return { route, count, latency_ns, ttfb_ns, errors, bytes };
+  });
+const told = { calls: answersThen.calls, routes: figures(answersThen.report.routes) };
+const REPORT_END = NOW_MS + 4 * HOUR_MS;
+
+async function tells(data: string): Promise<typeof told> {
+  const reader = await new StoreRig(data).read();
+  const page = await queryCalls(reader, { limit: 1_000, filter: 'request.path.startsWith("/v1/users/")' });
+  const report = await storedReport(reader, NOW_MS - HOUR_MS, REPORT_END, REPORT_END);
+  if (!page.ok || !report.ok) throw new Error('no answer');
+  expect(page.value.websockets).toEqual([]);
+  expect([...reader.damaged]).toEqual([]);
+  const sql = await querySql(reader, 'SELECT count(*), count(tls_version), count(DISTINCT id) FROM calls');
+  expect(sql).toMatchObject({
+    ok: true,
+    value: { rows: [[BigInt(told.calls.length), 0n, BigInt(told.calls.length)]] },
+  });
+  reader.close();
+  return { calls: [...page.value.calls], routes: figures(report.value.routes) };
+}
+
+test('version 1 answers as its own program did: as it lies, brought to version 2, and written on', async () => {
+  using folder = new Folder();
+  const data = folder.file('data');
+  cpSync(FILTERED, data, { recursive: true });
+  expect(await tells(data)).toEqual(told);
+  expect(versionOf(data)).toBe(1);
+  const rig = await new StoreRig(data).open({ run: 'new' }, NOW_MS + 5 * HOUR_MS);
+  expect(versionOf(data)).toBe(2);
+  // What was live is sealed, as it was.
+  expect(readdirSync(join(data, 'live')).filter((name) => name.endsWith('.log'))).toEqual([]);
+  expect(await tells(data)).toEqual(told);
+  const connection = connectionOf();
+  connection.tls = Object.assign(new TlsFacts(), { version: '1.3', sni: 'new.example' });
+  rig.quietly({ ordinal: 1, connection, request: { target: '/new/1' } });
+  await rig.tick(NOW_MS + 5 * HOUR_MS);
+  await rig.close(NOW_MS + 5 * HOUR_MS);
+  const reader = await rig.read();
+  expect(reader.segments.map(({ version }) => version)).toEqual([1, 1, 2, 2]);
+  for (const filter of ['connection.tls_version == "1.3"', 'connection.requested_server_name == "new.example"']) {
+    const page = await queryCalls(reader, { filter });
+    expect(page).toMatchObject({ ok: true, value: { calls: [{ request: { target: '/new/1' } }], next: null } });
+  }
+  reader.close();
+});
+
+test('a log that was cut short is migrated up to there; the rest is set aside and named once', async () => {
+  using folder = new Folder();
+  const data = folder.file('data');
+  cpSync(FILTERED, data, { recursive: true });
+  const log = join(data, 'live/0000000003.log');
+  const bytes = readFileSync(log);
+  writeFileSync(log, bytes.subarray(0, bytes.length - 100));
+  const rig = await new StoreRig(data).open({ run: 'new' }, NOW_MS + 5 * HOUR_MS);
+  expect(rig.store.damage).toMatchObject([{ type: 'torn' }, { type: 'uncommitted' }]);
+  const lost = rig.store.damage.reduce((sum, damage) => sum + ('calls' in damage ? damage.calls : 0), 0);
+  await rig.close(NOW_MS + 5 * HOUR_MS);
+  const reader = await rig.read();
+  const all = await found(reader);
+  reader.close();
+  expect(all.length + lost).toBe(told.calls.length);
+  expect(all).toEqual(all.map((_, i) => i));
+});
+
+test('a migration killed at any step it takes loses and doubles nothing', async () => {
+  using folder = new Folder();
+  const script = join(import.meta.dirname, '../crash/migrate-until.ts');
+  let steps = 0;
+  for (let last = ''; last !== 'done'; steps++) {
+    const data = folder.file(`data-${steps}`);
+    cpSync(FILTERED, data, { recursive: true });
+    const { stdout, signal } = spawnSync(process.execPath, [script, data, String(steps)], { encoding: 'utf8' });
+    last = stdout.trim();
+    expect([last, signal]).toEqual(last === 'done' ? ['done', null] : ['', 'SIGKILL']);
+    // As it was left, and after the next start.
+    expect((await tells(data)).calls, `killed at step ${steps}`).toEqual(told.calls);
+    prepareFolder(data);
+    expect(versionOf(data)).toBe(2);
+    expect(await tells(data), `killed at step ${steps}`).toEqual(told);
+    rmSync(data, { recursive: true });
+  }
+  expect(steps).toBeGreaterThan(15);
 });

@@ -50,9 +50,9 @@ describe('reading while an agent writes', () => {
 describe('opening', () => {
   test('a store from a newer version is refused, to write and to read, and not touched', async () => {
     using folder = new Folder();
-    const text = '{"version":2}';
+    const text = '{"version":3}';
     folder.write('store.json', text);
-    const message = expect.stringMatching(/has version 2, this program knows versions up to 1/);
+    const message = expect.stringMatching(/has version 3, this program knows versions up to 2/);
     expect(await open(folder.path)).toMatchObject({
       ok: false,
       message,

@@ -39,7 +39,7 @@ export async function exportCalls(flags: ExportFlags): Promise<number> {
         const { value: batch, done } = await whileWaiting(`exporting, ${some(written, 'call')} so far`, batches.next());
         if (done === true) break;
         if (!batch.ok) return failQuery(batch.error);
-        written += batch.value.length;
+        written += batch.value.calls.length;
         await output.write(format.calls(batch.value));
       }
       await output.write(format.end());

@@ -1,6 +1,6 @@
 /** Calls of the store in the order in which they ended. */
 import { EXIT, fail } from '../../base/failure.ts';
-import type { ExchangeRecord } from '../../model/record.ts';
+import type { ExchangeRecord, WebSocketRecord } from '../../model/record.ts';
 import { queryCalls } from '../../query/calls.ts';
 import type { TimeRange } from '../../query/calls-range.ts';
 import { openData, sayDamaged } from './data.ts';
@@ -9,15 +9,16 @@ import { openData, sayDamaged } from './data.ts';
 export const PAST_MAX = 100_000;
 const PAGE = 5_000;
 
-/** Oldest first; `more`: older ones were left out. */
+/** Oldest first, what a WebSocket carried behind its handshake; `more`: older ones were left out. */
 export async function pastCalls(
   data: string,
   range: TimeRange,
   filter: string | undefined,
-): Promise<{ calls: ExchangeRecord[]; more: boolean }> {
+): Promise<{ records: (ExchangeRecord | WebSocketRecord)[]; more: boolean }> {
   const reader = await openData(data);
   try {
     const calls: ExchangeRecord[] = [];
+    const sessions = new Map<string, WebSocketRecord>();
     let cursor: string | null = null;
     do {
       const answer = await queryCalls(reader, {
@@ -28,10 +29,12 @@ export async function pastCalls(
       });
       if (!answer.ok) fail(EXIT.BAD_ANSWER, answer.error.message);
       calls.push(...answer.value.calls);
+      for (const session of answer.value.websockets) sessions.set(session.exchange, session);
       cursor = answer.value.next;
     } while (cursor !== null && calls.length < PAST_MAX);
     sayDamaged(reader.damaged);
-    return { calls: calls.reverse(), more: cursor !== null };
+    const records = calls.reverse().flatMap((call) => [call, sessions.get(call.id) ?? []].flat());
+    return { records, more: cursor !== null };
   } finally {
     reader.close();
   }

@@ -1,11 +1,12 @@
 import { EXIT } from '../../base/failure.ts';
-import type { ExchangeRecord } from '../../model/record.ts';
+import type { ExchangeRecord, WebSocketRecord } from '../../model/record.ts';
 import type { CallAnswer, SqlAnswer } from '../../query/calls.ts';
 import type { QueryFlags } from '../program.ts';
 import { callLine, headerLines } from '../text/call-line.ts';
 import { some } from '../text/numbers.ts';
 import { whileWaiting } from '../text/progress.ts';
 import { cut, lookOf, safe } from '../text/terminal.ts';
+import { webSocketLine } from '../text/websocket-line.ts';
 import { answeredBy, failQuery, openData, sayDamaged } from './data.ts';
 import { checkFilterFlag, failFilter } from './settings.ts';
 
@@ -41,7 +42,12 @@ export async function query(flags: QueryFlags): Promise<number> {
         if (answer.error.type === 'filter') failFilter(answer.error.error);
         failQuery(answer.error);
       }
-      for (const call of answer.value.calls) await show(call, flags);
+      const sessions = new Map(answer.value.websockets.map((session) => [session.exchange, session]));
+      for (const call of answer.value.calls) {
+        await show(call, flags);
+        const session = sessions.get(call.id);
+        if (session !== undefined) await show(session, flags);
+      }
       shown += answer.value.calls.length;
       cursor = answer.value.next;
       if (cursor === null) sayDamaged(answer.value.damaged);
@@ -58,12 +64,14 @@ export async function query(flags: QueryFlags): Promise<number> {
   }
 }
 
-async function show(call: ExchangeRecord, flags: QueryFlags): Promise<void> {
+async function show(record: ExchangeRecord | WebSocketRecord, flags: QueryFlags): Promise<void> {
   const look = lookOf(process.stdout, process.env);
   const text =
     flags.json === true
-      ? `${JSON.stringify(call)}\n`
-      : `${callLine(call, look)}\n${flags.headers === true ? headerLines(call, look) : ''}`;
+      ? `${JSON.stringify(record)}\n`
+      : record.type === 'websocket'
+        ? `${webSocketLine(record, look)}\n`
+        : `${callLine(record, look)}\n${flags.headers === true ? headerLines(record, look) : ''}`;
   if (process.stdout.write(text)) return;
   await new Promise<void>((resolve) => process.stdout.once('drain', resolve));
 }

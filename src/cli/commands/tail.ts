@@ -29,7 +29,7 @@ export async function tail(flags: TailFlags): Promise<number> {
   }
   try {
     let lines = stream.lines;
-    /** Calls shown already: those that ended after the live view began and were stored before the past was read. */
+    /** Calls and sessions shown already: those that ended after the live view began and were stored before the past was read. */
     let shown: Set<string> | null = null;
     if (range !== null) {
       // The live view has begun, so from here on every call is in it, in what has settled, or in both.
@@ -37,13 +37,13 @@ export async function tail(flags: TailFlags): Promise<number> {
       const { data } = answered(client, await client.settled());
       const past = await whileWaiting('reading the store', pastCalls(data, range, flags.filter));
       if (past.more) process.stderr.write(`headwater: only the newest ${count(PAST_MAX)} past calls are shown\n`);
-      for (const call of past.calls) await show(JSON.stringify(call), flags);
-      shown = new Set(past.calls.map(({ id }) => id));
+      for (const record of past.records) await show(JSON.stringify(record), flags);
+      shown = new Set(past.records.map(keyOf));
       lines = waiting.lines();
     }
     if (process.stderr.isTTY) process.stderr.write(waitingText(flags));
     for await (const line of lines) {
-      if (shown !== null && shown.size > 0 && shown.delete(idOf(line))) continue;
+      if (shown !== null && shown.size > 0 && shown.delete(keyOf(JSON.parse(line) as TailRecord))) continue;
       await show(line, flags);
     }
   } catch (error) {
@@ -65,10 +65,9 @@ const waitingText = (flags: TailFlags): string =>
     ? 'waiting for calls (Ctrl-C ends)\n'
     : `waiting for calls that match ${flags.filter} (Ctrl-C ends)\n`;
 
-function idOf(line: string): string {
-  const record = JSON.parse(line) as TailRecord;
-  return record.type === 'exchange' ? record.id : '';
-}
+/** What a record is known by: a call's id, or that of the handshake of a WebSocket. */
+const keyOf = (record: TailRecord): string =>
+  record.type === 'exchange' ? record.id : record.type === 'websocket' ? `ws ${record.exchange}` : '';
 
 /** Waits while the reader of our output is slow, so that it is the agent that counts what we could not take. */
 async function show(line: string, flags: TailFlags): Promise<void> {

@@ -1,16 +1,16 @@
 /** The header log: one JSON object a line, as docs/header-log.md describes it and docs/header-log.schema.json checks it. */
 import { type TimeFormatter, UNSEEN } from '../../base/clock.ts';
-import type { Exchange, GrpcFacts } from '../../model/exchange.ts';
+import type { Exchange } from '../../model/exchange.ts';
 import type { FieldBlock } from '../../model/fields.ts';
 import type { LossMark } from '../../model/loss.ts';
 import { anomalyNames, type Message } from '../../model/message.ts';
-import type { StreamFacts } from '../../model/units.ts';
 import type { WebSocketSession } from '../../model/websocket.ts';
 import type { Redacted, RedactedInterim } from '../../redact/redacted.ts';
 import type { RunTotals } from '../exporter.ts';
 import { schemeAndAuthority } from '../target.ts';
 import { type BlockText, BlockTexts } from './blocks.ts';
 import { type ConnectionText, ConnectionTexts } from './connections.ts';
+import { grpcRecord, streamRecord } from './facts.ts';
 import type { LogFormat, LogFormatOptions } from './format.ts';
 import { isOpaque, wireJson } from './json.ts';
 import { LineBuffer } from './line.ts';
@@ -102,7 +102,7 @@ export class NdjsonFormat implements LogFormat {
       out.append(connection.protocolPart);
       if (upgrade !== '') out.text(`,"upgrade":"${wireJson(upgrade)}"`);
       if (streams) out.text(`,"stream_id":${request?.streamId || response?.streamId || 0}`);
-      if (x.grpc !== null) out.text(grpcJson(x.grpc));
+      if (x.grpc !== null) out.text(`,"grpc":${JSON.stringify(grpcRecord(x.grpc))}`);
       out.append(connection.rest);
     }
     const route = x.route;
@@ -122,7 +122,7 @@ export class NdjsonFormat implements LogFormat {
     out.append(PART.inFlight);
     out.integer(x.inFlight);
     const { stream } = x;
-    if (stream !== null) out.text(streamJson(stream, from));
+    if (stream !== null) out.text(`,"stream":${JSON.stringify(streamRecord(stream, from))}`);
     if (anomalies !== 0) out.text(`,"anomalies":${JSON.stringify(anomalyNames(anomalies))}`);
     if (losses.length === 0) out.append(PART.noLosses);
     else out.text(`,"losses":[${lossesJson(losses)}]}\n`);
@@ -347,16 +347,6 @@ export class NdjsonFormat implements LogFormat {
 
 const SLASH = 0x2f;
 const CLOSING = 0x7d;
-const grpcJson = ({ status, timeoutNs, requestMessages, responseMessages }: GrpcFacts): string =>
-  `,"grpc":{"status":${status},"timeout_ns":${timeoutNs},"request_messages":${requestMessages},"response_messages":${responseMessages}}`;
-
-const streamJson = (s: StreamFacts, from: number): string => {
-  const ns = (at: number): number | null => (at === UNSEEN || from === UNSEEN ? null : at - from);
-  const gap = s.maxGapNs === UNSEEN ? null : s.maxGapNs;
-  const partial = s.partial ? ',"partial":true' : '';
-  return `,"stream":{"kind":"${s.kind}","events":${s.events},"first_ns":${ns(s.firstAt)},"last_ns":${ns(s.lastAt)},"max_gap_ns":${gap}${partial}}`;
-};
-
 /** `[`: nothing stands in the list yet. A pair always ends in `]`. */
 const OPENING = 0x5b;
 

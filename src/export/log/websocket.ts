@@ -5,8 +5,18 @@ import { asciiJson } from './json.ts';
 
 /** One line, with its newline. `id`: of the handshake's exchange. */
 export function websocketLine(session: WebSocketSession, id: string, time: TimeFormatter): string {
-  const { connection, beganAt, endedAt, client, server } = session;
-  const known = {
+  const { connection, beganAt } = session;
+  return (
+    `{"type":"websocket","exchange":"${id}","ts":${beganAt === UNSEEN ? 'null' : `"${time.format(beganAt)}"`},` +
+    `"connection":"${id.slice(0, id.lastIndexOf('-'))}","side":"${connection.side}",` +
+    `"service":"${asciiJson(connection.service)}",${JSON.stringify(sessionFacts(session)).slice(1)}\n`
+  );
+}
+
+/** What the line says of the session itself, in the line's order. */
+export function sessionFacts(session: WebSocketSession): object {
+  const { beganAt, endedAt, client, server } = session;
+  return {
     end: session.end,
     closed_by: closedBy(client, server),
     duration_ns: since(endedAt, beganAt),
@@ -14,11 +24,6 @@ export function websocketLine(session: WebSocketSession, id: string, time: TimeF
     from_server: direction(server, beganAt),
     losses: losses(session),
   };
-  return (
-    `{"type":"websocket","exchange":"${id}","ts":${beganAt === UNSEEN ? 'null' : `"${time.format(beganAt)}"`},` +
-    `"connection":"${id.slice(0, id.lastIndexOf('-'))}","side":"${connection.side}",` +
-    `"service":"${asciiJson(connection.service)}",${JSON.stringify(known).slice(1)}\n`
-  );
 }
 
 const direction = (d: WebSocketDirection, beganAt: number): object => ({

@@ -1,10 +1,13 @@
 /** Every stored call that is wanted, oldest first, in bounded memory: one segment at a time, a few thousand calls at a time. */
-import { RECORD_COLUMNS, RecordBuilder, type StoredRecord } from '../../store/call-record.ts';
-import { type Answer, quote, type Rows } from '../../store/database.ts';
+import { RECORD_COLUMNS, RecordBuilder } from '../../store/call-record.ts';
+import type { Answer, Rows } from '../../store/database.ts';
 import type { SegmentFiles, StoreReader } from '../../store/reader.ts';
+import { callsTable } from '../../store/tables.ts';
 import { mayHave } from '../../store/value-filter.ts';
 import { all, holds, mayMeet } from '../condition.ts';
+import { sessionsOf } from '../sessions.ts';
 import type { WantedCalls } from '../wanted-calls.ts';
+import type { CallBatch } from './format.ts';
 
 /** Calls read in one go. */
 const BATCH = 8_192;
@@ -17,7 +20,7 @@ const TIMEOUT_MS = 60_000;
 export async function* storedCalls(
   reader: StoreReader,
   { condition, matches }: WantedCalls,
-): AsyncGenerator<Answer<readonly StoredRecord[]>> {
+): AsyncGenerator<Answer<CallBatch>> {
   const builder = new RecordBuilder();
   for (const files of reader.segments) {
     const { values } = files;
@@ -33,15 +36,21 @@ export async function* storedCalls(
         break;
       }
       const { rows } = answer.value;
-      yield { ok: true, value: rows.map((row) => builder.record(row)).filter(matches) };
+      const calls = rows.map((row) => builder.record(row)).filter(matches);
+      const websockets = await sessionsOf(reader, calls);
+      if (!websockets.ok) {
+        yield websockets;
+        break;
+      }
+      yield { ok: true, value: { calls, websockets: websockets.value } };
       if (rows.length < BATCH) break;
       after = Number(rows.at(-1)![0]);
     }
   }
 }
 
-const read = (reader: StoreReader, { calls }: SegmentFiles, where: string): Promise<Answer<Rows>> =>
+const read = (reader: StoreReader, files: SegmentFiles, where: string): Promise<Answer<Rows>> =>
   reader.database.select(
-    `SELECT ${RECORD_COLUMNS.join(', ')} FROM read_parquet(${quote(calls)}) WHERE ${where} ORDER BY sequence LIMIT ${BATCH}`,
+    `SELECT ${RECORD_COLUMNS.join(', ')} FROM ${callsTable([files])} WHERE ${where} ORDER BY sequence LIMIT ${BATCH}`,
     TIMEOUT_MS,
   );

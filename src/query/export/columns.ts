@@ -1,11 +1,12 @@
 /** What a call is as a row of a table: the columns of CSV and Parquet. Header fields are JSON, because a call has any number of them. */
+import type { WebSocketRecord } from '../../model/record.ts';
 import type { StoredRecord } from '../../store/call-record.ts';
 
 export interface TextField {
   readonly name: string;
   readonly kind: 'text';
   /** "": there is none. */
-  readonly of: (call: StoredRecord) => string;
+  readonly of: (call: StoredRecord, websocket: WebSocketRecord | undefined) => string;
 }
 export interface NumberField {
   readonly name: string;
@@ -55,4 +56,11 @@ export const FIELDS: readonly Field[] = [
   text('response_headers', (x) => json(x.response?.headers)),
   text('anomalies', (x) => json(x.anomalies)),
   text('losses', (x) => (x.losses.length === 0 ? '' : json(x.losses))),
+  text('tls_version', (x) => x.tls?.version ?? ''),
+  text('tls_sni', (x) => x.tls?.sni ?? ''),
+  text('tls_alpn', (x) => x.tls?.alpn ?? ''),
+  text('tls_cipher', (x) => x.tls?.cipher ?? ''),
+  text('grpc', (x) => json(x.grpc)),
+  text('stream', (x) => json(x.stream)),
+  text('websocket', (_, session) => json(session)),
 ];

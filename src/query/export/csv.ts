@@ -1,7 +1,8 @@
 /** CSV (RFC 4180): a line of names, then a line for each call. */
+import type { WebSocketRecord } from '../../model/record.ts';
 import type { StoredRecord } from '../../store/call-record.ts';
 import { FIELDS } from './columns.ts';
-import type { CallsFormat } from './format.ts';
+import type { CallBatch, CallsFormat } from './format.ts';
 
 const CRLF = '\r\n';
 /** Spreadsheets take what begins so for a formula, and calls come from strangers. */
@@ -13,10 +14,10 @@ function cell(text: string): string {
   return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
 }
 
-function line(call: StoredRecord): string {
+function line(call: StoredRecord, websocket: WebSocketRecord | undefined): string {
   const cells = [call.ts ?? ''];
   for (const field of FIELDS)
-    if (field.kind === 'text') cells.push(cell(field.of(call)));
+    if (field.kind === 'text') cells.push(cell(field.of(call, websocket)));
     else cells.push(String(field.of(call) ?? ''));
   return cells.join(',') + CRLF;
 }
@@ -26,8 +27,8 @@ export class CsvCalls implements CallsFormat {
     return ['ts', ...FIELDS.map(({ name }) => name)].join(',') + CRLF;
   }
 
-  calls(calls: readonly StoredRecord[]): string {
-    return calls.map(line).join('');
+  calls({ calls, websockets }: CallBatch): string {
+    return calls.map((call) => line(call, websockets.get(call.id))).join('');
   }
 
   end(): string {

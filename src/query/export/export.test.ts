@@ -147,7 +147,7 @@ describe('export of stored calls', () => {
           : BigInt(Date.parse(`${line.ts.slice(0, 19)}Z`)) * 1_000_000n + BigInt(line.ts.slice(20, 29));
       expect(row['ts']).toEqual(ns);
       for (const field of FIELDS) {
-        const value = field.of(line);
+        const value = field.kind === 'text' ? field.of(line, undefined) : field.of(line);
         expect(row[field.name], field.name).toEqual(typeof value === 'number' ? BigInt(value) : value);
       }
     }
@@ -164,13 +164,14 @@ describe('export of stored calls', () => {
     const pieces = [format.begin()];
     for (let n = 0; n < 9; n++)
       pieces.push(
-        format.calls(
-          Array.from({ length: 6_000 }, (_, i) => ({
+        format.calls({
+          calls: Array.from({ length: 6_000 }, (_, i) => ({
             ...line,
             ts: years[Math.floor(n / 6)]!,
             in_flight: n * 6_000 + i,
           })),
-        ),
+          websockets: new Map(),
+        }),
       );
     pieces.push(format.end());
     const rows = await parquetRows(folder, Buffer.concat(pieces));

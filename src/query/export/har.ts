@@ -1,8 +1,7 @@
 import { packageVersion } from '../../base/version.ts';
 import { harEntry } from '../../export/log/har-entry.ts';
 import { HarFile } from '../../export/log/har-file.ts';
-import type { StoredRecord } from '../../store/call-record.ts';
-import type { CallsFormat } from './format.ts';
+import type { CallBatch, CallsFormat } from './format.ts';
 
 /** HAR 1.2 of stored calls. */
 export class HarCalls implements CallsFormat {
@@ -12,8 +11,8 @@ export class HarCalls implements CallsFormat {
     return this.#file.begin();
   }
 
-  calls(calls: readonly StoredRecord[]): string {
-    return calls.map((call) => this.#file.entry(harEntry(call))).join('');
+  calls({ calls, websockets }: CallBatch): string {
+    return calls.map((call) => this.#file.entry(harEntry(call, websockets.get(call.id) ?? null))).join('');
   }
 
   end(): string {

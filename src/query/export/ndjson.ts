@@ -1,14 +1,16 @@
-import type { StoredRecord } from '../../store/call-record.ts';
-import type { CallsFormat } from './format.ts';
+import type { CallBatch, CallsFormat } from './format.ts';
 
-/** Lines of the header log (docs/header-log.md), without a summary: what a range has lost is in the ledger of `report`. */
+/** Lines of the header log (docs/header-log.md), a WebSocket's behind that of its handshake, without a summary: what a range has lost is in the ledger of `report`. */
 export class NdjsonCalls implements CallsFormat {
   begin(): string {
     return '';
   }
 
-  calls(calls: readonly StoredRecord[]): string {
-    return calls.map((call) => `${JSON.stringify(call)}\n`).join('');
+  calls({ calls, websockets }: CallBatch): string {
+    return calls
+      .flatMap((call) => [call, websockets.get(call.id) ?? []].flat())
+      .map((record) => `${JSON.stringify(record)}\n`)
+      .join('');
   }
 
   end(): string {

@@ -1,10 +1,11 @@
 /** Parquet of calls: a row group for some ten thousand calls, so that neither writing nor reading it takes the memory of the whole. */
 import { packageVersion } from '../../base/version.ts';
+import type { WebSocketRecord } from '../../model/record.ts';
 import type { StoredRecord } from '../../store/call-record.ts';
 import { INT64, NumberColumn, TextColumn } from '../../store/parquet/columns.ts';
 import { ParquetWriter } from '../../store/parquet/file.ts';
 import { FIELDS, type NumberField, type TextField } from './columns.ts';
-import type { CallsFormat } from './format.ts';
+import type { CallBatch, CallsFormat } from './format.ts';
 
 const GROUP_CALLS = 32_768;
 /** As far from a group's first time as a double tells nanoseconds apart: 104 days. */
@@ -45,13 +46,13 @@ export class ParquetCalls implements CallsFormat {
     return this.#writer.begin();
   }
 
-  calls(calls: readonly StoredRecord[]): Buffer {
+  calls({ calls, websockets }: CallBatch): Buffer {
     const pieces: Buffer[] = [];
     for (const call of calls) {
       const ns = call.ts === null ? null : nanoseconds(call.ts);
       if (this.#ts.rows >= GROUP_CALLS || (ns !== null && this.#based && distance(ns, this.#ts.base) > GROUP_NS))
         pieces.push(...this.#group());
-      this.#take(call, ns);
+      this.#take(call, websockets.get(call.id), ns);
     }
     return Buffer.concat(pieces);
   }
@@ -60,7 +61,7 @@ export class ParquetCalls implements CallsFormat {
     return Buffer.concat([...this.#group(), ...this.#writer.end({ 'headwater.version': packageVersion() })]);
   }
 
-  #take(call: StoredRecord, ns: bigint | null): void {
+  #take(call: StoredRecord, websocket: WebSocketRecord | undefined, ns: bigint | null): void {
     if (ns === null) this.#ts.pushNull();
     else {
       if (!this.#based) this.#ts.base = ns;
@@ -73,7 +74,7 @@ export class ParquetCalls implements CallsFormat {
       else column.push(value);
     }
     for (const { column, of } of this.#texts) {
-      const bytes = Buffer.from(of(call), 'utf8');
+      const bytes = Buffer.from(of(call, websocket), 'utf8');
       column.push(bytes, 0, bytes.length);
     }
   }

@@ -25,13 +25,21 @@ interface ChunkPlace {
 
 export class ParquetFile {
   readonly rows: number;
+  /** Key-value pairs of the footer. */
+  readonly metadata: ReadonlyMap<string, string>;
   readonly #path: string;
   readonly #chunks: ReadonlyMap<string, ChunkPlace>;
 
-  private constructor(path: string, rows: number, chunks: ReadonlyMap<string, ChunkPlace>) {
+  private constructor(
+    path: string,
+    rows: number,
+    chunks: ReadonlyMap<string, ChunkPlace>,
+    metadata: ReadonlyMap<string, string>,
+  ) {
     this.#path = path;
     this.rows = rows;
     this.#chunks = chunks;
+    this.metadata = metadata;
   }
 
   /** Reads the footer; null: it is no such file, or damaged, or gone. */
@@ -64,7 +72,12 @@ export class ParquetFile {
         most: most instanceof Buffer ? most : null,
       });
     }
-    return new ParquetFile(path, rows, chunks);
+    const metadata = new Map<string, string>();
+    for (const pair of listOf(meta.get(5)).map(structOf)) {
+      const [key, value] = [pair?.get(1), pair?.get(2)];
+      if (key instanceof Buffer && value instanceof Buffer) metadata.set(key.toString(), value.toString());
+    }
+    return new ParquetFile(path, rows, chunks, metadata);
   }
 
   /** Least and largest value of a column of INT64; null: it has none. */
