@@ -223,7 +223,7 @@ export class H2Pairer implements MultiplexSink {
     const session = websocketOf(p);
     this.#judge(p, closing, now, late || isLate(p, now, limits.timeoutNs));
     if (p.outcome === 'truncated' && p.losses.length === 0 && closing.gone !== null) p.lose(closing.gone, 0);
-    exchangeSink.exchange(p);
+    this.#shared.publish(p);
     if (session !== null) exchangeSink.websocket(session);
     if (request !== null) this.#giveBack(request, p.requestDone);
     if (response !== null) this.#giveBack(response, p.responseDone);

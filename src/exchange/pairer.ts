@@ -5,6 +5,7 @@
  *   - both messages ended, and an end by FIN or RST is known to be whose (closed());
  *   - the direction that should bring the rest has ended;
  *   - a response to bytes that are no whole head yet: the next request tells whether they were its own;
+ *   - an answer to HEAD: what comes next from the server is a response, or a body that must not be there;
  *   - the response ended before the request (early_response) and the request does not end within the limit;
  *   - no response within `lateNs`. Past `timeoutNs` the call is a timeout, but a slow model's answer after a minute is
  *     still worth one whole record, so it is awaited that much longer.
@@ -37,6 +38,8 @@ export class Pairer implements MessageSink, Unanswered {
   #matched: Message | null = null;
   /** Its response has ended, something else is still to come. Not in the queue. */
   #held: Pending | null = null;
+  /** The held one answers HEAD, and nothing came behind it yet. */
+  #bodiless = false;
   /** Messages that the parser still fills although their exchange is out. */
   #lateRequest: Message | null = null;
   #lateResponse: Message | null = null;
@@ -91,6 +94,7 @@ export class Pairer implements MessageSink, Unanswered {
    * tell that a call without a response may well have had one, and the reason that its record then names.
    */
   gap(by: 'client' | 'server', position: number, length: number, why: LossReason | 'left_out'): void {
+    this.#bodiless = false;
     this.#waiting.gap(by === 'client' ? 'request' : 'response', position, length, why === 'left_out' ? 'window' : why);
   }
 
@@ -99,6 +103,7 @@ export class Pairer implements MessageSink, Unanswered {
     const { timeoutNs, lateNs } = this.#shared.limits;
     const held = this.#held;
     if (held !== null && waited(held, held.response, now) > timeoutNs) this.#emitHeld(now);
+    this.#releaseBodiless(now);
     for (let p = this.#waiting.first; p !== null; p = p.next) {
       if (!p.requestDone || p.responseBegun || p.ghost) continue;
       if (waited(p, p.request, now) <= lateNs) break;
@@ -106,6 +111,17 @@ export class Pairer implements MessageSink, Unanswered {
       this.#publish(p, now, true);
       p.haunt(++this.#connection.exchanges);
     }
+  }
+
+  stray(): void {
+    if (this.#bodiless) this.#held!.anomalies |= ANOMALY_BIT.body_where_none_allowed;
+    this.#releaseBodiless(UNSEEN);
+  }
+
+  #releaseBodiless(ts: number): void {
+    if (!this.#bodiless) return;
+    this.#bodiless = false;
+    this.#settleHeld(ts);
   }
 
   unanswered(p: Pending, why: LossReason, bytes: number): void {
@@ -126,6 +142,7 @@ export class Pairer implements MessageSink, Unanswered {
   #start(): void {
     this.#started = true;
     if (this.#connection.start === 'opened') this.#waiting.opened();
+    else this.#waiting.joined();
   }
 
   #take(): Pending {
@@ -152,6 +169,7 @@ export class Pairer implements MessageSink, Unanswered {
       this.#waiting.skip(request);
     }
     this.#receiving = p;
+    this.#bodiless = false;
     this.#settleHeld(request.firstByteAt);
     return p;
   }
@@ -242,6 +260,7 @@ export class Pairer implements MessageSink, Unanswered {
     }
     if (this.#held !== null) this.#emitHeld(response.lastByteAt);
     this.#held = p;
+    this.#bodiless = p.request?.method === 'HEAD' && response.end === 'framed' && this.#waiting.first === null;
     this.#settleHeld(response.lastByteAt);
   }
 
@@ -261,6 +280,7 @@ export class Pairer implements MessageSink, Unanswered {
     const p = this.#held;
     if (p === null) return;
     const closing = this.#closing ?? STILL_OPEN;
+    if (this.#bodiless && !closing.serverEnded && closing.resetBy === null) return;
     if (p.request === null ? this.#waiting.owes && !closing.clientEnded : !p.requestDone) return;
     // The capture or the connection's place in the table ended first: which of them is about to be told.
     if (p.request?.end === 'open' && !closing.clientEnded) return;
@@ -272,6 +292,7 @@ export class Pairer implements MessageSink, Unanswered {
   #emitHeld(ts: number): void {
     const p = this.#held!;
     this.#held = null;
+    this.#bodiless = false;
     this.#emit(p, ts);
   }
 
@@ -309,7 +330,7 @@ export class Pairer implements MessageSink, Unanswered {
   /** Hands the exchange to the sink and its messages back. `late`: no response came within any limit. */
   #publish(p: Pending, now: number, late: boolean): void {
     const { request, response } = p;
-    const { exchangeSink, messagePool, limits } = this.#shared;
+    const { messagePool, limits } = this.#shared;
     p.leave();
     if (response === null && p.doubted !== null) {
       p.unanswered = true;
@@ -331,7 +352,7 @@ export class Pairer implements MessageSink, Unanswered {
     else if (request?.units?.kind === 'grpc-web') judgeGrpc(p, request, 'grpc-web', this.#shared.grpcRoutes, now);
     const gone = this.#closing?.gone ?? null;
     if (p.outcome === 'truncated' && p.losses.length === 0 && gone !== null) p.lose(gone, 0);
-    exchangeSink.exchange(p);
+    this.#shared.publish(p);
     if (p === this.#receiving) this.#receiving = null;
     if (request !== null) {
       if (p.requestDone) messagePool.give(request);

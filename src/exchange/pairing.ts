@@ -48,6 +48,13 @@ export class PairerShared {
     this.losses = losses;
     this.limits = limits;
   }
+
+  /** Hands over an exchange that is ready. */
+  publish(p: Pending): void {
+    for (const { reason, bytes } of p.losses) if (bytes === 0) this.losses.named?.(reason);
+    this.exchangeSink.exchange(p);
+  }
+
   /** An interim response of `p`'s call; it goes back to its pool, so its fields are copied. */
   interject(p: Pending, response: Message): void {
     const { limits, losses } = this;

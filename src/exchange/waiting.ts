@@ -93,6 +93,12 @@ export class Waiting {
     this.#owner = owner;
   }
 
+  /** Older than the capture: what was before the first byte seen may be missing too. */
+  joined(): void {
+    this.#requestMissing.why = 'joined_midstream';
+    this.#responseMissing.why = 'joined_midstream';
+  }
+
   /** The connection's opening was seen: offset 0 is the first byte in both directions. Call before the first message. */
   opened(): void {
     this.#requestCursor = 0;
@@ -385,8 +391,9 @@ export class Waiting {
       if (guessed && none) this.#pipelines = true;
       p.lose(this.#requestMissing.why, 0);
     } else {
-      // Of a client that pipelines they may be several requests'.
-      p.lose(this.#requestMissing.why, this.#pipelines ? 0 : this.#requestMissing.bytes || bytes);
+      // Of a client that pipelines they may be several requests'. Those that were told are some answer's already, when none is left.
+      const told = this.#requestMissing.end > this.#requestCursor;
+      p.lose(this.#requestMissing.why, this.#pipelines ? 0 : told ? this.#requestMissing.bytes : bytes);
       this.#requestMissing.bytes = 0;
       this.#accounted = ackOffset;
       if (!this.#pipelines) this.#owed = ackOffset;

@@ -64,6 +64,9 @@ export const LOSS_REASONS = [
 
 export type LossReason = (typeof LOSS_REASONS)[number];
 
+/** What the kernel did not hand over is in its own counts. */
+const COUNTED_BY_KERNEL: ReadonlySet<LossReason> = new Set(['ring_full', 'shed_body', 'shed_head']);
+
 /** A loss as an exchange carries it: bytes missing from this record. */
 export interface LossMark {
   reason: LossReason;
@@ -80,6 +83,8 @@ export interface LossTotal {
 export interface LossSink {
   /** `count` events (segments, messages, lines) and the `bytes` they carried. */
   lose(reason: LossReason, count: number, bytes: number): void;
+  /** A record names `reason`, and not how many bytes: the totals name it as well. */
+  named?(reason: LossReason): void;
 }
 
 /** Totals by reason. */
@@ -93,6 +98,11 @@ export class LossLedger implements LossSink {
       total.count += count;
       total.bytes += bytes;
     }
+  }
+
+  /** Counts 1 where nothing else was: no record may say that something is missing while the totals say that nothing is. */
+  named(reason: LossReason): void {
+    if (!this.#totals.has(reason) && !COUNTED_BY_KERNEL.has(reason)) this.lose(reason, 1, 0);
   }
 
   /** Totals that are not zero, in the order of LOSS_REASONS; copies. */

@@ -71,6 +71,8 @@ export interface MessageSink {
    * Called before `head` for the same response.
    */
   requestFor(response: Message): Message | null;
+  /** What stands where a response is due begins like none: perhaps a body that the last one must not have. */
+  stray?(): void;
 }
 
 /** Whose bytes: the client's or the server's direction. */

@@ -71,7 +71,7 @@ export abstract class OrderedStream {
   expire(now: number): void {
     this.#settle(now);
     while (this.waiting && this.#due(now)) {
-      if (this.joining) this.#settleFirst();
+      if (this.joining) this.#settleFirst(now);
       else this.#force('gap', now);
       this.#settle(now);
     }
@@ -90,7 +90,7 @@ export abstract class OrderedStream {
     else {
       // The bytes that this one acknowledges are the ones that miss.
       const peer = this.peer;
-      if (peer.joining) peer.#settleFirst();
+      if (peer.joining) peer.#settleFirst(first.ts);
       while (peer.#misses(first.ack) && peer.#forceTo(first.ack, why, first.ts));
       peer.#refresh();
       this.#shift();
@@ -120,7 +120,7 @@ export abstract class OrderedStream {
    * miss, then the ends.
    */
   static finish(a: OrderedStream, b: OrderedStream, how: StreamEnd, ts: number): void {
-    for (const r of [a, b]) if (r.joining && !r.ended) r.#settleFirst();
+    for (const r of [a, b]) if (r.joining && !r.ended) r.#settleFirst(ts);
     a.#settle(ts);
     for (;;) {
       const x = a.ended ? undefined : a.#pending?.first();
@@ -173,12 +173,14 @@ export abstract class OrderedStream {
   }
 
   /** The stream begins at the first byte that is there. */
-  #settleFirst(): number {
-    let first = this.#pending?.first()?.position ?? (this.finSeen ? Math.min(0, this.finAt) : 0);
-    // The peer's SYN was seen: what lies between its first acknowledgement and the first byte was sent, and not captured.
-    if (this.peer.fromSyn) first = Math.min(0, first);
-    this.settleStart(first);
-    return first;
+  #settleFirst(ts: number): void {
+    const first = this.#pending?.first()?.position ?? (this.finSeen ? Math.min(0, this.finAt) : 0);
+    // What lies between the peer's first acknowledgement and the first byte was sent, and not captured.
+    const begin = Math.min(0, first);
+    this.settleStart(begin);
+    const edge = first - begin;
+    // Of a connection whose opening was seen it may still come.
+    if (edge > 0 && !this.peer.fromSyn) this.#giveUp(edge, 'joined_midstream', ts);
   }
 
   /** Whether data that acknowledges `ack` has to wait for the other direction. */

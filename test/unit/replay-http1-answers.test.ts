@@ -119,6 +119,15 @@ casesOf('which response answers what, and how it ended', [
     ['HEAD / > 200 complete', 'GET /2 > 200 3 complete'],
   ],
   [
+    'HEAD with a body in a segment of its own, and no more',
+    () =>
+      o()
+        .client('HEAD / HTTP/1.1\r\nHost: a\r\n\r\n')
+        .server('HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n', 'hello')
+        .close('server'),
+    ['HEAD / > 200 complete body_where_none_allowed', 'lost desync:5'],
+  ],
+  [
     'HEAD with body sent',
     () =>
       o()
@@ -128,7 +137,7 @@ casesOf('which response answers what, and how it ended', [
         .server(ok('abc'))
         .close(),
     [
-      'HEAD / > 200 complete',
+      'HEAD / > 200 complete body_where_none_allowed',
       '- > 0 protocol_error bad_start_line response_without_request',
       'GET /2 > - truncated desync:0',
       'lost desync:24',

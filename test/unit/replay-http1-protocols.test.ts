@@ -150,13 +150,13 @@ casesOf('a capture that begins in the middle', [
   [
     'starts with response',
     () => new Talk().server(ok('first')).client(get('/2')).server(ok('y')).close(),
-    ['- > 200 5 truncated joined_midstream:0', 'GET /2 > 200 1 complete'],
+    ['- > 200 5 truncated joined_midstream:0', 'GET /2 > 200 1 complete', 'lost joined_midstream:0'],
   ],
   [
     'starts at response head split',
     () =>
       new Talk().server('HTTP/1.1 200 OK\r\nContent-Le', 'ngth: 2\r\n\r\nab').client(get('/2')).server(ok('y')).close(),
-    ['- > 200 2 truncated joined_midstream:0', 'GET /2 > 200 1 complete'],
+    ['- > 200 2 truncated joined_midstream:0', 'GET /2 > 200 1 complete', 'lost joined_midstream:0'],
   ],
   [
     'joined pipelined',
@@ -168,11 +168,12 @@ casesOf('a capture that begins in the middle', [
         .server(ok('c'))
         .close(),
     [
-      '- > 200 1 truncated gap:0',
-      '- > 200 1 truncated gap:0',
-      'GET /1 > - truncated gap:0',
-      'GET /2 > - truncated gap:0',
-      'GET /3 > 200 1 truncated gap:0',
+      '- > 200 1 truncated joined_midstream:0',
+      '- > 200 1 truncated joined_midstream:0',
+      'GET /1 > - truncated joined_midstream:0',
+      'GET /2 > - truncated joined_midstream:0',
+      'GET /3 > 200 1 truncated joined_midstream:0',
+      'lost joined_midstream:0',
     ],
   ],
   [

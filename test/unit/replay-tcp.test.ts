@@ -216,7 +216,7 @@ const OPENINGS: Case[] = [
   [
     'used again without a close',
     () => again(new Talk().open().client(get('/1')), { clientSeq: 7_000_000, serverSeq: 99 }),
-    ['GET /1 > - truncated end_unseen:0', ...BOTH],
+    ['GET /1 > - truncated end_unseen:0', ...BOTH, 'lost end_unseen:0'],
   ],
   [
     'used again in TIME-WAIT',
@@ -264,7 +264,7 @@ const MISSING: Case[] = [
   [
     'the beginning, before the first answer',
     () => fileOf(two().packets.slice(4)),
-    ['- > 200 3 truncated joined_midstream:0', 'GET /2 > 200 3 complete'],
+    ['- > 200 3 truncated joined_midstream:0', 'GET /2 > 200 3 complete', 'lost joined_midstream:0'],
   ],
   [
     '80 bytes of each packet',

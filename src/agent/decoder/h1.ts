@@ -39,6 +39,7 @@ export class H1Connection implements ConnectionDecoder {
     const request = new H1Stream('request', this.#upgrade, shared.h1, shared.losses, starts[client]);
     const response = new H1Stream('response', this.#upgrade, shared.h1, shared.losses, starts[server]);
     if (secure) request.scheme = 'https';
+    if (connection.start === 'opened') request.passedOver = response.passedOver = 'desync';
     H1Stream.pair(request, response);
     const asked = new H1Direction(this, client, this.#pairer, 'client', request);
     const answered = new H1Direction(this, server, this.#pairer, 'server', response);

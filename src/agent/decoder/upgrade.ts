@@ -57,6 +57,10 @@ export class Upgrade implements MessageSink {
     return this.#pairer.requestFor(response);
   }
 
+  stray(): void {
+    this.#pairer.stray();
+  }
+
   /** What the new connection's messages go to: `others`, but for the answer to the request that was upgraded. */
   firstStream(others: MultiplexSink): MultiplexSink {
     const pairer = this.#pairer;

@@ -39,6 +39,8 @@ export type H1State =
 
 const CR = 13;
 const LF = 10;
+/** Every status line begins with it. */
+const CAPITAL_H = 72;
 
 export abstract class MessageReader {
   readonly kind: MessageKind;
@@ -113,7 +115,10 @@ export abstract class MessageReader {
           else if (first === CR) {
             this.state = 'start_lf';
             at++;
-          } else at = this.#readSection(this.take(at + origin), memory, at, end, origin);
+          } else {
+            if (first !== CAPITAL_H && this.kind === 'response') this.sink.stray?.();
+            at = this.#readSection(this.take(at + origin), memory, at, end, origin);
+          }
           break;
         }
         case 'start_lf':

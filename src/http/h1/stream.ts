@@ -32,6 +32,11 @@ export class H1Stream extends MessageReader implements StreamSink {
     response.#peer = request;
   }
 
+  /** Why bytes before the first message are passed over, where it is not that the connection is older. */
+  set passedOver(reason: LossReason) {
+    this.#resync.reason = reason;
+  }
+
   data(memory: Memory, offset: number, length: number, position: number, ts: number, ack: number): void {
     if (length === 0) return;
     const peer = this.#peer;

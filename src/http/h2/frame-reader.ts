@@ -67,12 +67,14 @@ export abstract class FrameReader implements StreamSink {
   /** DATA: bytes of the body that are still to come in this frame; -1: the pad length is not known yet. */
   #body = 0;
 
-  constructor(by: Peer, pool: MessagePool, losses: LossSink, joined: boolean) {
+  /** `opened`: bytes before the first frame that is read are not those of an older connection. */
+  constructor(by: Peer, pool: MessagePool, losses: LossSink, joined: boolean, opened: boolean) {
     this.by = by;
     this.losses = losses;
     this.guessed = joined;
     this.#state = joined ? 'seeking' : by === 'client' ? 'preface' : 'header';
     this.#gather = new Gather(pool);
+    if (opened) this.#search.reason = 'desync';
   }
 
   get state(): H2State {

@@ -66,7 +66,7 @@ export class H2Stream extends FrameReader {
     count: CallCount,
   ) {
     const joined = start === 'joined';
-    super(by, shared.pool, losses, joined);
+    super(by, shared.pool, losses, joined, opened);
     this.#sink = sink;
     this.#shared = shared;
     this.#resets = resets;
