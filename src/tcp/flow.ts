@@ -1,5 +1,6 @@
 import { UNSEEN } from '../base/clock.ts';
 import type { Connection } from '../model/connection.ts';
+import { EGRESS, INGRESS, type SocketEvent } from '../model/segment.ts';
 import type { ConnectionDecoder } from '../model/stages.ts';
 import type { Reassembler } from './reassembly.ts';
 
@@ -20,6 +21,8 @@ export class Flow {
   waits = false;
   /** When the source said that the socket closed; UNSEEN before. */
   closedAt = UNSEEN;
+  /** By then its process had closed it, and the peer had not: nobody reads what the peer still sends. */
+  abandoned = false;
   /** Calls that the source counted on it, told with its closing; 0: none, or it cannot tell. */
   calls = 0;
   previous: Flow | null = null;
@@ -41,6 +44,16 @@ export class Flow {
     this.egress = streams[1];
     this.lastSeen = now;
     this.listedAt = now;
+  }
+
+  /** The source's last word on its socket. */
+  closed({ leftOut, lostBytes, reached }: SocketEvent): void {
+    const { ingress, egress } = this;
+    ingress.account(leftOut[INGRESS], lostBytes[INGRESS]);
+    egress.account(leftOut[EGRESS], lostBytes[EGRESS]);
+    this.abandoned = egress.closing && ingress.endsOpen(reached[INGRESS]);
+    ingress.reached(reached[INGRESS]);
+    egress.reached(reached[EGRESS]);
   }
 }
 

@@ -140,6 +140,20 @@ export class Reassembler extends OrderedStream {
     if (beyond <= NEAR_AHEAD_MAX && at > ackedTo) this.out.acknowledge(at);
   }
 
+  /** Its FIN was seen. */
+  get closing(): boolean {
+    return this.finSeen;
+  }
+
+  /**
+   * TCP's own word, with the socket's end, that it waited for the byte behind all that is known of this direction: so there was
+   * no FIN, which would have been one more.
+   */
+  endsOpen(seq: number): boolean {
+    const { nextSeq, leftOut, lost } = this.out;
+    return this.known && !this.joining && !this.finSeen && seq >= 0 && ((seq - nextSeq - leftOut - lost) | 0) === 0;
+  }
+
   #slow(s: Segment, ack: number): Verdict {
     this.out.leftOutWhy = s.shed === 0 ? 'left_out' : (s.shed & SHED_HEAD) !== 0 ? 'shed_head' : 'shed_body';
     const { counters, losses } = this.context;

@@ -144,6 +144,22 @@ describe('ConnectionTracker', () => {
     expect(rig.connections[0]!.connection.resetBy).toBe(EGRESS);
   });
 
+  it('takes a socket that its process closed before the peer did for a reset, where TCP says that nothing is missing', () => {
+    const half = (reached: [number, number]): string => {
+      const rig = handshake(new Rig(), { flow: 1 }).send({ seq: 1000, ack: 5000, data: 'abc', flow: 1 });
+      rig.send({ dir: EGRESS, seq: 5000, ack: 1003, flags: TCP_FIN, flow: 1 }).event('closed', 1, { reached });
+      rig.tracker.tick(1e9);
+      return `${rig.last.ingress.text} ${rig.last.egress.text} ${rig.last.connection.resetBy}`;
+    };
+    expect(half([1003, 5001])).toBe(`abc$rst $fin ${EGRESS}`);
+    // A FIN that was not seen, and a byte: it closed in order, or there was more to read.
+    expect(half([1004, 5001])).toBe('abc$vanished $fin -1');
+    expect(half([-1, -1])).toBe('abc$vanished $fin -1');
+    const open = handshake(new Rig(), { flow: 1 }).send({ seq: 1000, data: 'a', flow: 1, ack: 5000 });
+    open.event('closed', 1, { reached: [1001, 5000] }).tracker.tick(1e9);
+    expect(open.last.ingress.text).toBe('a$vanished');
+  });
+
   it('ignores a reset far outside the window', () => {
     const rig = handshake(new Rig(), { flow: 1 }).send({ seq: 1000 + 2 ** 24, flags: TCP_RST, flow: 1 });
     rig.send({ seq: 1000 - 2 ** 20, flags: TCP_RST, flow: 1 }).send({ seq: 1000, data: 'a', flow: 1 });

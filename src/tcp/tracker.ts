@@ -147,10 +147,7 @@ export class ConnectionTracker implements CaptureSink {
       this.#account(leftOut[0] + leftOut[1], lostBytes[0] + lostBytes[1], lostSegments[0] + lostSegments[1]);
       if (event.calls > 0) this.#countCalls(event, flow);
       if (flow === null) return;
-      flow.ingress.account(leftOut[INGRESS], lostBytes[INGRESS]);
-      flow.egress.account(leftOut[EGRESS], lostBytes[EGRESS]);
-      flow.ingress.reached(event.reached[INGRESS]);
-      flow.egress.reached(event.reached[EGRESS]);
+      flow.closed(event);
       // An abort closes the socket first and sends its RST then: the reset says more than the closing.
       if (flow.decoder === null) return;
       flow.closedAt = event.ts;
@@ -177,8 +174,7 @@ export class ConnectionTracker implements CaptureSink {
       if (flow.ingress.ended && flow.egress.ended) this.#retire(flow);
       else if (!flow.ingress.waiting && !flow.egress.waiting) this.#unwait(flow);
     }
-    for (const flow of this.#closing)
-      if (flow.closedAt + CLOSING_NS <= now) this.#finish(flow, 'vanished', flow.closedAt);
+    for (const flow of this.#closing) if (flow.closedAt + CLOSING_NS <= now) this.#close(flow);
     for (let flow = this.#active.first; flow !== null; flow = flow.next) flow.decoder?.tick(now);
     for (
       let flow = this.#active.first;
@@ -198,7 +194,7 @@ export class ConnectionTracker implements CaptureSink {
 
   /** The capture is over: every connection ends. */
   finish(): void {
-    for (const flow of this.#closing) this.#finish(flow, 'vanished', flow.closedAt);
+    for (const flow of this.#closing) this.#close(flow);
     for (let flow = this.#active.first; flow !== null; flow = this.#active.first)
       this.#finish(flow, 'capture_end', this.#now);
     for (let flow = this.#ended.first; flow !== null; flow = this.#ended.first) this.#forget(flow);
@@ -334,6 +330,12 @@ export class ConnectionTracker implements CaptureSink {
   #reset(flow: Flow, by: Direction, ts: number): void {
     flow.connection.resetBy = by;
     this.#finish(flow, 'rst', ts, by);
+  }
+
+  /** Its socket is gone, and no segment has said how. */
+  #close(flow: Flow): void {
+    if (flow.abandoned) this.#reset(flow, EGRESS, flow.closedAt);
+    else this.#finish(flow, 'vanished', flow.closedAt);
   }
 
   /** Ends what has not ended yet of both directions, that of `first` before the other. */
