@@ -8,6 +8,9 @@ import type { LogOpener } from '../export/log/opener.ts';
 
 const closeFd = promisify(close);
 
+/** The log's descriptor when it goes to standard output. */
+export const STDOUT = 1;
+
 export class AttacherOpener implements LogOpener {
   readonly name: string;
   readonly #client: Pick<AttacherClient, 'rotate' | 'archived'>;
@@ -66,8 +69,9 @@ export class AttacherOpener implements LogOpener {
     }
   }
 
-  release(fd: number): Promise<void> {
-    return closeFd(fd);
+  async release(fd: number): Promise<void> {
+    // Standard output belongs to the process: the libraries in it flush it once more when it ends.
+    if (fd !== STDOUT) await closeFd(fd);
   }
 
   settled(): Promise<void> {

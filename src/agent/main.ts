@@ -37,7 +37,7 @@ import { Store, startStoreWorker } from '../store/store.ts';
 import { LIVE_SECRET_LIMITS, SecretStore } from '../tls/secrets.ts';
 import { filterOf } from './filter.ts';
 import { History, loadEngine } from './history.ts';
-import { AttacherOpener } from './log-source.ts';
+import { AttacherOpener, STDOUT } from './log-source.ts';
 import { AgentMetrics } from './metrics.ts';
 import { Owners } from './owners.ts';
 import { PacketTap } from './packet-tap.ts';
@@ -53,7 +53,6 @@ import { damageText, StoreFeed, storeEventText } from './store-feed.ts';
 const TICK_MS = 1_000;
 /** Plain credentials leave the fingerprint cache after at most two of these. */
 const FORGET_MS = 60_000;
-const STDOUT = 1;
 /** From the first look at the ring to the moment when what starting needed is over. */
 const SETTLED_MS = 1_000;
 
@@ -182,6 +181,8 @@ export async function runPipeline({ client, prepared, start, key }: Handover): P
     processes: new ProcessCache(host),
     cgroups: new CgroupPaths(host, start.mount),
     rules: config.services,
+    // The first process is root's: whoever does not see its name sees nobody's.
+    hidden: host.read('/proc/1/comm') === null,
   });
   const tapped = start.maps.some(({ name }) => name === 'secrets');
   const taps = tapped ? SecretReader.open(fd('secrets'), fd('taps'), anchor) : null;

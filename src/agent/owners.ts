@@ -19,14 +19,27 @@ const LISTENERS_MAX = 4_096;
 const ASKED_MAX = 4_096;
 /** The kernel tells of most connections with their first answer; only older ones without an owner are asked for. */
 const ASK_AFTER_MS = 1_000;
+/** A process that /proc hides is asked for again after this long: pids are reused, processes exec and move. */
+const HIDDEN_FRESH_MS = 10_000;
+/** Hidden processes whose facts are remembered. */
+const HIDDEN_MAX = 4_096;
 /** A connection is asked for this often before it stays without an owner. */
 const TRIES_MAX = 3;
 
 export interface OwnersOptions {
-  readonly client: Pick<AttacherClient, 'owners'>;
+  readonly client: Pick<AttacherClient, 'owners' | 'processes'>;
   readonly processes: ProcessCache;
   readonly cgroups: CgroupPaths;
   readonly rules: readonly ServiceRule[];
+  /** /proc shows this process no other user's (hidepid): the attacher is asked instead. */
+  readonly hidden: boolean;
+}
+
+interface HiddenProcess {
+  readonly facts: ProcessFacts;
+  /** As the kernel told it: another one under the same pid is another process, or has become one. */
+  readonly comm: string;
+  readonly askedAt: number;
 }
 
 export class Owners {
@@ -36,6 +49,10 @@ export class Owners {
   readonly #cgroupOf = new WeakMap<Connection, number>();
   /** Connections without an owner: since when, and how often the attacher did not know. */
   readonly #ownerless = new Map<Connection, { readonly since: number; tries: number }>();
+  readonly #hidden = new Map<number, HiddenProcess>();
+  /** Hidden processes that the attacher is to be asked for, with their name as the kernel told it; and open connections of theirs. */
+  readonly #wanted = new Map<number, string>();
+  readonly #unnamed = new Map<Connection, number>();
   #asking = false;
 
   constructor(options: OwnersOptions) {
@@ -50,6 +67,7 @@ export class Owners {
   /** The connection ended: nobody needs its owner any more. */
   ended(connection: Connection): void {
     this.#ownerless.delete(connection);
+    this.#unnamed.delete(connection);
   }
 
   /** The kernel told. `event` is valid during the call only. */
@@ -57,7 +75,9 @@ export class Owners {
     if (event.cgroupId !== 0) this.#cgroupOf.set(connection, event.cgroupId);
     if (event.pid !== 0) {
       const now = performance.now();
-      const facts = this.#options.processes.get(event.pid, now) ?? this.#gone(event, now);
+      const facts =
+        this.#options.processes.get(event.pid, now) ??
+        (this.#options.hidden ? this.#hiddenProcess(connection, event, now) : this.#gone(event, now));
       this.#set(connection, facts, evidenceOf(event));
     } else if (connection.process === null) {
       const listener = this.#listeners.get(this.#listenerKey(connection));
@@ -85,18 +105,22 @@ export class Owners {
       this.#rememberListener(connection, process);
   }
 
-  /** Asks the attacher for some of the owners that are missing. About once a second. */
+  /** Asks the attacher for some of the owners and processes that are not known. About once a second. */
   tick(): void {
-    if (this.#asking || this.#ownerless.size === 0) return;
+    if (this.#asking || this.#ownerless.size + this.#wanted.size === 0) return;
     const due = performance.now() - ASK_AFTER_MS;
     const batch: Connection[] = [];
     for (const [connection, { since }] of this.#ownerless) {
       if (connection.process !== null && connection.process.pid !== 0) this.#ownerless.delete(connection);
       else if (since <= due && batch.length < BATCH_MAX) batch.push(connection);
     }
-    if (batch.length === 0) return;
+    const hidden = [...this.#wanted].slice(0, BATCH_MAX);
+    if (batch.length + hidden.length === 0) return;
     this.#asking = true;
-    void this.#ask(batch).finally(() => {
+    void Promise.all([
+      batch.length === 0 ? null : this.#ask(batch),
+      hidden.length === 0 ? null : this.#askProcesses(hidden),
+    ]).finally(() => {
       this.#asking = false;
     });
   }
@@ -124,12 +148,46 @@ export class Owners {
     }
   }
 
+  async #askProcesses(hidden: readonly (readonly [pid: number, comm: string])[]): Promise<void> {
+    const answer = await this.#options.client.processes(hidden.map(([pid]) => pid));
+    const askedAt = performance.now();
+    for (const [i, [pid, comm]] of hidden.entries()) {
+      this.#wanted.delete(pid);
+      const facts = answer.ok ? answer.value[i] : null;
+      // Ended meanwhile: what the kernel told is all there is.
+      if (facts === null || facts === undefined) continue;
+      this.#hidden.delete(pid);
+      if (this.#hidden.size >= HIDDEN_MAX) this.#hidden.delete(this.#hidden.keys().next().value!);
+      this.#hidden.set(pid, { facts, comm, askedAt });
+    }
+    for (const [connection, pid] of this.#unnamed) {
+      if (this.#wanted.has(pid)) continue;
+      this.#unnamed.delete(connection);
+      const known = this.#hidden.get(pid);
+      if (known === undefined || connection.process?.pid !== pid) continue;
+      connection.process = { ...known.facts, evidence: connection.process.evidence };
+      this.named(connection);
+    }
+  }
+
   #set(connection: Connection, facts: ProcessFacts, evidence: OwnerEvidence): void {
     this.#ownerless.delete(connection);
     const { process } = connection;
     if (process !== null && process.pid === facts.pid && process.evidence === evidence && process.name === facts.name)
       return;
     connection.process = { ...facts, evidence };
+  }
+
+  /** What the attacher has said of it, or the kernel until then. */
+  #hiddenProcess(connection: Connection, event: SocketEvent, now: number): ProcessFacts {
+    const { pid, comm } = event;
+    const known = this.#hidden.get(pid);
+    const same = known?.comm === comm;
+    if (!same || now - known.askedAt > HIDDEN_FRESH_MS) {
+      if (this.#wanted.has(pid) || this.#wanted.size < ASKED_MAX) this.#wanted.set(pid, comm);
+      if (this.#unnamed.size < ASKED_MAX) this.#unnamed.set(connection, pid);
+    }
+    return same ? known.facts : this.#gone(event, now);
   }
 
   /** It ended before anybody could look: what the kernel copied is all there is. */

@@ -53,6 +53,16 @@ const aboutSubject = (facts: Facts): WhyFinding[] => {
   const { subject } = facts;
   if (subject.kind === 'pid') {
     if (subject.process !== null) return aboutProcess(subject.process, facts, null);
+    if (facts.hidden) {
+      return [
+        finding(
+          'process_hidden',
+          'unknown',
+          `No process ${subject.pid} is in sight: /proc hides those of other users from this one (hidepid).`,
+          'Ask as root: sudo headwater why ...',
+        ),
+      ];
+    }
     return [
       finding(
         'no_process',

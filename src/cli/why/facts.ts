@@ -70,4 +70,6 @@ export interface Facts {
   readonly subject: Subject;
   /** May this process look at others' descriptors? */
   readonly root: boolean;
+  /** /proc shows it no process of another user (hidepid). */
+  readonly hidden: boolean;
 }

@@ -210,7 +210,9 @@ export const gather = async (host: HostFiles, target: Target): Promise<Subject[]
         return asProcess.length > 0 ? asProcess : [{ kind: 'pid', pid: target.number, process: null }];
       const asPort: Subject = { kind: 'port', url: null, ...reportPort(host, target.number, null) };
       const used = asPort.servers.length + asPort.clients.length > 0 || asPort.hiddenListener || asPort.udp;
-      return used || asProcess.length === 0 ? [...asProcess, asPort] : asProcess;
+      if (used) return [...asProcess, asPort];
+      // Neither: what was meant is not known.
+      return asProcess.length > 0 ? asProcess : [{ kind: 'pid', pid: target.number, process: null }, asPort];
     }
     case 'url': {
       const { scheme, host: name, port } = target;

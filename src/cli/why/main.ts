@@ -44,11 +44,14 @@ export async function whyCommand(text: string, { json, socket }: WhyFlags): Prom
       'for example: headwater why 4711, headwater why :8080, headwater why http://127.0.0.1:8080/',
     );
   }
-  const subjects = await gather(new HostFiles(), target);
+  const host = new HostFiles();
+  const subjects = await gather(host, target);
+  const root = process.geteuid?.() === 0;
+  const hidden = !root && host.read('/proc/1/comm') === null;
   const agent = await askAgent(socket ?? defaultSocketPath(), subjects.flatMap(pidsOf));
   const answers = subjects.map((subject) => ({
     subject,
-    findings: explain({ agent, subject, root: process.geteuid?.() === 0 }),
+    findings: explain({ agent, subject, root, hidden }),
   }));
   const look = lookOf(process.stdout, process.env);
   process.stdout.write(

@@ -79,7 +79,8 @@ const url = (scheme: 'http' | 'https', addresses: readonly string[], local: bool
   local,
 });
 
-const answer = (agent: AgentFacts, subject: Subject, root = true) => explain({ agent, subject, root } satisfies Facts);
+const answer = (agent: AgentFacts, subject: Subject, root = true, hidden = false) =>
+  explain({ agent, subject, root, hidden } satisfies Facts);
 
 describe('explain', () => {
   it.each<[what: string, agent: AgentFacts, subject: Subject, expected: readonly (readonly [id: string, Verdict])[]]>([
@@ -262,6 +263,12 @@ describe('explain', () => {
     for (const { verdict, todo } of findings) if (verdict === 'unseen') expect(todo).not.toBe('');
     expect(findings.map(({ text }) => text).join('\n')).toContain('by OpenSSL 3');
     expect(findings.map(({ todo }) => todo).join('\n')).toContain('--cgroup /sys/fs/cgroup/z');
+  });
+
+  it('does not say that a process is not there when /proc hides it', () => {
+    const [found] = answer(running(), pid(null), false, true);
+    expect(found).toMatchObject({ id: 'process_hidden', verdict: 'unknown' });
+    expect(found!.text).toContain('hidepid');
   });
 
   it('says which library is tapped, and why another one is not', () => {
