@@ -11,6 +11,7 @@ import { closeSync, mkdirSync, writeSync } from 'node:fs';
 import { flushCompileCache, getCompileCacheDir } from 'node:module';
 import { dirname, extname, join } from 'node:path';
 import { descriptorPair, keepAcrossExec, memoryFile, streamPair, waitReadable } from '../kernel/posix.ts';
+import type { LoadedTaps } from '../kernel/secrets.ts';
 import { loadInstallationKey } from '../redact/key.ts';
 import type { Prospect } from './child.ts';
 import type { Confinement } from './confinement.ts';
@@ -196,6 +197,13 @@ export const startAttacher = (options: AttacherOptions): Refusal => {
   );
 };
 
+const tapDescriptors = ({ programs, births, counters, exec }: LoadedTaps): number[] => [
+  ...Object.values(programs),
+  births,
+  counters,
+  exec,
+];
+
 /** Returns only when it fails, null then; the pipeline is ended. */
 const becomeResident = (state: ResidentState, stateFd: number, child: ChildProcess): null => {
   writeSync(stateFd, JSON.stringify(state));
@@ -205,7 +213,7 @@ const becomeResident = (state: ResidentState, stateFd: number, child: ChildProce
     state.lockFd,
     ...state.links,
     ...state.programs.map((program) => program.fd),
-    ...(state.taps === null ? [] : [...Object.values(state.taps.programs), state.taps.births, state.taps.exec]),
+    ...(state.taps === null ? [] : tapDescriptors(state.taps)),
   ]) {
     keepAcrossExec(fd);
   }
