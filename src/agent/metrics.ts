@@ -28,7 +28,7 @@ export class AgentMetrics implements MetricsSource {
 
   statistics(out: Exposition): Generator<void> {
     const changes = this.#statistics.changeCounts.values();
-    return this.#metrics.write({ fields: this.#headerFields(), changes }, out);
+    return this.#metrics.write({ fields: this.#headerFields(), changes }, out, this.#statistics.tls);
   }
 
   /** Of the last window that ended, all routes of a service together. */

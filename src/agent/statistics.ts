@@ -16,6 +16,7 @@ import { HeaderGroup, HeaderStats, type EndedWindow as HeaderWindow } from '../s
 import { HeaderState } from '../stats/headers/state.ts';
 import type { SealedMinute } from '../stats/minutes.ts';
 import type { SeriesKey } from '../stats/series.ts';
+import type { TlsStatistics } from '../stats/tls.ts';
 import { type SealedTls, TlsMinutes } from '../stats/tls-minutes.ts';
 
 /** Ended windows of header statistics kept one by one, to answer for the last hour, and their encoded bytes. */
@@ -101,6 +102,11 @@ export class Statistics {
   /** Counts a TLS connection whose handshake is over. */
   handshake({ service, side, tls }: Connection): void {
     if (tls !== null) this.#tls.observe(service, side, tls, this.#minute(this.#last));
+  }
+
+  /** TLS of each service since the start. */
+  get tls(): TlsStatistics {
+    return this.#tls.total;
   }
 
   /** It is `now` (ns since the anchor): ends what is over. True: a window has just ended, and `work` is to be called until it is done. */

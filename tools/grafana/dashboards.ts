@@ -4,6 +4,7 @@ import { headers } from './dashboards/headers.ts';
 import { load } from './dashboards/load.ts';
 import { overview } from './dashboards/overview.ts';
 import { responseTime } from './dashboards/response-time.ts';
+import { tls } from './dashboards/tls.ts';
 import { traffic } from './dashboards/traffic.ts';
 import type { DashboardSpec } from './model.ts';
 
@@ -15,4 +16,5 @@ export const DASHBOARDS: Readonly<Record<string, DashboardSpec>> = {
   traffic,
   load,
   headers,
+  tls,
 };

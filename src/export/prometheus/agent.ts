@@ -70,7 +70,7 @@ const TLS_CONNECTIONS = family(
   'headwater_tls_connections',
   'counter',
   'TLS connections by what was agreed on; open ones count once it is settled whether they are read.',
-  ['version', 'cipher', 'resumed'],
+  ['tls_protocol_version', 'tls_cipher', 'tls_resumed'],
 );
 const TLS_DECRYPTED = family('headwater_tls_decrypted_connections', 'counter', 'TLS connections that were read.');
 const TLS_UNREAD = family(

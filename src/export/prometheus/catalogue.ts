@@ -154,6 +154,56 @@ export const HEADER_CHANGES = family({
   help: 'Changes found in header elements, by kind.',
   labels: [...SIDE_SERVICE, 'kind'],
 });
+export const TLS_HANDSHAKE = family({
+  name: 'headwater_tls_handshake_duration_seconds',
+  type: 'histogram',
+  unit: 'seconds',
+  help: "TLS handshakes, ClientHello to the client's Finished.",
+  labels: SIDE_SERVICE,
+  bounds: SECONDS,
+});
+export const TLS_HANDSHAKES = family({
+  name: 'headwater_tls_handshakes',
+  type: 'counter',
+  unit: '',
+  help: "TLS connections whose handshake was settled, by whether it resumed a session: 'true', 'false', 'unknown'.",
+  labels: [...SIDE_SERVICE, 'tls_resumed'],
+});
+export const TLS_VERSIONS = family({
+  name: 'headwater_tls_version_connections',
+  type: 'counter',
+  unit: '',
+  help: 'TLS connections by version; what was not seen is in none.',
+  labels: [...SIDE_SERVICE, 'tls_protocol_version'],
+});
+export const TLS_CIPHERS = family({
+  name: 'headwater_tls_cipher_connections',
+  type: 'counter',
+  unit: '',
+  help: "TLS connections by cipher suite (IANA's name).",
+  labels: [...SIDE_SERVICE, 'tls_cipher'],
+});
+export const TLS_PROTOCOLS = family({
+  name: 'headwater_tls_next_protocol_connections',
+  type: 'counter',
+  unit: '',
+  help: 'TLS connections by the protocol agreed on (ALPN).',
+  labels: [...SIDE_SERVICE, 'tls_next_protocol'],
+});
+export const TLS_READ = family({
+  name: 'headwater_tls_read_connections',
+  type: 'counter',
+  unit: '',
+  help: 'TLS connections of which Headwater had the secrets.',
+  labels: SIDE_SERVICE,
+});
+export const TLS_CERTIFICATE_END = family({
+  name: 'headwater_tls_server_not_after_timestamp_seconds',
+  type: 'gauge',
+  unit: 'seconds',
+  help: "Unix time at which the first of the servers' certificates ends (tls.server.not_after).",
+  labels: SIDE_SERVICE,
+});
 export const STATISTICS_SERIES = family({
   name: 'headwater_statistics_series',
   type: 'gauge',
@@ -195,6 +245,13 @@ export const CATALOGUE: readonly MetricFamily[] = [
   HEADER_ENTROPY,
   HEADER_DRIFT,
   HEADER_CHANGES,
+  TLS_HANDSHAKE,
+  TLS_HANDSHAKES,
+  TLS_VERSIONS,
+  TLS_CIPHERS,
+  TLS_PROTOCOLS,
+  TLS_READ,
+  TLS_CERTIFICATE_END,
   STATISTICS_SERIES,
   STATISTICS_OVERFLOW,
   STATISTICS_FOLDED,

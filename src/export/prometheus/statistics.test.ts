@@ -4,10 +4,13 @@ import { decodeFamilies, labelsOf } from '../../../test/fixtures/client-model.ts
 import { type Family, parseOpenMetrics, type Sample } from '../../../test/fixtures/openmetrics.ts';
 import { Random } from '../../../test/fuzz/random.ts';
 import { connectionOf, StatsRig, WALL_NS } from '../../../test/unit/stats-rig.ts';
+import { TlsFacts } from '../../model/tls.ts';
+import { TLS_NAMES_MAX, TlsStatistics } from '../../stats/tls.ts';
 import { CATALOGUE } from './catalogue.ts';
 import { ProtobufExposition } from './protobuf.ts';
 import { type HeaderMetrics, StatisticsMetrics } from './statistics.ts';
 import { TextExposition } from './text.ts';
+import type { ServiceTls } from './tls.ts';
 
 const CREATED_MS = Number(WALL_NS / 1_000_000n);
 const MINUTE = 60e9;
@@ -15,9 +18,13 @@ const HOUR = 60 * MINUTE;
 const MS = 1e6;
 
 /** One scrape, read by the strict reader. */
-function scrape(metrics: StatisticsMetrics, headers: HeaderMetrics | null = null): Map<string, Family> {
+function scrape(
+  metrics: StatisticsMetrics,
+  headers: HeaderMetrics | null = null,
+  tls?: Iterable<ServiceTls>,
+): Map<string, Family> {
   const out = new TextExposition(CREATED_MS);
-  for (const _ of metrics.write(headers, out));
+  for (const _ of metrics.write(headers, out, tls));
   return parseOpenMetrics([...out.finish()].join(''));
 }
 
@@ -86,6 +93,35 @@ describe('one scrape', () => {
     expect(sum(got, 'headwater_service_connections_total', { start: 'opened' })).toBe(1);
     expect(sum(got, 'headwater_load_duration_seconds_count', { in_flight: '4' })).toBe(1);
     expect(sum(got, 'headwater_statistics_series', { state: 'shown' })).toBe(2);
+  });
+
+  test('TLS of each service: what was agreed on, how long it took, when the first certificate ends', () => {
+    const tls = new TlsStatistics();
+    const told = (of: Partial<TlsFacts>): TlsFacts =>
+      Object.assign(new TlsFacts(), { version: '1.3', cipher: 'TLS_AES_128_GCM_SHA256', alpn: 'h2', ...of });
+    tls.observe('api', 'server', told({ resumed: true, handshakeNs: 2e6, decrypted: true, certificateNotAfter: 2e9 }));
+    tls.observe('api', 'server', told({ resumed: false, handshakeNs: 40e6, certificateNotAfter: 1.9e9 }));
+    tls.observe('api', 'server', told({ version: '1.2', alpn: '' }));
+    for (let i = 0; i < 200; i++) tls.observe('api', 'client', told({ cipher: `0x${i}"\n` }));
+    const got = scrape(new StatisticsMetrics(new StatsRig().engine), null, tls);
+    const own = { service: 'api', side: 'server' };
+    const resumed = (value: string): number =>
+      sum(got, 'headwater_tls_handshakes_total', { ...own, tls_resumed: value });
+    expect([resumed('true'), resumed('false'), resumed('unknown')]).toEqual([1, 1, 1]);
+    expect(sum(got, 'headwater_tls_version_connections_total', { ...own, tls_protocol_version: '1.3' })).toBe(2);
+    expect(sum(got, 'headwater_tls_next_protocol_connections_total', own)).toBe(2);
+    expect(sum(got, 'headwater_tls_read_connections_total', own)).toBe(1);
+    expect(sum(got, 'headwater_tls_server_not_after_timestamp_seconds', own)).toBe(1.9e9);
+    expect(sum(got, 'headwater_tls_handshake_duration_seconds_count', own)).toBe(2);
+    expect(sum(got, 'headwater_tls_handshake_duration_seconds_sum', own)).toBeCloseTo(0.042, 9);
+    expect(sum(got, 'headwater_tls_handshake_duration_seconds_bucket', { ...own, le: '0.005' })).toBe(1);
+    // Names that peers send are bounded, and all connections are in one of them.
+    const ciphers = got
+      .get('headwater_tls_cipher_connections')!
+      .samples.filter(({ labels }) => labels['side'] === 'client');
+    expect(ciphers.filter(({ name }) => name.endsWith('_total'))).toHaveLength(TLS_NAMES_MAX + 1);
+    expect(sum(got, 'headwater_tls_cipher_connections_total', { side: 'client' })).toBe(200);
+    expect(sum(got, 'headwater_tls_server_not_after_timestamp_seconds', { side: 'client' })).toBeNaN();
   });
 
   test('the protobuf has the same counts and sums', () => {

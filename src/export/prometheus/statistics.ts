@@ -9,6 +9,7 @@ import { OTHER, PHASES, type SeriesKey, SeriesState } from '../../stats/series.t
 import type { ExampleCall } from '../../stats/series-table.ts';
 import * as catalogue from './catalogue.ts';
 import { type Exposition, type FamilyWriter, Labels, type MetricFamily } from './family.ts';
+import { type ServiceTls, writeTls } from './tls.ts';
 
 /** Series (service, side, method, route) that get metrics of their own; the others of a service are summed as route `other`. */
 export const SERIES_MAX = 2_000;
@@ -90,7 +91,7 @@ export class StatisticsMetrics {
   }
 
   /** Writes every family, yielding after each series. */
-  *write(headers: HeaderMetrics | null, out: Exposition): Generator<void> {
+  *write(headers: HeaderMetrics | null, out: Exposition, tls: Iterable<ServiceTls> = []): Generator<void> {
     const engine = this.#engine;
     const writers = new Map<MetricFamily, FamilyWriter>();
     const to = (family: MetricFamily): FamilyWriter => writers.get(family)!;
@@ -135,6 +136,7 @@ export class StatisticsMetrics {
       to(catalogue.HTTP[side].active).sample(new Labels(['service'], [service]), inFlight);
     }
     if (headers !== null) yield* writeHeaders(to, headers);
+    yield* writeTls(to, tls);
     const series = to(catalogue.STATISTICS_SERIES);
     series.sample(new Labels(['state'], ['shown']), shownSeries);
     series.sample(new Labels(['state'], ['hidden']), hiddenSeries);
