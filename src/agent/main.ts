@@ -11,7 +11,7 @@ import { giveBackUnusedPages } from '../attacher/unused-pages.ts';
 import { TimeFormatter } from '../base/clock.ts';
 import { EXIT } from '../base/failure.ts';
 import { parseListen } from '../config/units.ts';
-import { exchangeId } from '../exchange/id.ts';
+import { exchangeIds } from '../exchange/id.ts';
 import type { RunTotals } from '../export/exporter.ts';
 import { LogExporter } from '../export/log/exporter.ts';
 import { NdjsonFormat } from '../export/log/ndjson.ts';
@@ -23,7 +23,6 @@ import { RingReader } from '../kernel/reader.ts';
 import { Ring } from '../kernel/ring.ts';
 import { SecretReader } from '../kernel/secret-reader.ts';
 import { Unheard } from '../kernel/unheard.ts';
-import type { Connection } from '../model/connection.ts';
 import { LossLedger } from '../model/loss.ts';
 import { ExchangeSubject } from '../query/exchange-subject.ts';
 import { Fingerprinter } from '../redact/fingerprint.ts';
@@ -100,7 +99,7 @@ export async function runPipeline({ client, prepared, start, key }: Handover): P
   const statisticsKey = createHmac('sha256', key).update(STATISTICS_LABEL).digest().subarray(0, STATISTICS_KEY_BYTES);
   key.fill(0);
   const run = randomBytes(4).toString('hex');
-  const id = (connection: Connection, ordinal: number): string => exchangeId(run, connection, ordinal);
+  const id = exchangeIds(run);
   const time = new TimeFormatter(anchor);
 
   const { include, exclude } = config.log.headers;

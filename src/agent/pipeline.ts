@@ -77,7 +77,13 @@ export class Pipeline implements ExchangeSink {
   readonly tracker: ConnectionTracker;
   readonly #routes = new RouteTable();
   readonly #redact: (exchange: Exchange) => Redacted<Exchange>;
-  readonly #options: PipelineOptions;
+  readonly #offline: boolean;
+  readonly #probe: { takes(exchange: Exchange): boolean } | null;
+  readonly #filter: Filter | null;
+  readonly #statistics: RedactedSink | null;
+  readonly #sinks: () => readonly RedactedSink[];
+  readonly #websockets: ((session: WebSocketSession) => void) | null;
+  readonly #handshaken: ((connection: Connection) => void) | null;
   #subject: ExchangeSubject | null = null;
   /** Of each connection, the last handshake of a WebSocket that passed the filter. */
   readonly #handshakes = new WeakMap<Connection, number>();
@@ -85,7 +91,13 @@ export class Pipeline implements ExchangeSink {
   openBecause: LossReason | null = null;
 
   constructor(options: PipelineOptions) {
-    this.#options = options;
+    this.#offline = options.offline;
+    this.#probe = options.probe ?? null;
+    this.#filter = options.filter;
+    this.#statistics = options.statistics ?? null;
+    this.#sinks = options.sinks;
+    this.#websockets = options.websockets ?? null;
+    this.#handshaken = options.handshakes ?? null;
     this.losses = options.losses;
     this.#redact = redactor(options.policy);
     const h1 = new H1Shared();
@@ -135,9 +147,8 @@ export class Pipeline implements ExchangeSink {
 
   /** A handshake is over. In a file nobody has named the server yet; who opened the connection is the client. */
   readonly #settled = (connection: Connection): void => {
-    if (connection.service === '' && connection.clientDirection >= 0 && this.#options.offline)
-      this.tlsTally.named(connection);
-    this.#options.handshakes!(connection);
+    if (connection.service === '' && connection.clientDirection >= 0 && this.#offline) this.tlsTally.named(connection);
+    this.#handshaken?.(connection);
   };
 
   /** The capture is over: every connection ends, and none waits for anything. */
@@ -156,7 +167,7 @@ export class Pipeline implements ExchangeSink {
   }
 
   exchange(exchange: Exchange): void {
-    if (this.#options.probe?.takes(exchange) === true) return;
+    if (this.#probe?.takes(exchange) === true) return;
     const { counters } = this;
     counters.exchanges++;
     if (exchange.request !== null) counters.requests++;
@@ -165,9 +176,9 @@ export class Pipeline implements ExchangeSink {
       exchange.losses.push({ reason: this.openBecause, bytes: 0 });
     }
     if (exchange.losses.length > 0) loseAll(exchange);
-    const { filter } = this.#options;
-    const sinks = this.#options.sinks();
-    const { statistics = null } = this.#options;
+    const filter = this.#filter;
+    const sinks = this.#sinks();
+    const statistics = this.#statistics;
     if (sinks.length === 0 && statistics === null) return;
     const { request } = exchange;
     if (request !== null && exchange.route === '')
@@ -182,7 +193,7 @@ export class Pipeline implements ExchangeSink {
   }
 
   websocket(session: WebSocketSession): void {
-    if (this.#handshakes.get(session.connection) === session.ordinal) this.#options.websockets?.(session);
+    if (this.#handshakes.get(session.connection) === session.ordinal) this.#websockets?.(session);
   }
 }
 

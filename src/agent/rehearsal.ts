@@ -2,18 +2,22 @@
  * Made-up calls through a pipeline of their own, before the first real one. The runtime compiles what is used often, and
  * until then a call costs five times as much: at 50,000 calls a second the ring was full within the first half second.
  */
+import { CgroupPaths } from '../attacher/cgroups.ts';
+import { HostFiles } from '../attacher/host.ts';
+import { ProcessCache } from '../attacher/processes.ts';
 import { TimeFormatter } from '../base/clock.ts';
-import { exchangeId } from '../exchange/id.ts';
+import { exchangeIds } from '../exchange/id.ts';
 import { LineBuffer } from '../export/log/line.ts';
 import { NdjsonFormat } from '../export/log/ndjson.ts';
 import { MadeUpRing } from '../kernel/made-up.ts';
-import type { Connection } from '../model/connection.ts';
 import { LossLedger } from '../model/loss.ts';
-import { EGRESS, INGRESS, TCP_ACK } from '../model/segment.ts';
 import { Fingerprinter } from '../redact/fingerprint.ts';
 import { CredentialPolicy } from '../redact/policy.ts';
 import { CallEncoder } from '../store/call-encoder.ts';
+import { Owners } from './owners.ts';
 import { Pipeline, type RedactedSink } from './pipeline.ts';
+import { RehearsedConnection } from './rehearsal-traffic.ts';
+import { SelfProbe } from './self-probe.ts';
 import { Statistics } from './statistics.ts';
 
 /**
@@ -26,35 +30,16 @@ const PASS_CPU_US_MAX = 300_000;
 /** However busy the machine is, the start does not wait longer. */
 const PASS_MS_MAX = 1_500;
 const CONNECTIONS = 32;
-const RING_BYTES = 64 << 10;
+const RING_BYTES = 256 << 10;
+/** Records of a call on each connection, and of the connections' ends. */
+const ROUND_BYTES_MAX = 96 << 10;
 const KEY_BYTES = 32;
-const SERVER_PORT = 8_080;
-const FIRST_CLIENT_PORT = 40_000;
-/**
- * Times and sequence numbers as large as real ones: code compiled for small integers is thrown away at the first large one.
- */
+/** Times as large as real ones: code compiled for small integers is thrown away at the first large one. */
 const FIRST_NS = 20e9;
 const CALL_NS = 60_000;
-const FIRST_SEQ = 0xfff0_0000;
 /** Some windows end on the way. */
 const WINDOW_NS = 500e6;
 const ANCHOR = { monotonicNs: 0n, wallNs: 1_795_363_440_000_000_000n };
-
-const request = (n: number): string =>
-  `${n % 4 === 3 ? 'POST' : 'GET'} /v1/items/${n % 97}?page=${n % 7} HTTP/1.1\r\nHost: api.example\r\nUser-Agent: rehearsal/1.0\r\n` +
-  'Accept: application/json\r\nAccept-Encoding: gzip, deflate\r\nAuthorization: Bearer not-a-real-token-0123456789\r\n' +
-  `Content-Type: application/json\r\nX-Request-Id: ${n.toString(16).padStart(8, '0')}-4c1e-9f\r\n${n % 4 === 3 ? 'Content-Length: 8\r\n\r\n{"a": 1}' : '\r\n'}`;
-const BODIES = ['', 'x'.repeat(150), 'x'.repeat(700)];
-const CHUNKED = 'Transfer-Encoding: chunked\r\n\r\n7\r\n{"a":1}\r\n0\r\n\r\n';
-function response(n: number): string {
-  const body = BODIES[n % BODIES.length]!;
-  const framing = n % 8 === 7 ? CHUNKED : `Content-Length: ${body.length}\r\n\r\n${body}`;
-  return (
-    `HTTP/1.1 ${n % 16 === 5 ? '404 Not Found' : '200 OK'}\r\nServer: rehearsal\r\nDate: Sun, 22 Nov 2026 16:04:05 GMT\r\n` +
-    `Content-Type: application/json\r\nX-Request-Id: ${n.toString(16).padStart(8, '0')}-4c1e-9f\r\nCache-Control: no-store\r\n` +
-    `ETag: W/"5e2c-1899"\r\nX-Ratelimit-Remaining: ${n % 5_000}\r\nVary: Accept-Encoding, Origin\r\n${framing}`
-  );
-}
 
 /** What else becomes of each call besides the statistics. */
 export interface Rehearsed {
@@ -68,31 +53,31 @@ export function rehearse(rehearsed: Rehearsed, passes: readonly number[] = PASSE
 }
 
 function pass(rehearsed: Rehearsed, calls: number): number {
-  const statistics = new Statistics({ anchor: ANCHOR, id: idOf, key: Buffer.alloc(KEY_BYTES), windowNs: WINDOW_NS });
-  const pipeline = rehearsalPipeline(rehearsed, statistics);
+  const id = exchangeIds('rehearsal');
+  const statistics = new Statistics({ anchor: ANCHOR, id, key: Buffer.alloc(KEY_BYTES), windowNs: WINDOW_NS });
+  const pipeline = rehearsalPipeline(rehearsed, statistics, id);
   pipeline.anchored(ANCHOR);
   const made = new MadeUpRing(RING_BYTES, ANCHOR);
-  // Sequence numbers by connection: of the client, of the server.
-  const sent = new Uint32Array(CONNECTIONS).fill(FIRST_SEQ);
-  const answered = new Uint32Array(CONNECTIONS).fill(FIRST_SEQ);
+  const connections = Array.from(
+    { length: CONNECTIONS },
+    (_, i) => new RehearsedConnection(made, i + 1, CONNECTIONS, process.pid),
+  );
   const until = performance.now() + PASS_MS_MAX;
   const usedBefore = threadUs();
-  for (let n = 0; n < calls; n++) {
-    const asked = request(n);
-    const answer = response(n);
-    if (made.room < MadeUpRing.sizeOf(asked) + MadeUpRing.sizeOf(answer) + MadeUpRing.sizeOf('')) {
+  for (let n = 0, round = 1; n < calls; round++) {
+    const ts = FIRST_NS + n * CALL_NS;
+    if (made.room < ROUND_BYTES_MAX) {
       made.turn();
       made.ring.drain(pipeline.capture, RING_BYTES);
       if (performance.now() > until || threadUs() - usedBefore > PASS_CPU_US_MAX) break;
-      statistics.tick(FIRST_NS + n * CALL_NS);
+      statistics.tick(ts);
+      pipeline.tracker.tick(ts);
     }
-    const i = n % CONNECTIONS;
-    const flow = { flow: i + 1, tcpFlags: TCP_ACK, localPort: SERVER_PORT, remotePort: FIRST_CLIENT_PORT + i };
-    const ts = FIRST_NS + n * CALL_NS;
-    made.segment({ ...flow, ts, direction: INGRESS, seq: sent[i]!, ack: answered[i]!, payload: asked });
-    sent[i]! += asked.length;
-    made.segment({ ...flow, ts: ts + 9_000, direction: EGRESS, seq: answered[i]!, ack: sent[i]!, payload: answer });
-    answered[i]! += answer.length;
+    // Some calls at once: all are asked, then all are answered.
+    const first = n;
+    n = Math.min(calls, n + 1 + (round % CONNECTIONS));
+    for (let i = first; i < n; i++) connections[i - first]!.ask(i, ts + (i - first) * CALL_NS);
+    for (let i = first; i < n; i++) connections[i - first]!.answer(i, ts + (n - first) * CALL_NS);
   }
   made.ring.drain(pipeline.capture, RING_BYTES);
   pipeline.tracker.finish();
@@ -106,12 +91,18 @@ function threadUs(): number {
   return user + system;
 }
 
-const idOf = (connection: Connection, ordinal: number): string => exchangeId('rehearsal', connection, ordinal);
+/** The made-up sockets have owners. */
+const NOBODY = { owners: async () => ({ ok: true, value: [] as null[] }) as const };
 
-function rehearsalPipeline({ logged, stored }: Rehearsed, statistics: Statistics): Pipeline {
+function rehearsalPipeline(
+  { logged, stored }: Rehearsed,
+  statistics: Statistics,
+  id: ReturnType<typeof exchangeIds>,
+): Pipeline {
+  const host = new HostFiles();
   const sinks: RedactedSink[] = [];
   if (logged) {
-    const format = new NdjsonFormat({ id: idOf, time: new TimeFormatter(ANCHOR) });
+    const format = new NdjsonFormat({ id, time: new TimeFormatter(ANCHOR) });
     const line = new LineBuffer();
     sinks.push((x) => {
       line.clear();
@@ -133,6 +124,12 @@ function rehearsalPipeline({ logged, stored }: Rehearsed, statistics: Statistics
     filter: null,
     statistics: statistics.observe.bind(statistics),
     sinks: () => sinks,
-    owners: null,
+    probe: new SelfProbe({ inside: () => false }),
+    owners: new Owners({
+      client: NOBODY,
+      processes: new ProcessCache(host),
+      cgroups: new CgroupPaths(host, ''),
+      rules: [],
+    }),
   });
 }

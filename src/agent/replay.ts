@@ -7,7 +7,7 @@ import { EXIT, Failure, fail } from '../base/failure.ts';
 import { packageVersion } from '../base/version.ts';
 import { defaultKeyPath } from '../config/paths.ts';
 import type { Config } from '../config/schema.ts';
-import { exchangeId } from '../exchange/id.ts';
+import { exchangeIds } from '../exchange/id.ts';
 import type { ExchangeExporter, RunTotals } from '../export/exporter.ts';
 import { LogExporter } from '../export/log/exporter.ts';
 import type { LogFormat, LogFormatOptions } from '../export/log/format.ts';
@@ -199,7 +199,7 @@ class ReplayOutput {
   open(anchor: ClockAnchor): void {
     const { include, exclude } = this.#options.config.log.headers;
     const run = randomBytes(4).toString('hex');
-    const id = (connection: Connection, ordinal: number): string => exchangeId(run, connection, ordinal);
+    const id = exchangeIds(run);
     const formatOptions: LogFormatOptions = {
       id,
       time: new TimeFormatter(anchor),

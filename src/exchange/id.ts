@@ -6,3 +6,9 @@ import type { Connection } from '../model/connection.ts';
  */
 export const exchangeId = (runPrefix: string, connection: Connection, ordinal: number): string =>
   `${runPrefix}-${connection.id.toString(36)}-${ordinal.toString(36)}`;
+
+/** Ids of a run. One place for all runs: V8 compiles in what it calls by where the function was made. */
+export const exchangeIds =
+  (runPrefix: string): ((connection: Connection, ordinal: number) => string) =>
+  (connection, ordinal) =>
+    exchangeId(runPrefix, connection, ordinal);

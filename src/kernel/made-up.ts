@@ -19,6 +19,22 @@ export interface MadeUpSegment {
   readonly remotePort: number;
   /** Latin1. */
   readonly payload: string;
+  /** Bytes of this direction before it that were left out, and why: abi.MARK_SHED_*, 0: they were beyond the window. */
+  readonly leftOut?: number;
+  readonly marks?: number;
+}
+
+export interface MadeUpSocket {
+  /** abi.KIND_OPENED, KIND_CLOSED or KIND_OWNER. */
+  readonly kind: number;
+  /** Nanoseconds since the anchor. */
+  readonly ts: number;
+  readonly flow: number;
+  readonly localPort: number;
+  readonly remotePort: number;
+  /** The process that wrote; 0: not known. */
+  readonly pid: number;
+  readonly comm: string;
 }
 
 /** Records go in one after another; `ring` reads them. The writer must leave what is not yet read alone: see `room`. */
@@ -46,6 +62,9 @@ export class MadeUpRing {
     return this.#bytes - (this.#position & (this.#bytes - 1));
   }
 
+  /** Bytes that a socket's record takes. */
+  static readonly SOCKET_BYTES = (HEADER_BYTES + abi.SOCKET_SIZE + 7) & ~7;
+
   /** Bytes that a segment takes. */
   static sizeOf(payload: string): number {
     return (HEADER_BYTES + abi.SEGMENT_SIZE + payload.length + 7) & ~7;
@@ -65,19 +84,46 @@ export class MadeUpRing {
     d.writeUInt16LE(s.remotePort, at + abi.SEGMENT_REMOTE_PORT);
     d.writeUInt32LE(length, at + abi.SEGMENT_LENGTH);
     d.writeUInt32LE(length, at + abi.SEGMENT_CAPTURED);
+    d[at + abi.SEGMENT_MARKS] = s.marks ?? 0;
+    d.writeUInt32LE(s.leftOut ?? 0, at + abi.SEGMENT_LEFT_OUT);
     d.writeUInt32LE(s.seq >>> 0, at + abi.SEGMENT_SEQ);
     d.writeUInt32LE(s.ack >>> 0, at + abi.SEGMENT_ACK);
-    for (const address of [abi.SEGMENT_LOCAL, abi.SEGMENT_REMOTE]) {
-      d.fill(0xff, at + address + 10, at + address + 12);
-      d.set([127, 0, 0, 1], at + address + 12);
-    }
+    this.#loopback(at + abi.SEGMENT_LOCAL);
+    this.#loopback(at + abi.SEGMENT_REMOTE);
     d.latin1Write(s.payload, at + abi.SEGMENT_PAYLOAD);
     this.#publish(abi.SEGMENT_SIZE + length, 0);
+  }
+
+  /** What becomes of the socket that a server has accepted; nothing of it was left out or lost. */
+  socket(s: MadeUpSocket): void {
+    const at = (this.#position & (this.#bytes - 1)) + HEADER_BYTES;
+    const d = this.#data;
+    d.fill(0, at, at + abi.SOCKET_SIZE);
+    d.writeBigUInt64LE(BigInt(this.#anchorNs + s.ts), at + abi.SOCKET_TS);
+    d.writeUInt32LE(s.flow, at + abi.SOCKET_COOKIE);
+    d[at + abi.SOCKET_KIND] = s.kind;
+    d[at + abi.SOCKET_ACCEPTED] = 1;
+    d[at + abi.SOCKET_EVIDENCE] = abi.EVIDENCE_WRITER;
+    d.writeUInt32LE(s.pid, at + abi.SOCKET_PID);
+    d.writeUInt16LE(s.localPort, at + abi.SOCKET_LOCAL_PORT);
+    d.writeUInt16LE(s.remotePort, at + abi.SOCKET_REMOTE_PORT);
+    d.latin1Write(s.comm, at + abi.SOCKET_COMM);
+    this.#loopback(at + abi.SOCKET_LOCAL);
+    this.#loopback(at + abi.SOCKET_REMOTE);
+    this.#publish(abi.SOCKET_SIZE, 0);
   }
 
   /** Fills the rest of the data with a record that readers skip: the next one begins at its start. */
   turn(): void {
     if (this.room < this.#bytes) this.#publish(this.room - HEADER_BYTES, DISCARDED);
+  }
+
+  /** ::ffff:127.0.0.1 */
+  #loopback(at: number): void {
+    const d = this.#data;
+    d.fill(0xff, at + 10, at + 12);
+    d[at + 12] = 127;
+    d[at + 15] = 1;
   }
 
   #publish(length: number, flag: number): void {
