@@ -81,6 +81,11 @@ ${config}`,
     return result.length === 1 ? Number(result[0]!.value?.[1]) : Number.NaN;
   }
 
+  /** Until `query` has an answer. */
+  async until(query: string): Promise<void> {
+    await this.program.until(query, async () => (await this.query(query)).length > 0);
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.program[Symbol.asyncDispose]();
     this.#folder[Symbol.dispose]();

@@ -1,26 +1,23 @@
 /** Every query of every dashboard, and of the alert rules, on a real Prometheus that has scraped a real run: each returns data. */
-import { setTimeout as sleep } from 'node:timers/promises';
+import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { DASHBOARDS } from '../../tools/grafana/dashboards.ts';
-import { dashboard } from '../../tools/grafana/model.ts';
+import { type DashboardSpec, dashboard } from '../../tools/grafana/model.ts';
 import { Agent } from '../rig/agent.ts';
 import { Cgroup } from '../rig/cgroup.ts';
 import { when } from '../rig/need.ts';
 import { freePort } from '../rig/ports.ts';
 import { must } from '../rig/program.ts';
 import { Prometheus } from '../rig/prometheus.ts';
-import { nodeSite } from '../rig/servers/site.ts';
+import type { Server } from '../rig/servers/server.ts';
+import { TlsHome } from '../rig/tls/servers.ts';
 
-const SECONDS = 40;
-const WINDOW = '4s';
+const SECONDS = 12;
+const WINDOW = '2s';
 const RATE_S = 6;
 
-interface Target {
-  readonly expr: string;
-  readonly instant: boolean;
-}
 interface Made {
-  readonly panels: readonly { title: string; targets: readonly Target[] }[];
+  readonly panels: readonly { title: string; targets: readonly { expr: string }[] }[];
   readonly annotations: { list: readonly { expr: string }[] };
   readonly templating: { list: readonly { name: string; type: string; definition?: string }[] };
 }
@@ -40,33 +37,37 @@ when(
   'cgroup2',
   'bpf',
   'prometheus',
+  'openssl',
 )('every panel of every dashboard shows something, of both sides, from text and from native histograms', async () => {
   await using serving = new Cgroup('grafana');
   await using asking = new Cgroup('grafana');
-  await using site = await nodeSite({ cgroup: serving });
+  await using home = await TlsHome.open();
+  // All of them run one copy of Node, which is probed.
+  const started = (name: string, script: string, ...more: string[]): Promise<Server> =>
+    home.serve(name, (port) => [home.node, join(import.meta.dirname, '../rig', script), port, ...more], serving);
+  const site = await started('site', 'servers/site-node.ts', home.folder.file('access.log'));
+  const secure = await started('https', 'tls/https-server.mjs', '1.2');
   const listen = `127.0.0.1:${await freePort()}`;
   await using agent = await Agent.start({
     cgroups: [serving, asking],
     args: ['--listen', listen, '--window', WINDOW],
+    secrets: true,
   });
   await using text = await Prometheus.start({ target: listen, native: false });
   await using native = await Prometheus.start({ target: listen, native: true });
-  await sleep(2_000);
+  const databases = { text, native };
+  for (const one of Object.values(databases)) await one.until('headwater_build_info');
   const script = `${import.meta.dirname}/prometheus/traffic.ts`;
   const begin = Date.now() / 1000;
-  await must([process.execPath, script, String(site.port), String(SECONDS)], { cgroup: asking, timeoutMs: 90_000 });
-  await sleep(2_000);
+  const traffic = [home.node, script, String(site.port), String(SECONDS), String(secure.port)];
+  await must(traffic, { cgroup: asking, timeoutMs: 90_000 });
+  const ended = Date.now();
+  for (const one of Object.values(databases)) await one.until(`timestamp(headwater_build_info) > ${ended / 1000}`);
   const end = Date.now() / 1000;
 
-  /** How many series have a number in the time of the run. */
-  const shown = async (prometheus: Prometheus, { expr, instant }: Target, side: string): Promise<number> => {
-    const query = filled(expr, side);
-    if (instant) {
-      const rows = await prometheus.query(query);
-      return rows.filter(({ value, histogram }) => histogram !== undefined || Number.isFinite(Number(value![1])))
-        .length;
-    }
-    const range = { query, start: String(begin), end: String(end), step: '2' };
+  /** How many series have a number at some time of the run. */
+  const shown = async (prometheus: Prometheus, expr: string, side: string): Promise<number> => {
+    const range = { query: filled(expr, side), start: String(begin), end: String(end), step: '1' };
     const { result } = await prometheus.ask<{
       result: { values?: [number, string][]; histograms?: unknown[] }[];
     }>('query_range', range);
@@ -76,24 +77,28 @@ when(
   };
 
   const empty: string[] = [];
-  for (const [format, prometheus] of Object.entries({ text, native })) {
-    for (const spec of Object.values(DASHBOARDS)) {
-      const board = dashboard(spec) as Made;
-      for (const side of ['server', 'client']) {
-        const all = [...board.panels, { title: 'annotations', targets: board.annotations.list }];
-        for (const { title, targets } of all)
-          for (const target of targets)
-            if ((await shown(prometheus, { instant: false, ...target }, side)) === 0)
-              empty.push(`${format}, ${side}, ${spec.title}, ${title}: ${filled(target.expr, side)}`);
-        for (const { name, definition } of board.templating.list) {
-          const [, series, label] = /^label_values\((.*), (\w+)\)$/.exec(definition ?? '') ?? [];
-          if (series === undefined) continue;
-          const values = await prometheus.ask<string[]>(`label/${label}/values`, { 'match[]': filled(series, side) });
-          if (values.length === 0) empty.push(`${format}, ${side}, ${spec.title}: variable ${name}`);
-        }
-      }
+  const noneEmpty = async (
+    format: string,
+    prometheus: Prometheus,
+    spec: DashboardSpec,
+    side: string,
+  ): Promise<void> => {
+    const board = dashboard(spec) as Made;
+    const all = [...board.panels, { title: 'annotations', targets: board.annotations.list }];
+    for (const { title, targets } of all)
+      for (const { expr } of targets)
+        if ((await shown(prometheus, expr, side)) === 0)
+          empty.push(`${format}, ${side}, ${spec.title}, ${title}: ${filled(expr, side)}`);
+    for (const { name, definition } of board.templating.list) {
+      const [, series, label] = /^label_values\((.*), (\w+)\)$/.exec(definition ?? '') ?? [];
+      if (series === undefined) continue;
+      const values = await prometheus.ask<string[]>(`label/${label}/values`, { 'match[]': filled(series, side) });
+      if (values.length === 0) empty.push(`${format}, ${side}, ${spec.title}: variable ${name}`);
     }
-  }
+  };
+  for (const [format, prometheus] of Object.entries(databases))
+    for (const side of ['server', 'client'])
+      await Promise.all(Object.values(DASHBOARDS).map((spec) => noneEmpty(format, prometheus, spec, side)));
   expect(empty).toEqual([]);
   await agent.stop();
 });

@@ -1,8 +1,10 @@
 /**
- * A client whose own count is the truth, as a process: `traffic.ts PORT SECONDS`. Calls of every kind at rising concurrency, header
- * fields that change half-way, and connections that leave HTTP, which is a loss. Prints what it got, by method, path and status.
+ * A client whose own count is the truth, as a process: `traffic.ts PORT SECONDS [TLS PORT]`. Calls of every kind at rising concurrency,
+ * header fields that change half-way, and connections that leave HTTP, which is a loss. Prints what it got, by method, path and status.
+ * On the port of a TLS server it only makes connections, with a call in each.
  */
 import { Agent, request } from 'node:http';
+import https from 'node:https';
 import { connect } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 
@@ -25,7 +27,7 @@ const PLAN = [
 const CONCURRENCY = [1, 2, 4, 8, 16, 32];
 const PAUSE_MS = 2;
 
-const [port, seconds] = process.argv.slice(2).map(Number) as [number, number];
+const [port, seconds, securePort] = process.argv.slice(2).map(Number) as [number, number, number?];
 const agent = new Agent({ keepAlive: true, maxSockets: 64 });
 const truth: Record<string, number> = {};
 const begin = performance.now();
@@ -76,6 +78,13 @@ function leaveHttp(): Promise<void> {
   });
 }
 
+/** A call on a TLS connection of its own; nobody counts it. */
+const callSecurely = (): Promise<void> =>
+  new Promise((resolve, reject) => {
+    const peer = { host: '127.0.0.1', port: securePort!, rejectUnauthorized: false, ALPNProtocols: ['http/1.1'] };
+    https.get({ ...peer, agent: false }, (response) => response.resume().once('close', resolve)).once('error', reject);
+  });
+
 let n = 0;
 async function worker(number: number): Promise<void> {
   while (passed() < 1) {
@@ -91,6 +100,7 @@ async function worker(number: number): Promise<void> {
 const losing = (async () => {
   while (passed() < 1) {
     await leaveHttp();
+    if (securePort !== undefined) await callSecurely();
     await sleep(300);
   }
 })();
