@@ -174,7 +174,9 @@ export class H2Pairer implements MultiplexSink {
     const known = this.#calls.get(id);
     if (known !== undefined) return known;
     const p = this.#take();
-    if (this.#requestLoss === null) p.anomalies |= ANOMALY_BIT.response_without_request;
+    // The answer to a request in HTTP/1 that was upgraded (RFC 7540 3.2), and not seen.
+    if (id === 1 && this.#connection.start === 'joined') p.lose('joined_midstream', 0);
+    else if (this.#requestLoss === null) p.anomalies |= ANOMALY_BIT.response_without_request;
     else p.lose(this.#requestLoss, 0);
     this.#calls.set(id, p);
     return p;

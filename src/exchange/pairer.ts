@@ -113,6 +113,11 @@ export class Pairer implements MessageSink, Unanswered {
     }
   }
 
+  /** Answers to what waits may be among bytes that are missing, where those are another protocol's. */
+  doubt(why: LossReason): void {
+    for (let p = this.#waiting.first; p !== null; p = p.next) p.doubted = why;
+  }
+
   stray(): void {
     if (this.#bodiless) this.#held!.anomalies |= ANOMALY_BIT.body_where_none_allowed;
     this.#releaseBodiless(UNSEEN);
@@ -141,8 +146,7 @@ export class Pairer implements MessageSink, Unanswered {
 
   #start(): void {
     this.#started = true;
-    if (this.#connection.start === 'opened') this.#waiting.opened();
-    else this.#waiting.joined();
+    this.#waiting.begin(this.#connection.start === 'opened');
   }
 
   #take(): Pending {

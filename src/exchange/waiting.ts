@@ -93,14 +93,12 @@ export class Waiting {
     this.#owner = owner;
   }
 
-  /** Older than the capture: what was before the first byte seen may be missing too. */
-  joined(): void {
-    this.#requestMissing.why = 'joined_midstream';
-    this.#responseMissing.why = 'joined_midstream';
-  }
-
-  /** The connection's opening was seen: offset 0 is the first byte in both directions. Call before the first message. */
-  opened(): void {
+  /** Call before the first message. `opened`: the connection's opening was seen, offset 0 is the first byte in both directions. */
+  begin(opened: boolean): void {
+    if (!opened) {
+      this.#requestMissing.why = this.#responseMissing.why = 'joined_midstream';
+      return;
+    }
     this.#requestCursor = 0;
     this.#responseCursor = 0;
     this.#requestsUnseen = false;

@@ -32,6 +32,10 @@ export function classifyStart(memory: Memory, offset: number, length: number): S
   return classifyRequest(view, at, end);
 }
 
+/** Whether [at, end) begins with a client's connection preface (RFC 9113 3.4), whole. */
+export const isPreface = (view: DataView, at: number, end: number): boolean =>
+  prefix(view, at, end, PREFACE) === PREFACE.length;
+
 /** Length of the common prefix of [at, end) and `text`. */
 function prefix(view: DataView, at: number, end: number, text: string): number {
   const most = Math.min(text.length, end - at);

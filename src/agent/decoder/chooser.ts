@@ -4,7 +4,7 @@
  */
 import { Memory } from '../../base/memory.ts';
 import { classifyBroken, classifyStart, continuesTls, type StartKind } from '../../http/detect.ts';
-import { beginsWithSettings, framesOf } from '../../http/h2/detect.ts';
+import { beginsWithSettings, continuesSettings, framesOf } from '../../http/h2/detect.ts';
 import type { ConnectionStart } from '../../model/connection.ts';
 import type { LossReason } from '../../model/loss.ts';
 import { type Direction, EGRESS, INGRESS } from '../../model/segment.ts';
@@ -153,7 +153,10 @@ class ChoosingStream implements StreamSink {
       if (this.start === 'opened') {
         // The server may speak first; whether the client understands is seen when it does.
         const settings = beginsWithSettings(view, offset, offset + length);
-        if (settings !== 'no') return settings === 'yes' && length >= UNDECIDED_BYTES_MAX ? 'h2_server' : 'need_more';
+        if (settings !== 'no') {
+          const enough = length >= UNDECIDED_BYTES_MAX || continuesSettings(view, offset, offset + length);
+          return settings === 'yes' && enough ? 'h2_server' : 'need_more';
+        }
       } else {
         if (this.#chooser.facts === null && continuesTls(view, offset, offset + length)) return 'tls';
         const by = framesOf(view, offset, offset + length);

@@ -18,6 +18,7 @@ export class H1Connection implements ConnectionDecoder {
   readonly #pairer: Pairer;
   readonly #upgrade: Upgrade;
   readonly #client: Direction;
+  readonly #request: H1Stream;
   readonly #secure: boolean;
   /** What it became; null: nothing that is read. */
   #became: ConnectionDecoder | null = null;
@@ -30,7 +31,7 @@ export class H1Connection implements ConnectionDecoder {
     secure: boolean,
   ) {
     const { connection, shared } = account;
-    const server: Direction = client === INGRESS ? EGRESS : INGRESS;
+    const server = other(client);
     this.#account = account;
     this.#client = client;
     this.#secure = secure;
@@ -38,6 +39,7 @@ export class H1Connection implements ConnectionDecoder {
     this.#upgrade = new Upgrade(this.#pairer, shared.h1.pool);
     const request = new H1Stream('request', this.#upgrade, shared.h1, shared.losses, starts[client]);
     const response = new H1Stream('response', this.#upgrade, shared.h1, shared.losses, starts[server]);
+    this.#request = request;
     if (secure) request.scheme = 'https';
     if (connection.start === 'opened') request.passedOver = response.passedOver = 'desync';
     H1Stream.pair(request, response);
@@ -68,9 +70,11 @@ export class H1Connection implements ConnectionDecoder {
 
   #next(): ConnectionDecoder | null {
     const { h2c, websocket } = this.#upgrade;
-    if (h2c) {
+    if (h2c || this.#request.http2) {
       this.#account.become('h2');
-      return new H2Connection(this.#account, this.#client, ['opened', 'opened'], this.#secure, (pairer) =>
+      const starts: [ConnectionStart, ConnectionStart] = ['opened', 'opened'];
+      if (!h2c) starts[other(this.#client)] = 'joined';
+      return new H2Connection(this.#account, this.#client, starts, this.#secure, (pairer) =>
         this.#upgrade.firstStream(pairer),
       );
     }
@@ -79,6 +83,8 @@ export class H1Connection implements ConnectionDecoder {
     return new WebSocketConnection(this.#account, this.#client, websocket);
   }
 }
+
+const other = (direction: Direction): Direction => (direction === INGRESS ? EGRESS : INGRESS);
 
 class H1Direction implements StreamSink {
   readonly #connection: H1Connection;

@@ -82,7 +82,10 @@ export class Upgrade implements MessageSink {
       end: (message) => (isAnswer(message) ? pairer : others).end(message),
       reset: (by, streamId, code, ts) => others.reset(by, streamId, code, ts),
       goaway: (by, lastStreamId, ts) => others.goaway(by, lastStreamId, ts),
-      missed: (by, why) => others.missed(by, why),
+      missed: (by, why) => {
+        if (by === 'server') pairer.doubt(why);
+        others.missed(by, why);
+      },
       unseenRequests: () => others.unseenRequests(),
     };
   }

@@ -8,6 +8,7 @@ import type { Memory } from '../../base/memory.ts';
 import type { LossReason } from '../../model/loss.ts';
 import { ANOMALY_BIT, type Message } from '../../model/message.ts';
 import type { StreamEnd, StreamSink } from '../../model/stages.ts';
+import { isPreface } from '../detect.ts';
 import { MessageReader } from './message-reader.ts';
 import { Peek } from './peek.ts';
 import { Resync, wholeStartLine } from './resync.ts';
@@ -23,6 +24,10 @@ export class H1Stream extends MessageReader implements StreamSink {
   #peer: H1Stream | null = null;
   /** Start offset of the request whose answer may change the protocol, -1: none. */
   #asked = -1;
+  /** The last request asked for another protocol, and nobody has seen that it was refused. */
+  #offered = false;
+  /** Client: the switch to HTTP/2 was not seen, and is known by what came then. */
+  http2 = false;
   /** Bytes that the kernel took for a body hid a message start for certain: nobody has counted it yet. */
   #hidStart = false;
 
@@ -41,6 +46,11 @@ export class H1Stream extends MessageReader implements StreamSink {
     if (length === 0) return;
     const peer = this.#peer;
     if (peer !== null) peer.#resync.spoke(ack);
+    if (this.#offered && this.#asked < 0 && isPreface(memory.view, offset, offset + length)) {
+      this.#becomeHttp2();
+      this.switchedAt = position;
+      return;
+    }
     if (this.state === 'seeking') {
       if (this.#hidStart) this.#countHidden();
       const resync = this.#resync;
@@ -189,8 +199,10 @@ export class H1Stream extends MessageReader implements StreamSink {
   protected override finished(message: Message): void {
     const peer = this.#peer;
     if (peer === null) return;
-    if (this.kind === 'request') this.#asked = this.upgrade && !this.answered ? message.startOffset : -1;
-    else if (message.end === 'error') peer.#answerLost();
+    if (this.kind === 'request') {
+      this.#offered = this.upgrade && !this.answered;
+      this.#asked = this.#offered ? message.startOffset : -1;
+    } else if (message.end === 'error') peer.#answerLost();
   }
 
   protected override look(position: number): void {
@@ -304,6 +316,7 @@ export class H1Stream extends MessageReader implements StreamSink {
     if (switched) this.#switchOver();
     else if (startOffset >= 0 && startOffset === this.#asked) {
       this.#asked = -1;
+      this.#offered = false;
       if (this.state === 'held') this.reject(this.position);
     } else if (startOffset >= 0 && this.message?.startOffset === startOffset) {
       this.answered = true;
@@ -322,8 +335,18 @@ export class H1Stream extends MessageReader implements StreamSink {
   }
 
   #answerLost(): void {
-    if (this.state === 'held') this.noStart();
     this.#asked = -1;
+    if (this.state !== 'held') return;
+    const { view } = this.message!.fields.memory;
+    if (isPreface(view, 0, this.section.gathered)) this.#becomeHttp2();
+    else this.noStart();
+  }
+
+  /** A client begins HTTP/2 (RFC 7540 3.2) when the server has agreed. */
+  #becomeHttp2(): void {
+    this.http2 = true;
+    this.#switchOver();
+    if (this.#peer !== null) this.#peer.#switchOver();
   }
 
   /** The other direction said that the connection is another protocol's now. */

@@ -9,6 +9,13 @@ const REQUEST_FIRST = new Set([
 /** Of a response's: static status, or a literal with its name. */
 const RESPONSE_FIRST = new Set([0x88, 0x89, 0x8a, 0x8b, 0x8c, 0x8d, 0x8e, 0x08, 0x18, 0x48]);
 
+/** Frame headers in a row, a server's SETTINGS first, that nothing else begins with. */
+const CHAIN_OF_SERVER = 3;
+
+/** A server's first bytes, which begin with SETTINGS: are they frames, whatever its client said? */
+export const continuesSettings = (view: DataView, at: number, end: number): boolean =>
+  chainAt(view, at, end, FRAME_BYTES_DEFAULT).count >= CHAIN_OF_SERVER;
+
 /** A server's first frame is SETTINGS (RFC 9113 3.4): is it, or the beginning of it? */
 export function beginsWithSettings(view: DataView, at: number, end: number): 'yes' | 'no' | 'need_more' {
   // 00 LL LL 04 00 00000000, LLLL being a multiple of six.
