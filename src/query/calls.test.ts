@@ -6,7 +6,7 @@ import { connectionOf, type ExchangeSpec, StoreRig } from '../../test/unit/store
 import { OUTCOMES } from '../model/exchange.ts';
 import { TlsFacts } from '../model/tls.ts';
 import type { StoreReader } from '../store/reader.ts';
-import { type CallPage, type CallQuery, queryCalls, querySql } from './calls.ts';
+import { type CallPage, type CallQuery, queryCalls } from './calls.ts';
 import { compileFilter } from './filter.ts';
 import { RecordSubject } from './record-subject.ts';
 
@@ -286,109 +286,5 @@ describe('questions that have no answer', () => {
   });
   test('a filter on an attribute that does not exist', async () => {
     expect(await failure({ filter: 'response.status == 1' })).toMatchObject({ type: 'filter', error: { column: 10 } });
-  });
-});
-
-describe('SQL', () => {
-  test('the views hold what the log holds', async () => {
-    const answer = await querySql(reader, 'SELECT id, status, request_headers FROM calls ORDER BY sequence');
-    if (!answer.ok) throw new Error(answer.error.message);
-    expect(answer.value.rows.map(([id]) => id)).toEqual(rig.lines.map(({ id }) => id));
-    expect(answer.value.rows.map((row) => row[1])).toEqual(rig.lines.map(({ response }) => response?.status ?? null));
-    const headers = answer.value.rows.map((row) => {
-      const list = row[2] as { items: readonly { entries: { name: string; value: string } }[] } | null;
-      return list?.items.map(({ entries }) => [entries.name, entries.value]) ?? null;
-    });
-    expect(headers).toEqual(rig.lines.map(({ request }) => request?.headers ?? null));
-  });
-
-  test.each([
-    'INSERT INTO calls VALUES (1)',
-    'DELETE FROM calls',
-    'CREATE TABLE x AS SELECT 1',
-    'DROP VIEW calls',
-    "COPY (SELECT 1) TO '/tmp/x'",
-    "COPY calls FROM '/tmp/x'",
-    "ATTACH '/tmp/x.db'",
-    "EXPORT DATABASE '/tmp/x'",
-    'INSTALL httpfs',
-    'LOAD httpfs',
-    'SET memory_limit = 1',
-    'RESET ALL',
-    'PRAGMA database_list',
-    'CALL pragma_version()',
-    'EXPLAIN SELECT 1',
-    'SHOW TABLES',
-    'DESCRIBE calls',
-    'CHECKPOINT',
-    'VACUUM',
-    'BEGIN',
-    'PREPARE a AS SELECT 1',
-    "SELECT * FROM '/etc/passwd'",
-    "SELECT * FROM read_csv('/etc/passwd')",
-    "SELECT * FROM read_text('/etc/passwd')",
-    "SELECT * FROM read_parquet('**')",
-    "SELECT * FROM parquet_metadata('x')",
-    "SELECT * FROM glob('/*')",
-    'SELECT * FROM duckdb_settings()',
-    'SELECT * FROM information_schema.tables',
-    'SELECT * FROM main.calls',
-    'SELECT * FROM sqlite_master',
-    "SELECT * FROM query('SELECT 1')",
-    "SELECT * FROM query_table('calls')",
-    "SELECT current_setting('memory_limit')",
-    "SELECT (SELECT max(content) FROM read_blob('/etc/passwd'))",
-    "SELECT 1 WHERE EXISTS (SELECT 1 FROM '/etc/passwd')",
-    "WITH calls AS (SELECT * FROM read_text('/etc/passwd')) SELECT * FROM calls",
-    "SELECT 1 UNION ALL SELECT content FROM read_text('/etc/passwd')",
-    "SELECT * FROM calls JOIN read_text('/etc/passwd') ON true",
-    'SELECT 1; SELECT 2',
-    '',
-    'SELEC',
-    "SELECT '",
-    `SELECT ${'('.repeat(70_000)}`,
-    // One value of gigabytes is in no memory limit, and thousands of them are made before anything can be interrupted.
-    "SELECT repeat('x', 10000000) FROM range(100000)",
-    "SELECT lpad('x', 1000000000)",
-    "SELECT printf('%1000000000d', 1)",
-    "SELECT format('{:>1000000000}', 'x')",
-    'SELECT range(1000000000)',
-    'SELECT * FROM (SELECT unnest(generate_series(1, 1000000000)))',
-    'SELECT list_resize([1], 1000000000)',
-    "SELECT * FROM range(CAST(length(repeat('x', 1000000000)) AS BIGINT))",
-  ])('%s is refused', async (sql) => {
-    expect(await querySql(reader, sql)).toMatchObject({ ok: false, error: { type: 'invalid' } });
-  });
-
-  test('an unknown column is named, with those that there are', async () => {
-    const answer = await querySql(reader, 'SELECT statuss FROM calls');
-    expect(answer).toMatchObject({
-      ok: false,
-      error: { type: 'invalid', message: expect.stringMatching(/statuss.*[\s\S]*status/) },
-    });
-  });
-
-  test('a query that never ends is ended', async () => {
-    const answer = await querySql(reader, 'SELECT count(*) FROM range(100000000000) a WHERE a.range % 7 = 3', {
-      timeoutMs: 300,
-    });
-    expect(answer).toMatchObject({ ok: false, error: { type: 'timeout' } });
-  });
-
-  test('a query that wants all memory gets an error', async () => {
-    const answer = await querySql(reader, 'SELECT list(CAST(range AS VARCHAR)) FROM range(100000000)');
-    expect(answer).toMatchObject({ ok: false, error: { type: 'memory' } });
-  });
-
-  test('more rows than asked for', async () => {
-    expect(await querySql(reader, 'SELECT * FROM range(1000)', { rows: 10 })).toMatchObject({
-      ok: true,
-      value: { more: true, rows: { length: 10 } },
-    });
-  });
-
-  test('names from WITH may be read', async () => {
-    const answer = await querySql(reader, 'WITH a AS (SELECT status FROM calls) SELECT count(*) FROM a');
-    expect(answer).toMatchObject({ ok: true, value: { rows: [[BigInt(CALLS)]] } });
   });
 });

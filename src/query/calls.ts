@@ -10,6 +10,7 @@ import { mayHave } from '../store/value-filter.ts';
 import type { TimeRange } from './calls-range.ts';
 import { all, type Condition, holds, mayMeet, TRUE } from './condition.ts';
 import { sessionsOf } from './sessions.ts';
+import { runSql } from './sql-run.ts';
 import { type CallFailure, wantedCalls } from './wanted-calls.ts';
 
 export const CALLS_LIMIT_MAX = 10_000;
@@ -207,7 +208,7 @@ function next(segments: Generator<SegmentFiles>, size: number): SegmentFiles[] {
 
 export const SQL_ROWS_MAX = 100_000;
 
-export interface SqlAnswer extends Rows {
+export interface SqlAnswer extends Rows<unknown> {
   /** There were more rows than were asked for. */
   readonly more: boolean;
 }
@@ -220,11 +221,16 @@ export async function querySql(
 ): Promise<Answer<SqlAnswer>> {
   const refused = await judge(reader.database, sql);
   if (refused !== null) return refused;
-  await reader.views();
+  const views = await reader.views();
   const wanted = Math.min(rows, SQL_ROWS_MAX);
   // The statement was parsed as one SELECT; a comment at its end must not swallow what follows.
   const statement = sql.trimEnd().replace(/;$/, '');
-  const answer = await reader.database.select(`SELECT * FROM (${statement}\n) LIMIT ${wanted + 1}`, timeoutMs);
+  const answer = await runSql({
+    folders: reader.folders,
+    views,
+    statement: `SELECT * FROM (${statement}\n) LIMIT ${wanted + 1}`,
+    timeoutMs,
+  });
   if (!answer.ok) return answer;
   const { columns, rows: found } = answer.value;
   return { ok: true, value: { columns, rows: found.slice(0, wanted), more: found.length > wanted } };

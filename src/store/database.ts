@@ -24,9 +24,9 @@ export type QueryFailure =
 
 export type Answer<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly error: QueryFailure };
 
-export interface Rows {
+export interface Rows<V = DuckDBValue> {
   readonly columns: readonly string[];
-  readonly rows: readonly DuckDBValue[][];
+  readonly rows: readonly (readonly V[])[];
 }
 
 /**

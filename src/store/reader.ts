@@ -269,8 +269,13 @@ export class StoreReader {
     return this.#empty;
   }
 
-  /** Makes the views of VIEW_NAMES over what is there now: to be called before a statement that reads from them. */
-  async views(): Promise<void> {
+  /** The only folders that statements read from. */
+  get folders(): readonly string[] {
+    return [join(this.data, SEALED), this.#scratch];
+  }
+
+  /** Statements that make the views of VIEW_NAMES over what is there now; files that cannot be read are left out. */
+  async views(): Promise<readonly string[]> {
     const some = this.segments.length === 0 ? [this.#none()] : this.segments;
     const files = (of: (files: SegmentFiles) => string | null, none: string): string => {
       const paths = some.flatMap((segment) => of(segment) ?? []);
@@ -283,13 +288,14 @@ export class StoreReader {
       ledger: files(({ ledger }) => ledger, none.ledger!),
       websockets: files(({ websockets }) => websockets, none.websockets!),
     });
-    if (views.join() === this.#views) return;
+    if (views.join() === this.#views) return views;
     try {
       for (const view of views) await this.database.run(view);
       this.#views = views.join();
+      return views;
     } catch (error) {
       if (!(await this.#dropUnreadable())) throw error;
-      await this.views();
+      return await this.views();
     }
   }
 
