@@ -3,7 +3,6 @@
  * both sides, whole. Then replay says the same with the peers' key log, and with one that has only the first session's secret.
  */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { AgentStatus } from '../../src/model/status.ts';
 import { Agent, HEADWATER, type LoggedExchange, parseLog, type Stopped } from '../rig/agent.ts';
@@ -13,7 +12,6 @@ import { Program, run } from '../rig/program.ts';
 import type { Server } from '../rig/servers/server.ts';
 import { nginxTls, TlsHome } from '../rig/tls/servers.ts';
 
-const SETTLE_MS = 1_000;
 /** What s_client prints then. */
 const HANDSHAKE_OVER = /Verif(?:y return code|ication error)[\s\S]*---\n/;
 const answered = (id: string): RegExp => new RegExp(`x-id: ${id}\\r?\\n`);
@@ -112,7 +110,7 @@ when(
     const dumping = ['tcpdump', '-i', 'lo', '--immediate-mode', '-U', '-s', '0', '-B', '16384', '-w', file];
     await using dump = new Program([...dumping, `tcp and (${ports})`], {});
     await dump.until('tcpdump', () => dump.stderr.includes('listening on') && existsSync(file));
-    await sleep(SETTLE_MS);
+    await agent.tapped(1);
 
     await call('retry', other!, '1.3', ['-groups', 'P-256:P-384', '-msg']);
     await call('certificate12', demanding!, '1.2', ['-cert', 'cert.pem', '-key', 'key.pem']);

@@ -3,7 +3,6 @@
  * ids in it; and what was captured beside it says the same with the clients' own key log.
  */
 import { existsSync, readFileSync, statSync } from 'node:fs';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Agent, field, HEADWATER, type LoggedExchange, parseLog, type Stopped } from '../rig/agent.ts';
 import { Cgroup } from '../rig/cgroup.ts';
@@ -25,8 +24,8 @@ import {
   unusualTls,
 } from '../rig/tls/servers.ts';
 
-/** For the first look at a library and its probe; the race itself is another test's. */
-const SETTLE_MS = 1_000;
+/** libcrypto, and what is linked into Node, Caddy and the two Go servers. */
+const TAPPED = 5;
 
 interface Said {
   readonly id: string;
@@ -136,7 +135,7 @@ when(
       {},
     );
     await dump.until('tcpdump', () => dump.stderr.includes('listening on') && existsSync(file));
-    await sleep(SETTLE_MS);
+    await agent.tapped(TAPPED);
 
     for (const server of Object.keys(servers)) {
       for (const version of ['1.2', '1.3'] as const) {
@@ -186,7 +185,6 @@ when(
       expect(await must(python, { cgroup, env: home.env })).toBe('200\n');
     }
     await agent.until((seen) => new Set(seen.map(idOf)).size >= said.length).catch(() => {});
-    await sleep(500);
     live = await agent.stop();
     await dump.stop('SIGINT');
     expect(statSync(file).size).toBeGreaterThan(100_000);

@@ -4,7 +4,6 @@
  */
 import { copyFileSync, existsSync, realpathSync } from 'node:fs';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import { Agent, field, HEADWATER } from '../rig/agent.ts';
 import { Cgroup } from '../rig/cgroup.ts';
@@ -15,8 +14,6 @@ import { nginxTls, TlsHome } from '../rig/tls/servers.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
 const RIG = join(ROOT, 'test/rig/tls');
-/** For the first look at a program of a hundred megabytes. */
-const SETTLE_MS = 2_500;
 
 /** A runtime from PATH, or as tools/setup puts it down. */
 const runtime = (program: string, npm: string): string | null => {
@@ -54,7 +51,7 @@ describe.each(RUNTIMES)('$name', ({ name, path, says }) => {
       const command = (port: string): string[] => [copy, join(RIG, 'https-server.mjs'), port, version];
       servers.push(await home.serve(`runtime-${version}`, command, cgroup));
     }
-    await sleep(SETTLE_MS);
+    await agent.tapped(1);
     for (const [i, server] of servers.entries()) {
       const version = ['1.2', '1.3'][i]!;
       const session = home.folder.file(`session-${version}`);
@@ -126,7 +123,7 @@ when(
       (port) => [findProgram('gnutls-serv')!, '--http', '--port', port, ...certificate],
       cgroup,
     );
-    await sleep(SETTLE_MS);
+    await agent.tapped(1);
     const ids: string[] = [];
     for (const version of ['1.2', '1.3']) {
       for (const n of [1, 2]) {

@@ -1,6 +1,5 @@
 /** Which processes are read, and from when on: older than the agent, started later, moved in, replaced libraries, outsiders. */
 import { copyFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { AgentStatus } from '../../src/model/status.ts';
 import { Agent, field, type LoggedExchange } from '../rig/agent.ts';
@@ -9,11 +8,6 @@ import { findProgram, when } from '../rig/need.ts';
 import { must, type Program } from '../rig/program.ts';
 import type { Server } from '../rig/servers/server.ts';
 import { nginxTls, nodeTls, TlsHome } from '../rig/tls/servers.ts';
-
-/** For the first look at a library and its probe. */
-const SETTLE_MS = 700;
-/** The attacher looks at all processes of its cgroups at least this often. */
-const SWEEP_MS = 10_000;
 
 const idOf = (x: LoggedExchange): string => /[?&]id=([\w-]+)/.exec(x.request.target)?.[1] ?? '';
 const sides = (exchanges: readonly LoggedExchange[], id: string): string[] =>
@@ -85,7 +79,7 @@ for line in sys.stdin:
     const old = await patient(server, inside);
     await old.ask('before');
     await using agent = await Agent.start({ cgroups: [inside], secrets: true });
-    await sleep(SETTLE_MS);
+    await agent.tapped(1);
     await old.ask('unread');
     await call(server, 'after', inside);
     await agent.until((seen) => sides(seen, 'after').length === 2);
@@ -99,7 +93,7 @@ for line in sys.stdin:
   test('a program that starts after the agent, on a library that nobody ran before', async () => {
     await using agent = await Agent.start({ cgroups: [inside], secrets: true });
     const server = await nginxTls(home, inside);
-    await sleep(SETTLE_MS);
+    await agent.tapped(1);
     await call(server, 'new', inside);
     await agent.until((seen) => sides(seen, 'new').length === 2);
     const { summary } = await agent.stop();
@@ -112,7 +106,8 @@ for line in sys.stdin:
     // Its sockets belong to the cgroup in which they were made, so it makes one after the move.
     const client = await patient(server, outside);
     for (const pid of outside.pids()) writeFileSync(`${inside.path}/cgroup.procs`, String(pid));
-    await sleep(SWEEP_MS + SETTLE_MS);
+    // The attacher looks at all processes of its cgroups now and then.
+    await agent.tapped(1);
     await client.ask('moved');
     await agent.until((seen) => sides(seen, 'moved').length === 1);
     const { exchanges } = await agent.stop();
@@ -123,7 +118,7 @@ for line in sys.stdin:
     await using agent = await Agent.start({ cgroups: [inside], secrets: true });
     const server = await nginxTls(home, inside);
     const other = await nginxTls(home, outside);
-    await sleep(SETTLE_MS);
+    await agent.tapped(1);
     await call(other, 'outsiders', outside);
     await call(server, 'served', outside);
     // The client is read, the server is not.
@@ -145,7 +140,7 @@ for line in sys.stdin:
     await using agent = await Agent.start({ cgroups: [inside], secrets: true });
     renameSync(`${library}.new`, library);
     const young = await nginxTls(home, inside);
-    await sleep(SETTLE_MS);
+    await agent.tapped(2);
     await call(old, 'deleted', outside);
     await call(young, 'replaced', outside);
     await agent.until((seen) => sides(seen, 'deleted').length === 1 && sides(seen, 'replaced').length === 1);
@@ -159,7 +154,7 @@ for line in sys.stdin:
     await using agent = await Agent.start({ cgroups: [inside], secrets: true });
     const nginx = await nginxTls(home, inside);
     const node = await nodeTls(home, inside);
-    await sleep(SETTLE_MS);
+    await agent.tapped(2);
     await call(nginx, 'nginx', outside);
     await call(node, 'node', outside);
     await agent.until((seen) => sides(seen, 'nginx').length === 1 && sides(seen, 'node').length === 1);
@@ -171,7 +166,7 @@ for line in sys.stdin:
     await using agent = await Agent.start({ cgroups: [inside], secrets: true });
     const origin = await nginxTls(home, inside);
     const proxy = await nginxTls(home, inside, { upstream: origin.port });
-    await sleep(SETTLE_MS);
+    await agent.tapped(1);
     for (const id of ['one', 'two']) await call(proxy, id, inside, ['--http2']);
     await agent.until((seen) => ['one', 'two'].every((id) => sides(seen, id).length === 4));
     const { exchanges, summary } = await agent.stop();

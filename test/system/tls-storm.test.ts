@@ -1,6 +1,5 @@
 /** More handshakes than there is room or time for: every connection is read or counted with its cause, and memory stays bounded. */
 import { readFileSync, writeFileSync } from 'node:fs';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import type { AgentStatus } from '../../src/model/status.ts';
 import { LIVE_SECRET_LIMITS } from '../../src/tls/secrets.ts';
@@ -11,18 +10,14 @@ import { must } from '../rig/program.ts';
 import type { Server } from '../rig/servers/server.ts';
 import { nginxTls, TlsHome } from '../rig/tls/servers.ts';
 
-const SETTLE_MS = 700;
-/** Longer than a connection waits for its secret. */
-const WAIT_MS = 3_500;
-
 /** Of the pipeline in a storm: what its warming up takes, and a bounded backlog. */
 const GROWTH_BYTES_MAX = 120e6;
 
 const residentBytes = (pid: number): number =>
   Number(/^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'latin1'))![1]) * 1024;
 
-const statusOf = async (agent: Agent): Promise<AgentStatus> =>
-  JSON.parse((await agent.get('/v1/status')).body) as AgentStatus;
+/** Connections that are given up for unread. */
+const unreadOf = ({ tls }: AgentStatus): number => tls.unread.reduce((sum, one) => sum + one.connections, 0);
 
 /** One connection after the other for `seconds`, each with a call; how many. */
 async function storm(server: Server, seconds: number): Promise<number> {
@@ -47,14 +42,12 @@ when(
     await using cgroup = new Cgroup('storm');
     await using agent = await Agent.start({ cgroups: [cgroup], secrets: true });
     const server = await nginxTls(home, cgroup, { workers: 2 });
-    await sleep(SETTLE_MS);
-    const pipeline = (await statusOf(agent)).processes.find(({ role }) => role === 'pipeline')!.pid;
+    await agent.tapped(1);
+    const pipeline = (await agent.status()).processes.find(({ role }) => role === 'pipeline')!.pid;
     const before = residentBytes(pipeline);
     const made = (await Promise.all([storm(server, 3), storm(server, 3)])).reduce((a, b) => a + b);
     expect(made).toBeGreaterThan(200);
-    await agent.until((seen) => seen.length >= made, 30_000).catch(() => {});
-    await sleep(WAIT_MS);
-    const { tls } = await statusOf(agent);
+    const { tls } = await agent.untilStatus(`${made} connections`, (status) => status.tls.decrypted >= made);
     // A client's last connection may be cut off by the end of its time.
     expect(tls.connections).toBeGreaterThanOrEqual(made);
     expect(tls.connections).toBeLessThanOrEqual(made + 2);
@@ -71,8 +64,8 @@ when(
     await using cgroup = new Cgroup('storm-full');
     await using agent = await Agent.start({ cgroups: [cgroup], secrets: true, config: 'capture:\n  ring: 64MiB\n' });
     const server = await nginxTls(home, cgroup, { workers: 2 });
-    await sleep(SETTLE_MS);
-    const { processes } = await statusOf(agent);
+    await agent.tapped(1);
+    const { processes } = await agent.status();
     const pipeline = processes.find(({ role }) => role === 'pipeline')!.pid;
     let made = 0;
     // Nobody reads for as long as it takes to fill the ring: 1 MiB, four secrets of 232 bytes for each connection.
@@ -83,11 +76,14 @@ when(
       process.kill(pipeline, 'SIGCONT');
     }
     // On a busy machine it takes a while to go through what has come meanwhile.
-    for (let i = 0; i < 60 && (await statusOf(agent)).tls.connections < made; i++) await sleep(500);
-    await sleep(WAIT_MS);
-    const { tls, ledger } = await statusOf(agent);
+    const settled = await agent.untilStatus(
+      `${made} connections read or given up`,
+      (status) => status.ledger.exchanges + unreadOf(status) >= made,
+      60_000,
+    );
+    const { tls, ledger } = settled;
     expect(tls.secrets.ring_full).toBeGreaterThan(0);
-    const unread = tls.unread.reduce((sum, one) => sum + one.connections, 0);
+    const unread = unreadOf(settled);
     expect(unread).toBeGreaterThan(0);
     expect(tls.decrypted).toBeGreaterThan(0);
     expect(ledger.losses.find(({ reason }) => reason === 'tls_no_secret')!.count).toBeGreaterThanOrEqual(unread);
@@ -95,9 +91,11 @@ when(
     expect(
       tls.unread.map(({ cause }) => cause).filter((cause) => cause !== 'no_secret' && cause !== 'partial_secret'),
     ).toEqual([]);
-    const { exchanges } = await agent.stop();
-    expect(exchanges.length + unread).toBeGreaterThanOrEqual(made);
     // And it goes on as before.
+    const more = await storm(server, 1);
+    await agent.untilStatus('calls after it', (status) => status.ledger.exchanges >= ledger.exchanges + more);
+    const { exchanges } = await agent.stop();
+    expect(exchanges.length + unread).toBeGreaterThanOrEqual(made + more);
   }, 120_000);
 
   test('a client that is the first to run its library is read or counted; the next one is read', async () => {
@@ -106,8 +104,10 @@ when(
     await using agent = await Agent.start({ cgroups: [cgroup], secrets: true });
     let read = 0;
     const rounds = 8;
+    // All of them stay: each round has a library more.
+    await using homes = new AsyncDisposableStack();
     for (let i = 0; i < rounds; i++) {
-      await using home = await TlsHome.open();
+      const home = homes.use(await TlsHome.open());
       const server = await nginxTls(home, outside);
       const before = agent.exchanges().length;
       const script = home.folder.file('first.py');
@@ -122,22 +122,20 @@ s = context.wrap_socket(socket.create_connection(("127.0.0.1", ${server.port})),
 s.sendall(b"GET /x?id=first${i} HTTP/1.1\\r\\nHost: localhost\\r\\nConnection: close\\r\\n\\r\\n")
 while s.recv(4096): pass
 print("done", flush=True)
-time.sleep(60)
+time.sleep(300)
 `,
       );
       const first = home.program([findProgram('python3')!, script], { cgroup });
       await first.until('its call', () => first.stdout.includes('done'));
-      await sleep(SETTLE_MS);
+      await agent.tapped(i + 1);
       const url = `https://localhost:${server.port}/x?id=second${i}`;
       await must([findProgram('curl')!, '-sk', '-o', '/dev/null', url], { cgroup, env: home.env });
       const seen = await agent.until((all) => all.some((x) => x.request.target === `/x?id=second${i}`));
       if (seen.slice(before).some((x) => x.request.target === `/x?id=first${i}`)) read++;
     }
-    await sleep(WAIT_MS);
-    const { tls } = await statusOf(agent);
-    const unread = tls.unread.reduce((sum, one) => sum + one.connections, 0);
-    expect(tls.connections).toBe(2 * rounds);
-    expect(read + unread).toBe(rounds);
+    const settled = await agent.untilStatus('the others', (status) => read + unreadOf(status) >= rounds);
+    expect(settled.tls.connections).toBe(2 * rounds);
+    expect(read + unreadOf(settled)).toBe(rounds);
     console.info(`${read} of ${rounds} first connections of a new library were read`);
     await agent.stop();
   }, 120_000);

@@ -1,7 +1,6 @@
 /** What is told of TLS: why, status, /metrics; and what is told nowhere: the secrets. */
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import type { AgentStatus } from '../../src/model/status.ts';
 import { Agent, HEADWATER } from '../rig/agent.ts';
@@ -10,8 +9,6 @@ import { findProgram, when } from '../rig/need.ts';
 import { freePort } from '../rig/ports.ts';
 import { must, Program, run } from '../rig/program.ts';
 import { goTls, javaTls, nginxTls, TlsHome } from '../rig/tls/servers.ts';
-
-const SETTLE_MS = 700;
 
 when(
   describe,
@@ -40,7 +37,8 @@ when(
     const nginx = await nginxTls(home, cgroup);
     const go = await goTls(home, cgroup, '-ldflags=-s -w');
     const java = await javaTls(home, cgroup);
-    await sleep(SETTLE_MS);
+    // libcrypto and the Go program.
+    await agent.tapped(2);
     const keys = home.folder.file('keys');
     const curl = async (to: number, id: string, ...more: string[]): Promise<void> => {
       const url = `https://localhost:${to}/x?id=${id}`;
@@ -56,7 +54,7 @@ when(
     await curl(java.port, 'd');
     await agent.until((seen) => seen.length >= 3);
     // Java's connection waits for a secret for two seconds.
-    await sleep(3_500);
+    await agent.untilStatus('the connection without a secret', (status) => status.tls.unread.length > 0);
 
     const why = async (target: string): Promise<string> =>
       (await run([HEADWATER, 'why', target, '--socket', agent.socket])).stdout.replaceAll(/\s+/g, ' ');
@@ -140,8 +138,7 @@ when(
       cgroup,
       env: home.env,
     });
-    await sleep(SETTLE_MS);
-    const { tls } = JSON.parse((await agent.get('/v1/status')).body) as AgentStatus;
+    const { tls } = await agent.untilStatus('its two connections', (status) => status.tls.connections >= 2);
     expect(tls).toMatchObject({
       taps_absent: 'switched off (tls.secrets)',
       connections: 2,
