@@ -77,13 +77,16 @@ server.on('upgrade', (request, socket: Duplex) => {
     `HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ${accept}\r\n\r\n`,
   );
   socket.write(speech(+request.url!.split('/').pop()!).frames);
-  let code: Buffer | null = null;
-  // The client's Close is its last frame: 6 bytes of header and mask, and the code.
+  let closed = false;
+  // The client's Close is its last frame: opcode, length with the mask's bit, mask, and a code from 3000 on. Masks are random:
+  // the first byte alone is met in other frames too, once in a few hundred.
   socket.on('data', (chunk: Buffer) => {
     const at = chunk.length - 8;
-    if (code !== null || at < 0 || chunk[at] !== 0x88) return;
-    code = Buffer.from([chunk[at + 6]! ^ chunk[at + 2]!, chunk[at + 7]! ^ chunk[at + 3]!]);
-    socket.end(closing(code.readUInt16BE(0)));
+    if (closed || at < 0 || chunk[at] !== 0x88 || chunk[at + 1] !== 0x82) return;
+    const code = (chunk.readUInt16BE(at + 2) ^ chunk.readUInt16BE(at + 6)) & 0xffff;
+    if (code < 3_000 || code >= 3_100) return;
+    closed = true;
+    socket.end(closing(code));
   });
 });
 
