@@ -10,7 +10,7 @@ import { Cgroup } from '../rig/cgroup.ts';
 import { when } from '../rig/need.ts';
 import { echoServer } from './live/echo.ts';
 import { Load, type LoadResult, load } from './live/load.ts';
-import { expectConserved, expectNeverWrong, pidOf, statusOf } from './live/truth.ts';
+import { expectConserved, expectNeverWrong, pidOf, settled, statusOf } from './live/truth.ts';
 
 const needs = ['root', 'cgroup2', 'bpf', 'nginx'] as const;
 
@@ -76,9 +76,7 @@ async function farTooSmall(
   await sleep(1_000);
   const { sent, answered, errors } = await end(running, () => process.kill(pipeline, 'SIGCONT'));
   expect([answered, errors]).toEqual([sent, []]);
-  // Holes at the end of the streams are declared within a second or two, and closings that found no room looked up.
-  await sleep(2_500);
-  const status = await statusOf(agent);
+  const status = await settled(agent);
   expectConserved(status);
   const { captured, requests, responses, unseen_bytes_estimate } = status.ledger;
   const missed = captured.shed.bytes + captured.lost.bytes + captured.window.bytes;
@@ -113,8 +111,7 @@ when(it, ...needs)('the same with pipelining: a hole never shifts later pairs un
   await sleep(300);
   const { sent, answered, errors } = await running.finish();
   expect([answered, errors]).toEqual([sent, []]);
-  await sleep(2_500);
-  expectConserved(await statusOf(agent));
+  expectConserved(await settled(agent));
   const { exchanges } = await agent.stop();
   expectNeverWrong(exchanges);
   expect(exchanges.some((e) => e.losses.length > 0)).toBe(true);

@@ -1,13 +1,12 @@
 /** R14 in short: thousands of connections leave neither descriptors nor memory behind. */
 import { readdirSync } from 'node:fs';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, it } from 'vitest';
 import { Agent } from '../rig/agent.ts';
 import { Cgroup } from '../rig/cgroup.ts';
 import { wrk } from '../rig/clients/wrk.ts';
 import { when } from '../rig/need.ts';
 import { echoServer } from './live/echo.ts';
-import { pidOf, statusOf } from './live/truth.ts';
+import { pidOf, settled } from './live/truth.ts';
 
 const MIB = 1 << 20;
 
@@ -25,8 +24,7 @@ when(
   const url = `http://127.0.0.1:${server.port}/echo/x`;
   const round = (): Promise<unknown> => wrk({ url, seconds: 2, connections: 8, headers: { Connection: 'close' } });
   const look = async (): Promise<{ descriptors: number[]; rss: number; total: number; open: number }> => {
-    await sleep(2_000);
-    const status = await statusOf(agent);
+    const status = await settled(agent);
     const pids = [pidOf(status, 'attacher'), pidOf(status, 'pipeline')];
     return {
       descriptors: pids.map((pid) => readdirSync(`/proc/${pid}/fd`).length),

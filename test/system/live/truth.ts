@@ -1,11 +1,33 @@
 /** What must hold for every record of a load (load.ts) on the echoing server (echo.ts), whatever was lost. */
-import { expect } from 'vitest';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { expect, vi } from 'vitest';
 import type { AgentStatus } from '../../../src/model/status.ts';
 import { type Agent, field, type LoggedExchange } from '../../rig/agent.ts';
 import { idOf } from './load.ts';
 
 export const statusOf = async (agent: Agent): Promise<AgentStatus> =>
   JSON.parse((await agent.get('/v1/status')).body) as AgentStatus;
+
+/** Holes at the end of streams are declared, and closings that found no room looked up, within this time. */
+const QUIET_MS = 2_500;
+const LOOKS_MAX = 20;
+
+/** The status once its ledger has come to rest after the last call: what was in the ring is read, what is missing is declared. */
+export async function settled(agent: Agent): Promise<AgentStatus> {
+  const counts = ({ ledger, connections }: AgentStatus): string => JSON.stringify([ledger, connections]);
+  let last = await statusOf(agent);
+  for (let i = 0; i < LOOKS_MAX; i++) {
+    await sleep(QUIET_MS);
+    const now = await statusOf(agent);
+    if (counts(now) === counts(last)) return now;
+    last = now;
+  }
+  throw new Error(`the ledger does not come to rest: ${counts(last)}`);
+}
+
+/** Waits, for as long as a busy machine may take, until `check` does not fail. */
+export const eventually = <T>(check: () => T | Promise<T>): Promise<T> =>
+  vi.waitFor(check, { timeout: 30_000, interval: 50 });
 
 export const pidOf = (status: AgentStatus, role: 'attacher' | 'pipeline'): number =>
   status.processes.find((process) => process.role === role)!.pid;
