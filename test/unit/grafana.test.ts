@@ -13,7 +13,8 @@ interface Made {
     gridPos: { x: number; y: number; w: number; h: number };
     datasource: { uid: string };
     fieldConfig: { defaults: { unit: string; thresholds: { steps: { value: number | null }[] } } };
-    targets: { refId: string; expr: string; datasource: { uid: string } }[];
+    type: string;
+    targets: { refId: string; expr: string; legendFormat: string; datasource: { uid: string } }[];
   }[];
   readonly templating: { list: { name: string }[] };
   readonly annotations: { list: { expr: string }[] };
@@ -28,12 +29,14 @@ describe.each(made)('%s', (file, board) => {
 
   test('every panel says what it shows, of which datasource, in which unit, from low to high', () => {
     expect(new Set(board.panels.map(({ id }) => id)).size).toBe(board.panels.length);
-    for (const { title, description, datasource, targets, fieldConfig } of board.panels) {
+    for (const { title, type, description, datasource, targets, fieldConfig } of board.panels) {
       expect(description.length, title).toBeGreaterThan(20);
       expect(fieldConfig.defaults.unit, title).not.toBe('');
       const [, ...values] = fieldConfig.defaults.thresholds.steps.map(({ value }) => value!);
       expect(values, title).toEqual([...values].sort((a, b) => a - b));
       expect(targets.length, title).toBeGreaterThan(0);
+      // Lines are named; tables and single numbers have columns and titles.
+      if (type === 'timeseries') for (const { legendFormat } of targets) expect(legendFormat, title).not.toBe('__auto');
       for (const source of [datasource, ...targets.map((target) => target.datasource)])
         expect(source.uid).toBe('$datasource');
     }
