@@ -47,6 +47,7 @@ import { SelfProbe } from './self-probe.ts';
 import type { KernelDescription, PipelineSettings } from './settings.ts';
 import { Statistics } from './statistics.ts';
 import { StatusKeeper } from './status.ts';
+import { StoreClock } from './store-clock.ts';
 import { damageText, StoreFeed, storeEventText } from './store-feed.ts';
 
 const TICK_MS = 1_000;
@@ -65,8 +66,6 @@ const STATISTICS_KEY_BYTES = 16;
 /** What a window of statistics had is worked out in pieces of this length, with pauses in which the ring is read. */
 const WORK_MS = 2;
 const WORK_PAUSE_MS = 6;
-/** The store hears of the time several times a second. */
-const STORE_TICK_MS = 250;
 /** Calls are on the disk within a second, or it refuses them. */
 const SETTLE_MS = 5_000;
 
@@ -225,7 +224,16 @@ export async function runPipeline({ client, prepared, start, key }: Handover): P
   const readSecrets = (): void => {
     if (takeSecret !== undefined) taps?.drain(takeSecret);
   };
-  const reader = new RingReader(ring.value, descriptors.ring, pipeline.capture, readSecrets);
+  const storing = store === null ? null : new StoreFeed(store, statistics);
+  const storeClock =
+    storing === null
+      ? null
+      : new StoreClock(() => storing.tick(Date.now(), pipeline.counters.exchanges, status.totals().losses));
+  const beforeLook = (): void => {
+    readSecrets();
+    storeClock?.looked();
+  };
+  const reader = new RingReader(ring.value, descriptors.ring, pipeline.capture, beforeLook);
   const packets = new PacketHub({
     losses,
     application: `Headwater ${version}`,
@@ -313,14 +321,9 @@ export async function runPipeline({ client, prepared, start, key }: Handover): P
     if (statistics.tick(now)) workOut();
     owners.tick();
     status.tick();
+    storeClock?.second();
     if (++ticks % (FORGET_MS / TICK_MS) === 0) prints.forget();
   }, TICK_MS);
-
-  const storing = store === null ? null : new StoreFeed(store, statistics);
-  const storeTimer =
-    storing === null
-      ? undefined
-      : setInterval(() => storing.tick(Date.now(), pipeline.counters.exchanges, status.totals().losses), STORE_TICK_MS);
 
   const reason = await new Promise<string>((resolve) => {
     client.listen({
@@ -333,10 +336,10 @@ export async function runPipeline({ client, prepared, start, key }: Handover): P
     });
   });
   clearInterval(timer);
-  clearInterval(storeTimer);
   probe.stop();
   reader.stop();
   reader.drainAll();
+  storeClock?.stop();
   // The records that ended a call may be among those that found no room: no later record of its connection can tell.
   const { classes, recordsLost } = counters.value.read();
   if (recordsLost > 0) unheard.value.tell(pipeline.capture, Number.POSITIVE_INFINITY);

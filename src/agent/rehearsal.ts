@@ -92,7 +92,7 @@ function threadUs(): number {
 }
 
 /** The made-up sockets have owners. */
-const NOBODY = { owners: async () => ({ ok: true, value: [] as null[] }) as const };
+const NOBODY_KNOWN = async () => ({ ok: true, value: [] as null[] }) as const;
 
 function rehearsalPipeline(
   { logged, stored }: Rehearsed,
@@ -126,10 +126,11 @@ function rehearsalPipeline(
     sinks: () => sinks,
     probe: new SelfProbe({ inside: () => false }),
     owners: new Owners({
-      client: NOBODY,
+      client: { owners: NOBODY_KNOWN, processes: NOBODY_KNOWN },
       processes: new ProcessCache(host),
       cgroups: new CgroupPaths(host, ''),
       rules: [],
+      hidden: false,
     }),
   });
 }
