@@ -117,12 +117,12 @@ export class ElfFile {
     return -1;
   }
 
-  /** Offset of `text` (latin1) in a section's bytes, or -1. */
-  find(section: Section, text: string): number {
+  /** Offset of `text` (latin1) in a section's bytes, at `start` or behind it, or -1. */
+  find(section: Section, text: string, start = 0): number {
     const wanted = Buffer.from(text, 'latin1');
     const end = section.type === SHT_NOBITS ? 0 : Math.min(section.size, TABLE_BYTES_MAX);
     // Chunks overlap, so that a match on a border is found.
-    for (let from = 0; from < end; from += CHUNK_BYTES) {
+    for (let from = start; from < end; from += CHUNK_BYTES) {
       const chunk = this.#read(section.offset + from, Math.min(CHUNK_BYTES + wanted.length - 1, end - from));
       const at = chunk.indexOf(wanted);
       if (at >= 0) return from + at;

@@ -32,6 +32,9 @@ export interface TlsFacts {
 
 const GO_KEYLOG = 'crypto/tls.(*Config).writeKeyLog';
 const VERSION_BYTES = 64;
+/** Places where something like a version is looked at. */
+const MENTIONS_MAX = 32;
+const OPENSSL3 = /^OpenSSL 3\.\d+\.\d+[\w.+-]*/;
 const GNUTLS = /^libgnutls\.so/;
 /** What bpf/secrets.bpf.c reads. */
 const GNUTLS_RANDOM_AT = 0x50;
@@ -49,8 +52,7 @@ const BORINGSSL_NAMES = ['boringssl', 'BoringSSL', 'aws-lc'];
 export const inspectTls = (elf: ElfFile, path: string): TlsFacts | null => {
   if (isGo(elf)) return inspectGo(elf);
   const kdf = tapAt(elf, 'headwater_kdf', elf.functionAddress('EVP_KDF_derive'));
-  if (kdf !== null)
-    return { kind: 'openssl', version: text(elf, 'OpenSSL 3.', /^OpenSSL 3[\w.-]*/), taps: [kdf], gap: '' };
+  if (kdf !== null) return { kind: 'openssl', version: text(elf, 'OpenSSL 3.', OPENSSL3), taps: [kdf], gap: '' };
   const name = path.slice(path.lastIndexOf('/') + 1).replace(/ \(deleted\)$/, '');
   if (GNUTLS.test(name)) return inspectGnutls(elf);
   return inspectLogSecret(elf, name) ?? inspectUntapped(elf, name);
@@ -113,13 +115,14 @@ const inspectUntapped = (elf: ElfFile, name: string): TlsFacts | null => {
   if (elf.find(constants, 'rustls-') >= 0 && elf.find(constants, 'CLIENT_HANDSHAKE_TRAFFIC_SECRET') >= 0)
     return untapped(
       'rustls',
-      '',
+      // Its messages name the file that they come from.
+      text(elf, 'rustls-', /^rustls-\d+\.\d+\.\d+(?=\/)/).replace('-', ' '),
       'rustls asks whether a key log is wanted before it calls anything that could be tapped',
     );
   if (elf.find(constants, 'OpenSSL 3.') >= 0 && elf.find(constants, 'TLS13-KDF') >= 0)
     return untapped(
       'openssl',
-      text(elf, 'OpenSSL 3.', /^OpenSSL 3[\w.-]*/),
+      text(elf, 'OpenSSL 3.', OPENSSL3),
       'linked in without symbols: EVP_KDF_derive cannot be found',
     );
   return null;
@@ -137,11 +140,15 @@ const tapAt = (elf: ElfFile, program: TapProgram, address: number): TapPoint | n
   return code.length < 8 ? null : { program, offset: offset + probeOffset(elf.machine, code) };
 };
 
-/** What `pattern`, or its group, matches where `start` stands in the constants. */
+/** What `pattern`, or its group, matches where `start` stands in the constants. Messages name versions too, but not whole ones. */
 const text = (elf: ElfFile, start: string, pattern: RegExp): string => {
   const constants: Section | null = elf.section('.rodata');
-  const at = constants === null ? -1 : elf.find(constants, start);
-  if (constants === null || at < 0) return '';
-  const match = pattern.exec(elf.read(constants.offset + at, VERSION_BYTES).latin1Slice());
-  return match?.[1] ?? match?.[0] ?? '';
+  if (constants === null) return '';
+  let at = elf.find(constants, start);
+  for (let i = 0; i < MENTIONS_MAX && at >= 0; i++) {
+    const match = pattern.exec(elf.read(constants.offset + at, VERSION_BYTES).latin1Slice());
+    if (match !== null) return match[1] ?? match[0];
+    at = elf.find(constants, start, at + 1);
+  }
+  return '';
 };
