@@ -92,7 +92,7 @@ const heading = ({ range }: PrintableReport): string => `${range.since} to ${ran
 const ledgerLine = ({ ledger }: PrintableReport): string => {
   const losses = ledger.losses.map(({ reason, count }) => `${reason} ${count}`).join(', ');
   const none = ledger.exchanges === 0 ? ' in this range' : '';
-  return `${ledger.exchanges} calls seen${none}; lost: ${losses === '' ? 'nothing' : losses}`;
+  return `${ledger.exchanges} ${ledger.exchanges === 1 ? 'call' : 'calls'} seen${none}; lost: ${losses === '' ? 'nothing' : losses}`;
 };
 
 function tables(report: PrintableReport): Table[] {

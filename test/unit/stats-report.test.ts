@@ -142,6 +142,7 @@ describe('as text', () => {
     expect(text).toMatch(/api \(server\) {2}GET {5}\/v1\/users\/\{id\} +1000 +\d/);
     expect(text).toContain('5xx ');
     expect(text).toContain('1000 calls seen; lost: ring_full 2');
+    expect(reportText(reportOf(traffic(1, 1, 10, 0)))).toContain('\n1 call seen; lost: ring_full 2');
     expect(text.split('\n').every((line) => line === line.trimEnd())).toBe(true);
   });
 
