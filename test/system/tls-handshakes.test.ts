@@ -2,7 +2,7 @@
  * Handshakes out of the ordinary, live, on real peers: what each does is told by the peers themselves, and each call is in the log on
  * both sides, whole. Then replay says the same with the peers' key log, and with one that has only the first session's secret.
  */
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { AgentStatus } from '../../src/model/status.ts';
 import { Agent, HEADWATER, type LoggedExchange, parseLog, type Stopped } from '../rig/agent.ts';
@@ -10,6 +10,7 @@ import { Cgroup } from '../rig/cgroup.ts';
 import { findProgram, when } from '../rig/need.ts';
 import { Program, run } from '../rig/program.ts';
 import type { Server } from '../rig/servers/server.ts';
+import { Tcpdump } from '../rig/tcpdump.ts';
 import { nginxTls, TlsHome } from '../rig/tls/servers.ts';
 
 /** What s_client prints then. */
@@ -107,9 +108,7 @@ when(
     const file = home.folder.file('traffic.pcap');
     const own = new Set([plain, early, demanding, other, ccm, renegotiating].map((server) => server!.port));
     const ports = [...own].map((port) => `port ${port}`).join(' or ');
-    const dumping = ['tcpdump', '-i', 'lo', '--immediate-mode', '-U', '-s', '0', '-B', '16384', '-w', file];
-    await using dump = new Program([...dumping, `tcp and (${ports})`], {});
-    await dump.until('tcpdump', () => dump.stderr.includes('listening on') && existsSync(file));
+    await using dump = await Tcpdump.start(file, { filter: `tcp and (${ports})` });
     await agent.tapped(1);
 
     await call('retry', other!, '1.3', ['-groups', 'P-256:P-384', '-msg']);
@@ -159,7 +158,7 @@ when(
     await agent.until((seen) => seen.length >= 2 * asked.size).catch(() => {});
     status = JSON.parse((await agent.get('/v1/status')).body) as AgentStatus;
     live = await agent.stop();
-    await dump.stop('SIGINT');
+    await dump.stop();
     const replay = async (log: string): Promise<readonly LoggedExchange[]> => {
       const replayed = await run([HEADWATER, 'replay', '--keylog', log, file]);
       expect(replayed.code, replayed.stderr).toBe(0);

@@ -2,13 +2,14 @@
  * TLS live: real servers and clients on private copies of their libraries, every call in the clear on both sides, by the
  * ids in it; and what was captured beside it says the same with the clients' own key log.
  */
-import { existsSync, readFileSync, statSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Agent, field, HEADWATER, type LoggedExchange, parseLog, type Stopped } from '../rig/agent.ts';
 import { Cgroup } from '../rig/cgroup.ts';
 import { findProgram, when } from '../rig/need.ts';
-import { must, Program, run } from '../rig/program.ts';
+import { must, run } from '../rig/program.ts';
 import type { Server } from '../rig/servers/server.ts';
+import { Tcpdump } from '../rig/tcpdump.ts';
 import {
   apacheTls,
   CLIENT,
@@ -117,24 +118,7 @@ when(
     for (const [name, server] of started) servers[name] = server;
     const file = home.folder.file('traffic.pcap');
     const ports = Object.values(servers).map(({ port }) => `port ${port}`);
-    await using dump = new Program(
-      [
-        'tcpdump',
-        '-i',
-        'lo',
-        '--immediate-mode',
-        '-U',
-        '-s',
-        '0',
-        '-B',
-        '16384',
-        '-w',
-        file,
-        `tcp and (${ports.join(' or ')})`,
-      ],
-      {},
-    );
-    await dump.until('tcpdump', () => dump.stderr.includes('listening on') && existsSync(file));
+    await using dump = await Tcpdump.start(file, { filter: `tcp and (${ports.join(' or ')})` });
     await agent.tapped(TAPPED);
 
     for (const server of Object.keys(servers)) {
@@ -186,7 +170,7 @@ when(
     }
     await agent.until((seen) => new Set(seen.map(idOf)).size >= said.length).catch(() => {});
     live = await agent.stop();
-    await dump.stop('SIGINT');
+    await dump.stop();
     expect(statSync(file).size).toBeGreaterThan(100_000);
     const replayed = await run([HEADWATER, 'replay', '--keylog', keys, file]);
     expect(replayed.code, replayed.stderr).toBe(0);
