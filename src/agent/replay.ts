@@ -11,7 +11,6 @@ import { exchangeIds } from '../exchange/id.ts';
 import type { ExchangeExporter, RunTotals } from '../export/exporter.ts';
 import { LogExporter } from '../export/log/exporter.ts';
 import type { LogFormat, LogFormatOptions } from '../export/log/format.ts';
-import { HarFormat } from '../export/log/har.ts';
 import { NdjsonFormat } from '../export/log/ndjson.ts';
 import { InheritedOpener } from '../export/log/opener.ts';
 import { HeaderSelection } from '../export/log/selection.ts';
@@ -24,12 +23,10 @@ import { Fingerprinter } from '../redact/fingerprint.ts';
 import { loadInstallationKey } from '../redact/key.ts';
 import { CredentialPolicy, KeepEverything, type RedactionPolicy } from '../redact/policy.ts';
 import type { Redacted } from '../redact/redacted.ts';
-import { reportText } from '../stats/render.ts';
 import { readKeyLog } from '../tls/keylog.ts';
 import { FILE_SECRET_LIMITS, SecretStore } from '../tls/secrets.ts';
-import { filterOf } from './filter.ts';
 import { Pipeline, type RedactedSink } from './pipeline.ts';
-import { Statistics } from './statistics.ts';
+import type { Statistics } from './statistics.ts';
 
 export interface ReplayOptions {
   readonly config: Config;
@@ -52,11 +49,11 @@ const TICK_NS = 1e9;
 export async function replayCommand(files: readonly string[], options: ReplayOptions): Promise<number> {
   const { config } = options;
   const losses = new LossLedger();
-  const filter = filterOf(config.filter);
+  const filter = config.filter === '' ? null : (await import('./filter.ts')).filterOf(config.filter);
   const policy = options.redact ? credentialPolicy(config) : new KeepEverything();
   const secrets = new SecretStore(FILE_SECRET_LIMITS, false);
   if (options.keylog !== null) readKeyLogFile(options.keylog, secrets);
-  const output = new ReplayOutput(options, losses);
+  const output = new ReplayOutput(options, losses, await optionalOf(options));
   await output.start();
   const sinks: RedactedSink[] = [];
   if (options.format !== 'summary') sinks.push((exchange) => output.exporter!.exchange(exchange));
@@ -167,6 +164,22 @@ function totalsOf(pipeline: Pipeline): RunTotals {
   return { segments, bytes, connections, exchanges: pipeline.counters.exchanges, losses: pipeline.losses.totals() };
 }
 
+/** What only some replays need; null: this one does not. */
+interface Optional {
+  readonly har: typeof import('../export/log/har.ts') | null;
+  readonly statistics: typeof import('./statistics.ts') | null;
+  readonly render: typeof import('../stats/render.ts') | null;
+}
+
+/** It is loaded when it is asked for: the start of the program is a good part of what a small file costs. */
+async function optionalOf({ format, stats }: ReplayOptions): Promise<Optional> {
+  return {
+    har: format === 'har' ? await import('../export/log/har.ts') : null,
+    statistics: stats ? await import('./statistics.ts') : null,
+    render: stats ? await import('../stats/render.ts') : null,
+  };
+}
+
 /** Standard output in the format asked for; the format is chosen when the first packet says what time it is. */
 class ReplayOutput {
   exporter: ExchangeExporter | null = null;
@@ -176,9 +189,11 @@ class ReplayOutput {
   #last: number = UNSEEN;
   readonly #writer: LogWriter;
   readonly #options: ReplayOptions;
+  readonly #optional: Optional;
 
-  constructor(options: ReplayOptions, losses: LossLedger) {
+  constructor(options: ReplayOptions, losses: LossLedger, optional: Optional) {
     this.#options = options;
+    this.#optional = optional;
     this.#writer = new LogWriter({
       opener: new InheritedOpener(STDOUT, 'stdout'),
       losses,
@@ -205,11 +220,12 @@ class ReplayOutput {
       time: new TimeFormatter(anchor),
       headers: include.length + exclude.length === 0 ? undefined : new HeaderSelection(include, exclude),
     };
+    const { har, statistics } = this.#optional;
     const format: LogFormat =
-      this.#options.format === 'har' ? new HarFormat(formatOptions, packageVersion()) : new NdjsonFormat(formatOptions);
+      har === null ? new NdjsonFormat(formatOptions) : new har.HarFormat(formatOptions, packageVersion());
     this.exporter = new LogExporter(format, this.#writer, null, id);
-    if (this.#options.stats)
-      this.#statistics = new Statistics({
+    if (statistics !== null)
+      this.#statistics = new statistics.Statistics({
         anchor,
         id,
         // Nothing is compared with another run's: any key will do.
@@ -243,7 +259,7 @@ class ReplayOutput {
     statistics.finish();
     const report = statistics.report(losses);
     if (this.#options.format !== 'har') this.#writer.write(`${JSON.stringify({ type: 'report', ...report })}\n`);
-    process.stderr.write(reportText(report));
+    process.stderr.write(this.#optional.render!.reportText(report));
   }
 
   /** Resolves when the reader of the output has caught up. */

@@ -1,9 +1,9 @@
+import { type Config, defaultConfig } from '../../config/schema.ts';
 import type { ReplayFlags } from '../program.ts';
-import { settings } from './settings.ts';
 
 /** `headwater replay FILE...`. */
 export async function replay(files: readonly string[], flags: ReplayFlags): Promise<number> {
-  const config = settings(flags.config, flags.filter === undefined ? {} : { filter: flags.filter });
+  const config = await configOf(flags);
   const { replayCommand } = await import('../../agent/replay.ts');
   return await replayCommand(files, {
     config,
@@ -12,4 +12,11 @@ export async function replay(files: readonly string[], flags: ReplayFlags): Prom
     stats: flags.stats === true,
     keylog: flags.keylog ?? null,
   });
+}
+
+/** What reads configurations and filters is loaded where there is one: of a small file the start is most of the cost. */
+async function configOf({ config, filter }: ReplayFlags): Promise<Config> {
+  if (config === undefined && filter === undefined) return defaultConfig();
+  const { settings } = await import('./settings.ts');
+  return settings(config, filter === undefined ? {} : { filter });
 }
