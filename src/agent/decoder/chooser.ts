@@ -5,6 +5,7 @@
 import { Memory } from '../../base/memory.ts';
 import { classifyBroken, classifyStart, continuesTls, type StartKind } from '../../http/detect.ts';
 import { beginsWithSettings, continuesSettings, framesOf } from '../../http/h2/detect.ts';
+import { proxyHeaderBytes } from '../../http/proxy-protocol.ts';
 import type { ConnectionStart } from '../../model/connection.ts';
 import type { LossReason } from '../../model/loss.ts';
 import { type Direction, EGRESS, INGRESS } from '../../model/segment.ts';
@@ -15,24 +16,28 @@ import type { Account } from './account.ts';
 import { H1Connection } from './h1.ts';
 import { H2Connection } from './h2.ts';
 import { Opaque } from './opaque.ts';
+import { ProxiedConnection } from './proxied.ts';
 
 /** Bytes kept while the first ones do not decide yet: a little more than http/detect needs at most. */
 const UNDECIDED_BYTES_MAX = 2_304;
 const UNDECIDED_BYTES_FIRST = 128;
 
-/** What a direction's first bytes are; `h2_client` and `h2_server`: frames, without the preface. */
-type Kind = StartKind | 'h2_client' | 'h2_server';
+/** What a direction's first bytes are; `h2_client` and `h2_server`: frames, without the preface; `proxied`: a PROXY header. */
+type Kind = StartKind | 'h2_client' | 'h2_server' | 'proxied';
 
 export class Chooser implements ConnectionDecoder {
   readonly streams: readonly [ChoosingStream, ChoosingStream];
   readonly account: Account;
   /** null: these are the connection's own bytes. */
   readonly facts: LayerFacts | null;
+  /** Behind a PROXY header: it is not the one that says that the connection ended. */
+  readonly proxied: boolean;
   #chosen: ConnectionDecoder | null = null;
 
-  constructor(account: Account, facts: LayerFacts | null) {
+  constructor(account: Account, facts: LayerFacts | null, proxied = false) {
     this.account = account;
     this.facts = facts;
+    this.proxied = proxied;
     this.streams = [new ChoosingStream(this, INGRESS), new ChoosingStream(this, EGRESS)];
   }
 
@@ -73,6 +78,10 @@ export class Chooser implements ConnectionDecoder {
         shared.tls(connection, (facts) => new Chooser(account, facts)),
         direction,
       );
+    } else if (kind === 'proxied') {
+      const { header } = streams[direction];
+      shared.notHttp.other += header;
+      this.#choose(new ProxiedConnection(new Chooser(account, null, true), direction, header), direction);
     } else {
       account.become(kind === 'tls' ? 'tls' : 'other');
       this.#choose(new Opaque(account), direction);
@@ -95,7 +104,7 @@ export class Chooser implements ConnectionDecoder {
   }
 
   ended(): void {
-    if (this.facts === null) this.account.ended();
+    if (this.facts === null && !this.proxied) this.account.ended();
   }
 }
 
@@ -117,6 +126,8 @@ class ChoosingStream implements StreamSink {
   missed: { length: number; end: number; why: LossReason | 'left_out'; ack: number } | null = null;
   readonly #chooser: Chooser;
   readonly #direction: Direction;
+  /** Bytes of the PROXY header that it begins with. */
+  header = 0;
   /** Bytes that came and were passed over. */
   overlooked = 0;
   /** A byte of this direction was passed over, or never came: what comes next need not begin a message. */
@@ -165,7 +176,12 @@ class ChoosingStream implements StreamSink {
       }
     }
     const first = this.start === 'opened' && this.#direction === this.#chooser.account.connection.clientDirection;
-    return kind === 'other' && first ? classifyBroken(memory, offset, length) : kind;
+    if (kind !== 'other' || !first) return kind;
+    if (this.#chooser.facts === null && !this.#chooser.proxied) {
+      this.header = proxyHeaderBytes(memory, offset, length);
+      if (this.header !== 0) return this.header < 0 ? 'need_more' : 'proxied';
+    }
+    return classifyBroken(memory, offset, length);
   }
 
   /** The first segment of most connections decides: its bytes are not copied. */
