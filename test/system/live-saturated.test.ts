@@ -18,8 +18,11 @@ import { eventually, expectConserved, pidOf, settled, statusOf } from './live/tr
 /** Each connection sends its next request when the last is answered: as fast as the server goes. */
 const SATURATED = 0;
 const CONNECTIONS = 32;
-const LOAD_S = 3;
-const STOPPED_MS = 1_500;
+/** The load before anything happens, up to then, and in all. */
+const HEALTHY_S = 1;
+const BEFORE_MS = 500;
+const LOAD_S = 2;
+const STOPPED_MS = 1_000;
 /** A machine that others use at the same time varies by much; a client that waited for the agent would wait for seconds. */
 const P99_TIMES = 5;
 const P99_MORE_US = 200_000;
@@ -39,12 +42,15 @@ interface Scene {
   readonly pids: { readonly attacher: number; readonly pipeline: number };
 }
 
-/** Loads the server twice, the second time with what happens to the agent in the middle. */
-async function underLoad(
-  options: Omit<AgentOptions, 'cgroups'>,
-  happens: (scene: Scene) => Promise<void>,
-  afterwards: (scene: Scene) => Promise<void>,
-): Promise<void> {
+/** What happens to the agent under load, and what is to be seen afterwards. */
+interface Event {
+  readonly seconds?: number;
+  happens(scene: Scene): Promise<void>;
+  afterwards(scene: Scene): Promise<void>;
+}
+
+/** Loads the server, first with nothing happening, then once for each event. */
+async function underLoad(options: Omit<AgentOptions, 'cgroups'>, events: readonly Event[]): Promise<void> {
   await using cgroup = new Cgroup('saturated');
   await using workload = await Workload.start(cgroup);
   await using agent = await Agent.start({ cgroups: [cgroup], ...options });
@@ -52,18 +58,22 @@ async function underLoad(
   const pids = { attacher: pidOf(status, 'attacher'), pipeline: pidOf(status, 'pipeline') };
   const scene = { agent, cgroup, pids };
   expect(await attached(cgroup)).toContain('headwater');
-  const healthy = await workload.paced(SATURATED, LOAD_S, CONNECTIONS);
-  const [disturbed] = await Promise.all([
-    workload.paced(SATURATED, LOAD_S, CONNECTIONS),
-    sleep(1_000).then(() => happens(scene)),
-  ]);
-  // `sent` counts what was asked, `requests` whole answers.
-  const { requests, sent, errors, p99_us } = disturbed as typeof disturbed & { sent: number };
-  expect([requests, errors]).toEqual([sent, 0]);
-  expect(requests).toBeGreaterThan(1_000);
-  expect(p99_us).toBeLessThan(P99_TIMES * healthy.p99_us + P99_MORE_US);
-  await afterwards(scene);
+  const healthy = await workload.paced(SATURATED, HEALTHY_S, CONNECTIONS);
+  for (const { seconds = LOAD_S, happens, afterwards } of events) {
+    const [disturbed] = await Promise.all([
+      workload.paced(SATURATED, seconds, CONNECTIONS),
+      sleep(BEFORE_MS).then(() => happens(scene)),
+    ]);
+    // `sent` counts what was asked, `requests` whole answers.
+    const { requests, sent, errors, p99_us } = disturbed as typeof disturbed & { sent: number };
+    expect([requests, errors]).toEqual([sent, 0]);
+    expect(requests).toBeGreaterThan(1_000);
+    expect(p99_us).toBeLessThan(P99_TIMES * healthy.p99_us + P99_MORE_US);
+    await afterwards(scene);
+  }
 }
+
+const detached = ({ cgroup }: Scene): Promise<void> => eventually(async () => expect(await attached(cgroup)).toBe(''));
 
 const nothingLeft = async ({ cgroup, pids }: Scene): Promise<void> => {
   expect(await attached(cgroup)).toBe('');
@@ -77,50 +87,51 @@ const goesOn = async ({ agent, cgroup }: Scene): Promise<void> => {
 };
 
 describe.each(['pipeline', 'attacher'] as const)('the %s', (role) => {
-  when(it, ...needs)('is killed: detached, nothing left', async () => {
-    await underLoad(
-      {},
-      async ({ cgroup, pids }) => {
-        process.kill(pids[role], 'SIGKILL');
-        await eventually(async () => expect(await attached(cgroup)).toBe(''));
-      },
-      nothingLeft,
-    );
-  });
-
-  when(it, ...needs)('is stopped for a while: it goes on, and every byte is accounted for', async () => {
-    await underLoad(
-      {},
-      async ({ pids }) => {
-        process.kill(pids[role], 'SIGSTOP');
-        await sleep(STOPPED_MS);
-        process.kill(pids[role], 'SIGCONT');
-      },
-      goesOn,
-    );
-  });
+  when(it, ...needs)(
+    'is stopped for a while: it goes on, every byte is accounted for; is killed: detached, nothing left',
+    async () => {
+      const stopped: Event = {
+        happens: async ({ pids }) => {
+          process.kill(pids[role], 'SIGSTOP');
+          await sleep(STOPPED_MS);
+          process.kill(pids[role], 'SIGCONT');
+        },
+        afterwards: goesOn,
+      };
+      const killed: Event = {
+        happens: async (scene) => {
+          process.kill(scene.pids[role], 'SIGKILL');
+          await detached(scene);
+        },
+        afterwards: nothingLeft,
+      };
+      await underLoad({}, [stopped, killed]);
+    },
+  );
 });
 
 when(it.skipIf(!memoryCanBeLimited()) as unknown as typeof it, ...needs)(
   'out of memory: the kernel ends the pipeline, nothing left',
   async () => {
     await using limit = new MemoryLimit(ROOM_BYTES);
-    await underLoad(
-      {},
-      async ({ agent, cgroup, pids }) => {
+    const starved: Event = {
+      seconds: 3,
+      happens: async (scene) => {
+        const { agent, pids } = scene;
         limit.add(pids.pipeline);
         // Left alone it may do with the memory that it has: hundreds of viewers at once need more.
         for (let i = 0; i < 100 && alive(pids.pipeline); i++) {
           for (let n = 0; n < VIEWERS; n++) void agent.get('/v1/status').catch(() => {});
           await sleep(20);
         }
-        await eventually(async () => expect(await attached(cgroup)).toBe(''));
+        await detached(scene);
       },
-      async (scene) => {
+      afterwards: async (scene) => {
         await nothingLeft(scene);
         expect(limit.kills).toBe(1);
       },
-    );
+    };
+    await underLoad({}, [starved]);
   },
 );
 
@@ -132,10 +143,9 @@ when(it, ...needs)(
     mkdirSync(disk);
     await must(['mount', '-t', 'tmpfs', '-o', `size=${DISK_BYTES}`, 'tmpfs', disk]);
     try {
-      await underLoad(
-        { data: `${disk}/data`, log: `${disk}/headers.ndjson`, config: 'log:\n  queue: 1MiB\n' },
-        async () => {},
-        async (scene) => {
+      const full: Event = {
+        happens: async () => {},
+        afterwards: async (scene) => {
           await goesOn(scene);
           const reasons = (await statusOf(scene.agent)).ledger.losses.map(({ reason }) => reason);
           expect(reasons).toContain('log_queue_full');
@@ -144,7 +154,9 @@ when(it, ...needs)(
           expect(said).toMatch(/cannot write to .*headers\.ndjson: ENOSPC/);
           expect(said).toMatch(/cannot write to the store in .*: ENOSPC/);
         },
-      );
+      };
+      const config = 'log:\n  queue: 1MiB\n';
+      await underLoad({ data: `${disk}/data`, log: `${disk}/headers.ndjson`, config }, [full]);
     } finally {
       spawnSync('umount', ['-l', disk]);
     }
