@@ -17,6 +17,7 @@ import { OUT } from './out.ts';
 import { profile } from './profile.ts';
 import { replay } from './replay.ts';
 import { scrape } from './scrape.ts';
+import { scrapeLive } from './scrape-live.ts';
 import { type Effort, type Section, unsound } from './section.ts';
 import { statistics } from './statistics.ts';
 import { store } from './store.ts';
@@ -35,6 +36,7 @@ const SECTIONS: readonly Section[] = [
   profile,
   store,
   scrape,
+  scrapeLive,
   tls,
   tlsReplay,
   h2,

@@ -209,7 +209,7 @@ export async function pacedLoad(
 }
 
 /** The generator of paced load, built when its source is newer. */
-async function generator(): Promise<string> {
+export async function generator(): Promise<string> {
   const source = join(import.meta.dirname, 'load.c');
   const binary = join(OUT, 'load');
   const built = statSync(binary, { throwIfNoEntry: false })?.mtimeMs ?? 0;
