@@ -60,12 +60,12 @@ describe('bad input: what is wrong, what to do, and the exit code', () => {
     [
       'another file',
       ['query', '--sql', "SELECT * FROM read_csv('/etc/passwd')"],
-      'read_csv() is not allowed: a query reads from calls, states, ledger',
+      'read_csv() is not allowed: a query reads from calls, states, ledger, websockets',
     ],
     [
       'a file as a table',
       ['query', '--sql', "SELECT * FROM '/etc/passwd'"],
-      'there is no table "/etc/passwd": a query reads from calls, states, ledger',
+      'there is no table "/etc/passwd": a query reads from calls, states, ledger, websockets',
     ],
     ['attach', ['query', '--sql', "ATTACH '/tmp/x.db'"], 'only SELECT is allowed: the store is read-only here'],
     ['two statements', ['query', '--sql', 'SELECT 1; SELECT 2'], 'one SELECT at a time, not 2'],
