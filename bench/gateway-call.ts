@@ -5,7 +5,7 @@ import type { Message } from '../src/model/message.ts';
 
 type Pairs = readonly (readonly [name: string, value: string])[];
 
-const REQUEST: Pairs = [
+export const REQUEST: Pairs = [
   ['Host', 'api.example.com'],
   ['User-Agent', 'OpenAI/JS 4.77.0'],
   ['Accept', 'application/json'],
@@ -16,7 +16,7 @@ const REQUEST: Pairs = [
   ['X-Stainless-Package-Version', '4.77.0'],
   ['Connection', 'keep-alive'],
 ];
-const RESPONSE: Pairs = [
+export const RESPONSE: Pairs = [
   ['Server', 'nginx/1.22.1'],
   ['Content-Type', 'application/json; charset=utf-8'],
   ['Connection', 'keep-alive'],

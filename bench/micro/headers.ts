@@ -12,31 +12,9 @@ import { CredentialPolicy } from '../../src/redact/policy.ts';
 import { redactor } from '../../src/redact/redacted.ts';
 import { encodeHeaders } from '../../src/stats/headers/codec.ts';
 import { HeaderGroup, HeaderStats } from '../../src/stats/headers/header-stats.ts';
+import { REQUEST, RESPONSE } from '../gateway-call.ts';
 
-const SHARED = [
-  [
-    ['Host', 'api.example.com'],
-    ['User-Agent', 'OpenAI/JS 4.77.0'],
-    ['Accept', 'application/json'],
-    ['Accept-Encoding', 'gzip, deflate, br'],
-    ['Content-Type', 'application/json'],
-    ['Authorization', 'Bearer sk-proj-thisisafakekeyofabench0123456789'],
-    ['X-Stainless-Lang', 'js'],
-    ['X-Stainless-Package-Version', '4.77.0'],
-    ['Connection', 'keep-alive'],
-  ],
-  [
-    ['Server', 'nginx/1.22.1'],
-    ['Content-Type', 'application/json; charset=utf-8'],
-    ['Connection', 'keep-alive'],
-    ['Cache-Control', 'no-cache, must-revalidate'],
-    ['Openai-Organization', 'org-example'],
-    ['Openai-Version', '2020-10-01'],
-    ['X-Content-Type-Options', 'nosniff'],
-    ['X-Ratelimit-Limit-Requests', '10000'],
-    ['Vary', 'Accept-Encoding'],
-  ],
-] as const;
+const SHARED = [REQUEST, [...RESPONSE, ['X-Ratelimit-Limit-Requests', '10000']]] as const;
 const VARYING = [
   ['X-Request-Id', 'Traceparent', 'Content-Length'],
   ['Date', 'X-Request-Id', 'Openai-Processing-Ms'],

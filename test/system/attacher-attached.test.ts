@@ -18,10 +18,9 @@ const system = when(describe, 'root', 'cgroup2');
 const withKernel = when(describe, 'root', 'cgroup2', 'bpf', 'bpftool');
 
 withKernel('attached to the kernel', () => {
-  /** A server in the cgroup and a client that calls it again and again over one connection. */
   const server = `import { createServer } from 'node:http';
 createServer((q, r) => r.end('ok')).listen(0, '127.0.0.1', function () { console.log('port ' + this.address().port); });`;
-  const client = `import http from 'node:http';
+  const caller = `import http from 'node:http';
 const agent = new http.Agent({ keepAlive: true, maxSockets: 1 });
 let calls = 0;
 const next = () => http.get({ port: process.argv[2], agent }, (r) => {
@@ -31,21 +30,31 @@ const next = () => http.get({ port: process.argv[2], agent }, (r) => {
 }).on('error', () => process.exit(1));
 next();`;
 
+  /** A server in the cgroup and a client that calls it again and again over one connection. */
+  async function callsIn(cgroup: Cgroup, folder: Folder): Promise<{ calling: Program } & AsyncDisposable> {
+    await using resources = new AsyncDisposableStack();
+    const serving = resources.use(new Program([process.execPath, folder.write('server.mjs', server)], { cgroup }));
+    await serving.until('port', () => /port \d+\n/.test(serving.stdout));
+    const port = /port (\d+)/.exec(serving.stdout)![1]!;
+    const client = [process.execPath, folder.write('client.mjs', caller), port];
+    const calling = resources.use(new Program(client, { cgroup }));
+    const both = resources.move();
+    return { calling, [Symbol.asyncDispose]: () => both.disposeAsync() };
+  }
+
   it.each(['attacher', 'pipeline'] as const)(
     'SIGKILL of the %s: nothing attached, the client does not notice',
     async (victim) => {
       using folder = new Folder();
       await using cgroup = new Cgroup('att');
-      await using serving = new Program([process.execPath, folder.write('server.mjs', server)], { cgroup });
-      await serving.until('port', () => /port \d+\n/.test(serving.stdout));
-      const port = /port (\d+)/.exec(serving.stdout)![1]!;
-      await using calling = new Program([process.execPath, folder.write('client.mjs', client), port], { cgroup });
+      await using both = await callsIn(cgroup, folder);
       await using attacher = await TestAttacher.start(folder, [cgroup], { attach: true });
       expect(await attached(cgroup)).toContain('headwater_in');
       process.kill(victim === 'attacher' ? attacher.pid : attacher.pipelinePid, 'SIGKILL');
       await attacher.program.ended;
       // Gone with the descriptors: the kernel releases them when the process is reaped.
       await until('detaching', async () => (await attached(cgroup)) === '');
+      const { calling } = both;
       const before = calling.stdout.length;
       await calling.until('more calls', () => calling.stdout.length > before + 10);
       expect(calling.running).toBe(true);
@@ -68,11 +77,8 @@ next();`;
   it('measures the programs for whoever asks, with a capability raised for a moment only', async () => {
     using folder = new Folder();
     await using cgroup = new Cgroup('att');
-    await using serving = new Program([process.execPath, folder.write('server.mjs', server)], { cgroup });
-    await serving.until('port', () => /port \d+\n/.test(serving.stdout));
-    const port = /port (\d+)/.exec(serving.stdout)![1]!;
-    await using calling = new Program([process.execPath, folder.write('client.mjs', client), port], { cgroup });
-    await calling.until('calls', () => calling.stdout.includes('50'));
+    await using both = await callsIn(cgroup, folder);
+    await both.calling.until('calls', () => both.calling.stdout.includes('50'));
     await using attacher = await TestAttacher.start(folder, [cgroup], { attach: true });
     const answer = await attacher.ask<{ ok: boolean; value: { name: string; run_count: number; avg_ns: number }[] }>({
       do: 'programs',
