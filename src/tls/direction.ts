@@ -213,7 +213,7 @@ export class TlsDirection implements RecordSink, HandshakeSink {
     }
     // The number of records is known; of this one neither content nor, perhaps, type.
     if (type === 0 || type === CONTENT.APPLICATION_DATA)
-      this.content.gap(Math.max(0, size - current.usualOverhead), pieces.firstHole, pieces.ts[pieces.count - 1]!);
+      this.content.gap(current.usualContent(size), pieces.firstHole, pieces.ts[pieces.count - 1]!);
     else this.#messages.reset();
     current.sequence++;
     this.content.recordEnds(this.reader.position + size);

@@ -35,6 +35,8 @@ const FRAGMENT_AT = RECORD_AT + HEADER_BYTES;
 const AAD12_BYTES = 13;
 const EXPLICIT_NONCE_BYTES = 8;
 const BLOCK_BYTES = 16;
+/** RFC 5246 6.2.1. */
+const PLAINTEXT_BYTES_MAX = 16_384;
 
 export interface Keys12 {
   /** Offsets of the key, the fixed IV and the MAC key in the workspace. */
@@ -53,6 +55,10 @@ export class RecordProtection {
   at = 0;
   bytes = 0;
   type = 0;
+
+  /** CBC: of the last record, its size and its content's. */
+  #sizeMet = -1;
+  #contentMet = 0;
 
   readonly cipher: SuiteCipher;
   readonly #w: Workspace;
@@ -135,6 +141,17 @@ export class RecordProtection {
   /** Like `overhead`, for a record of which the end is not seen: with the padding that all others had (Java's TLS adds 16 bytes to each). */
   get usualOverhead(): number {
     return this.overhead + Math.max(0, this.#padding);
+  }
+
+  /**
+   * Content of a record of `size` bytes of which the end is not seen. CBC's padding fills the last block, or hides more: as much
+   * as in the last record of that size, else what a whole fragment has (RFC 5246 6.2.1) where that can be.
+   */
+  usualContent(size: number): number {
+    if (size === this.#sizeMet) return this.#contentMet;
+    const most = Math.max(0, size - this.usualOverhead);
+    const whole = this.cipher.mode === 'cbc' && most >= PLAINTEXT_BYTES_MAX && most < PLAINTEXT_BYTES_MAX + BLOCK_BYTES;
+    return whole ? PLAINTEXT_BYTES_MAX : most;
   }
 
   /** Bytes of the record before its content. */
@@ -325,6 +342,8 @@ export class RecordProtection {
     this.at = body;
     this.bytes = length;
     this.type = view.getUint8(RECORD_AT);
+    this.#sizeMet = size;
+    this.#contentMet = length;
     if (this.#encryptThenMac || !verify) return true;
     this.#pseudoHeader(body - AAD12_BYTES, length);
     return this.#macFits(body - AAD12_BYTES, AAD12_BYTES + length, body + length);
