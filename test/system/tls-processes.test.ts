@@ -4,10 +4,10 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { AgentStatus } from '../../src/model/status.ts';
 import { Agent, field, type LoggedExchange } from '../rig/agent.ts';
 import { Cgroup } from '../rig/cgroup.ts';
-import { findProgram, when } from '../rig/need.ts';
+import { findProgram, missing, when } from '../rig/need.ts';
 import { must, type Program } from '../rig/program.ts';
 import type { Server } from '../rig/servers/server.ts';
-import { nginxTls, nodeTls, TlsHome } from '../rig/tls/servers.ts';
+import { haproxyTls, nginxTls, nodeTls, TlsHome } from '../rig/tls/servers.ts';
 
 const idOf = (x: LoggedExchange): string => /[?&]id=([\w-]+)/.exec(x.request.target)?.[1] ?? '';
 const sides = (exchanges: readonly LoggedExchange[], id: string): string[] =>
@@ -162,26 +162,40 @@ for line in sys.stdin:
     expect(summary.losses).toEqual([]);
   });
 
-  test('a proxy that ends TLS and begins it anew: both legs', async () => {
-    await using agent = await Agent.start({ cgroups: [inside], secrets: true });
-    const origin = await nginxTls(home, inside);
-    const proxy = await nginxTls(home, inside, { upstream: origin.port });
-    await agent.tapped(1);
-    for (const id of ['one', 'two']) await call(proxy, id, inside, ['--http2']);
-    await agent.until((seen) => ['one', 'two'].every((id) => sides(seen, id).length === 4));
-    const { exchanges, summary } = await agent.stop();
-    expect(summary.losses).toEqual([]);
-    for (const id of ['one', 'two']) {
-      const legs = exchanges.filter((x) => idOf(x) === id);
-      expect(legs.map((x) => [x.server.port, x.side, x.protocol]).sort()).toEqual(
-        [
-          [proxy.port, 'client', 'h2'],
-          [proxy.port, 'server', 'h2'],
-          [origin.port, 'client', 'http/1.1'],
-          [origin.port, 'server', 'http/1.1'],
-        ].sort(),
-      );
-      for (const leg of legs) expect(field(leg.response, 'x-id')).toBe(id);
-    }
-  });
+  const PROXIES = {
+    // Whether the leg to the origin is HTTP/2.
+    nginx: { start: nginxTls, upstream: 'http/1.1', needs: null },
+    haproxy: { start: haproxyTls, upstream: 'h2', needs: missing('haproxy') },
+  } as const;
+
+  test.each(Object.entries(PROXIES))(
+    '%s ends TLS and begins it anew: both legs, each on both sides',
+    async (_, { start, upstream, needs }) => {
+      if (needs !== null) return console.warn(`SKIPPED: ${needs}`);
+      await using agent = await Agent.start({ cgroups: [inside], secrets: true });
+      const origin = await nginxTls(home, inside);
+      const proxy = await start(home, inside, { upstream: origin.port });
+      await agent.tapped(1);
+      const ids = ['one', 'two', 'three'];
+      for (const id of ids)
+        await call(proxy, id, inside, id === 'three' ? ['--http1.1', '--tls-max', '1.2'] : ['--http2']);
+      await agent.until((seen) => ids.every((id) => sides(seen, id).length === 4));
+      const { exchanges, summary } = await agent.stop();
+      expect(summary.losses).toEqual([]);
+      expect(exchanges.length).toBe(4 * ids.length);
+      for (const id of ids) {
+        const legs = exchanges.filter((x) => idOf(x) === id);
+        const outer = id === 'three' ? 'http/1.1' : 'h2';
+        expect(legs.map((x) => [x.server.port, x.side, x.protocol]).sort()).toEqual(
+          [
+            [proxy.port, 'client', outer],
+            [proxy.port, 'server', outer],
+            [origin.port, 'client', upstream],
+            [origin.port, 'server', upstream],
+          ].sort(),
+        );
+        for (const leg of legs) expect(field(leg.response, 'x-id')).toBe(id);
+      }
+    },
+  );
 });

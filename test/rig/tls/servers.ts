@@ -171,13 +171,23 @@ Header always edit x-id "^id=" ""
     cgroup,
   );
 
-export const haproxyTls = (home: TlsHome, cgroup: Cgroup): Promise<Server> =>
+/** `upstream`: every call is passed on to this https server, over connections of its own, HTTP/1 or as both agree. */
+export const haproxyTls = (
+  home: TlsHome,
+  cgroup: Cgroup,
+  options: { readonly upstream?: number } = {},
+): Promise<Server> =>
   home.serve(
     'haproxy',
     (port) => {
       const { folder } = home;
+      const answer = 'http-request return status 200 content-type text/plain string "hello\\n" hdr x-id "%[urlp(id)]"';
+      const pass = `default_backend out
+backend out
+  server origin 127.0.0.1:${options.upstream} ssl verify none sni str(localhost) alpn h2,http/1.1`;
+      const file = folder.file(`haproxy-${port}.cfg`);
       writeFileSync(
-        folder.file('haproxy.cfg'),
+        file,
         `global
   ssl-default-bind-options ssl-min-ver TLSv1.2
 defaults
@@ -187,10 +197,10 @@ defaults
   timeout server 30s
 frontend in
   bind 127.0.0.1:${port} ssl crt ${folder.file('both.pem')} alpn h2,http/1.1
-  http-request return status 200 content-type text/plain string "hello\\n" hdr x-id "%[urlp(id)]"
+  ${options.upstream === undefined ? answer : pass}
 `,
       );
-      return [findProgram('haproxy')!, '-db', '-f', folder.file('haproxy.cfg')];
+      return [findProgram('haproxy')!, '-db', '-f', file];
     },
     cgroup,
   );
