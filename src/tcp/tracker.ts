@@ -9,6 +9,7 @@ import type { LossSink } from '../model/loss.ts';
 import { type Direction, EGRESS, INGRESS, type Segment, type SocketEvent, TCP_ACK, TCP_SYN } from '../model/segment.ts';
 import type { CaptureSink, DecoderFactory, StreamEnd } from '../model/stages.ts';
 import { formatAddress } from './address.ts';
+import { CallCounts } from './call-counts.ts';
 import {
   FILE_LIMITS,
   LIVE_LIMITS,
@@ -26,7 +27,6 @@ const CLOSING_NS = 100e6;
 /** Ended connections that late segments are held against. */
 const ENDED_MAX = 4_096;
 const ENDED_NS = 60e9;
-const FORGOTTEN_MAX = 16_384;
 
 export interface TrackerOptions {
   readonly decoder: DecoderFactory;
@@ -78,8 +78,7 @@ export class ConnectionTracker implements CaptureSink {
   readonly #active = new FlowList();
   readonly #ended = new FlowList();
   readonly #waiting = new Set<Flow>();
-  /** Calls counted on connections that were forgotten before their sockets closed, by the sockets' numbers. */
-  readonly #forgotten = new Map<number, number>();
+  readonly #calls = new CallCounts(this.counters);
   /** Closed without FIN or RST so far. */
   readonly #closing = new Set<Flow>();
   #last: Flow | null = null;
@@ -145,7 +144,7 @@ export class ConnectionTracker implements CaptureSink {
     if (event.kind === 'closed') {
       const { leftOut, lostBytes, lostSegments } = event;
       this.#account(leftOut[0] + leftOut[1], lostBytes[0] + lostBytes[1], lostSegments[0] + lostSegments[1]);
-      if (event.calls > 0) this.#countCalls(event, flow);
+      if (event.calls > 0) this.#calls.told(event, flow);
       if (flow === null) return;
       flow.closed(event);
       // An abort closes the socket first and sends its RST then: the reset says more than the closing.
@@ -346,23 +345,6 @@ export class ConnectionTracker implements CaptureSink {
     this.#retire(flow);
   }
 
-  /** The source's own count of a connection's calls, at its end. */
-  #countCalls({ flow: id, calls }: SocketEvent, flow: Flow | null): void {
-    const unread = calls - (this.#forgotten.get(id) ?? 0);
-    this.#forgotten.delete(id);
-    if (flow === null) this.counters.callsUnread += Math.max(0, unread);
-    else {
-      flow.calls = unread;
-      if (flow.decoder !== null) return;
-      if (flow.connection.callsUnknown) this.counters.callsUnknown--;
-      this.#countUnread(flow);
-    }
-  }
-
-  #countUnread({ calls, connection }: Flow): void {
-    this.counters.callsUnread += Math.max(0, calls - connection.calls);
-  }
-
   #unwait(flow: Flow): void {
     flow.waits = false;
     this.#waiting.delete(flow);
@@ -373,8 +355,7 @@ export class ConnectionTracker implements CaptureSink {
     if (flow.waits) this.#unwait(flow);
     this.#closing.delete(flow);
     flow.decoder = null;
-    if (flow.calls > 0) this.#countUnread(flow);
-    else if (flow.connection.callsUnknown) this.counters.callsUnknown++;
+    this.#calls.ended(flow);
     if (this.#last === flow) this.#last = null;
     this.#active.remove(flow);
     this.#ended.append(flow);
@@ -388,9 +369,6 @@ export class ConnectionTracker implements CaptureSink {
     this.#freeSlots.push(flow.slot);
     if (flow.id === 0 || this.#byId.get(flow.id) !== flow) return;
     this.#byId.delete(flow.id);
-    const { calls } = flow.connection;
-    if (calls === 0 || flow.calls > 0) return;
-    this.#forgotten.set(flow.id, calls + (this.#forgotten.get(flow.id) ?? 0));
-    if (this.#forgotten.size > FORGOTTEN_MAX) this.#forgotten.delete(this.#forgotten.keys().next().value!);
+    this.#calls.forget(flow);
   }
 }
