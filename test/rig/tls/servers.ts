@@ -102,6 +102,8 @@ export interface NginxTls {
   /** Everything is passed on to this https server. */
   readonly upstream?: number;
   readonly workers?: number;
+  /** What stands behind the address of its `listen`; default: ssl http2. */
+  readonly listen?: string;
   /** Further directives of its server. */
   readonly directives?: string;
 }
@@ -131,7 +133,7 @@ http {
   keepalive_requests 10000000;
   ssl_protocols TLSv1.2 TLSv1.3; ssl_certificate ${folder.file('cert.pem')}; ssl_certificate_key ${folder.file('key.pem')};
   ssl_session_cache shared:S:1m;
-  server { listen 127.0.0.1:${port} ssl http2 backlog=4096; ${options.directives ?? ''} location / { ${answer} } }
+  server { listen 127.0.0.1:${port} ${options.listen ?? 'ssl http2'} backlog=4096; ${options.directives ?? ''} location / { ${answer} } }
 }
 `,
       );
