@@ -14,8 +14,9 @@ interface Waiting {
   readonly state: Uint8Array;
 }
 
-/** States that wait for room in a batch; older ones go first, and are counted. */
+/** States that wait for room in a batch, and their bytes; older ones go first, and are counted. */
 const WAITING_MAX = 16_384;
+const WAITING_BYTES_MAX = 24 << 20;
 /** A larger state would never fit into a batch (2 MiB): header statistics are split by group, anything else is counted as lost. */
 const STATE_BYTES_MAX = 1 << 20;
 const MINUTE_MS = 60_000;
@@ -71,7 +72,12 @@ export class StoreFeed {
       this.#waiting.push({ key: { level: 'minute', startMs: minute * MINUTE_MS, ...key }, state });
     }
     this.lost += tlsLost;
-    const over = this.#waiting.length - WAITING_MAX;
+    let over = Math.max(0, this.#waiting.length - WAITING_MAX);
+    let bytes = 0;
+    for (let i = this.#waiting.length - 1; i >= over; i--) {
+      bytes += this.#waiting[i]!.state.length;
+      if (bytes > WAITING_BYTES_MAX) over = i + 1;
+    }
     if (over > 0) {
       this.#waiting.splice(0, over);
       this.lost += over;

@@ -76,7 +76,7 @@ export const SEGMENT_ROWS_MAX = 122_880;
 export const SEGMENT_BYTES_MAX = 32 << 20;
 /** Of its dictionary: a flood of names or paths makes segments shorter, not the memory larger. */
 export const SEGMENT_WORDS_MAX = 65_536;
-export const SEGMENT_WORD_BYTES_MAX = 8 << 20;
+export const SEGMENT_WORD_BYTES_MAX = 4 << 20;
 
 /** Sequence numbers of a segment begin at its number times this. */
 export const SEQUENCE_STRIDE = 2 ** 17;

@@ -47,7 +47,7 @@ export function writeParquet(
   writeWhole(path, parquetFile(columns, metadata));
 }
 
-function writeWhole(path: string, pieces: readonly Buffer[]): void {
+function writeWhole(path: string, pieces: Iterable<Buffer>): void {
   const fd = openSync(path, 'wx', 0o640);
   try {
     for (const piece of pieces) {

@@ -17,8 +17,8 @@ import {
   OLD_CONTEXT_WORDS,
   SESSION_BYTES,
 } from './record.ts';
+import { SegmentWords } from './segment-words.ts';
 
-const NOTHING = new Uint8Array(0);
 /** By the number in a CONTEXT. */
 const RESUMED: readonly (boolean | null)[] = [null, false, true];
 
@@ -45,12 +45,12 @@ export interface StateKey {
 
 export class Segment {
   header: SegmentHeader | null = null;
-  readonly #words: Uint8Array[] = [NOTHING];
+  readonly #words = new SegmentWords();
   readonly #contexts: Context[] = [];
   /** Words of `stateEntry`. */
   readonly #entered = new Map<string, number>();
 
-  readonly #word = (id: number): Uint8Array => this.#words[id] ?? NOTHING;
+  readonly #word = this.#words.text;
   readonly calls = new CallColumns(this.#word);
 
   readonly #stateLevel = new WordColumn('level', this.#word);
@@ -111,7 +111,7 @@ export class Segment {
   clear(): void {
     this.header = null;
     this.statesFromMs = Number.POSITIVE_INFINITY;
-    this.#words.length = 1;
+    this.#words.clear();
     this.#contexts.length = 0;
     this.#entered.clear();
     this.calls.clear();
@@ -124,7 +124,8 @@ export class Segment {
       if (text === '') return 0;
       let id = this.#entered.get(text);
       if (id === undefined) {
-        id = this.#words.push(Buffer.from(text)) - 1;
+        const bytes = Buffer.from(text);
+        id = this.#words.add(bytes, 0, bytes.length);
         this.#entered.set(text, id);
       }
       return id;
@@ -149,12 +150,9 @@ export class Segment {
           at = this.calls.push(view, buf, at, this.#contexts);
           break;
         case KIND_WORD: {
-          const id = view.getUint32(at + 1, true);
           const length = view.getUint32(at + 5, true);
-          at += 9;
-          // Copied: the batch is used again.
-          this.#words[id] = Uint8Array.prototype.slice.call(buf, at, at + length);
-          at += length;
+          if (this.#words.add(buf, at + 9, length) !== view.getUint32(at + 1, true)) return false;
+          at += 9 + length;
           break;
         }
         case KIND_CONTEXT:

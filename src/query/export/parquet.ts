@@ -80,7 +80,7 @@ export class ParquetCalls implements CallsFormat {
   }
 
   #group(): Buffer[] {
-    const pieces = this.#writer.group();
+    const pieces = [...this.#writer.group()];
     for (const { column } of [{ column: this.#ts }, ...this.#numbers, ...this.#texts]) column.clear();
     this.#based = false;
     return pieces;

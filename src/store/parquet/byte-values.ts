@@ -2,13 +2,14 @@ import { grown } from './grown.ts';
 import type { PageBuffer } from './page.ts';
 
 const START_VALUES = 1_024;
+const START_BYTES = 1 << 14;
 /** Up to here a loop is faster than a call into the runtime. */
 const SHORT = 32;
-const KEPT_BYTES_MAX = 16 << 20;
+const KEPT_BYTES_MAX = 4 << 20;
 
 /** Bytes of many values, one behind the other, and their lengths. */
 export class ByteValues {
-  bytes: Buffer = Buffer.allocUnsafeSlow(1 << 14);
+  bytes: Buffer = Buffer.allocUnsafeSlow(START_BYTES);
   length = 0;
   lengths = new Int32Array(START_VALUES);
   count = 0;
@@ -33,7 +34,7 @@ export class ByteValues {
     this.length = 0;
     this.count = 0;
     // One huge segment must not keep its memory for ever.
-    if (this.bytes.length > KEPT_BYTES_MAX) this.bytes = Buffer.allocUnsafeSlow(1 << 14);
+    if (this.bytes.length > KEPT_BYTES_MAX) this.bytes = Buffer.allocUnsafeSlow(START_BYTES);
   }
 
   /** DELTA_LENGTH_BYTE_ARRAY of values [from, to). */

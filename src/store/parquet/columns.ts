@@ -23,6 +23,8 @@ export interface Column {
   readonly optional: boolean;
   readonly encoding: number;
   readonly rows: number;
+  /** Of its values, where these are text of their own; 0: they are small. */
+  readonly bytes: number;
   clear(): void;
   /** The dictionary page's body, PLAIN; null: this column has none. Asked once, before the pages. */
   dictionary(page: PageBuffer): number | null;
@@ -52,6 +54,7 @@ export class NumberColumn implements Column {
   readonly encoding = DELTA_BINARY_PACKED;
   /** Added to every value: the anchor of times. */
   base = 0n;
+  readonly bytes = 0;
   rows = 0;
   /** Values that are there, without gaps for nulls. */
   #values = new Float64Array(START_ROWS);
@@ -146,6 +149,7 @@ export class WordColumn implements Column {
   readonly physical = BYTE_ARRAY;
   readonly optional: boolean;
   readonly encoding = RLE_DICTIONARY;
+  readonly bytes = 0;
   rows = 0;
   readonly #text: (id: number) => Uint8Array;
   /** Place in this column's dictionary by id, plus 1; 0: not there. */
@@ -248,6 +252,10 @@ export class TextColumn implements Column {
     this.meaning = meaning;
   }
 
+  get bytes(): number {
+    return this.values.length;
+  }
+
   get rows(): number {
     return this.values.count;
   }
@@ -299,6 +307,10 @@ export class TextsColumn implements Column {
 
   constructor(name: string) {
     this.name = name;
+  }
+
+  get bytes(): number {
+    return this.values.length;
   }
 
   /** Begins a row of `count` values: each is pushed next. */

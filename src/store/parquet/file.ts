@@ -10,6 +10,8 @@ import { CompactWriter, T_BINARY, T_I32, T_STRUCT } from './thrift.ts';
 
 const MAGIC = Buffer.from('PAR1');
 const PAGE_ROWS = 16_384;
+/** About as much text in a page, so that neither writing nor reading one takes much memory. */
+const PAGE_BYTES = 2 << 20;
 const ZSTD_CODEC = 6;
 const DATA_PAGE = 0;
 const DICTIONARY_PAGE = 2;
@@ -22,7 +24,7 @@ const OPTIONAL = 1;
 const REPEATED = 2;
 /** Ids do not compress beyond their digits: higher levels take longer and save nothing. The checksum turns damage into an error instead of a wrong value. */
 const ZSTD = { params: { [constants.ZSTD_c_compressionLevel]: 1, [constants.ZSTD_c_checksumFlag]: 1 } };
-/** Kept between files: it grows to the size of the largest page. */
+/** Kept between files: it grows to the size of the largest page, which is little more than PAGE_BYTES, a value, or a dictionary. */
 const page = new PageBuffer();
 
 interface Chunk {
@@ -58,14 +60,16 @@ export class ParquetWriter {
     return MAGIC;
   }
 
-  /** The rows that the columns have now, in pieces; the columns may be cleared afterwards. Without rows there is no group: some readers refuse one. */
-  group(): Buffer[] {
+  /**
+   * The rows that the columns have now, in pieces that are made as they are asked for; the columns may be cleared afterwards. Without rows there is no group:
+   * some readers refuse one.
+   */
+  *group(): Generator<Buffer> {
     const rows = this.#columns[0]!.rows;
-    if (rows === 0) return [];
-    const pieces: Buffer[] = [];
-    const chunks = this.#columns.map((column) => this.#chunk(column, rows, pieces));
+    if (rows === 0) return;
+    const chunks: Chunk[] = [];
+    for (const column of this.#columns) chunks.push(yield* this.#chunk(column, rows));
     this.#groups.push({ chunks, rows });
-    return pieces;
   }
 
   /** `metadata` are key-value pairs of the footer. */
@@ -76,25 +80,26 @@ export class ParquetWriter {
     return [footer, length, MAGIC];
   }
 
-  #chunk(column: Column, rows: number, pieces: Buffer[]): Chunk {
+  *#chunk(column: Column, rows: number): Generator<Buffer, Chunk> {
     const start = this.#at;
     let plainBytes = 0;
-    const put = (type: number, values: number): void => {
+    const packed = (type: number, values: number): Buffer[] => {
       const body = zstdCompressSync(page.view(), ZSTD);
       const header = pageHeader(type, column, values, page.length, body.length);
-      pieces.push(header, body);
       this.#at += header.length + body.length;
       plainBytes += header.length + page.length;
       page.clear();
+      return [header, body];
     };
     const entries = column.dictionary(page);
-    if (entries !== null) put(DICTIONARY_PAGE, entries);
+    if (entries !== null) yield* packed(DICTIONARY_PAGE, entries);
     const dataAt = this.#at;
     let values = 0;
-    for (let from = 0; from < rows; from += PAGE_ROWS) {
-      const n = column.page(page, from, Math.min(rows, from + PAGE_ROWS));
+    const step = pageRows(column, rows);
+    for (let from = 0; from < rows; from += step) {
+      const n = column.page(page, from, Math.min(rows, from + step));
       values += n;
-      put(DATA_PAGE, n);
+      yield* packed(DATA_PAGE, n);
     }
     return {
       column,
@@ -109,10 +114,19 @@ export class ParquetWriter {
   }
 }
 
-/** @returns the whole file in pieces, in order: one row group. `metadata` are key-value pairs of the footer. */
-export function parquetFile(columns: readonly Column[], metadata: Readonly<Record<string, string>>): Buffer[] {
+/** Rows a page: fewer where each has much text. */
+const pageRows = ({ bytes }: Column, rows: number): number =>
+  Math.max(1, Math.min(PAGE_ROWS, Math.floor((rows * PAGE_BYTES) / Math.max(1, bytes))));
+
+/** The whole file in pieces, in order: one row group. `metadata` are key-value pairs of the footer. */
+export function* parquetFile(
+  columns: readonly Column[],
+  metadata: Readonly<Record<string, string>>,
+): Generator<Buffer> {
   const writer = new ParquetWriter(columns);
-  return [writer.begin(), ...writer.group(), ...writer.end(metadata)];
+  yield writer.begin();
+  yield* writer.group();
+  yield* writer.end(metadata);
 }
 
 function pageHeader(type: number, column: Column, values: number, plain: number, packed: number): Buffer {
