@@ -243,6 +243,9 @@ class ReplayOutput {
     const statistics = this.#statistics!;
     const { request, response } = x;
     const at = Math.max(request?.lastByteAt ?? UNSEEN, response?.lastByteAt ?? UNSEEN);
+    // Rates are over a time that begins with the first call, not with its end.
+    const begin = request?.firstByteAt ?? response?.firstByteAt ?? UNSEEN;
+    if (this.#last === UNSEEN && begin !== UNSEEN) statistics.tick(begin);
     if (at !== UNSEEN && at >= this.#nextTick) {
       statistics.tick(at);
       this.#nextTick = at + TICK_NS;

@@ -17,6 +17,9 @@ describe('replay --stats', () => {
   /** Twenty calls on two connections to one server that overlap, five of them 503, over half a second. */
   let capture: string;
   const times: number[] = [];
+  /** When the first request began and the last answer had come, as the packets say. */
+  const began: bigint[] = [];
+  const ended: bigint[] = [];
 
   beforeAll(() => {
     const talks = [0, 1].map((c) => {
@@ -24,11 +27,13 @@ describe('replay --stats', () => {
       for (let i = 0; i < 10; i++) {
         const status = i % 4 === 3 ? '503 Service Unavailable' : '200 OK';
         const from = talk.now;
+        began.push(from);
         talk
           .client(`GET /v1/users/${i} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer sk-fake-${'0'.repeat(40)}\r\n\r\n`)
           .wait(BigInt(i + 1) * 4_000_000n);
         times.push(Number(talk.now - from));
         talk.server(`HTTP/1.1 ${status}\r\nContent-Length: 2\r\n\r\nok`);
+        ended.push(talk.now);
       }
       return talk.close();
     });
@@ -41,6 +46,12 @@ describe('replay --stats', () => {
   function expectReport(report: Report): void {
     expect(validReport(report), JSON.stringify(validReport.errors)).toBe(true);
     expect(report.ledger).toEqual({ exchanges: 20, losses: [] });
+    // From the first request, after the handshake, to the last answer.
+    const span = Date.parse(report.range.until) - Date.parse(report.range.since);
+    const ms = (times: readonly bigint[], pick: (...of: number[]) => number): number =>
+      pick(...times.map((at) => Number(at / 1_000_000n)));
+    expect(Math.abs(span - (ms(ended, Math.max) - ms(began, Math.min)))).toBeLessThanOrEqual(2);
+    expect(report.services[0]!.rate_per_s / (20 / (span / 1_000)) - 1).toBeCloseTo(0, 2);
     const [row] = report.routes;
     expect(row).toMatchObject({ side: 'unknown', method: 'GET', route: '/v1/users/{id}', count: 20 });
     expect(row!.errors).toMatchObject({ total: 4, ratio: 0.2, classes: { '5xx': 4 } });
