@@ -6,6 +6,9 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { EGRESS } from '../../src/model/segment.ts';
 import { Capture, cleanUp, freePort, imbalance, makeCgroup, makeFolder, startNginx, whyNot } from './rig.ts';
 
+/** Of a download that is left out: the first window, the stream budget, 512 bytes of each of some 500 records. */
+const BEYOND_MAX = 324_000;
+
 let port = 0;
 
 describe.skipIf(whyNot !== '')('a TLS download', () => {
@@ -14,77 +17,77 @@ describe.skipIf(whyNot !== '')('a TLS download', () => {
   });
   afterEach(cleanUp);
 
-  it.each(['--http1.1', '--http2'])(
-    '%s: every record header; the data whole where HTTP/2 was offered, else a bounded part',
-    async (offer) => {
-      const cgroup = makeCgroup();
-      const folder = makeFolder();
-      spawnSync('openssl', [
-        'req',
-        '-x509',
-        '-newkey',
-        'ec',
-        '-pkeyopt',
-        'ec_paramgen_curve:P-256',
-        '-nodes',
-        '-days',
-        '2',
-        '-subj',
-        '/CN=localhost',
-        '-keyout',
-        join(folder, 'key'),
-        '-out',
-        join(folder, 'cert'),
-      ]);
-      const root = await startNginx(
-        cgroup,
-        port,
-        `listen ${port} ssl;`,
-        `ssl_certificate ${join(folder, 'cert')}; ssl_certificate_key ${join(folder, 'key')};`,
-      );
-      const SIZE = 8 << 20;
-      writeFileSync(join(root, 'big'), Buffer.alloc(SIZE, 0x62));
-      const capture = new Capture(cgroup);
-      const curl = spawn('curl', [
-        '-sk',
-        '-o',
-        join(folder, 'got'),
-        '-w',
-        '%{size_download} %{local_port}',
-        `https://127.0.0.1:${port}/big`,
-        offer,
-      ]);
-      let text = '';
-      curl.stdout.on('data', (chunk) => {
-        text += chunk;
-      });
-      await capture.during(new Promise((resolve) => curl.once('close', resolve)));
-      const [size, of] = text.split(' ').map(Number) as [number, number];
-      expect(size).toBe(SIZE);
-      const segments = capture.of(of, EGRESS);
-      const origin = segments[0]!.seq;
-      const held = new Map<number, number>();
-      let end = 0;
-      for (const s of segments) {
-        const at = (s.seq - origin) | 0;
-        for (let i = 0; i < s.payload.length; i++) held.set(at + i, s.payload[i]!);
-        end = Math.max(end, at + s.length);
-      }
-      let records = 0;
-      for (let at = 0; at < end; records++) {
-        for (let i = 0; i < 5; i++) expect(held.has(at + i), `header of record ${records}`).toBe(true);
-        expect([20, 21, 22, 23]).toContain(held.get(at));
-        at += 5 + (held.get(at + 3)! << 8) + held.get(at + 4)!;
-        if (at >= end) expect(at).toBe(end);
-      }
-      expect(records).toBeGreaterThan(SIZE / 16_384);
-      const counters = capture.counters.read();
-      // Where HTTP/2 was offered its frames may lie anywhere: whole records.
-      const whole = offer === '--http2' ? SIZE : 0;
-      expect(counters.ledger.copied.bytes).toBeGreaterThan(whole);
-      expect(counters.ledger.copied.bytes).toBeLessThan(whole + SIZE / 16 - 200_000);
-      expect(counters.classes.tls.bytes).toBeGreaterThan((SIZE - whole) * 0.9 - 1);
-      expect(imbalance(counters)).toEqual({ segments: 0, bytes: 0 });
-    },
-  );
+  // What is copied whole fits into the ring several times: nobody has to read in time.
+  it.each([
+    ['--http1.1', 8 << 20],
+    ['--http2', 2 << 20],
+  ])('%s: every record header; the data whole where HTTP/2 was offered, else a bounded part', async (offer, SIZE) => {
+    const cgroup = makeCgroup();
+    const folder = makeFolder();
+    spawnSync('openssl', [
+      'req',
+      '-x509',
+      '-newkey',
+      'ec',
+      '-pkeyopt',
+      'ec_paramgen_curve:P-256',
+      '-nodes',
+      '-days',
+      '2',
+      '-subj',
+      '/CN=localhost',
+      '-keyout',
+      join(folder, 'key'),
+      '-out',
+      join(folder, 'cert'),
+    ]);
+    const root = await startNginx(
+      cgroup,
+      port,
+      `listen ${port} ssl;`,
+      `ssl_certificate ${join(folder, 'cert')}; ssl_certificate_key ${join(folder, 'key')};`,
+    );
+    writeFileSync(join(root, 'big'), Buffer.alloc(SIZE, 0x62));
+    const capture = new Capture(cgroup);
+    const curl = spawn('curl', [
+      '-sk',
+      '-o',
+      join(folder, 'got'),
+      '-w',
+      '%{size_download} %{local_port}',
+      `https://127.0.0.1:${port}/big`,
+      offer,
+    ]);
+    let text = '';
+    curl.stdout.on('data', (chunk) => {
+      text += chunk;
+    });
+    await capture.during(new Promise((resolve) => curl.once('close', resolve)));
+    const [size, of] = text.split(' ').map(Number) as [number, number];
+    expect(size).toBe(SIZE);
+    const segments = capture.of(of, EGRESS);
+    const origin = segments[0]!.seq;
+    const held = new Map<number, number>();
+    let end = 0;
+    for (const s of segments) {
+      const at = (s.seq - origin) | 0;
+      for (let i = 0; i < s.payload.length; i++) held.set(at + i, s.payload[i]!);
+      end = Math.max(end, at + s.length);
+    }
+    let records = 0;
+    for (let at = 0; at < end; records++) {
+      for (let i = 0; i < 5; i++) expect(held.has(at + i), `header of record ${records}`).toBe(true);
+      expect([20, 21, 22, 23]).toContain(held.get(at));
+      at += 5 + (held.get(at + 3)! << 8) + held.get(at + 4)!;
+      if (at >= end) expect(at).toBe(end);
+    }
+    expect(records).toBeGreaterThan(SIZE / 16_384);
+    const counters = capture.counters.read();
+    // Where HTTP/2 was offered its frames may lie anywhere: whole records.
+    const whole = offer === '--http2' ? SIZE : 0;
+    expect(counters.ledger.copied.bytes).toBeGreaterThan(whole);
+    expect(counters.ledger.copied.bytes).toBeLessThan(whole + BEYOND_MAX);
+    expect(counters.classes.tls.bytes).toBeGreaterThan((SIZE - whole) * 0.9 - 1);
+    expect(imbalance(counters)).toEqual({ segments: 0, bytes: 0 });
+  });
 });
