@@ -137,6 +137,7 @@ struct hw_counters {
 	__u64 records_lost;		/* ring records of every kind that found no room */
 	__u64 turns_lost[2];		/* in TLS, shed or ring full: turns of the client (calls, if it is HTTP/1), and of the server (answers) */
 	__u64 tls_records_lost;		/* TLS records that were shed or found no room */
+	__u64 calm;			/* no count: segments for which the ring is not asked how full it is, because it was not half full */
 } __attribute__((aligned(64)));
 
 /* Written by the reader, read by the programs. */

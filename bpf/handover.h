@@ -13,8 +13,8 @@
  * Units of framing (chunk-size lines, TLS records, frames) read in one call, and calls for one segment. More in one segment
  * are lost; the framing with them.
  */
-#define SLICES 16
-#define SLICE_CALLS_MAX 64
+#define SLICES 8
+#define SLICE_CALLS_MAX 128
 /* Pieces of one segment, each a record. */
 #define PIECES_MAX 12
 
@@ -122,7 +122,7 @@ __noinline int emit_piece(struct __sk_buff *skb, __u32 dir_and_place, __u64 star
 	h->length = length;
 	h->captured = n;
 	carry(d, h, n);
-	if (n && load_up_to(skb, p.payload + start, h->payload, n, room))
+	if (n && load_up_to(skb, d->plan.offset + start, h->payload, n, room))
 		goto discard;
 	told(d, h);
 	bpf_ringbuf_submit(h, wakeup());

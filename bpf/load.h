@@ -17,6 +17,13 @@ __noinline __u64 forgotten(__u64 value)
 	return value;
 }
 
+/* The same in two instructions, where there is a number of which the verifier knows nothing. */
+static __always_inline __u64 blurred(__u64 value, __u64 noise)
+{
+	asm volatile("%0 += %1\n%0 -= %1" : "+r"(value) : "r"(noise));
+	return value;
+}
+
 /*
  * Loads `n` bytes of the packet, 1 to `room`; not 0 when they are not there. The compiler must not see through the
  * comparison: the verifier wants 1 <= size <= room from it.

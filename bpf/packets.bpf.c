@@ -260,6 +260,33 @@ static __always_inline void segment(struct __sk_buff *skb, struct hw_counters *c
 		settle(skb, dir, p->length, want, have);
 }
 
+/*
+ * CLOCK_MONOTONIC. TCP stamps what it sends with that clock when it begins to send (tcp_wstamp_ns, net/ipv4/tcp_output.c; later
+ * where it paces), about a microsecond before this program runs, and asking again would be a tenth of its time.
+ */
+static __always_inline __u64 time_of(struct __sk_buff *skb, const __u8 dir)
+{
+	__u64 stamped = dir == HW_EGRESS ? skb->tstamp : 0;
+
+	return stamped ? stamped : bpf_ktime_get_ns();
+}
+
+/*
+ * The verifier forgets in which of three ways the packet was parsed, or it would follow each of them to the end: before Linux 6.3 it
+ * takes every scalar for precise.
+ */
+static __always_inline void blur(struct hw_segment *h, struct packet *p, __u64 noise)
+{
+	__u64 *local = (__u64 *)h->local, *remote = (__u64 *)h->remote;
+
+	p->payload = blurred(p->payload, noise);
+	p->length = blurred(p->length, noise);
+	local[0] = blurred(local[0], noise);
+	local[1] = blurred(local[1], noise);
+	remote[0] = blurred(remote[0], noise);
+	remote[1] = blurred(remote[1], noise);
+}
+
 static __always_inline int packet(struct __sk_buff *skb, const __u8 dir)
 {
 	struct hw_segment h;
@@ -291,11 +318,12 @@ static __always_inline int packet(struct __sk_buff *skb, const __u8 dir)
 		sk = bpf_sk_fullsock(sk);
 	if (!sk)
 		return give_up(c, HW_CLASS_NO_SOCKET, p.length);
-	ts = bpf_ktime_get_ns();
+	ts = time_of(skb, dir);
 	if (sk->state == TCP_LISTEN_STATE || sk->type != STREAM_SOCKET) {
 		describe_segment(&h, NULL, dir, ts);
 		return unowned(skb, c, &h, &p);
 	}
+	blur(&h, &p, ts);
 	s = bpf_sk_storage_get(&sockets, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
 	if (!s)
 		return give_up(c, HW_CLASS_NO_SOCKET, p.length);

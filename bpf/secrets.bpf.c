@@ -84,6 +84,16 @@ static __noinline int observed(void)
 	return 0;
 }
 
+/* What a tap begins with: its counters when the process is observed, and NULL when nothing of it may be read. */
+static __always_inline struct hw_tap_counters *entered(void)
+{
+	struct hw_tap_counters *counters = observed() ? tap_counters() : NULL;
+
+	if (counters)
+		__sync_fetch_and_add(&counters->entered, 1);
+	return counters;
+}
+
 /* --- OpenSSL 3 ------------------------------------------------------------------------------------------------- */
 
 /* OSSL_PARAM, openssl/core.h. */
@@ -108,15 +118,13 @@ struct param {
 
 static __always_inline __u8 copy(__u8 *to, __u32 room, __u64 from, __u64 length)
 {
-	__u32 take = length;
+	__u64 less = length - 1;
 
-	if (length == 0 || length > room)
+	/* The compiler must not see through the comparison: Linux 5.10's verifier wants 1 <= size <= room from it. */
+	barrier_var(less);
+	if (less >= room)
 		return 0;
-	/* Bounds that every verifier understands. */
-	take &= 127;
-	if (take > room)
-		return 0;
-	return bpf_probe_read_user(to, take, (const void *)from) == 0 ? take : 0;
+	return bpf_probe_read_user(to, less + 1, (const void *)from) == 0 ? less + 1 : 0;
 }
 
 static __always_inline struct hw_secret *start_secret(struct hw_tap_counters *counters, int tap)
@@ -202,18 +210,14 @@ static __noinline int kdf_tap(__u64 at)
 SEC("uprobe")
 int headwater_kdf(struct registers *ctx)
 {
-	struct hw_tap_counters *counters;
+	struct hw_tap_counters *counters = entered();
 	struct hw_secret *out;
 	__u64 at = ARG4(ctx);
 	__u32 seeds = 0;
 	int tap;
 
-	if (!observed())
-		return 0;
-	counters = tap_counters();
 	if (!counters)
 		return 0;
-	__sync_fetch_and_add(&counters->entered, 1);
 	tap = kdf_tap(at);
 	if (tap == 0)
 		return 0;
@@ -250,12 +254,11 @@ int headwater_kdf(struct registers *ctx)
 static __always_inline int keylog(__u64 label, __u64 label_length, __u64 random, __u64 random_length, __u64 secret,
 				  __u64 secret_length)
 {
-	struct hw_tap_counters *counters = tap_counters();
+	struct hw_tap_counters *counters = entered();
 	struct hw_secret *out;
 
 	if (!counters)
 		return 0;
-	__sync_fetch_and_add(&counters->entered, 1);
 	out = start_secret(counters, HW_TAP_KEYLOG);
 	if (!out)
 		return 0;
@@ -273,8 +276,6 @@ static __always_inline int keylog(__u64 label, __u64 label_length, __u64 random,
 SEC("uprobe")
 int headwater_go(struct registers *ctx)
 {
-	if (!observed())
-		return 0;
 #if defined(__TARGET_ARCH_x86)
 	return keylog(ctx->rbx, ctx->rcx, ctx->rdi, ctx->rsi, ctx->r9, ctx->r10);
 #else
@@ -296,18 +297,14 @@ int headwater_go(struct registers *ctx)
 
 static __always_inline int log_secret(struct registers *ctx, __u32 state_at, __u32 random_at)
 {
-	struct hw_tap_counters *counters;
+	struct hw_tap_counters *counters = entered();
 	struct hw_secret *out;
 	__u64 state = ARG1(ctx);
 	__u64 name = 0;
 	long length;
 
-	if (!observed())
-		return 0;
-	counters = tap_counters();
 	if (!counters)
 		return 0;
-	__sync_fetch_and_add(&counters->entered, 1);
 	/* Others are exporters' and say nothing of traffic. */
 	if (bpf_probe_read_user(&name, sizeof(name), (const void *)ARG2(ctx)) ||
 	    ((name & NAME_MASK) != NAME_CLIENT && (name & NAME_MASK) != NAME_SERVER))

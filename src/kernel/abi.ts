@@ -45,7 +45,7 @@ export const SOCKET_LEFT_OUT = 104;
 export const SOCKET_LOST_BYTES = 120;
 
 // struct hw_counters
-export const COUNTERS_SIZE = 256;
+export const COUNTERS_SIZE = 320;
 export const COUNTERS_SEEN_SEGMENTS = 0;
 export const COUNTERS_SEEN_BYTES = 8;
 export const COUNTERS_SEGMENTS = 16;
@@ -57,6 +57,7 @@ export const COUNTERS_RESPONSES_LOST = 216;
 export const COUNTERS_RECORDS_LOST = 224;
 export const COUNTERS_TURNS_LOST = 232;
 export const COUNTERS_TLS_RECORDS_LOST = 248;
+export const COUNTERS_CALM = 256;
 
 // struct hw_control
 export const CONTROL_SIZE = 4;

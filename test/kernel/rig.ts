@@ -53,9 +53,9 @@ export const unwrap = <T>(outcome: Outcome<T>): T => {
 
 export const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
-/** Waits until `ready` says so; throws after ten seconds. */
+/** Waits until `ready` says so; throws after a minute and more, which a busy machine may take for what is done in one second. */
 export async function until(ready: () => boolean | Promise<boolean>, what: string): Promise<void> {
-  for (let i = 0; i < 1000; i++) {
+  for (let i = 0; i < 6000; i++) {
     if (await ready()) return;
     await sleep(10);
   }

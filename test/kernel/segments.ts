@@ -17,8 +17,8 @@ export interface Sending {
   readonly segments: readonly Range[];
 }
 
-/** Shorter than what an IP packet can hold, and than what a server without window scaling lets go at once. */
-const SEGMENT_BYTES_MAX = 30_000;
+/** Shorter than what an IP packet can hold, and than half of what a server without window scaling lets go at once. */
+const SEGMENT_BYTES_MAX = 16_000;
 
 /** The stream cut at the given places, and wherever a segment would be too long; in order. */
 export function cutAt(stream: Buffer, cuts: readonly number[]): Range[] {

@@ -1,9 +1,11 @@
-"""One small HTTP server and client over loopback. usage: calls.py FILE: writes to FILE, as JSON, what was sent.
+"""One small HTTP server and client over loopback. usage: calls.py FILE [CERTIFICATE KEY]: writes to FILE, as JSON, what was sent.
 
-Everything is written as bytes by hand, so that what was sent is known and not what a library made of it.
+Everything is written as bytes by hand, so that what was sent is known and not what a library made of it. With a certificate
+they speak TLS, once a line has come on stdin: whoever wants to tap the library has found it by then.
 """
 import json
 import socket
+import ssl
 import sys
 import threading
 
@@ -31,8 +33,21 @@ def read_head(stream):
         lines.append(line.rstrip())
 
 
-def serve(listener):
+def contexts():
+    """Of the server and of the client; None for both: in clear."""
+    if len(sys.argv) < 4:
+        return None, None
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.load_cert_chain(sys.argv[2], sys.argv[3])
+    client = ssl.create_default_context(cafile=sys.argv[2])
+    sys.stdin.readline()
+    return server, client
+
+
+def serve(listener, context):
     connection, _ = listener.accept()
+    if context:
+        connection = context.wrap_socket(connection, server_side=True)
     stream = connection.makefile("rb")
     while True:
         head = read_head(stream)
@@ -56,10 +71,13 @@ def read_response(stream):
 
 
 def main():
+    server_context, client_context = contexts()
     listener = socket.create_server(("127.0.0.1", 0))
-    server = threading.Thread(target=serve, args=(listener,))
+    server = threading.Thread(target=serve, args=(listener, server_context))
     server.start()
     client = socket.create_connection(listener.getsockname())
+    if client_context:
+        client = client_context.wrap_socket(client, server_hostname="vm.test")
     stream = client.makefile("rb")
     calls = [
         ("GET", "/one", {}, b""),
@@ -73,7 +91,7 @@ def main():
     ]
     sent = []
     for number, (method, path, more, body) in enumerate(calls):
-        headers = {"host": "vm.test", "x-number": str(number), **more}
+        headers = {"host": "vm.test" if client_context else "clear.test", "x-number": str(number), **more}
         lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         client.sendall(f"{method} {path} HTTP/1.1\r\n{lines}\r\n".encode() + body)
         status = read_response(stream)

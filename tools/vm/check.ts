@@ -1,17 +1,20 @@
 /**
  * What is to be found out on a kernel: does it take the programs, at which price, and is everything that went over
- * loopback in the header log? Prints one line for each finding, the last one "vm: verdict right" or "vm: verdict wrong".
+ * loopback in the header log, in clear and in TLS? Prints one line for each finding, the last one "vm: verdict right" or "vm: verdict wrong".
  * Its argument is the mount of cgroup v2, /sys/fs/cgroup without one.
  */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, readFileSync, rmdirSync, rmSync } from 'node:fs';
+import { request } from 'node:http';
 import { release } from 'node:os';
 import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
-import { loadCapture } from '../../src/kernel/load.ts';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type LoadedProgram, loadCapture } from '../../src/kernel/load.ts';
 import { probeKernel } from '../../src/kernel/probe.ts';
 import { readPrograms } from '../../src/kernel/progstats.ts';
+import { loadTaps } from '../../src/kernel/secrets.ts';
 
 /** One call as calls.py says it was sent and answered. */
 interface Sent {
@@ -21,6 +24,10 @@ interface Sent {
   readonly request_body: number;
   readonly status: number;
   readonly response_body: number;
+}
+
+interface Status {
+  readonly tls: { readonly taps: { readonly tapped: number } | null };
 }
 
 interface Logged {
@@ -58,11 +65,21 @@ function load(): boolean {
     say(`refused after ${ms} ms: ${loaded.error.message}\n${loaded.error.detail}`);
     return false;
   }
-  const programs = readPrograms(loaded.value.programs);
-  const verified = programs.ok ? programs.value.map((p) => `${p.name} ${p.verifiedInstructions}`).join(', ') : '?';
-  say(`loaded in ${ms} ms, owner by ${loaded.value.variant}; instructions verified: ${verified}`);
+  say(`loaded in ${ms} ms, owner by ${loaded.value.variant}; ${verified(loaded.value.programs)}`);
   loaded.value.close();
+  const taps = loadTaps([]);
+  if (!taps.ok) {
+    say(`TLS taps refused: ${taps.error.message}\n${taps.error.detail}`);
+    return false;
+  }
+  const programs = Object.entries(taps.value.programs).map(([name, fd]) => ({ name, fd }));
+  say(`TLS taps loaded, ${taps.value.multi ? 'by links' : 'by perf events'}; ${verified(programs)}`);
   return true;
+}
+
+function verified(loaded: readonly LoadedProgram[]): string {
+  const programs = readPrograms(loaded);
+  return `instructions verified: ${programs.ok ? programs.value.map((p) => `${p.name} ${p.verifiedInstructions}`).join(', ') : '?'}`;
 }
 
 /** Waits until the agent says on stderr that it captures; what it says goes on to the console. */
@@ -79,40 +96,68 @@ function capturing(agent: ChildProcess): Promise<void> {
   });
 }
 
+/** How many libraries and programs the agent has a probe on. */
+function tapped(socketPath: string): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const asked = request({ socketPath, path: '/v1/status' }, (response) => {
+      let body = '';
+      response.setEncoding('utf8').on('data', (text: string) => {
+        body += text;
+      });
+      response.once('end', () => resolve((JSON.parse(body) as Status).tls.taps?.tapped ?? 0));
+    });
+    asked.once('error', reject).end();
+  });
+}
+
+/** Runs the calls in the cgroup; those in TLS once the library that they use is tapped. Returns what was sent. */
+async function call(folder: string, socket: string, certificate: readonly string[]): Promise<Sent[]> {
+  const truth = join(folder, 'sent.json');
+  const calls = spawn(
+    'sh',
+    ['-c', 'echo $$ > "$0/cgroup.procs" && exec python3 tools/vm/calls.py "$@"', CGROUP, truth, ...certificate],
+    { stdio: ['pipe', 'inherit', 'inherit'], timeout: PATIENCE_MS },
+  );
+  const ended = once(calls, 'exit');
+  if (certificate.length > 0) {
+    while ((await tapped(socket)) === 0 && calls.exitCode === null) await sleep(1_000);
+    calls.stdin.write('\n');
+  }
+  const [code] = await ended;
+  if (code !== 0) throw new Error(`calls.py ended with ${code}`);
+  return JSON.parse(readFileSync(truth, 'utf8')) as Sent[];
+}
+
+/** A certificate for vm.test and its key. */
+function makeCertificate(folder: string): string[] {
+  const [certificate, key] = [join(folder, 'vm.crt'), join(folder, 'vm.key')];
+  const options = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-subj', '/CN=vm.test'];
+  const more = ['-addext', 'subjectAltName=DNS:vm.test', '-days', '3650', '-keyout', key, '-out', certificate];
+  const made = spawnSync('openssl', ['req', '-x509', ...options, ...more], { stdio: ['ignore', 'ignore', 'inherit'] });
+  if (made.status !== 0) throw new Error(`openssl req ended with ${made.status}`);
+  return [certificate, key];
+}
+
 /** Runs the agent on a cgroup of its own and the calls inside it; returns what was sent and what was logged. */
-async function capture(folder: string): Promise<{ sent: Sent[]; logged: Logged[] }> {
+async function capture(folder: string): Promise<{ clear: Sent[]; tls: Sent[]; logged: Logged[] }> {
   mkdirSync(CGROUP);
   try {
     const log = join(folder, 'calls.ndjson');
-    const truth = join(folder, 'sent.json');
-    const agent = spawn(
-      'bin/headwater',
-      ['run', '--cgroup', CGROUP, '--socket', join(folder, 'agent.sock'), '--log', log],
-      {
-        stdio: ['ignore', 'inherit', 'pipe'],
-      },
-    );
+    const socket = join(folder, 'agent.sock');
+    const agent = spawn('bin/headwater', ['run', '--cgroup', CGROUP, '--socket', socket, '--log', log, '--no-store'], {
+      stdio: ['ignore', 'inherit', 'pipe'],
+    });
     const ended = once(agent, 'exit');
     await capturing(agent);
-    const calls = spawnSync(
-      'sh',
-      ['-c', 'echo $$ > "$0/cgroup.procs" && exec python3 tools/vm/calls.py "$1"', CGROUP, truth],
-      {
-        stdio: 'inherit',
-        timeout: PATIENCE_MS,
-      },
-    );
-    if (calls.status !== 0) throw new Error(`calls.py ended with ${calls.status ?? calls.signal}`);
+    const clear = await call(folder, socket, []);
+    const tls = await call(folder, socket, makeCertificate(folder));
     agent.kill('SIGINT');
     await ended;
     const logged = readFileSync(log, 'utf8')
       .trimEnd()
       .split('\n')
       .map((line) => JSON.parse(line) as Logged);
-    return {
-      sent: JSON.parse(readFileSync(truth, 'utf8')) as Sent[],
-      logged: logged.filter((r) => r.type === 'exchange'),
-    };
+    return { clear, tls, logged: logged.filter((r) => r.type === 'exchange') };
   } finally {
     rmdirSync(CGROUP);
   }
@@ -135,17 +180,18 @@ function differences(sent: Sent, logged: Logged): string[] {
     .map(([what, a, b]) => `${what}: sent ${String(a).slice(0, 200)}, logged ${String(b).slice(0, 200)}`);
 }
 
-function compare(sent: readonly Sent[], logged: readonly Logged[]): boolean {
-  let right = sent.length > 0;
+function compare(what: string, sent: readonly Sent[], logged: readonly Logged[]): boolean {
+  const host = sent[0]?.headers['host'];
+  let right = host !== undefined;
   for (const side of ['client', 'server']) {
-    const records = logged.filter((r) => r.side === side);
+    const records = logged.filter((r) => r.side === side && r.request.headers[0]?.[1] === host);
     const found = sent.flatMap((call, i) => {
       const record = records[i];
       return record === undefined
         ? [`${call.path}: not logged`]
         : differences(call, record).map((d) => `${call.path}: ${d}`);
     });
-    say(`${side}: ${sent.length} calls sent, ${records.length} logged, ${found.length} differences`);
+    say(`${what}, ${side}: ${sent.length} calls sent, ${records.length} logged, ${found.length} differences`);
     for (const difference of found) say(`  ${difference}`);
     right &&= found.length === 0 && records.length === sent.length;
   }
@@ -158,8 +204,9 @@ let right = load();
 if (right) {
   const folder = mkdtempSync('/tmp/headwater-vm-');
   try {
-    const { sent, logged } = await capture(folder);
-    right = compare(sent, logged);
+    const { clear, tls, logged } = await capture(folder);
+    const inClear = compare('in clear', clear, logged);
+    right = compare('TLS', tls, logged) && inClear;
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
