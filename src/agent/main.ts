@@ -19,6 +19,7 @@ import { HeaderSelection } from '../export/log/selection.ts';
 import { type LogEvent, LogWriter } from '../export/log/writer.ts';
 import { sinceAnchor, takeAnchor } from '../kernel/clock.ts';
 import { Counters } from '../kernel/counters.ts';
+import { trimHeap } from '../kernel/posix.ts';
 import { RingReader } from '../kernel/reader.ts';
 import { Ring } from '../kernel/ring.ts';
 import { SecretReader } from '../kernel/secret-reader.ts';
@@ -322,7 +323,9 @@ export async function runPipeline({ client, prepared, start, key }: Handover): P
     owners.tick();
     status.tick();
     storeClock?.second();
-    if (++ticks % (FORGET_MS / TICK_MS) === 0) prints.forget();
+    if (++ticks % (FORGET_MS / TICK_MS) !== 0) return;
+    prints.forget();
+    trimHeap();
   }, TICK_MS);
 
   const reason = await new Promise<string>((resolve) => {

@@ -35,16 +35,14 @@ export class HostFiles {
     try {
       fd = openSync(this.real(path), 'r');
       // /proc files have no size: read until they end.
-      const chunks: Buffer[] = [];
-      let total = 0;
-      while (total < lengthMax) {
-        const chunk = Buffer.allocUnsafe(Math.min(CHUNK_BYTES, lengthMax - total));
-        const n = readSync(fd, chunk);
+      let text = '';
+      const chunk = Buffer.allocUnsafe(Math.min(CHUNK_BYTES, lengthMax));
+      while (text.length < lengthMax) {
+        const n = readSync(fd, chunk, 0, Math.min(chunk.length, lengthMax - text.length), null);
         if (n === 0) break;
-        chunks.push(chunk.subarray(0, n));
-        total += n;
+        text += chunk.latin1Slice(0, n);
       }
-      return { text: Buffer.concat(chunks, total).latin1Slice() };
+      return { text };
     } catch (error) {
       return { error: (error as NodeJS.ErrnoException).code ?? String(error) };
     } finally {

@@ -3,7 +3,7 @@
  * kernel counts the rest as the process's memory until somebody else wants it. Pages of files that were never changed are in the page cache all
  * the same: unmapping them costs the next use of one a look there.
  */
-import { adviseUnused } from '../kernel/posix.ts';
+import { adviseUnused, trimHeap } from '../kernel/posix.ts';
 import type { HostFiles } from './host.ts';
 
 export interface Mapping {
@@ -36,8 +36,9 @@ export function fileOnlyMappings(smaps: string): Mapping[] {
   return found;
 }
 
-/** Once a process has started. A kernel that does not tell changes nothing. */
+/** Once a process has started: some tens of milliseconds. A kernel that does not tell of mappings leaves them as they are. */
 export function giveBackUnusedPages(host: HostFiles): void {
+  trimHeap();
   const smaps = host.read('/proc/self/smaps', SMAPS_BYTES_MAX);
   if (smaps !== null) for (const { from, bytes } of fileOnlyMappings(smaps)) adviseUnused(from, bytes);
 }

@@ -29,6 +29,17 @@ const c = {
   madvise: libc.func('int madvise(uintptr_t, size_t, int)'),
 };
 
+/** glibc's alone: musl gives back what is free by itself. */
+const mallocTrim = optional('int malloc_trim(size_t)');
+
+function optional(prototype: string): ReturnType<typeof libc.func> | null {
+  try {
+    return libc.func(prototype);
+  } catch {
+    return null;
+  }
+}
+
 const AF_UNIX = 1;
 const SOCK_STREAM = 1;
 const SOCK_SEQPACKET = 5;
@@ -97,6 +108,9 @@ export const waitReadable = (fd: number, ms: number): number => {
  * 0 or -errno.
  */
 export const adviseUnused = (from: bigint, bytes: bigint): number => answer(c.madvise(from, bytes, MADV_DONTNEED));
+
+/** Gives the kernel back the pages in which nothing that malloc(3) gave out lies (malloc_trim(3)): left alone, glibc keeps them below whatever is still used. */
+export const trimHeap = (): void => void mallocTrim?.(0);
 
 /** How a child ended: code or signal number; null while it runs. A child that is not ours (any more) counts as ended with code 1. */
 export const reap = (pid: number): { readonly code: number } | { readonly signal: number } | null => {

@@ -266,6 +266,8 @@ export class LogWriter {
       this.#queue.shift();
       this.#queued -= batch.length;
       if (batch.buf.length === BATCH_BYTES && this.#free.length < BATCHES_KEPT) this.#free.push(batch.buf);
+      // Given back now: tens of megabytes would wait for a collection of garbage that has little to do.
+      else (batch.buf.buffer as ArrayBuffer).transfer(0);
       this.#tellRoom();
     }
     if (this.#gone) this.#giveUpAll();
