@@ -31,6 +31,8 @@ const DRAIN_MS_MAX = 15_000;
 const REAP_INTERVAL_MS = 10;
 /** From the pipeline's start to the moment when what starting needed is over. */
 const SETTLED_MS = 1_000;
+/** The same after an answer: looking for what can go takes tens of milliseconds, so not after each. */
+const ANSWERED_MS = 10_000;
 const EXIT_BAD = 1;
 
 const say = (line: string): void => {
@@ -49,6 +51,7 @@ class Resident {
   readonly #finished: (code: number) => void;
   #start: StartMessage | null;
   #deadline: NodeJS.Timeout;
+  #settling: NodeJS.Timeout | undefined;
   #reaper: NodeJS.Timeout | null = null;
   #attached = true;
   #stopping = false;
@@ -120,11 +123,19 @@ class Resident {
     if (!this.#stopping) clearTimeout(this.#deadline);
     this.#channel.send({ type: 'start', start: message });
     if (this.#stopping) this.#channel.send({ type: 'drain', reason: 'ended while starting' });
-    setTimeout(() => giveBackUnusedPages(this.#host), SETTLED_MS).unref();
+    this.#giveBackAfter(SETTLED_MS);
+  }
+
+  /** What a start or an answer needed goes back when nothing else was asked for a while. */
+  #giveBackAfter(ms: number): void {
+    clearTimeout(this.#settling);
+    this.#settling = setTimeout(() => giveBackUnusedPages(this.#host), ms).unref();
   }
 
   #request(request: Request): Answer | Refusal | Promise<Answer | Refusal> {
     const files = this.#files;
+    // Sockets of ten thousand connections, the programs of a process: all of it at once, and seldom.
+    if (request.op === 'owners' || request.op === 'processes' || request.op === 'tls') this.#giveBackAfter(ANSWERED_MS);
     switch (request.op) {
       case 'reopen':
       case 'rotate': {

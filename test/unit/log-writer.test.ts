@@ -91,6 +91,20 @@ function texts(): string[] {
     });
 }
 
+test('batches of a backlog are given back as they are written, not when somebody collects garbage', async () => {
+  const { writer } = rig(opener(), { queueBytes: 64 << 20 });
+  expect(await writer.start()).toBeNull();
+  const line = `${'x'.repeat(1_023)}\n`;
+  const before = process.memoryUsage().arrayBuffers;
+  for (let i = 0; i < 16_384; i++) writer.write(line);
+  expect(process.memoryUsage().arrayBuffers - before).toBeGreaterThan(15 << 20);
+  await writer.flushed();
+  // Eight are kept for reuse, one is open, one may just have been written.
+  expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(4 << 20);
+  await writer.close(5_000);
+  expect(statSync(path()).size).toBe(16 << 20);
+});
+
 describe('a file', () => {
   test('gets every line once, in order, also lines larger than a batch', async () => {
     const { writer, losses } = rig(opener(), { queueBytes: 8 << 20 });
