@@ -196,12 +196,13 @@ export class StatusKeeper implements StatusSource {
 
   /** The ledger as the last words of a run. */
   ledgerText(reason: string): string {
-    const { exchanges, requests, responses, captured, losses } = this.#ledger();
+    const { exchanges, requests, responses, captured, copied_not_http: none, losses } = this.#ledger();
+    const notHttp = none.tls + none.switched + none.other + none.undecided;
     const unknown = this.#parts.pipeline.tracker.counters.callsUnknown;
     const lines = [
       `headwater: ended (${reason}) after ${((performance.now() - this.#startedAt) / 1000).toFixed(1)} s`,
       `captured ${exchanges} exchanges; requests ${requests.seen} seen, ${requests.lost} lost; responses ${responses.seen} seen, ${responses.lost} lost${unknown === 0 ? '' : `; ${unknown} connections may have had more calls`}`,
-      `segments ${captured.seen.segments} (${captured.seen.bytes} B): copied ${captured.copied.bytes} B, beyond the window ${captured.window.bytes} B, not HTTP ${captured.not_http.bytes} B, shed ${captured.shed.bytes} B, ring full ${captured.lost.bytes} B`,
+      `segments ${captured.seen.segments} (${captured.seen.bytes} B): copied ${captured.copied.bytes} B${notHttp === 0 ? '' : ` (${notHttp} B of it not HTTP)`}, beyond the window ${captured.window.bytes} B, not HTTP ${captured.not_http.bytes} B, shed ${captured.shed.bytes} B, ring full ${captured.lost.bytes} B`,
       losses.length === 0
         ? 'nothing was lost'
         : `lost, because: ${losses.map(({ reason: why, count, bytes }) => `${why} ${count} (${bytes} B)`).join(', ')}`,
@@ -229,6 +230,7 @@ export class StatusKeeper implements StatusSource {
       requests: { seen: pipeline.counters.requests, lost: c.requests.lost + lost('request') + passedInH2 },
       responses: { seen: pipeline.counters.responses, lost: c.responses.lost + lost('response') },
       captured: c.ledger,
+      copied_not_http: { ...pipeline.decoding.notHttp },
       unseen_bytes_estimate: ackedUnseen + cut,
       losses: this.#losses(c),
     };

@@ -29,12 +29,25 @@ export interface CaptureLedger {
   readonly lost: Traffic;
 }
 
+export interface CopiedNotHttp {
+  /** TLS that could not be read; also in the loss `tls_no_secret`. */
+  readonly tls: number;
+  /** What HTTP/1 became: a tunnel, or another protocol by Upgrade. */
+  readonly switched: number;
+  /** Another protocol. */
+  readonly other: number;
+  /** Too little to tell, or joined in the middle; also in the losses `desync` and `joined_midstream`. */
+  readonly undecided: number;
+}
+
 export interface StatusLedger {
   /** Exchanges emitted; each side of a connection in scope counts its own. */
   readonly exchanges: number;
   readonly requests: MessageCount;
   readonly responses: MessageCount;
   readonly captured: CaptureLedger;
+  /** Bytes of `captured.copied` that are of no call, by what they looked like. */
+  readonly copied_not_http: CopiedNotHttp;
   /**
    * The independent estimate of what capture missed, on purpose or not, of the connections that were tracked: bytes that
    * the other side acknowledged and that are in no segment the pipeline got, and bytes of segments that came cut. To be

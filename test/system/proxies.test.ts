@@ -1,9 +1,10 @@
-/** HAProxy between client and server: who gave up a stream, and calls behind a PROXY protocol header. */
+/** HAProxy between client and server: who gave up a stream, calls behind a PROXY protocol header; and what is no call at all. */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { Agent, type LoggedExchange } from '../rig/agent.ts';
 import { Cgroup } from '../rig/cgroup.ts';
+import { raw } from '../rig/clients/raw.ts';
 import { findProgram, when } from '../rig/need.ts';
 import { must } from '../rig/program.ts';
 import type { Server } from '../rig/servers/server.ts';
@@ -107,4 +108,24 @@ when(
     expect(of.every((x) => x.response?.headers.some(([name, value]) => name === 'x-id' && value === id))).toBe(true);
   }
   expect(exchanges).toHaveLength(4 * ids.length);
+});
+
+when(it, ...live)('what a connection said that is no call is counted to the byte', async () => {
+  await using home = await TlsHome.open();
+  await using cgroup = new Cgroup('proxies');
+  await using agent = await Agent.start({ cgroups: [cgroup] });
+  const echo = "require('net').createServer((s) => s.on('data', (d) => s.end(d))).listen(process.argv[1], '127.0.0.1')";
+  const site = await home.serve('echo', (port) => [home.node, '-e', echo, port], cgroup);
+  // HTTP/0.9, and a word of another protocol: what came is echoed.
+  const typed = ['GET /old\n', 'HELO headwater.test\r\n'];
+  for (const said of typed) expect((await raw(site.port, [{ send: said }, { untilEnd: true }])).received).toBe(said);
+  const bytes = 2 * typed.join('').length;
+  await agent.untilStatus('ended connections', ({ connections: { total, open } }) => total === 2 && open === 0);
+  const { ledger } = await agent.status();
+  expect(ledger.captured.seen.bytes).toBe(bytes);
+  const { tls, switched, other, undecided } = ledger.copied_not_http;
+  expect(tls + switched + other + undecided + ledger.captured.not_http.bytes).toBe(bytes);
+  const { exchanges, ended } = await agent.stop();
+  expect(exchanges).toEqual([]);
+  expect(ended.stderr).toContain('of it not HTTP');
 });

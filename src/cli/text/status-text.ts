@@ -18,7 +18,7 @@ export function statusText(status: AgentStatus, look: Look): string {
       ],
     ],
     ['ledger', ledgerLines(status.ledger, look)],
-    ['traffic', trafficLines(status.ledger.captured)],
+    ['traffic', trafficLines(status.ledger)],
     ['rates', [rateLine(status)]],
     ['connections', [connectionLine(status)]],
     ['TLS', tlsLines(status.tls)],
@@ -79,14 +79,16 @@ const CLASS_NAMES: ReadonlyArray<readonly [keyof CaptureLedger, string]> = [
   ['lost', '  lost: ring full'],
 ];
 
-const trafficLines = (captured: CaptureLedger): string[] =>
-  table(
-    CLASS_NAMES.map(([key, name]) => [
-      name,
-      `${count(captured[key].segments)} segments`,
-      formatSize(captured[key].bytes),
-    ]),
-  );
+function trafficLines({ captured, copied_not_http: { tls, switched, other, undecided } }: StatusLedger): string[] {
+  const notHttp = tls + switched + other + undecided;
+  const rows = CLASS_NAMES.map(([key, name]) => [
+    name,
+    `${count(captured[key].segments)} segments`,
+    formatSize(captured[key].bytes),
+  ]);
+  if (notHttp > 0) rows.splice(2, 0, ['    of it not HTTP', '', formatSize(notHttp)]);
+  return table(rows);
+}
 
 function rateLine({ rates }: AgentStatus): string {
   const { exchanges_per_s: calls, segments_per_s: segments, bytes_per_s: bytes, losses_per_s: losses } = rates;
