@@ -120,8 +120,9 @@ async function call(folder: string, socket: string, certificate: readonly string
   );
   const ended = once(calls, 'exit');
   if (certificate.length > 0) {
-    while ((await tapped(socket)) === 0 && calls.exitCode === null) await sleep(1_000);
-    calls.stdin.write('\n');
+    // Its time runs out where nothing is tapped.
+    while ((await tapped(socket)) === 0 && calls.exitCode === null && calls.signalCode === null) await sleep(1_000);
+    calls.stdin.on('error', () => undefined).write('\n');
   }
   const [code] = await ended;
   if (code !== 0) throw new Error(`calls.py ended with ${code}`);
