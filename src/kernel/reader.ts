@@ -40,7 +40,7 @@ export class RingReader {
   #lastLookMs = 0;
   readonly #waitMsMax: number;
 
-  /** @param ringFd the ring's descriptor, for epoll. @param before called before each look: reads what the packets need. */
+  /** @param ringFd the ring's descriptor, for epoll. @param before called before each batch: reads what the packets need. */
   constructor(ring: Ring, ringFd: number, sink: CaptureSink, before: () => void = () => {}) {
     this.#ring = ring;
     this.sink = sink;
@@ -67,11 +67,20 @@ export class RingReader {
   drainAll(): number {
     let total = 0;
     for (;;) {
-      this.#before();
-      const n = this.#ring.drain(this.sink, BATCH_RECORDS);
+      const n = this.#batch();
       total += n;
       if (n < BATCH_RECORDS) return total;
     }
+  }
+
+  /**
+   * What came until now, at most a batch. How far that is is asked first: what comes while `before` runs may need what
+   * `before` did not see any more (packets whose secrets came a moment earlier).
+   */
+  #batch(): number {
+    const { end } = this.#ring;
+    this.#before();
+    return this.#ring.drain(this.sink, BATCH_RECORDS, end);
   }
 
   #disarm(): void {
@@ -87,12 +96,10 @@ export class RingReader {
     this.#disarm();
     const now = performance.now();
     const came = this.#ring.used;
-    this.#before();
-    let n = this.#ring.drain(this.sink, BATCH_RECORDS);
+    let n = this.#batch();
     let more = n === BATCH_RECORDS;
     while (more && performance.now() - now < GO_MS_MAX) {
-      this.#before();
-      const further = this.#ring.drain(this.sink, BATCH_RECORDS);
+      const further = this.#batch();
       n += further;
       more = further === BATCH_RECORDS;
     }

@@ -105,9 +105,14 @@ export class Ring implements Lasting {
     return this.#bytes;
   }
 
+  /** How many bytes the kernel has written since the ring was made: the end of the newest record. */
+  get end(): number {
+    return Number(Atomics.load(this.#producer, 0));
+  }
+
   /** Bytes of the ring that are taken: written and not yet read. */
   get used(): number {
-    return Number(Atomics.load(this.#producer, 0)) - this.#position;
+    return this.end - this.#position;
   }
 
   /** Tells the programs whether to wake whoever polls the ring's descriptor. */
@@ -116,11 +121,10 @@ export class Ring implements Lasting {
   }
 
   /**
-   * Hands at most `maxRecords` records to the sink; returns how many. What a record points to (payload, addresses) is
-   * valid during the sink's call only: then its room goes back to the kernel.
+   * Hands at most `maxRecords` records to the sink, none from beyond `end`; returns how many. What a record points to (payload,
+   * addresses) is valid during the sink's call only: then its room goes back to the kernel.
    */
-  drain(sink: CaptureSink, maxRecords: number): number {
-    const end = Number(Atomics.load(this.#producer, 0));
+  drain(sink: CaptureSink, maxRecords: number, end = this.end): number {
     let position = this.#position;
     let given = position;
     let records = 0;
@@ -165,7 +169,7 @@ export class Ring implements Lasting {
 
   /** The kernel says how far it will write before it does. */
   intact(address: number): boolean {
-    return Number(Atomics.load(this.#producer, 0)) - address <= this.#bytes;
+    return this.end - address <= this.#bytes;
   }
 
   /** Unmaps. Only when no sink holds the ring's memory any more. */
