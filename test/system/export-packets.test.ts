@@ -16,8 +16,6 @@ import { goTls, nginxTls, nodeTls, TlsHome } from '../rig/tls/servers.ts';
 const SECRETS_NOTE = 'whoever has this file can read';
 const ENDED = 'headwater: the agent has ended before the time was over';
 const IDS = /^x-request-id$/i;
-/** For the first look at a library and its probe. */
-const SETTLE_MS = 1_000;
 
 /** Started, and the agent hands out packets. */
 async function exporting(agent: Agent, file: string, ...args: string[]): Promise<Program> {
@@ -214,7 +212,7 @@ when(
       node: await nodeTls(home, cgroup),
       go: await goTls(home, cgroup),
     };
-    await sleep(SETTLE_MS);
+    await agent.tapped(3);
     const open = home.folder.file('open.pcapng');
     const closed = home.folder.file('closed.pcapng');
     await using taking = await exporting(agent, open, '--seconds', '20', '--with-secrets');

@@ -14,8 +14,6 @@ import { nginx } from '../rig/servers/nginx.ts';
 import { TlsHome } from '../rig/tls/servers.ts';
 
 const live = ['root', 'cgroup2', 'bpf'] as const;
-/** For the first look at a library and its probe. */
-const SETTLE_MS = 1_000;
 const idOf = (x: LoggedExchange): string => /[?&]id=([\w-]+)/.exec(x.request.target)?.[1] ?? '';
 
 /** Both sides have each id once, whole, with as many body bytes as `sizes` says; and there is nothing else. */
@@ -66,7 +64,7 @@ when(
   await using agent = await Agent.start({ cgroups: [cgroup], secrets: true });
   const sink = join(import.meta.dirname, '../rig/tls/sink.mjs');
   const server = await home.serve('sink', (port) => [home.node, sink, port], cgroup);
-  await sleep(SETTLE_MS);
+  await agent.tapped(1);
   const sizes = [0, 100_000, 10, 40_000, 1_000_000, 0];
   const client = join(import.meta.dirname, '../rig/clients/Uploads.java');
   const said = await must(
@@ -97,7 +95,7 @@ describe.each(servers)('%s', (name, start) => {
     const bodies = { small: 10, long: 200_000, longer: 1_000_000 };
     for (const [file, bytes] of Object.entries(bodies)) writeFileSync(home.folder.file(file), 'b'.repeat(bytes));
     const server = await start(home, cgroup);
-    await sleep(SETTLE_MS);
+    await agent.tapped(1);
     const files = ['small', 'long', 'small', 'longer', 'long', 'small', 'small'] as const;
     const urls = files.map((file, i) => `https://localhost:${server.port}/${file}?id=f${i}`);
     const command = [
