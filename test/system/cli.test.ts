@@ -367,7 +367,7 @@ describe('status', () => {
   test('the ledger first: captured, lost, because', async () => {
     const { code, stdout, stderr } = await headwater(['status', '--socket', socket]);
     expect([code, stderr]).toEqual([0, '']);
-    expect(stdout).toContain('captured 1,204,331 of 1,204,543 calls (99.98 %), lost 212, because:');
+    expect(stdout).toContain('captured 1,204,340 of 1,204,552 calls (99.98 %), lost 212, because:');
     expect(stdout).toMatch(/ring_full +212x +310\.5 KiB\n/);
     expect(stdout).toMatch(/packets_ingress +current_task +2,400,000 runs +412ns each\n/);
     expect(stdout).not.toContain('\u001b');

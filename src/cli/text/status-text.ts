@@ -55,11 +55,11 @@ function row(label: string, line: string, look: Look): string {
   );
 }
 
-/** "captured N of M, lost K, because ...". */
+/** "captured N of M, lost K, because ...". In requests: a response whose request was lost makes an exchange all the same. */
 function ledgerLines(ledger: StatusLedger, look: Look): string[] {
-  const lost = ledger.requests.lost;
-  const offered = ledger.exchanges + lost;
-  const head = `captured ${count(ledger.exchanges)} of ${count(offered)} calls (${percent(ledger.exchanges, offered)}), lost ${count(lost)}`;
+  const { seen, lost } = ledger.requests;
+  const offered = seen + lost;
+  const head = `captured ${count(seen)} of ${count(offered)} calls (${percent(seen, offered)}), lost ${count(lost)}`;
   if (ledger.losses.length === 0) return [paint(`${head}; nothing is missing`, 'green', look)];
   return [`${head}, because:`, ...table(ledger.losses.map(lossRow))];
 }
