@@ -89,7 +89,7 @@ export interface MultiplexSink extends Pick<MessageSink, 'head' | 'interim' | 'e
   goaway(by: Peer, lastStreamId: number, ts: number): void;
   /** Bytes with frames in them are missing: a message of any stream may have begun or ended there. */
   missed(by: Peer, why: LossReason): void;
-  /** The server acknowledges bytes of the client that were not seen, or not yet: a request may have begun there. */
+  /** The server acknowledges bytes of the client that were not seen, not yet, or of which that is not known: a request may have begun there. */
   unseenRequests(): void;
 }
 

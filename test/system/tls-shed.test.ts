@@ -161,7 +161,7 @@ when(
         const asked = /id=(\w+)/.exec(request?.target ?? '')?.[1];
         const got = response?.headers.find(([name]) => name === 'x-id')?.[1];
         // Where fields are lost with the table that they refer to, a call may have no target, or no id; never another's.
-        if (own.length === 0 && outcome === 'complete') expect(got).toBe(asked);
+        if (own.length === 0) expect([outcome, got]).toEqual(['complete', asked]);
         else if (asked !== undefined && got !== undefined) expect(got).toBe(asked);
       }
     },

@@ -232,4 +232,20 @@ describe('missing bytes', () => {
       },
     ]);
   });
+
+  test.each([
+    ['all that the client sent was seen', 0, 'protocol_error', ['response_without_request'], []],
+    ['more than was seen', 1, 'truncated', [], [{ reason: 'gap', bytes: 0 }]],
+    ['nobody knows what', -1, 'truncated', [], [{ reason: 'gap', bytes: 0 }]],
+  ] as const)('an answer without its request, acknowledged: %s', (_, beyond, outcome, anomalies, losses) => {
+    const rig = new H2Rig();
+    const peers = new Peers();
+    const wire = play(peers.pieces.splice(0), rig.connection());
+    const sent = new Peers().pieces
+      .filter(({ from }) => from === 'client')
+      .reduce((n, { bytes }) => n + bytes.length, 0);
+    wire.send('server', w.headers(1, peers.server.block(response(200)), true), beyond < 0 ? -1 : sent + beyond);
+    wire.end('fin');
+    expect(rig.seen).toMatchObject([{ outcome, anomalies, losses, request: null }]);
+  });
 });

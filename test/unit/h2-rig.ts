@@ -124,10 +124,11 @@ export class H2Wire {
     return this.#decoder.streams[from === 'client' ? INGRESS : EGRESS];
   }
 
-  send(from: Side, bytes: Uint8Array): this {
+  /** `ack`: how far the other side's stream is acknowledged, -1: not known, as in TLS where its records are missing. */
+  send(from: Side, bytes: Uint8Array, ack = -1): this {
     if (bytes.length === 0) return this;
     this.now += 1_000;
-    this.#stream(from).data(Memory.from(bytes), 0, bytes.length, this.#at[from], this.now, -1);
+    this.#stream(from).data(Memory.from(bytes), 0, bytes.length, this.#at[from], this.now, ack);
     this.#at[from] += bytes.length;
     return this;
   }

@@ -97,9 +97,12 @@ export class H2Stream extends FrameReader {
     return { client, server };
   }
 
-  /** The other direction's bytes that this one acknowledges have all been seen, as far as that is known. */
+  /**
+   * The other direction's bytes that this one acknowledges are known to have been seen. In TLS it is not known what the
+   * bytes were that were acknowledged and did not come.
+   */
   get sawAcknowledged(): boolean {
-    return this.#peer === null || this.ack <= this.#peer.position;
+    return this.#peer === null || (this.ack >= 0 && this.ack <= this.#peer.position);
   }
 
   /** What the other direction sends on a stream; undefined: it has not begun, or has ended. */
