@@ -10,6 +10,7 @@ import { freePort } from '../test/rig/ports.ts';
 import { must, Program } from '../test/rig/program.ts';
 import { type Spread, settled, spread } from './measure.ts';
 import { HeadwaterObserver } from './observers.ts';
+import { FORMATS } from './scrape.ts';
 import { figure, section } from './section.ts';
 import { generator, listens } from './workload.ts';
 
@@ -30,10 +31,6 @@ const PAUSE_MS = 1_000;
 const FILL_SECONDS = 2;
 /** Load.c takes so many requests at a time. */
 const TEMPLATES = 60;
-const FORMATS = {
-  text: 'application/openmetrics-text',
-  protobuf: 'application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited',
-} as const;
 
 interface LiveScrapeRow {
   readonly format: string;

@@ -18,7 +18,7 @@ const ROUTES = 740;
 const ROUTES_QUICK = 20;
 /** Scrapes before those that count: labels are rendered once, code is compiled. */
 const WARM = 3;
-const FORMATS = {
+export const FORMATS = {
   text: 'application/openmetrics-text',
   protobuf: 'application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited',
 } as const;

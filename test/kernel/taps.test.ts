@@ -15,6 +15,7 @@ import { findProgram, when } from '../rig/need.ts';
 import { freePort } from '../rig/ports.ts';
 import { privateOpenssl } from '../rig/private-tls.ts';
 import { must, Program, run } from '../rig/program.ts';
+import { type SelfSigned, selfSigned } from '../rig/tls/certificate.ts';
 
 /** RFC 8446 7.1, HKDF-Expand-Label, one block. */
 function expandLabel(hash: string, secret: Uint8Array, label: string, context: Uint8Array): string {
@@ -102,31 +103,6 @@ class Rig implements AsyncDisposable {
 
 const openssl = findProgram('openssl') ?? 'openssl';
 
-async function certificate(folder: Folder): Promise<{ key: string; certificate: string }> {
-  const [key, certificate] = [folder.file('key.pem'), folder.file('cert.pem')];
-  await must([
-    openssl,
-    'req',
-    '-x509',
-    '-newkey',
-    'ec',
-    '-pkeyopt',
-    'ec_paramgen_curve:P-256',
-    '-nodes',
-    '-subj',
-    '/CN=localhost',
-    '-addext',
-    'subjectAltName=DNS:localhost,IP:127.0.0.1',
-    '-days',
-    '2',
-    '-keyout',
-    key,
-    '-out',
-    certificate,
-  ]);
-  return { key, certificate };
-}
-
 when(
   describe,
   'root',
@@ -136,12 +112,12 @@ when(
 )('OpenSSL through EVP_KDF_derive', () => {
   let rig: Rig;
   let env: { LD_LIBRARY_PATH: string };
-  let pair: { key: string; certificate: string };
+  let pair: SelfSigned;
 
   beforeAll(async () => {
     rig = new Rig();
     env = await privateOpenssl(rig.folder);
-    pair = await certificate(rig.folder);
+    pair = await selfSigned(rig.folder.path);
   });
   afterAll(() => rig[Symbol.asyncDispose]());
 

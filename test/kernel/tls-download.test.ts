@@ -1,9 +1,10 @@
 /** What is copied of a real download in TLS. */
-import { spawn, spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { EGRESS } from '../../src/model/segment.ts';
+import { selfSigned } from '../rig/tls/certificate.ts';
 import { Capture, cleanUp, freePort, imbalance, makeCgroup, makeFolder, startNginx, whyNot } from './rig.ts';
 
 /** Of a download that is left out: the first window, the stream budget, 512 bytes of each of some 500 records. */
@@ -24,28 +25,12 @@ describe.skipIf(whyNot !== '')('a TLS download', () => {
   ])('%s: every record header; the data whole where HTTP/2 was offered, else a bounded part', async (offer, SIZE) => {
     const cgroup = makeCgroup();
     const folder = makeFolder();
-    spawnSync('openssl', [
-      'req',
-      '-x509',
-      '-newkey',
-      'ec',
-      '-pkeyopt',
-      'ec_paramgen_curve:P-256',
-      '-nodes',
-      '-days',
-      '2',
-      '-subj',
-      '/CN=localhost',
-      '-keyout',
-      join(folder, 'key'),
-      '-out',
-      join(folder, 'cert'),
-    ]);
+    const { key, certificate } = await selfSigned(folder);
     const root = await startNginx(
       cgroup,
       port,
       `listen ${port} ssl;`,
-      `ssl_certificate ${join(folder, 'cert')}; ssl_certificate_key ${join(folder, 'key')};`,
+      `ssl_certificate ${certificate}; ssl_certificate_key ${key};`,
     );
     writeFileSync(join(root, 'big'), Buffer.alloc(SIZE, 0x62));
     const capture = new Capture(cgroup);

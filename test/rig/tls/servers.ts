@@ -8,6 +8,7 @@ import { freePort } from '../ports.ts';
 import { privateOpenssl, privateProgram } from '../private-tls.ts';
 import { must, Program, type ProgramOptions } from '../program.ts';
 import { Server } from '../servers/server.ts';
+import { selfSigned } from './certificate.ts';
 
 const here = import.meta.dirname;
 const peers = join(here, '../../system/tls');
@@ -55,10 +56,7 @@ export class TlsHome implements AsyncDisposable {
   async #certify(): Promise<void> {
     const { folder } = this;
     const openssl = findProgram('openssl')!;
-    const subject = ['-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost', '-days', '2'];
-    const files = ['-keyout', folder.file('key.pem'), '-out', folder.file('cert.pem')];
-    const curve = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes'];
-    await must([openssl, 'req', '-x509', ...curve, ...subject, ...files]);
+    await selfSigned(folder.path);
     await must(['sh', '-c', 'cat cert.pem key.pem > both.pem; chmod 644 *.pem'], { cwd: folder.path });
     const store = ['-inkey', 'key.pem', '-in', 'cert.pem', '-passout', 'pass:changeit', '-out', 'store.p12'];
     await must([openssl, 'pkcs12', '-export', ...store], { cwd: folder.path });
