@@ -1,7 +1,7 @@
 /** `headwater run` with the pipeline's CPU profile written to a folder: `node bench/agent-profiled.ts FOLDER CGROUP SOCKET [LOG]`. */
 import { runCommand } from '../src/agent/run.ts';
+import { defaultConfig } from '../src/config/defaults.ts';
 import { overlayFlags } from '../src/config/overlay.ts';
-import { defaultConfig } from '../src/config/schema.ts';
 
 const [folder, cgroup, socketPath, log] = process.argv.slice(2);
 if (folder === undefined || cgroup === undefined || socketPath === undefined) {

@@ -3,9 +3,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { defaultConfig } from './defaults.ts';
 import { CONFIG_BYTES_MAX, formatConfigError, loadConfig, parseConfig } from './load.ts';
 import { overlayFlags } from './overlay.ts';
-import { type Config, defaultConfig } from './schema.ts';
+import type { Config } from './schema.ts';
 
 const errorsOf = (text: string): string[] => {
   const result = parseConfig(text, 'c.yaml');

@@ -250,5 +250,3 @@ export const configSchema = z
 
 /** Sizes in bytes, durations in nanoseconds, header names in lower case. */
 export type Config = z.infer<typeof configSchema>;
-/** The configuration of an empty file. */
-export const defaultConfig = (): Config => configSchema.parse({});

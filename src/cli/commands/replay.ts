@@ -1,4 +1,5 @@
-import { type Config, defaultConfig } from '../../config/schema.ts';
+import { defaultConfig } from '../../config/defaults.ts';
+import type { Config } from '../../config/schema.ts';
 import type { ReplayFlags } from '../program.ts';
 
 /** `headwater replay FILE...`. */

@@ -1,8 +1,9 @@
 /** What `run` and `replay` share before they start: the configuration and the filter, checked. */
 import { EXIT, fail } from '../../base/failure.ts';
+import { defaultConfig } from '../../config/defaults.ts';
 import { type ConfigError, formatConfigError, loadConfig } from '../../config/load.ts';
 import { type ConfigFlags, overlayFlags } from '../../config/overlay.ts';
-import { type Config, defaultConfig } from '../../config/schema.ts';
+import type { Config } from '../../config/schema.ts';
 import { compileFilter, type FilterError } from '../../query/filter.ts';
 
 /** Flags > file > defaults. Ends the command (exit code 2) when the file or the filter is wrong. */
