@@ -13,10 +13,7 @@ import { EXIT } from '../base/failure.ts';
 import { parseListen } from '../config/units.ts';
 import { exchangeIds } from '../exchange/id.ts';
 import type { RunTotals } from '../export/exporter.ts';
-import { LogExporter } from '../export/log/exporter.ts';
 import { NdjsonFormat } from '../export/log/ndjson.ts';
-import { HeaderSelection } from '../export/log/selection.ts';
-import { type LogEvent, LogWriter } from '../export/log/writer.ts';
 import { sinceAnchor, takeAnchor } from '../kernel/clock.ts';
 import { Counters } from '../kernel/counters.ts';
 import { trimHeap } from '../kernel/posix.ts';
@@ -28,16 +25,16 @@ import { LossLedger } from '../model/loss.ts';
 import { ExchangeSubject } from '../query/exchange-subject.ts';
 import { Fingerprinter } from '../redact/fingerprint.ts';
 import { CredentialPolicy } from '../redact/policy.ts';
-import { apiServer, type SettledAnswer } from '../serve/api.ts';
+import { apiServer } from '../serve/api.ts';
 import { type ListenResult, listenFd, listenTcp } from '../serve/listen.ts';
 import { PacketHub } from '../serve/packets.ts';
 import { publicServer } from '../serve/public.ts';
 import { TailHub } from '../serve/tail.ts';
-import { Store, startStoreWorker } from '../store/store.ts';
+import { startStoreWorker } from '../store/store.ts';
 import { LIVE_SECRET_LIMITS, SecretStore } from '../tls/secrets.ts';
 import { filterOf } from './filter.ts';
 import { History, loadEngine } from './history.ts';
-import { AttacherOpener, STDOUT } from './log-source.ts';
+import { LogOutput } from './log-output.ts';
 import { AgentMetrics } from './metrics.ts';
 import { Owners } from './owners.ts';
 import { PacketTap } from './packet-tap.ts';
@@ -49,7 +46,8 @@ import type { KernelDescription, PipelineSettings } from './settings.ts';
 import { Statistics } from './statistics.ts';
 import { StatusKeeper } from './status.ts';
 import { StoreClock } from './store-clock.ts';
-import { damageText, StoreFeed, storeEventText } from './store-feed.ts';
+import { StoreFeed } from './store-feed.ts';
+import { openStore, settledIn } from './store-open.ts';
 
 const TICK_MS = 1_000;
 /** Plain credentials leave the fingerprint cache after at most two of these. */
@@ -67,8 +65,6 @@ const STATISTICS_KEY_BYTES = 16;
 /** What a window of statistics had is worked out in pieces of this length, with pauses in which the ring is read. */
 const WORK_MS = 2;
 const WORK_PAUSE_MS = 6;
-/** Calls are on the disk within a second, or it refuses them. */
-const SETTLE_MS = 5_000;
 
 /** Called by attacher/child.ts before the cage is closed: afterwards a thread's code may be unreadable. Answers the store's thread. */
 export async function prepare({ logged, stored }: Prospect): Promise<Worker | null> {
@@ -102,65 +98,22 @@ export async function runPipeline({ client, prepared, start, key }: Handover): P
   const id = exchangeIds(run);
   const time = new TimeFormatter(anchor);
 
-  const { include, exclude } = config.log.headers;
-  const format = new NdjsonFormat({
-    id,
-    time,
-    headers: include.length + exclude.length === 0 ? undefined : new HeaderSelection(include, exclude),
-  });
-  let exporter: LogExporter | null = null;
-  let writer: LogWriter | null = null;
-  const opener =
-    start.logFd < 0
-      ? null
-      : new AttacherOpener(
-          client,
-          start.logFd,
-          { name: start.logFd === STDOUT ? 'standard output' : config.log.file!, compress: config.log.compress },
-          say,
-        );
-  if (opener !== null) {
-    const { rotate, queue, keep } = config.log;
-    const rotates = start.logFd !== STDOUT;
-    writer = new LogWriter({
-      opener,
-      losses,
-      report: (event) => say(logEventText(event)),
-      queueBytes: queue,
-      rotateBytes: rotates && rotate.size > 0 ? rotate.size : null,
-      rotateAgeMs: rotates && rotate.age > 0 ? rotate.age / 1e6 : null,
-    });
-    const problem = await writer.start();
-    if (problem !== null) return refuse(problem);
-    exporter = new LogExporter(
-      format,
-      writer,
-      { errors: keep.errors, slowNs: keep.slow ?? null, share: keep.share },
-      id,
-    );
-  }
+  const log = await LogOutput.open({ client, start, config: config.log, id, time, losses, say });
+  if (typeof log === 'string') return refuse(log);
+  const exporter = log?.exporter ?? null;
 
   const statistics = new Statistics({ anchor, id, key: statisticsKey, windowNs: config.window });
-  let store: Store | null = null;
-  if (start.dataFd >= 0) {
-    const folder = `/proc/self/fd/${start.dataFd}`;
-    const { age, size } = config.store.keep;
-    const opened = await Store.open(
-      folder,
-      {
-        anchor,
-        run,
-        losses,
-        worker: prepared as Worker,
-        retention: { ageMs: age > 0 ? age / 1e6 : null, bytes: size > 0 ? size : null },
-        report: (event) => say(storeEventText(event, start.dataPath)),
-      },
-      Date.now(),
-    );
-    if (!opened.ok) return refuse(`${opened.message}\n  ${opened.hint}`.replaceAll(folder, start.dataPath));
-    store = opened.store;
-    for (const damage of store.damage) say(damageText(damage, start.dataPath));
-  }
+  const opened = await openStore({
+    start,
+    keep: config.store.keep,
+    anchor,
+    run,
+    losses,
+    worker: prepared as Worker | null,
+    say,
+  });
+  if (typeof opened === 'string') return refuse(opened);
+  const store = opened;
 
   const tail = config.stats_only ? null : new TailHub(losses);
   const tailSubject = new ExchangeSubject(anchor);
@@ -330,10 +283,7 @@ export async function runPipeline({ client, prepared, start, key }: Handover): P
 
   const reason = await new Promise<string>((resolve) => {
     client.listen({
-      reopened: (log) => {
-        opener?.reopened(log);
-        writer?.reopen();
-      },
+      reopened: (fd) => log?.reopened(fd),
       drain: resolve,
       end: () => resolve('the attacher is gone'),
     });
@@ -354,8 +304,7 @@ export async function runPipeline({ client, prepared, start, key }: Handover): P
   packets.close();
   const totals = (): RunTotals => status.totals();
   statistics.finish();
-  if (exporter === null) await writer?.close(0);
-  else await exporter.end(totals);
+  await exporter?.end(totals);
   const unwritten = (await storing?.close(Date.now(), pipeline.counters.exchanges, status.totals().losses)) ?? 0;
   if (unwritten > 0) say(`${unwritten} calls could not be written to ${start.dataPath}`);
   for (const server of servers) server.close();
@@ -367,26 +316,7 @@ export async function runPipeline({ client, prepared, start, key }: Handover): P
   return EXIT.DONE;
 }
 
-const settledIn = (store: Store, data: string) => async (): Promise<SettledAnswer> =>
-  (await store.settled(SETTLE_MS))
-    ? { ok: true, value: { data } }
-    : { ok: false, error: { type: 'timeout', message: `${data} takes no calls at the moment: is the disk full?` } };
-
 function refuse(problem: string): number {
   say(problem);
   return EXIT.MACHINE;
-}
-
-function logEventText(event: LogEvent): string {
-  switch (event.type) {
-    case 'write_failed':
-      return `cannot write to ${event.name}: ${event.code}; calls go on being counted, lines wait or are lost (log_write_failed)`;
-    case 'recovered':
-      return `writing to ${event.name} works again; ${event.lines} lines were lost meanwhile`;
-    case 'reader_gone':
-      return `nobody reads ${event.name} any more: no further call is logged`;
-    case 'reopen_failed':
-    case 'rotate_failed':
-      return `${event.name} stays in use, a new file could not be opened: ${event.code}`;
-  }
 }

@@ -1,10 +1,8 @@
-/** Feeds the store with what is not a call: states of the statistics, changes, and the ledger. And says what happens to it. */
+/** Feeds the store with what is not a call: states of the statistics, changes, and the ledger. */
 import type { LossTotal } from '../model/loss.ts';
 import { STATE_KIND } from '../query/states.ts';
 import { decodeHeaders, encodeHeaders } from '../stats/headers/codec.ts';
 import { HeaderState } from '../stats/headers/state.ts';
-import type { StoreEvent } from '../store/protocol.ts';
-import type { StoreDamage } from '../store/recover.ts';
 import type { Store } from '../store/store.ts';
 import type { StateKey } from '../store/writer.ts';
 import type { Statistics } from './statistics.ts';
@@ -106,30 +104,4 @@ function split(state: Uint8Array): Uint8Array[] | null {
   for (const group of groups.values()) halves[i++ & 1]!.group(group.key, group.direction).merge(group);
   const parts = halves.map((half) => split(encodeHeaders(half)));
   return parts.includes(null) ? null : (parts as Uint8Array[][]).flat();
-}
-
-export function storeEventText(event: StoreEvent, data: string): string {
-  switch (event.type) {
-    case 'write_failed':
-      return `cannot write to the store in ${data} (${event.file}: ${event.code}); calls go on being counted, what finds no room is lost (store_queue_full, store_write_failed)`;
-    case 'recovered':
-      return `the store in ${data} can be written again`;
-    case 'seal_failed':
-      return `segment ${event.segment} of the store in ${data} could not be sealed: ${event.code}; its log stays, and is sealed later`;
-    case 'roll_up_failed':
-      return `statistics of the store in ${data} could not be merged into hours: ${event.code}; reports over them take longer, and it is tried again`;
-    case 'damage':
-      return damageText(event.damage, data);
-  }
-}
-
-export function damageText(damage: StoreDamage, data: string): string {
-  switch (damage.type) {
-    case 'torn':
-      return `store in ${data}: ${damage.file} was cut short: ${damage.bytes} bytes with ${damage.calls} calls were set aside`;
-    case 'unreadable':
-      return `store in ${data}: ${damage.file} cannot be read and was set aside`;
-    case 'uncommitted':
-      return `store in ${data}: the last run was killed at ${new Date(damage.atMs).toISOString()}; ${damage.calls} calls or more had not reached the disk`;
-  }
 }
