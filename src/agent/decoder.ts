@@ -73,7 +73,7 @@ export interface LiveConnection {
 export interface ConnectionLife {
   met(connection: Connection): void;
   named(connection: Connection): void;
-  ended(connection: Connection): void;
+  ended(connection: Connection, guess: Guess): void;
 }
 
 export interface NotHttpCounters {

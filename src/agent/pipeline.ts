@@ -22,6 +22,7 @@ import { TLS_LIMITS, TlsShared } from '../tls/shared.ts';
 import { type ConnectionLife, type DecoderShared, decoderFactory, type Guess } from './decoder.ts';
 import { OfflineServers } from './offline-servers.ts';
 import { TlsTally } from './tls-tally.ts';
+import { ClosedConnections } from './why.ts';
 
 /** A call past its time-out is still one whole record if its answer comes within this many time-outs. */
 const LATE_TIMES = 2;
@@ -74,6 +75,7 @@ export class Pipeline implements ExchangeSink {
   readonly decoding: DecoderShared;
   readonly tls: TlsShared;
   readonly tlsTally: TlsTally;
+  readonly closed: ClosedConnections;
   readonly tracker: ConnectionTracker;
   readonly #routes = new RouteTable();
   readonly #redact: (exchange: Exchange) => Redacted<Exchange>;
@@ -116,6 +118,7 @@ export class Pipeline implements ExchangeSink {
       },
     });
     this.tlsTally = new TlsTally(options.owners ?? (options.offline ? new OfflineServers() : null));
+    this.closed = new ClosedConnections(this.tlsTally, () => performance.now());
     this.decoding = {
       h1,
       h2: new H2Shared(h1.names, h1.pool),
@@ -129,7 +132,7 @@ export class Pipeline implements ExchangeSink {
         options.tlsBegins?.(tls);
         return tls;
       },
-      life: this.tlsTally,
+      life: options.offline ? this.tlsTally : this.closed,
       open: { unknown: 0, http: 0, tls: 0, h2: 0, other: 0, switched: 0 } satisfies Record<Guess, number>,
     };
     this.tracker = new ConnectionTracker({

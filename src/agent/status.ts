@@ -145,7 +145,7 @@ export class StatusKeeper implements StatusSource {
     const pids = asked.slice(0, WHY_PIDS_MAX);
     const found = pids.length === 0 ? null : await client.tls(pids);
     const implementations = found?.ok === true ? found.value : [];
-    const { groups, more } = whyGroups(pipeline.decoding.live);
+    const { groups, more } = whyGroups(pipeline.decoding.live, pipeline.closed);
     return {
       started: this.#started,
       ready: this.ready(),

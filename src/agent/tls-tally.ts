@@ -2,7 +2,7 @@
 import type { Connection } from '../model/connection.ts';
 import type { TlsSuiteStatus } from '../model/status.ts';
 import type { TlsFacts } from '../model/tls.ts';
-import type { ConnectionLife, LiveConnection } from './decoder.ts';
+import type { ConnectionLife, Guess, LiveConnection } from './decoder.ts';
 
 /** Rows kept; peers choose the names of unknown suites, so there is no natural bound. */
 const ROWS_MAX = 256;
@@ -27,8 +27,8 @@ export class TlsTally implements ConnectionLife {
     this.#next?.named(connection);
   }
 
-  ended(connection: Connection): void {
-    this.#next?.ended(connection);
+  ended(connection: Connection, guess: Guess): void {
+    this.#next?.ended(connection, guess);
     if (connection.tls !== null && connection.tls.version !== '') count(this.#ended, connection.tls);
   }
 

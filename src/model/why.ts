@@ -7,7 +7,7 @@ import type { TlsUnreadCause } from './tls.ts';
 /** What a connection's bytes look like. */
 export type WhyGuess = 'http' | 'tls' | 'h2' | 'other' | 'unknown';
 
-/** Connections of one process on one side with one server port that look alike. */
+/** Connections of one process on one side with one server port that look alike, since the agent's start as far as WHY_CLOSED_MAX goes. */
 export interface WhyGroup {
   /** 0 when the owner is not known. */
   readonly pid: number;
@@ -21,10 +21,13 @@ export interface WhyGroup {
   /** Connections open now, and of these how many are older than the agent. */
   readonly open: number;
   readonly joined: number;
-  /** Open connections whose bytes are TLS and are read, and those that are not read, by cause. */
+  /** Connections that have closed, and how long ago the last of them did, in seconds; null: none has. */
+  readonly closed: number;
+  readonly closed_s_ago: number | null;
+  /** Connections, open or closed, whose bytes are TLS and are read, and those that are not read, by cause. */
   readonly decrypted: number;
   readonly unread: readonly { readonly cause: TlsUnreadCause; readonly connections: number }[];
-  /** Exchanges emitted on open connections, and what is missing from them. */
+  /** Exchanges emitted on them, and what is missing from these. */
   readonly exchanges: number;
   readonly losses: readonly LossTotal[];
 }
@@ -44,6 +47,9 @@ export interface TlsProcess {
 
 /** Processes whose TLS implementations are looked at for one answer. */
 export const WHY_PIDS_MAX = 64;
+
+/** Groups of which every connection has closed that are remembered; those that were used last stay. */
+export const WHY_CLOSED_MAX = 1_024;
 
 /** Groups in one answer; the largest come first. */
 export const WHY_GROUPS_MAX = 4_096;

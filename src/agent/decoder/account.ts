@@ -38,7 +38,7 @@ export class Account implements LiveConnection {
     if (++this.#ended < 2) return;
     this.shared.open[this.guess]--;
     this.shared.live.delete(this);
-    this.shared.life?.ended(this.connection);
+    this.shared.life?.ended(this.connection, this.guess);
   }
 
   /** Counts payload that gives no exchange. */

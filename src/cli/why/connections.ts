@@ -1,6 +1,7 @@
 /** What `why` says of connections the agent knows: by what their bytes look like, and what is missing from them. Pure. */
 import { unreachable } from '../../base/assert.ts';
 import type { WhyGroup, WhyGuess } from '../../model/why.ts';
+import { uptime } from '../text/numbers.ts';
 import type { TlsLibrary } from './facts.ts';
 import { finding, list, plural, type WhyFinding } from './finding.ts';
 import { UNREAD } from './tls.ts';
@@ -13,7 +14,9 @@ export const aboutConnections = (
 ): WhyFinding[] => {
   const found: WhyFinding[] = [];
   for (const guess of ['http', 'tls', 'h2', 'other', 'unknown'] as const) {
-    const alike = groups.filter((group) => group.guess === guess && group.open + group.exchanges > 0);
+    const alike = groups.filter(
+      (group) => group.guess === guess && group.open + (guess === 'unknown' ? group.exchanges : group.closed) > 0,
+    );
     if (alike.length > 0) found.push(aboutGuess(guess, alike, tls, who));
   }
   const joined = groups.reduce((sum, group) => sum + group.joined, 0);
@@ -55,14 +58,22 @@ const aboutGuess = (
     [...new Set(groups.map((group) => `${group.side === 'server' ? 'served on' : 'to'} port ${group.server_port}`))],
     4,
   );
-  const connections = `${plural(open, 'open connection')} of ${owner}, ${ports}`;
+  const closed = groups.reduce((sum, group) => sum + group.closed, 0);
+  const counted =
+    closed === 0
+      ? plural(open, 'open connection')
+      : open === 0
+        ? plural(closed, 'connection')
+        : `${plural(open, 'open connection')} and ${closed} that ${closed === 1 ? 'has' : 'have'} closed,`;
+  const connections = `${counted} of ${owner}, ${ports}`;
+  const gone = open > 0 ? '' : ` ${lastClosed(groups)}`;
   switch (guess) {
     case 'http':
     case 'h2': {
       const secure = groups.reduce((sum, group) => sum + group.decrypted, 0);
-      const over = secure === 0 ? '' : secure === open ? ', over TLS' : `, ${secure} of them over TLS`;
+      const over = secure === 0 ? '' : secure === open + closed ? ', over TLS' : `, ${secure} of them over TLS`;
       const name = guess === 'http' ? 'HTTP/1' : 'HTTP/2';
-      return finding(guess, 'seen', `${name}: ${plural(exchanges, 'call')} on ${connections}${over}.`);
+      return finding(guess, 'seen', `${name}: ${plural(exchanges, 'call')} on ${connections}${over}.${gone}`);
     }
     case 'tls': {
       const libraries =
@@ -84,7 +95,7 @@ const aboutGuess = (
       return finding(
         'tls',
         'unseen',
-        `TLS: ${connections}; ${libraries}. ${because}: bytes and times are counted.`,
+        `TLS: ${connections}; ${libraries}. ${because}: bytes and times are counted.${gone}`,
         'docs/tls.md says what can be read and what helps; or observe a leg in clear (behind the proxy that ends TLS).',
       );
     }
@@ -92,7 +103,7 @@ const aboutGuess = (
       return finding(
         'other',
         'unseen',
-        `Not HTTP: ${connections}. The first bytes of either side are no HTTP message.`,
+        `Not HTTP: ${connections}. The first bytes of either side are no HTTP message.${gone}`,
       );
     case 'unknown':
       return finding(
@@ -104,6 +115,14 @@ const aboutGuess = (
     default:
       return unreachable(guess);
   }
+};
+
+/** Of connections that have all closed. */
+const lastClosed = (groups: readonly WhyGroup[]): string => {
+  const seconds = Math.min(...groups.map((group) => group.closed_s_ago ?? Number.POSITIVE_INFINITY));
+  return Number.isFinite(seconds)
+    ? `None is open now; the last one closed ${uptime(seconds)} ago.`
+    : 'None is open now.';
 };
 
 const aboutLosses = (groups: readonly WhyGroup[]): WhyFinding[] => {

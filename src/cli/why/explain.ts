@@ -70,6 +70,11 @@ const aboutSubject = (facts: Facts): WhyFinding[] => {
         `There is no process ${subject.pid}.`,
         'Find it: pgrep -a NAME, or ask for its port: headwater why port:PORT.',
       ),
+      ...aboutConnections(
+        liveGroups(facts, (group) => group.pid === subject.pid),
+        null,
+        '',
+      ),
     ];
   }
   return aboutPort(subject, facts);
@@ -159,7 +164,8 @@ const aboutProcess = (process: ProcessReport, facts: Facts, leg: Leg | null): Wh
       group.pid === process.pid &&
       (leg === null || (group.server_port === leg.port && (group.side === leg.side || group.side === 'unknown'))),
   );
-  const found = [...aboutConnections(groups, process.tls, who), ...aboutLibraries(process, facts, who), ...sockets];
+  const known = aboutConnections(groups, process.tls, who);
+  const found = [...known, ...aboutLibraries(process, facts, who), ...sockets];
   if (process.sockets === null) {
     found.push(
       finding(
@@ -171,8 +177,8 @@ const aboutProcess = (process: ProcessReport, facts: Facts, leg: Leg | null): Wh
     );
   }
   if (facts.agent.state !== 'running') found.push(...aboutWithoutAgent(process, who));
-  if (facts.agent.state === 'running' && groups.length === 0 && process.sockets !== null)
-    found.push(...aboutSilence(process.sockets, who, leg));
+  if (facts.agent.state === 'running' && groups.every((group) => group.open === 0) && process.sockets !== null)
+    found.push(...aboutSilence(process.sockets, who, leg, known.length > 0));
   return found;
 };
 
@@ -256,8 +262,8 @@ const aboutSockets = (sockets: SocketFacts, who: string, leg: Leg | null): WhyFi
   return found;
 };
 
-/** In scope, and the agent has no connection of it. */
-const aboutSilence = (sockets: SocketFacts, who: string, leg: Leg | null): WhyFinding[] => {
+/** In scope, and the agent has no open connection of it; `before`: it had some. */
+const aboutSilence = (sockets: SocketFacts, who: string, leg: Leg | null, before: boolean): WhyFinding[] => {
   const open = sockets.connections.filter(
     (one) => leg === null || (leg.side === 'server' ? one.localPort : one.remotePort) === leg.port,
   );
@@ -272,7 +278,7 @@ const aboutSilence = (sockets: SocketFacts, who: string, leg: Leg | null): WhyFi
     ];
   }
   const ports = leg === null ? sockets.listening : sockets.listening.filter((port) => port === leg.port);
-  if (ports.length === 0) return [];
+  if (ports.length === 0 || before) return [];
   return [
     finding(
       'no_connection',

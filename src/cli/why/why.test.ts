@@ -32,6 +32,8 @@ const group = (changes: Partial<WhyGroup> = {}): WhyGroup => ({
   server_addresses: ['127.0.0.1'],
   guess: 'http',
   open: 1,
+  closed: 0,
+  closed_s_ago: null,
   joined: 0,
   decrypted: 0,
   unread: [],
@@ -121,7 +123,46 @@ describe('explain', () => {
         ['http', 'seen'],
       ],
     ],
-    ['no such process', running(), pid(null), [['no_process', 'unseen']]],
+    ['no such process', running([]), pid(null), [['no_process', 'unseen']]],
+    [
+      'a process that has ended, and its calls',
+      running([group({ open: 0, closed: 3, closed_s_ago: 9 })]),
+      pid(null),
+      [
+        ['no_process', 'unseen'],
+        ['http', 'seen'],
+      ],
+    ],
+    [
+      'a server whose connections have all closed',
+      running([group({ open: 0, closed: 3, closed_s_ago: 9 })]),
+      port({ servers: [process({ sockets: { ...NO_SOCKETS, listening: [8080] } })] }),
+      [['http', 'seen']],
+    ],
+    [
+      'a port that nobody serves any more',
+      running([group({ open: 0, closed: 3, closed_s_ago: 9 })]),
+      port(),
+      [
+        ['no_listener', 'unseen'],
+        ['http', 'seen'],
+      ],
+    ],
+    [
+      'closed connections that said nothing are none',
+      running([group({ guess: 'unknown', open: 0, closed: 3, closed_s_ago: 9, exchanges: 0 })]),
+      pid(process({ sockets: { ...NO_SOCKETS, listening: [8080] } })),
+      [['no_connection', 'unknown']],
+    ],
+    [
+      'a silent connection beside closed ones that spoke',
+      running([group({ open: 0, closed: 3, closed_s_ago: 9 })]),
+      pid(process()),
+      [
+        ['http', 'seen'],
+        ['idle', 'unknown'],
+      ],
+    ],
     ['another cgroup', running([]), pid(process({ cgroup: '/ab' })), [['out_of_scope', 'unseen']]],
     [
       'a cgroup that is not attached',
@@ -288,6 +329,24 @@ describe('explain', () => {
       'runs GnuTLS (/usr/lib/libcrypto.so.3), whose secrets are not taken: it exports nothing.',
     );
     expect(text(library())).toContain('the handshake was not seen: the connection is older than the agent');
+  });
+
+  it('counts open and closed connections apart, and says when the last one closed', () => {
+    const text = (...groups: WhyGroup[]): string => answer(running(groups), pid(process()))[0]!.text;
+    expect(text(group({ open: 0, closed: 3, closed_s_ago: 75, decrypted: 3 }))).toBe(
+      'HTTP/1: 12 calls on 3 connections of api (pid 7), served on port 8080, over TLS. None is open now; the last one closed 1 min 15 s ago.',
+    );
+    expect(text(group({ open: 2, closed: 1, closed_s_ago: 75, decrypted: 1 }))).toBe(
+      'HTTP/1: 12 calls on 2 open connections and 1 that has closed, of api (pid 7), served on port 8080, 1 of them over TLS.',
+    );
+    expect(
+      text(
+        group({ open: 0, closed: 1, closed_s_ago: 75 }),
+        group({ side: 'client', open: 0, closed: 9, closed_s_ago: 5 }),
+      ),
+    ).toContain(
+      '24 calls on 10 connections of api (pid 7), served on port 8080, to port 8080. None is open now; the last one closed 5 s ago.',
+    );
   });
 
   it('does not name a TLS library that it did not see', () => {
