@@ -51,7 +51,10 @@ export class History implements HistorySource {
         ok: true,
         value: this.#statistics.report(this.#losses(), from, untilMs ?? Number.POSITIVE_INFINITY),
       };
-    return await this.#ask(({ reader, states }) => states.storedReport(reader, sinceMs, untilMs, Date.now()));
+    const stored = await this.#ask(({ reader, states }) => states.storedReport(reader, sinceMs, untilMs, Date.now()));
+    // Nothing older is stored, or the store's first minute is still running: what was counted is in memory.
+    if (!stored.ok || stored.value.routes.length > 0) return stored;
+    return { ok: true, value: this.#statistics.report(this.#losses(), from, untilMs ?? Number.POSITIVE_INFINITY) };
   }
 
   async calls(query: CallQuery): Promise<CallAnswer> {

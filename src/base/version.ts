@@ -1,7 +1,9 @@
 import { readFileSync } from 'node:fs';
 
-/** Version of this package; package.json lies two folders above, from source and compiled. */
-export function packageVersion(): string {
-  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
-  return (JSON.parse(text) as { version: string }).version;
-}
+/** Read at once: a process that may no longer read the program's folder later knows it all the same. package.json lies two folders above, from source and compiled. */
+const VERSION = (
+  JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { readonly version: string }
+).version;
+
+/** Version of this package. */
+export const packageVersion = (): string => VERSION;

@@ -1,5 +1,7 @@
 /** The agent where a machine is not as usual: standard output as its log, a /proc that hides processes, a thousand connections at once. */
+import { chmodSync, mkdirSync, readdirSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, it } from 'vitest';
 import { Agent, HEADWATER, parseLog } from '../rig/agent.ts';
@@ -85,6 +87,40 @@ when(
   expect(nobody.code).toBe(1);
   const { code, stderr } = await agent.stop('SIGINT', 30_000);
   expect(code, stderr).toBe(0);
+});
+
+when(
+  it,
+  ...needs,
+  'unshare',
+)('below a folder that only root may enter: stored, sealed and reported all the same', async () => {
+  using folder = new Folder();
+  await using cgroup = new Cgroup('surroundings');
+  await using server = await nodeSite({ cgroup });
+  const home = folder.file('home');
+  mkdirSync(join(home, 'headwater'), { recursive: true });
+  chmodSync(home, 0o700);
+  const data = folder.file('data');
+  const socket = folder.file('s');
+  const config = folder.write('headwater.yaml', 'tls:\n  secrets: false\n');
+  const mounted = `mount --bind '${join(import.meta.dirname, '../..')}' '${home}/headwater' && exec "$@"`;
+  const command = [join(home, 'headwater/bin/headwater'), 'run', '--data', data, '--socket', socket];
+  const placed = ['unshare', '--mount', 'sh', '-c', mounted, 'sh', ...command];
+  await using agent = new Program([...placed, '--config', config, '--cgroup', cgroup.path]);
+  await agent.until('attaching', () => agent.stderr.includes('capturing '));
+  for (let n = 0; n < 3; n++) await raw(server.port, [{ send: get('/small') }, { untilEnd: true }]);
+  // The range begins before the agent did, and no minute of the store is whole yet.
+  let reported = '';
+  const all = async (): Promise<boolean> => {
+    reported = (await run([HEADWATER, 'report', '--since', '1h', '--json', '--socket', socket])).stdout;
+    return (JSON.parse(reported) as { ledger: { exchanges: number } }).ledger.exchanges === 3;
+  };
+  // If a minute ends between two of the calls, it takes the end of the next one until they are in the store together.
+  await agent.until('a report with the calls', all, 120_000);
+  expect(JSON.parse(reported).routes).toMatchObject([{ method: 'GET', route: '/small', count: 3 }]);
+  const { code, stderr } = await agent.stop('SIGINT', 30_000);
+  expect([code, stderr.split('\n')[1]]).toEqual([0, expect.stringMatching(/^headwater: ended \(SIGINT\) after /)]);
+  expect(readdirSync(data, { recursive: true }).map(String)).toContainEqual(expect.stringMatching(/calls\.parquet$/));
 });
 
 when(
