@@ -10,14 +10,15 @@ import { StoredCalls } from './store-calls.ts';
 export const DAY_MS = 86_400_000;
 /** Midnight UTC. */
 export const DAY_START_MS = Date.parse('2026-11-20T00:00:00Z');
-const ROUTES = 20;
+const ROUTES = 40;
+const SERVICES = 3;
 const MINUTE_NS = 60e9;
 
 /** Fills `data`; returns how long merging the states of the day took, ms. */
 export async function writeDay(data: string, calls: number): Promise<number> {
   const losses = new LossLedger();
   const perS = calls / (DAY_MS / 1_000);
-  const made = new StoredCalls(perS, ROUTES);
+  const made = new StoredCalls(perS, { routes: ROUTES, services: SERVICES, startMs: DAY_START_MS });
   const anchor = { wallNs: BigInt(DAY_START_MS) * 1_000_000n };
   const opened = await Store.open(
     data,

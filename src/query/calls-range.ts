@@ -22,7 +22,7 @@ export interface TimeRange {
 const wrong = (message: string): Answer<never> => ({ ok: false, error: { type: 'invalid', message } });
 
 /**
- * A time in ns: RFC 3339 with a zone (to nanoseconds), a date (midnight UTC), or how long ago ("15m", "2h", "7d"). Times without
+ * A time in ns: RFC 3339 with a zone (to nanoseconds; seconds may be left out), a date (midnight UTC), or how long ago ("15m", "2h", "7d"). Times without
  * a zone are refused: in the hour that a clock is put back they name two.
  */
 export function parseTime(text: string, nowMs: number): Answer<bigint> {
@@ -31,9 +31,10 @@ export function parseTime(text: string, nowMs: number): Answer<bigint> {
     return { ok: true, value: BigInt(Math.round(nowMs - Number(ago[1]) * UNITS_MS[ago[2]!]!)) * NS_PER_MS };
   if (/^\d{4}-\d{2}-\d{2}$/.test(text) && isDate(text))
     return { ok: true, value: BigInt(Date.parse(text)) * NS_PER_MS };
-  const time = /^(\d{4}-\d{2}-\d{2})[Tt ](\d{2}:\d{2}:\d{2})(?:\.(\d{1,9}))?([Zz]|[+-]\d{2}:\d{2})?$/.exec(text);
+  const time = /^(\d{4}-\d{2}-\d{2})[Tt ](\d{2}:\d{2})(?::(\d{2})(?:\.(\d{1,9}))?)?([Zz]|[+-]\d{2}:\d{2})?$/.exec(text);
   if (time === null) return wrong(`"${text}" is no time: write 2026-11-22T16:04:05Z, 2026-11-22, or 15m, 2h, 7d ago`);
-  const [, date, clock, fraction = '', zone] = time;
+  const [, date, minute, second = '00', fraction = '', zone] = time;
+  const clock = `${minute}:${second}`;
   if (zone === undefined)
     return wrong(`"${text}" has no zone: write ${date}T${clock}Z for UTC, or ${date}T${clock}+02:00`);
   const ms = Date.parse(`${date}T${clock}${zone.toUpperCase()}`);
