@@ -9,6 +9,7 @@
  *   - no response came within `lateNs`; or, where bytes of the server are missing, within `timeoutNs`;
  *   - the response ended, and the request does not within `timeoutNs`.
  */
+import { IdTable } from '../base/id-table.ts';
 import type { Connection } from '../model/connection.ts';
 import type { Protocol } from '../model/exchange.ts';
 import type { LossReason } from '../model/loss.ts';
@@ -28,7 +29,7 @@ export class H2Pairer implements MultiplexSink {
   readonly #connection: Connection;
   readonly #shared: PairerShared;
   readonly #protocol: Protocol;
-  readonly #calls = new Map<number, Pending>();
+  readonly #calls = new IdTable<Pending>();
   /** Messages that the parser still fills although their exchange is out. */
   readonly #late = new Set<Message>();
   #closing: Closing | null = null;
@@ -94,7 +95,7 @@ export class H2Pairer implements MultiplexSink {
 
   goaway(by: Peer, lastStreamId: number, ts: number): void {
     if (by === 'client') return;
-    for (const [id, p] of this.#calls) {
+    for (const [id, p] of this.#calls.entries()) {
       if (id <= lastStreamId || id % 2 === 0 || p.responseBegun || p.ghost) continue;
       this.#resetId = id;
       this.#resetBy = by;
@@ -107,7 +108,7 @@ export class H2Pairer implements MultiplexSink {
     // Where the answers are missing, requests may be that nobody has missed yet.
     else this.#requestLoss ??= why;
     // An answer, or a reset by either peer, may have been among the bytes.
-    for (const p of this.#calls.values()) p.doubted = why;
+    for (const [, p] of this.#calls.entries()) p.doubted = why;
   }
 
   unseenRequests(): void {
@@ -121,14 +122,14 @@ export class H2Pairer implements MultiplexSink {
     ended(closing, this.#connection, by, how, ts);
     this.#resetId = 0;
     const over = closing.clientEnded && closing.serverEnded;
-    for (const [id, p] of this.#calls) if (over || this.#ready(p, id)) this.#emit(p, id, ts);
+    for (const [id, p] of this.#calls.entries()) if (over || this.#ready(p, id)) this.#emit(p, id, ts);
   }
 
   /** Time passes: call it about once a second with the time of the source. */
   tick(now: number): void {
     const { timeoutNs, lateNs } = this.#shared.limits;
     this.#resetId = 0;
-    for (const [id, p] of this.#calls) {
+    for (const [id, p] of this.#calls.entries()) {
       if (p.ghost) continue;
       if (!p.responseBegun) {
         if (!p.requestDone) continue;
@@ -215,11 +216,8 @@ export class H2Pairer implements MultiplexSink {
       p.unanswered = true;
       p.lose(p.doubted, 0);
     }
-    for (const message of [request, response]) {
-      if (message === null) continue;
-      p.anomalies |= message.anomalies;
-      if (message.losses.length > 0) p.loseAllOf(message);
-    }
+    if (request !== null) p.mark(request);
+    if (response !== null) p.mark(response);
     p.protocol = this.#protocol;
     const closing = this.#closingOf(id);
     const session = websocketOf(p);

@@ -113,7 +113,8 @@ function wholeResponse(p: Pending, closing: Readonly<Closing>, timedOut: boolean
 
 /** A retransmission that differs misses nothing, and bodies left out under pressure are still counted by their framing. */
 function bytesMissing(p: Pending): boolean {
-  for (const { reason } of p.losses) {
+  for (let i = 0; i < p.losses.length; i++) {
+    const { reason } = p.losses[i]!;
     if (reason !== 'overlap_conflict' && reason !== 'shed_body' && reason !== 'queue_limit') return true;
   }
   return false;

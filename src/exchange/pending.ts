@@ -112,6 +112,12 @@ export class Pending extends Exchange {
     if (i >= 0) this.losses.splice(i, 1);
   }
 
+  /** Adds what is said against a message, and what misses of it, to the record's. */
+  mark(message: Message): void {
+    this.anomalies |= message.anomalies;
+    if (message.losses.length > 0) this.loseAllOf(message);
+  }
+
   /** Adds a message's marks to the record's. */
   loseAllOf(message: Message): void {
     const { losses } = message;

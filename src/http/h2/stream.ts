@@ -2,6 +2,7 @@
  * One direction of an HTTP/2 connection: what its frames mean, and the messages that they make (RFC 9113). Pure: no
  * clock, no exception. See README.md beside this file for the states and for what happens when bytes are missing.
  */
+import { IdTable } from '../../base/id-table.ts';
 import type { Memory } from '../../base/memory.ts';
 import type { ConnectionStart } from '../../model/connection.ts';
 import type { LossReason, LossSink } from '../../model/loss.ts';
@@ -39,7 +40,7 @@ export interface CallCount {
 }
 
 export class H2Stream extends FrameReader {
-  readonly open = new Map<number, Message>();
+  readonly open = new IdTable<Message>();
   readonly hpack: HpackDecoder;
   readonly #sink: MultiplexSink;
   readonly #shared: H2Shared;
@@ -242,7 +243,7 @@ export class H2Stream extends FrameReader {
   protected override boundaryLost(why: LossReason): void {
     this.#blocks.abandon();
     this.hpack.table.lose();
-    for (const message of this.open.values()) message.lose(why, 0);
+    for (const [, message] of this.open.entries()) message.lose(why, 0);
     this.#sink.missed(this.by, why);
   }
 
@@ -257,7 +258,7 @@ export class H2Stream extends FrameReader {
       this.hpack.table.lose();
       return;
     }
-    for (const message of [...this.open.values()]) {
+    for (const [, message] of this.open.entries()) {
       message.anomalies |= ANOMALY_BIT.h2_frame_error;
       this.finish(message, 'error', -1);
     }
@@ -273,7 +274,7 @@ export class H2Stream extends FrameReader {
     }
     this.#blocks.abandon();
     this.hpack.table.lose();
-    for (const message of [...this.open.values()]) {
+    for (const [, message] of this.open.entries()) {
       if (how === 'evicted' || how === 'vanished') message.lose(GONE[how], 0);
       if (how === 'fin' && message.losses.length === 0) message.anomalies |= ANOMALY_BIT.short_body;
       this.finish(message, ENDS[how], -1);
