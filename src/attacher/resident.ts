@@ -25,7 +25,7 @@ import { Taps } from './taps/taps.ts';
 import { giveBackUnusedPages } from './unused-pages.ts';
 
 /** From spawn to the closed cage. */
-const START_MS_MAX = 20_000;
+const START_MS_MAX = 60_000;
 /** From `drain`, or from the end of the control channel, to the pipeline's end; then it is killed. */
 const DRAIN_MS_MAX = 15_000;
 const REAP_INTERVAL_MS = 10;
