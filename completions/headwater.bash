@@ -49,6 +49,7 @@ _headwater() {
     'query --limit')  return ;;
     'query --sql')  return ;;
     'query --data') compopt -o filenames; mapfile -t COMPREPLY < <(compgen -d -- "$current"); return ;;
+    'query --socket') compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
     'export --format') mapfile -t COMPREPLY < <(compgen -W 'ndjson har csv parquet' -- "$current"); return ;;
     'export --output') compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
     'export --since')  return ;;
@@ -67,7 +68,7 @@ _headwater() {
     'replay') if [[ $current == -* ]]; then mapfile -t COMPREPLY < <(compgen -W '--config --format --keylog --stats --no-redact --filter -h --help' -- "$current"); else compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$current"); fi ;;
     'tail') mapfile -t COMPREPLY < <(compgen -W '--json --headers --filter --since --socket -h --help' -- "$current"); ;;
     'report') mapfile -t COMPREPLY < <(compgen -W '--since --until --against --json --markdown --data --socket -h --help' -- "$current"); ;;
-    'query') mapfile -t COMPREPLY < <(compgen -W '--filter --since --until --limit --headers --sql --json --data -h --help' -- "$current"); ;;
+    'query') mapfile -t COMPREPLY < <(compgen -W '--filter --since --until --limit --headers --sql --json --data --socket -h --help' -- "$current"); ;;
     'export') mapfile -t COMPREPLY < <(compgen -W '--format --output --since --until --filter --data --pcapng --seconds --with-secrets --socket -h --help' -- "$current"); ;;
     'status') mapfile -t COMPREPLY < <(compgen -W '--json --socket -h --help' -- "$current"); ;;
     'why') mapfile -t COMPREPLY < <(compgen -W '--json --socket -h --help' -- "$current"); ;;
@@ -77,7 +78,7 @@ _headwater() {
     'config_check') if [[ $current == -* ]]; then mapfile -t COMPREPLY < <(compgen -W '-h --help' -- "$current"); else compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$current"); fi ;;
     'completion') if [[ $current == -* ]]; then mapfile -t COMPREPLY < <(compgen -W '-h --help' -- "$current"); else mapfile -t COMPREPLY < <(compgen -W 'bash zsh fish' -- "$current"); fi ;;
     'man') mapfile -t COMPREPLY < <(compgen -W '-h --help' -- "$current"); ;;
-    'help') mapfile -t COMPREPLY < <(compgen -W '' -- "$current"); ;;
+    'help') mapfile -t COMPREPLY < <(compgen -W '-h --help' -- "$current"); ;;
   esac
 }
 complete -F _headwater headwater

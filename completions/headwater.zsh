@@ -17,7 +17,7 @@ _headwater() {
     'config:work with configuration files'
     'completion:print a completion script for a shell'
     'man:print the manual page (roff)\: headwater man | man -l -'
-    'help:display help for command'
+    'help:display help for a command'
   )
   _arguments -C -s -S \
     '-V[print the version]' \
@@ -111,6 +111,7 @@ _headwater_query() {
     '--sql[one SELECT over calls, states and ledger instead (docs/store.md)]:select: ' \
     '--json[print header log lines (NDJSON); of --sql, one object a row]' \
     '--data[data folder (default\: '\''data'\'' in the state directory)]:dir:_files -/' \
+    '--socket[unix socket of the agent whose calls are asked for, up to this moment]:path:_files' \
     '-h[display help for command]' \
     '--help[display help for command]'
 }
@@ -126,7 +127,7 @@ _headwater_export() {
     '--pcapng[write packets here instead, as they are, nothing redacted ('\''-'\''\: standard output)]:file:_files' \
     '--seconds[with --pcapng\: for so long, up to 3600 (default\: 10)]:n: ' \
     '--with-secrets[with --pcapng\: put the secrets of TLS connections that begin meanwhile into the file; whoever has it can read them]' \
-    '--socket[unix socket of the agent (default\: headwater.sock in the runtime directory)]:path:_files' \
+    '--socket[unix socket of the agent that packets come from, or whose calls are written (default for packets\: headwater.sock in the runtime directory)]:path:_files' \
     '-h[display help for command]' \
     '--help[display help for command]'
 }
@@ -202,7 +203,9 @@ _headwater_man() {
 
 _headwater_help() {
   _arguments -s -S \
-    ':: '
+    '-h[display help for command]' \
+    '--help[display help for command]' \
+    ':its name: '
 }
 
 if [ "$funcstack[1] " = '_headwater ' ]; then _headwater "$@"; else compdef _headwater headwater; fi

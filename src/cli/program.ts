@@ -1,5 +1,6 @@
 /** Every command, option and argument. Help, completions, the man page and docs/cli.md are made from these definitions. */
 import { Argument, Command, InvalidArgumentError, Option } from 'commander';
+import { didYouMean } from '../base/suggest.ts';
 import { packageVersion } from '../base/version.ts';
 import { parseDuration, parseListen } from '../config/units.ts';
 import { safe } from './text/terminal.ts';
@@ -47,6 +48,7 @@ export interface QueryFlags {
   readonly limit?: number;
   readonly sql?: string;
   readonly data?: string;
+  readonly socket?: string;
 }
 
 export interface ReportFlags {
@@ -94,6 +96,7 @@ function pathArgument(text: string): string {
 const pathOption = (flags: string, description: string) => new Option(flags, description).argParser(pathArgument);
 const socketOption = () =>
   pathOption('--socket <path>', 'unix socket of the agent (default: headwater.sock in the runtime directory)');
+const storeSocketOption = (description: string) => pathOption('--socket <path>', description).conflicts('data');
 const filterOption = () => new Option('--filter <cel>', 'only calls that match, for example: response.code >= 500');
 const jsonOption = (what: string) => new Option('--json', what);
 
@@ -263,6 +266,7 @@ export function buildProgram(): Command {
     )
     .addOption(jsonOption('print header log lines (NDJSON); of --sql, one object a row'))
     .addOption(dataOption())
+    .addOption(storeSocketOption('unix socket of the agent whose calls are asked for, up to this moment'))
     .action(async (flags: QueryFlags) => {
       const { query } = await import('./commands/query.ts');
       process.exitCode = await query(flags);
@@ -296,7 +300,11 @@ export function buildProgram(): Command {
         'with --pcapng: put the secrets of TLS connections that begin meanwhile into the file; whoever has it can read them',
       ),
     )
-    .addOption(socketOption())
+    .addOption(
+      storeSocketOption(
+        'unix socket of the agent that packets come from, or whose calls are written (default for packets: headwater.sock in the runtime directory)',
+      ),
+    )
     .action(async (flags: ExportFlags) => {
       const { exportCommand } = await import('./commands/export.ts');
       process.exitCode = await exportCommand(flags);
@@ -367,8 +375,26 @@ export function buildProgram(): Command {
       process.stdout.write(manPage(buildProgram()));
     });
 
+  // Commander's own shows the general help for a name that nothing has.
+  program
+    .helpCommand(false)
+    .command('help')
+    .description('display help for a command')
+    .argument('[command...]', 'its name')
+    .action((names: string[]) => namedCommand(program, names).help());
+
   refuseRepeats(program);
   return program;
+}
+
+function namedCommand(program: Command, names: readonly string[]): Command {
+  return names.reduce((parent, name) => {
+    const found = parent.commands.find((command) => command.name() === name);
+    if (found !== undefined) return found;
+    const all = parent.commands.map((command) => command.name());
+    const meant = didYouMean(name, all);
+    return program.error(`error: unknown command '${name}'${meant === null ? '' : ` (Did you mean ${meant}?)`}`);
+  }, program);
 }
 
 /** An option given twice would silently count once: which of two filters was meant is not ours to choose. */

@@ -2,11 +2,12 @@
 import { existsSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, it } from 'vitest';
-import { Agent } from '../rig/agent.ts';
+import { Agent, HEADWATER } from '../rig/agent.ts';
 import { Cgroup } from '../rig/cgroup.ts';
 import { Folder } from '../rig/folder.ts';
 import { when } from '../rig/need.ts';
 import { freePort } from '../rig/ports.ts';
+import { run } from '../rig/program.ts';
 import { nodeSite } from '../rig/servers/site.ts';
 
 const CALLS = 25;
@@ -66,6 +67,18 @@ when(
       .toSorted(),
   );
   expect((await ask('calls', { cursor: 'hostile' })).status).toBe(400);
+
+  // The commands find the same store by the agent's socket.
+  const named = [['query', '--json', '--limit', '100'], ['export']];
+  for (const command of named) {
+    const { code, stdout, stderr } = await run([HEADWATER, ...command, '--socket', agent.socket]);
+    expect([code, stderr]).toEqual([0, '']);
+    const ids = stdout
+      .trimEnd()
+      .split('\n')
+      .map((line) => (JSON.parse(line) as { id: string }).id);
+    expect(ids.toSorted()).toEqual(seen.toSorted());
+  }
 
   const target = loot.file('out.csv');
   for (const query of [

@@ -93,6 +93,10 @@ describe('wrong usage: one line that names it, exit code 2', () => {
   test.each<[string[], string]>([
     [['bogus'], "unknown command 'bogus'"],
     [['tial'], "unknown command 'tial' (Did you mean tail?)"],
+    [['help', 'bogus'], "unknown command 'bogus'"],
+    [['help', 'tial'], "unknown command 'tial' (Did you mean tail?)"],
+    [['help', 'config', 'chek'], "unknown command 'chek' (Did you mean check?)"],
+    [['query', '--socket', 'a', '--data', 'b'], "option '--socket <path>' cannot be used with option '--data <dir>'"],
     [['run', '--foo'], "unknown option '--foo'"],
     [['tail', '--filtr', 'x'], "unknown option '--filtr' (Did you mean --filter?)"],
     [['run', 'extra'], "too many arguments for 'run'. Expected 0 arguments but got 1: extra."],
@@ -190,6 +194,8 @@ describe('help, version, documents', () => {
   test('help COMMAND', async () => {
     const { code, stdout } = await headwater(['help', 'tail']);
     expect([code, stdout]).toEqual([0, (await headwater(['tail', '--help'])).stdout]);
+    const nested = await headwater(['help', 'config', 'check']);
+    expect(nested).toEqual(await headwater(['config', 'check', '--help']));
   });
 
   test('--version', async () => {

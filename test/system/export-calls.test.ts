@@ -86,7 +86,7 @@ describe('export', () => {
     [['--seconds', '1e3', '--pcapng', 'x'], seconds('1e3')],
     [['--seconds', '5'], packets('--seconds')],
     [['--with-secrets'], packets('--with-secrets')],
-    [['--socket', 'x'], packets('--socket')],
+    [['--socket', 'x'], "option '--socket <path>' cannot be used with option '--data <dir>'"],
     [['--pcapng', 'x'], "option '--pcapng <file>' cannot be used with option '--data <dir>'"],
     [['file'], "too many arguments for 'export'. Expected 0 arguments but got 1: file."],
   ])('%j: exit code 2, and why', async (args, message) => {

@@ -21,6 +21,13 @@ export function answered<T>(client: AgentClient, result: ClientResult<T>): T {
   return failClient(client.socketPath, result);
 }
 
+/** The data folder of the agent that was named, once every call so far can be read there; undefined: none was. */
+export async function settledData(socket: string | undefined): Promise<string | undefined> {
+  if (socket === undefined) return undefined;
+  const client = connect(socket);
+  return answered(client, await client.settled()).data;
+}
+
 export function failClient(path: string, failure: ClientFailure): never {
   switch (failure.kind) {
     case 'absent':

@@ -11,6 +11,7 @@ import { wantedCalls } from '../../query/wanted-calls.ts';
 import type { ExportFlags } from '../program.ts';
 import { some } from '../text/numbers.ts';
 import { whileWaiting } from '../text/progress.ts';
+import { settledData } from './agent.ts';
 import { answeredBy, failQuery, openData, sayDamaged } from './data.ts';
 import { type Output, openOutput } from './output.ts';
 import { checkFilterFlag, failFilter } from './settings.ts';
@@ -24,7 +25,7 @@ const FORMATS: Readonly<Record<ExportFlags['format'], () => CallsFormat>> = {
 
 export async function exportCalls(flags: ExportFlags): Promise<number> {
   if (flags.filter !== undefined) checkFilterFlag(flags.filter);
-  const reader = await openData(flags.data);
+  const reader = await openData(flags.data ?? (await settledData(flags.socket)));
   try {
     const range = answeredBy(reader, parseRange(flags.since, flags.until, Date.now()));
     const wanted = wantedCalls(flags.filter, range);

@@ -10,7 +10,6 @@ export async function exportCommand(flags: ExportFlags): Promise<number> {
   for (const [option, given] of [
     ['--seconds', flags.seconds],
     ['--with-secrets', flags.withSecrets],
-    ['--socket', flags.socket],
   ] as const)
     if (given !== undefined)
       fail(EXIT.USAGE, `${option} is about packets: it needs --pcapng FILE`, 'calls come from the store: --data DIR');

@@ -7,6 +7,7 @@ import { some } from '../text/numbers.ts';
 import { whileWaiting } from '../text/progress.ts';
 import { cut, lookOf, safe } from '../text/terminal.ts';
 import { webSocketLine } from '../text/websocket-line.ts';
+import { settledData } from './agent.ts';
 import { answeredBy, failQuery, openData, sayDamaged } from './data.ts';
 import { checkFilterFlag, failFilter } from './settings.ts';
 
@@ -16,7 +17,7 @@ const PAGE = 1_000;
 /** `headwater query`: past calls, newest first, or the rows of a SELECT. */
 export async function query(flags: QueryFlags): Promise<number> {
   if (flags.filter !== undefined) checkFilterFlag(flags.filter);
-  const reader = await openData(flags.data);
+  const reader = await openData(flags.data ?? (await settledData(flags.socket)));
   try {
     const calls = await import('../../query/calls.ts');
     if (flags.sql !== undefined) {

@@ -56,7 +56,7 @@ for (const shell of SHELLS)
       [...new Set(OFFERS[shell](line))].map((word) => word.replace(/^\.\/|\/$/g, '')).sort();
 
     test('every command', () => {
-      expect(offered('')).toEqual([...COMMANDS, 'help'].sort());
+      expect(offered('')).toEqual([...COMMANDS].sort());
     });
 
     test.each<[string, string[]]>([
