@@ -20,6 +20,8 @@ export class HeaderName {
   }
 }
 
+const COLON = 58;
+
 /** Field lines made so far. */
 let lines = 0;
 
@@ -36,6 +38,10 @@ export class FieldLine {
   readonly raw: string;
   /** latin1, whitespace trimmed, folding replaced by one space; null: look in the block. */
   readonly value: string | null;
+  /** Characters of both. */
+  readonly octets: number;
+  /** HTTP/2: a pseudo-header field. */
+  readonly pseudo: boolean;
   /** Which redaction policy filled the cache below; 0: none. Owned by redact/, which empties it when it is another's. */
   policy = 0;
   /** Redacted value; owned by redact/. Only used when `value` is not null. */
@@ -48,6 +54,8 @@ export class FieldLine {
     this.name = name;
     this.raw = raw;
     this.value = value;
+    this.octets = raw.length + (value === null ? 0 : value.length);
+    this.pseudo = raw.charCodeAt(0) === COLON;
   }
 }
 

@@ -84,6 +84,8 @@ export abstract class MessageReader {
   protected abstract elsewhere(memory: Memory, at: number, end: number, origin: number): number;
   /** What stands where a message is due, up to `position`, is no head. */
   protected abstract unreadable(position: number): void;
+  /** Nobody knows where the next message starts; `reason`: why bytes are passed over until one is found. */
+  protected abstract seek(reason: LossReason): void;
   /** What was taken for a message start is none. */
   protected abstract noStart(): void;
   /** A section is larger than a bound. */
@@ -116,8 +118,8 @@ export abstract class MessageReader {
             this.state = 'start_lf';
             at++;
           } else {
-            if (first !== CAPITAL_H && this.kind === 'response') this.sink.stray?.();
-            at = this.#readSection(this.take(at + origin), memory, at, end, origin);
+            if (first !== CAPITAL_H && this.kind === 'response' && this.sink.stray?.() === true) this.seek('desync');
+            else at = this.#readSection(this.take(at + origin), memory, at, end, origin);
           }
           break;
         }

@@ -111,7 +111,7 @@ export class H1Stream extends MessageReader implements StreamSink {
       case 'start':
       case 'start_lf':
         if (why === 'left_out') this.losses.lose('window', 1, length);
-        this.#seek('desync');
+        this.seek('desync');
         this.#hidStart = asBody && length >= MESSAGE_BYTES_MIN;
         return;
       case 'seeking':
@@ -202,7 +202,7 @@ export class H1Stream extends MessageReader implements StreamSink {
     if (this.kind === 'request') {
       this.#offered = this.upgrade && !this.answered;
       this.#asked = this.#offered ? message.startOffset : -1;
-    } else if (message.end === 'error') peer.#answerLost();
+    } else if (message.end === 'error') this.seek('desync');
   }
 
   protected override look(position: number): void {
@@ -251,7 +251,7 @@ export class H1Stream extends MessageReader implements StreamSink {
     this.message!.lose(why, 0);
     this.finishAt('lost', position, this.headAt);
     if (length > 0) this.losses.lose('desync', 1, length);
-    this.#seek('desync');
+    this.seek('desync');
   }
 
   #countHidden(): void {
@@ -272,7 +272,7 @@ export class H1Stream extends MessageReader implements StreamSink {
 
   protected override noStart(): void {
     this.dropGathered();
-    this.#seek('desync');
+    this.seek('desync');
   }
 
   /** A gap that framing needed: `bytes` of it are this message's. */
@@ -285,7 +285,7 @@ export class H1Stream extends MessageReader implements StreamSink {
       message.lose(reason, bytes);
       this.finish('lost', position);
     }
-    this.#seek('desync');
+    this.seek('desync');
   }
 
   /** A bound was reached: the section's bytes are given up. */
@@ -300,10 +300,10 @@ export class H1Stream extends MessageReader implements StreamSink {
       message.lose(reason, bytes);
       this.finish('lost', position);
     }
-    this.#seek('desync');
+    this.seek('desync');
   }
 
-  #seek(reason: LossReason): void {
+  protected override seek(reason: LossReason): void {
     this.state = 'seeking';
     this.guessed = true;
     this.#resync.begin(reason);

@@ -11,7 +11,19 @@ const SEEN_PATH = 8;
 const SEEN_PROTOCOL = 16;
 const SEEN_STATUS = 32;
 
-const STATUS = /^[1-9][0-9][0-9]$/;
+const ZERO = 48;
+
+/** 100 to 999; 0: it is none (RFC 9110 15). */
+function statusOf(text: string): number {
+  if (text.length !== 3) return 0;
+  let status = 0;
+  for (let i = 0; i < 3; i++) {
+    const digit = text.charCodeAt(i) - ZERO;
+    if (digit < 0 || digit > 9) return 0;
+    status = 10 * status + digit;
+  }
+  return status < 100 ? 0 : status;
+}
 
 /**
  * Fills in what the pseudo-header fields say, and marks what they should not. What is missing because the compression
@@ -46,11 +58,13 @@ export function readHead(message: Message, list: HeaderList, shared: H2Shared, s
         bit = SEEN_PROTOCOL;
         message.protocol = text;
         break;
-      case ':status':
+      case ':status': {
         bit = SEEN_STATUS;
-        if (STATUS.test(text)) message.status = +text;
-        else bad = true;
+        const status = statusOf(text);
+        if (status === 0) bad = true;
+        else message.status = status;
         break;
+      }
       default:
         bad = true;
     }

@@ -165,6 +165,11 @@ export class HpackDecoder {
   /** A literal that does not change the table (RFC 7541 6.2.2): known by its bytes where it is repeated. */
   #plainLiteral(memory: Memory, from: number, end: number, block: FieldBlock, list: HeaderList): number {
     const { literals, lines } = this.#shared;
+    const guessed = literals.guess(memory.view, from, end);
+    if (guessed !== null) {
+      push(block, list, guessed, 0, 0);
+      return from + literals.length;
+    }
     const size = this.#literalEnd(memory.view, from, end) - from;
     if (size <= 0 || size > ENCODED_BYTES_MAX) return this.#literal(memory, from, end, 4, false, block, list);
     const hash = hashBytes(memory.view, from, size, 0);
@@ -351,14 +356,13 @@ function isName(view: DataView, at: number, length: number): boolean {
 
 /** Puts a line where it belongs, unless the block is over its bounds. */
 function push(block: FieldBlock, list: HeaderList, line: FieldLine, at: number, length: number): void {
-  const { value } = line;
-  const octets = line.raw.length + (value === null ? length : value.length);
+  const octets = line.octets + length;
   list.size += octets + LINE_OVERHEAD;
   if (list.size > LIST_BYTES_MAX || block.count >= LINES_MAX) {
     list.dropped += octets;
     return;
   }
-  if (line.raw.charCodeAt(0) !== COLON) {
+  if (!line.pseudo) {
     block.push(line, at, length);
     return;
   }

@@ -1,7 +1,8 @@
 /**
  * Literals as they were encoded, and the lines that they stand for: a peer that does not use its table sends the same bytes
  * again and again, and comparing them is cheaper than decoding them. Hits are verified byte by byte. Bounded: one block of
- * memory, and a literal enters at its second sight only.
+ * memory, and a literal enters at its second sight only. Which literal comes is guessed from the one before: a server sends
+ * its fields in the same order each time.
  */
 import { Memory } from '../../base/memory.ts';
 import type { FieldLine } from '../../model/fields.ts';
@@ -20,13 +21,33 @@ export class EncodedLines {
   readonly #door = new Int32Array(DOOR_SIGHTS);
   /** Which of its ways each set fills next. */
   readonly #next = new Uint8Array(SETS);
+  /** By place: the literal that came after it last. */
+  readonly #after = new Uint16Array(SETS * WAYS);
+  /** Where the literal is that was found last. */
+  #last = 0;
+  /** Bytes of the literal that was guessed last. */
+  length = 0;
+
+  /** The line of the literal at `view[at]`, if it is the one that followed the last one found before; `length` says how long it is. */
+  guess(view: DataView, at: number, end: number): FieldLine | null {
+    const place = this.#after[this.#last]!;
+    const length = this.#lengths[place]!;
+    if (length === 0 || length > end - at) return null;
+    if (!same(view, at, this.#bytes.view, place * ENCODED_BYTES_MAX, length)) return null;
+    this.#last = place;
+    this.length = length;
+    return this.#lines[place]!;
+  }
 
   /** The line that the `length` bytes at `view[at]` stand for; null: none is known. `hash`: hashBytes of them. */
   find(view: DataView, at: number, length: number, hash: number): FieldLine | null {
     const first = (hash & (SETS - 1)) * WAYS;
     for (let i = first; i < first + WAYS; i++) {
       if (this.#hashes[i] !== hash || this.#lengths[i] !== length) continue;
-      if (same(view, at, this.#bytes.view, i * ENCODED_BYTES_MAX, length)) return this.#lines[i]!;
+      if (!same(view, at, this.#bytes.view, i * ENCODED_BYTES_MAX, length)) continue;
+      this.#after[this.#last] = i;
+      this.#last = i;
+      return this.#lines[i]!;
     }
     return null;
   }
