@@ -118,9 +118,11 @@ export class Pairer implements MessageSink, Unanswered {
     for (let p = this.#waiting.first; p !== null; p = p.next) p.doubted = why;
   }
 
-  stray(): void {
-    if (this.#bodiless) this.#held!.anomalies |= ANOMALY_BIT.body_where_none_allowed;
+  stray(): boolean {
+    const stray = this.#bodiless;
+    if (stray) this.#held!.anomalies |= ANOMALY_BIT.body_where_none_allowed;
     this.#releaseBodiless(UNSEEN);
+    return stray;
   }
 
   #releaseBodiless(ts: number): void {

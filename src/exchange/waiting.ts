@@ -75,9 +75,8 @@ export class Waiting {
   #missingShared = false;
   #pipelines = false;
   #slides = false;
-  /** A message of this direction contradicted itself: later ones are not read. */
+  /** A request contradicted itself: later ones are not read. */
   #requestsBroken = false;
-  #responsesBroken = false;
   /** Bytes missing before the last request that had any missing. */
   #hole = 0;
   /** Why pairs since the last hole are likely only; null: they are certain. */
@@ -141,7 +140,6 @@ export class Waiting {
    * they cannot be told from other responses'. Null: nothing.
    */
   get missingResponse(): { why: LossReason; bytes: number } | null {
-    if (this.#responsesBroken) return { why: 'desync', bytes: 0 };
     if (this.#responsesUnseen && this.#responseCursor >= 0) return { why: this.#responseMissing.why, bytes: 0 };
     const bytes = this.#responseMissing.end - this.#responseCursor;
     if (this.#responseMissing.end < 0 || bytes < MESSAGE_BYTES_MIN) return null;
@@ -225,7 +223,7 @@ export class Waiting {
     if (how === 'error') this.#requestsBroken = true;
   }
 
-  /** A response (interim or final) ended; `paired`: with a request. */
+  /** A response (interim or final) ended; `paired`: with a request; `error`: what follows in its burst is not read. */
   responseEnded(endOffset: number, how: MessageEnd, paired: boolean): void {
     if (endOffset >= 0) {
       this.#responseCursor = endOffset;
@@ -233,8 +231,8 @@ export class Waiting {
       this.#missingShared = false;
       if (paired) this.#answeredEnd = endOffset;
     }
-    this.#responsesUnseen = how === 'lost' || endOffset < 0;
-    if (how === 'error') this.#responsesBroken = true;
+    this.#responsesUnseen = how === 'lost' || how === 'error' || endOffset < 0;
+    if (how === 'error') this.#responseMissing.why = 'desync';
   }
 
   /** Takes the first one out: it was answered. */

@@ -71,8 +71,8 @@ export interface MessageSink {
    * Called before `head` for the same response.
    */
   requestFor(response: Message): Message | null;
-  /** What stands where a response is due begins like none: perhaps a body that the last one must not have. */
-  stray?(): void;
+  /** What stands where a response is due begins like none. True: it is a body that the last one must not have. */
+  stray?(): boolean;
 }
 
 /** Whose bytes: the client's or the server's direction. */

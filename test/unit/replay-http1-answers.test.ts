@@ -136,12 +136,20 @@ casesOf('which response answers what, and how it ended', [
         .client(get('/2'))
         .server(ok('abc'))
         .close(),
-    [
-      'HEAD / > 200 complete body_where_none_allowed',
-      '- > 0 protocol_error bad_start_line response_without_request',
-      'GET /2 > - truncated desync:0',
-      'lost desync:24',
-    ],
+    ['HEAD / > 200 complete body_where_none_allowed', 'GET /2 > 200 3 complete', 'lost desync:5'],
+  ],
+  [
+    'a trailer that lighttpd 1.4.69 makes a field, its CR with it, on a connection that goes on',
+    () =>
+      o()
+        .client(get('/1'))
+        .server('HTTP/1.1 200 OK\r\nX-Chunks: 20\r\r\nContent-Length: 2\r\n\r\nok')
+        .client(get('/2'))
+        .server(ok('abc'))
+        .client(get('/3'))
+        .server(ok('abcd'))
+        .close(),
+    ['GET /1 > 200 protocol_error bare_cr', 'GET /2 > 200 3 complete', 'GET /3 > 200 4 complete', 'lost desync:23'],
   ],
   [
     'HEAD 404 chunked then GET',

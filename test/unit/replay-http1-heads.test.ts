@@ -77,7 +77,7 @@ casesOf('start lines and fields', [
         .client(get('/2'))
         .server(ok('x'))
         .close(),
-    ['GET / > 200 protocol_error whitespace_before_colon', 'GET /2 > - truncated desync:0', 'lost desync:46'],
+    ['GET / > 200 protocol_error whitespace_before_colon', 'GET /2 > 200 1 complete', 'lost desync:7'],
   ],
   [
     'no host',

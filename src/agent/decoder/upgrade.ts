@@ -57,8 +57,8 @@ export class Upgrade implements MessageSink {
     return this.#pairer.requestFor(response);
   }
 
-  stray(): void {
-    this.#pairer.stray();
+  stray(): boolean {
+    return this.#pairer.stray();
   }
 
   /** What the new connection's messages go to: `others`, but for the answer to the request that was upgraded. */
