@@ -25,6 +25,7 @@ export interface MetricsSource {
 /** How long one slice may take: a packet waits in the ring meanwhile. */
 const SLICE_MS = 4;
 const CHUNK_BYTES = 64 << 10;
+const SMALL_BYTES = 16 << 10;
 /** Answers being made or sent at once: each may hold tens of megabytes. */
 const SCRAPES_MAX = 4;
 /** A scraper that takes longer to read its answer is given up. */
@@ -135,18 +136,25 @@ async function inSlices(work: Iterator<unknown>): Promise<void> {
   }
 }
 
-/** Texts joined, bytes as they are. */
-function* chunked(parts: Iterable<Buffer | string>, chunks: Buffer[]): Generator<void> {
-  let text = '';
+/** Small pieces joined, large ones as they are. */
+function* chunked(parts: Iterable<Buffer>, chunks: Buffer[]): Generator<void> {
+  let small: Buffer[] = [];
+  let length = 0;
+  const flush = (): void => {
+    if (length > 0) chunks.push(Buffer.concat(small, length));
+    small = [];
+    length = 0;
+  };
   for (const part of parts) {
-    if (typeof part !== 'string') chunks.push(part);
-    else {
-      text += part;
-      if (text.length < CHUNK_BYTES) continue;
-      chunks.push(Buffer.from(text));
-      text = '';
+    if (length + part.length > CHUNK_BYTES) flush();
+    if (part.length > SMALL_BYTES) {
+      flush();
+      chunks.push(part);
+    } else {
+      small.push(part);
+      length += part.length;
     }
     yield;
   }
-  if (text !== '') chunks.push(Buffer.from(text));
+  flush();
 }

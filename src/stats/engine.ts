@@ -18,7 +18,8 @@ import type { Redacted } from '../redact/redacted.ts';
 import { errorClass, isFailure, NO_ERROR } from './error-class.ts';
 import type { HeaderStatistics } from './header-seam.ts';
 import { Minutes, type OpenMinute, type SealedMinute } from './minutes.ts';
-import { COUNTER, type SeriesKey, SeriesState } from './series.ts';
+import { COUNTER, type SeriesKey, type SeriesState } from './series.ts';
+import { SeriesSum } from './series-sum.ts';
 import {
   type Example,
   type ExampleCall,
@@ -64,7 +65,8 @@ export interface StatsHealth {
 /** One series since the start. */
 export interface SeriesTotal {
   readonly key: SeriesKey;
-  readonly state: SeriesState;
+  /** Until the next one is asked for. */
+  readonly sum: SeriesSum;
   /** The slowest call since totals() was last read, and the last failed one, `at` in Unix ms; those of before when there was none since. */
   readonly slowest: ExampleCall | null;
   readonly failed: ExampleCall | null;
@@ -190,21 +192,21 @@ export class StatsEngine {
   }
 
   /**
-   * Everything since the start, series by series, for Prometheus. `state` is valid until the next one. Counters only rise, but
+   * Everything since the start, series by series, for Prometheus. Counters only rise, but
    * for series folded into `other`, which vanish; none is folded before this has ended. To be run to its end.
    */
   *totals(): Generator<SeriesTotal> {
-    const scratch = new SeriesState();
+    const sum = new SeriesSum();
     this.#reading++;
     try {
       for (const series of this.#table.series()) {
-        scratch.clear();
-        scratch.merge(series.total);
-        for (const state of series.open) if (state !== null) scratch.merge(state);
-        if (scratch.empty) continue;
+        sum.clear();
+        if (!series.total.empty) sum.add(series.total);
+        for (const state of series.open) if (state !== null && !state.empty) sum.add(state);
+        if (sum.parts.length === 0) continue;
         yield {
           key: series.key,
-          state: scratch,
+          sum,
           slowest: this.#example(series.slowest),
           failed: this.#example(series.failed),
         };

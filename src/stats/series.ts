@@ -64,7 +64,7 @@ export type Phase = (typeof PHASES)[number];
 
 /** Status codes are 100 to 999: so many can be in one state. The calls of others, and those that a series does not tell apart, have code 0. */
 const STATUS_MIN = 100;
-const STATUS_END = 1_000;
+export const STATUS_END = 1_000;
 /** Places for status codes to begin with: as many as a series tells apart (series-table.ts). */
 export const STATUSES_FIRST = 24;
 /** Bytes of an exchange id that is kept. */
@@ -182,13 +182,14 @@ export class SeriesState {
     return all.filter(([, calls]) => calls !== 0).sort((a, b) => a[0] - b[0]);
   }
 
+  /** Adds the calls by status code to `into`, which has STATUS_END places. */
+  addStatuses(into: Float64Array): void {
+    for (let i = 0; i < this.#statusesUsed; i++) into[this.#statuses[i]!]! += this.#statusCounts[i]!;
+  }
+
   /** Adds `other`, which stays as it is. */
   merge(other: SeriesState): void {
-    for (let i = 0; i < COUNTERS.length; i++) this.counters[i]! += other.counters[i]!;
-    for (let b = 0; b < LOAD_BUCKETS; b++) {
-      const part = other.latency[b]!;
-      if (part !== null && part.count > 0) this.latencyAt(b).merge(part);
-    }
+    this.mergeLoad(other);
     this.ttfb.merge(other.ttfb);
     this.upload.merge(other.upload);
     this.think.merge(other.think);
@@ -196,15 +197,23 @@ export class SeriesState {
     this.requestBody.merge(other.requestBody);
     this.responseBody.merge(other.responseBody);
     for (let c = 0; c < ERROR_CLASSES.length; c++) this.firstError(c, other.firstErrors[c]!);
-    if (other.residence !== null && other.area !== null) {
-      this.residence ??= new Float64Array(LOAD_BUCKETS);
-      this.area ??= new Float64Array(LOAD_BUCKETS);
-      for (let b = 0; b < LOAD_BUCKETS; b++) {
-        this.residence[b]! += other.residence[b]!;
-        this.area[b]! += other.area[b]!;
-      }
-    }
     for (let i = 0; i < other.#statusesUsed; i++) this.countStatus(other.#statuses[i]!, other.#statusCounts[i]!);
+  }
+
+  /** Adds only what a service's load is made of: counters, response times by load, time at each concurrency. */
+  mergeLoad(other: SeriesState): void {
+    for (let i = 0; i < COUNTERS.length; i++) this.counters[i]! += other.counters[i]!;
+    for (let b = 0; b < LOAD_BUCKETS; b++) {
+      const part = other.latency[b]!;
+      if (part !== null && part.count > 0) this.latencyAt(b).merge(part);
+    }
+    if (other.residence === null || other.area === null) return;
+    this.residence ??= new Float64Array(LOAD_BUCKETS);
+    this.area ??= new Float64Array(LOAD_BUCKETS);
+    for (let b = 0; b < LOAD_BUCKETS; b++) {
+      this.residence[b]! += other.residence[b]!;
+      this.area[b]! += other.area[b]!;
+    }
   }
 
   /** Takes away what `part`, all of which this state holds too, counted: exact. First errors stay. */

@@ -53,7 +53,7 @@ describe('minutes', () => {
     take();
     expect(reportOf(set, 1_000)).toEqual(reportOf(rig.engine.states(), 1_000));
     const totals = new StateSet();
-    for (const { key, state } of rig.engine.totals()) totals.merge(key, state);
+    for (const { key, sum } of rig.engine.totals()) for (const part of sum.parts) totals.merge(key, part);
     expect(reportOf(totals, 1_000)).toEqual(reportOf(set, 1_000));
     // Any range of whole minutes, from memory.
     const some = rig.engine.states((FIRST_MINUTE + 2) * 60_000, (FIRST_MINUTE + 4) * 60_000);

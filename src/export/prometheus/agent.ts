@@ -2,7 +2,7 @@
 import { LOSS_REASONS } from '../../model/loss.ts';
 import type { AgentStatus, CaptureLedger } from '../../model/status.ts';
 import { TLS_UNREAD_CAUSES } from '../../model/tls.ts';
-import { type Exposition, Labels, type MetricFamily } from './family.ts';
+import { type Exposition, Labels, type MetricFamily, NO_LABELS } from './family.ts';
 
 const family = (
   name: string,
@@ -124,8 +124,6 @@ export const AGENT_CATALOGUE: readonly MetricFamily[] = [
   VIEWERS,
 ];
 
-const NONE = new Labels([], []);
-
 /** Everything in `status` that a time series is made of. */
 export function writeAgent(status: AgentStatus, out: Exposition): void {
   const { ledger, ring, connections } = status;
@@ -135,7 +133,7 @@ export function writeAgent(status: AgentStatus, out: Exposition): void {
   ): void => {
     const writer = out.family(to);
     for (const [labels, value] of samples)
-      writer.sample(labels.length === 0 ? NONE : new Labels(to.labels, labels), value);
+      writer.sample(labels.length === 0 ? NO_LABELS : new Labels(to.labels, labels), value);
   };
   write(BUILD, [[status.version], 1]);
   write(EXCHANGES, [[], ledger.exchanges]);

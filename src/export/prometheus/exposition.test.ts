@@ -1,6 +1,7 @@
 /** What every scraper reads: the text by a strict reader, the protobuf by its schema, both against the histograms themselves. */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { bucketsOf } from '../../../test/fixtures/buckets.ts';
 import { decodeFamilies, labelsOf, nativeBuckets, type ProtoFamily } from '../../../test/fixtures/client-model.ts';
 import { type Family, parseOpenMetrics } from '../../../test/fixtures/openmetrics.ts';
 import { sampleStatus } from '../../../test/fixtures/samples.ts';
@@ -34,7 +35,7 @@ const families = (write: Write): Map<string, Family> => parseOpenMetrics(textOf(
 const proto = (write: Write): ProtoFamily[] => {
   const out = new ProtobufExposition(CREATED_MS);
   write(out);
-  return decodeFamilies(Buffer.concat([...out.finish()] as Buffer[]));
+  return decodeFamilies(Buffer.concat([...out.finish()]));
 };
 const histogramOf = (values: readonly number[], unit = 1e9): ExponentialHistogram => {
   const histogram = new ExponentialHistogram(unit);
@@ -44,7 +45,7 @@ const histogramOf = (values: readonly number[], unit = 1e9): ExponentialHistogra
 const one =
   (histogram: ExponentialHistogram, exemplar: Exemplar | null = null): Write =>
   (out) =>
-    out.family(SECONDS).histogram(new Labels(['who'], ['x']), histogram, exemplar);
+    out.family(SECONDS).histogram(new Labels(['who'], ['x']), [histogram], exemplar);
 
 /** Nanoseconds of every magnitude, and 0. */
 const durations = fc.array(
@@ -175,11 +176,11 @@ describe('the protobuf', () => {
         const histogram = histogramOf(values);
         const native = proto(one(histogram))[0]!.metric[0]!.histogram!;
         const truth = histogramOf(values);
-        while (truth.buckets().counts.length > NATIVE_BUCKETS_MAX) truth.downscale(truth.scale - 1);
+        while (bucketsOf(truth).counts.length > NATIVE_BUCKETS_MAX) truth.downscale(truth.scale - 1);
         if (truth.scale < histogram.scale) coarse++;
         expect(native.schema).toBe(truth.scale);
         expect(native.zero_count ?? 0).toBe(values.filter((ns) => ns === 0).length);
-        const { offset, counts } = truth.buckets();
+        const { offset, counts } = bucketsOf(truth);
         const expected = new Map<number, number>();
         for (const [i, count] of counts.entries()) if (count > 0) expected.set(offset + i + 1, count);
         const buckets = nativeBuckets(native);
@@ -233,6 +234,9 @@ describe('the protobuf', () => {
     const native = proto(one(histogram))[0]!.metric[0]!.histogram!;
     expect(native.sample_count).toBe(2 ** 45);
     expect([...nativeBuckets(native).values()]).toEqual([2 ** 45]);
+    const { samples } = families(one(histogram)).get('a_duration_seconds')!;
+    expect(samples.find(({ labels }) => labels['le'] === '0.5')!.value).toBe(2 ** 45);
+    expect(samples.find(({ name }) => name.endsWith('_count'))!.value).toBe(2 ** 45);
   });
 });
 

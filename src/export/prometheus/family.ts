@@ -1,5 +1,5 @@
 /** What a metric is, whatever format it is written in. */
-import type { ExponentialHistogram } from '../../stats/sketch/histogram.ts';
+import type { Histograms } from '../../stats/sketch/histogram-sum.ts';
 
 export type MetricType = 'counter' | 'gauge' | 'histogram' | 'info';
 
@@ -26,7 +26,7 @@ export interface Exemplar {
   readonly at: number;
 }
 
-/** The label values of one time series, rendered once for each format. */
+/** Label values of a time series, rendered once for each format. */
 export class Labels {
   readonly names: readonly string[];
   readonly values: readonly string[];
@@ -49,13 +49,16 @@ export class Labels {
   }
 }
 
-/** Takes the samples of one family. */
+/** Takes the samples of one family. `more` are labels after `labels`, which many series share: rendered once for all of them. */
 export interface FamilyWriter {
   /** A counter, gauge or info; counters may have an exemplar. */
-  sample(labels: Labels, value: number, exemplar?: Exemplar | null): void;
-  /** A histogram whose buckets are in the family's unit; `exemplar` lies in it. */
-  histogram(labels: Labels, value: ExponentialHistogram, exemplar: Exemplar | null): void;
+  sample(labels: Labels, value: number, exemplar?: Exemplar | null, more?: Labels): void;
+  /** A histogram of all values in `parts`, whose buckets are in the family's unit; `exemplar` lies in it. */
+  histogram(labels: Labels, parts: Histograms, exemplar: Exemplar | null, more?: Labels): void;
 }
+
+/** No labels. */
+export const NO_LABELS = new Labels([], []);
 
 /** A whole answer to a scrape, family by family. */
 export interface Exposition {
@@ -63,19 +66,5 @@ export interface Exposition {
   /** Once for each family. */
   family(family: MetricFamily): FamilyWriter;
   /** What was written, in pieces; nothing may be added afterwards. */
-  finish(): Iterable<Buffer | string>;
-}
-
-/** Values at most `bound`, cumulated over `bounds`: a bucket that straddles a bound counts above it, 1.1 % of it at scale 6. */
-export function cumulate(value: ExponentialHistogram, bounds: readonly number[]): number[] {
-  const { scale, offset, counts } = value.buckets();
-  const step = 2 ** -scale;
-  let i = 0;
-  let below = value.zeroCount;
-  return bounds.map((bound) => {
-    // Bucket i ends at 2^((offset + i + 1) * step).
-    const last = Math.floor(Math.log2(bound) / step + 1e-9) - 1 - offset;
-    for (; i <= last && i < counts.length; i++) below += counts[i]!;
-    return below;
-  });
+  finish(): Iterable<Buffer>;
 }

@@ -6,7 +6,9 @@ import { loadBucketFloor } from '../../model/load.ts';
 import type { SeriesTotal, StatsEngine } from '../../stats/engine.ts';
 import { ERROR_CLASSES } from '../../stats/error-class.ts';
 import { OTHER, PHASES, type SeriesKey, SeriesState } from '../../stats/series.ts';
+import { SeriesSum } from '../../stats/series-sum.ts';
 import type { ExampleCall } from '../../stats/series-table.ts';
+import { countOf } from '../../stats/sketch/histogram-sum.ts';
 import * as catalogue from './catalogue.ts';
 import { type Exposition, type FamilyWriter, Labels, type MetricFamily } from './family.ts';
 import { type ServiceTls, writeTls } from './tls.ts';
@@ -51,8 +53,8 @@ class Pool {
     this.key = { side, service, method: OTHER, route: OTHER };
   }
 
-  addTotal({ state, slowest, failed }: SeriesTotal): void {
-    this.state.merge(state);
+  addTotal({ sum, slowest, failed }: SeriesTotal): void {
+    sum.mergeInto(this.state);
     if (slowest !== null && (this.slowest === null || slowest.at > this.slowest.at)) this.slowest = slowest;
     if (failed !== null && (this.failed === null || failed.at > this.failed.at)) this.failed = failed;
   }
@@ -81,7 +83,7 @@ export class StatisticsMetrics {
   /** Series that are or were summed in `other`. */
   readonly #hidden = new Set<string>();
   readonly #remainders = new Map<string, Remainder>();
-  readonly #services = new Map<string, ServiceLabels>();
+  readonly #services = new Map<string, Labels>();
 
   /** Takes the engine's `folding` for itself. */
   constructor(engine: StatsEngine, seriesMax = SERIES_MAX) {
@@ -101,15 +103,22 @@ export class StatisticsMetrics {
     let hiddenSeries = 0;
     let shownSeries = 0;
     for (const total of engine.totals()) {
-      const { key, state, slowest, failed } = total;
+      const { key, sum, slowest, failed } = total;
       if (key.side !== 'server' && key.side !== 'client') continue;
-      pool(services, key).state.merge(state);
-      if (state.calls > 0) {
-        const shown = this.#show(key, state);
+      const service = pool(services, key).state;
+      for (const part of sum.parts) service.mergeLoad(part);
+      if (sum.calls > 0) {
+        const shown = this.#show(key, sum);
         if (shown !== null) {
           shownSeries++;
-          if (shown.base !== null) state.subtract(shown.base);
-          writeSeries(to, key.side, shown.labels, state, slowest, failed);
+          writeSeries(
+            to,
+            key.side,
+            shown.labels,
+            shown.base === null ? sum : without(sum, shown.base),
+            slowest,
+            failed,
+          );
         } else {
           if (key.route !== OTHER) hiddenSeries++;
           pool(hidden, key).addTotal(total);
@@ -124,7 +133,7 @@ export class StatisticsMetrics {
       other.state.subtract(minus.state);
     }
     for (const { key, state, slowest, failed } of hidden.values()) {
-      writeSeries(to, key.side as Side, new SeriesLabels(key), state, slowest, failed);
+      writeSeries(to, key.side as Side, new SeriesLabels(key), new SeriesSum().add(state), slowest, failed);
       yield;
     }
     for (const { key, state } of services.values()) {
@@ -147,22 +156,22 @@ export class StatisticsMetrics {
   }
 
   /** null: it is summed in its service's `other`. */
-  #show(key: SeriesKey, state: SeriesState): Shown | null {
+  #show(key: SeriesKey, sum: SeriesSum): Shown | null {
     // The engine's own `other`.
     if (key.route === OTHER && key.method === OTHER) return null;
     const name = nameOf(key);
     const known = this.#shown.get(name);
     if (known !== undefined) return known;
     // Nothing but 404: a scanner's path, or a mistake; no route of the service.
-    if (this.#shown.size >= this.#seriesMax || onlyNotFound(state)) {
+    if (this.#shown.size >= this.#seriesMax || onlyNotFound(sum)) {
       this.#hidden.add(name);
       return null;
     }
     let base: SeriesState | null = null;
     if (this.#hidden.delete(name)) {
       base = new SeriesState();
-      base.merge(state);
-      this.#remainder(key).plus.state.merge(state);
+      sum.mergeInto(base);
+      this.#remainder(key).plus.state.merge(base);
     }
     const shown = { labels: new SeriesLabels(key), base };
     this.#shown.set(name, shown);
@@ -185,33 +194,28 @@ export class StatisticsMetrics {
     return known;
   }
 
-  #service(to: (family: MetricFamily) => FamilyWriter, key: SeriesKey, state: SeriesState): void {
-    const name = `${key.side}\0${key.service}`;
-    let labels = this.#services.get(name);
-    if (labels === undefined) {
-      labels = new ServiceLabels(key);
-      this.#services.set(name, labels);
+  #service(to: (family: MetricFamily) => FamilyWriter, { side, service }: SeriesKey, state: SeriesState): void {
+    const name = `${side}\0${service}`;
+    let own = this.#services.get(name);
+    if (own === undefined) {
+      own = new Labels(catalogue.PROTOCOL_CALLS.labels.slice(0, OF_SERVICE), [side, service]);
+      this.#services.set(name, own);
     }
     const traffic = to(catalogue.TRAFFIC);
-    for (const direction of ['request', 'response'] as const)
-      for (const part of ['header', 'body'] as const)
-        traffic.sample(labels.of(catalogue.TRAFFIC, direction, part), state.get(`${direction}_${part}`));
+    for (const { counter, labels } of PARTS) traffic.sample(own, state.get(counter), null, labels);
     const connections = to(catalogue.SERVICE_CONNECTIONS);
     for (const start of ['opened', 'joined'] as const)
-      connections.sample(labels.of(catalogue.SERVICE_CONNECTIONS, start), state.get(`connections_${start}`));
+      connections.sample(own, state.get(`connections_${start}`), null, STARTS.of(start));
     for (const protocol of PROTOCOLS) {
       const calls = state.get(protocol);
-      if (calls > 0) to(catalogue.PROTOCOL_CALLS).sample(labels.of(catalogue.PROTOCOL_CALLS, protocol), calls);
+      if (calls > 0) to(catalogue.PROTOCOL_CALLS).sample(own, calls, null, PROTOCOL.of(protocol));
     }
     for (const [bucket, latency] of state.latency.entries()) {
       if (latency === null || latency.count === 0 || bucket === 0) continue;
-      const floor = `${loadBucketFloor(bucket)}`;
-      to(catalogue.LOAD_DURATION).histogram(labels.of(catalogue.LOAD_DURATION, floor), latency, null);
+      to(catalogue.LOAD_DURATION).histogram(own, [latency], null, LOADS.of(`${loadBucketFloor(bucket)}`));
     }
-    for (const [bucket, ns] of (state.residence ?? []).entries()) {
-      if (ns === 0) continue;
-      to(catalogue.LOAD_SECONDS).sample(labels.of(catalogue.LOAD_SECONDS, `${loadBucketFloor(bucket)}`), ns / 1e9);
-    }
+    for (const [bucket, ns] of (state.residence ?? []).entries())
+      if (ns > 0) to(catalogue.LOAD_SECONDS).sample(own, ns / 1e9, null, LOADS.of(`${loadBucketFloor(bucket)}`));
   }
 }
 
@@ -219,45 +223,47 @@ export class StatisticsMetrics {
 class SeriesLabels {
   readonly route: Labels;
   readonly sided: Labels;
-  readonly #values: readonly string[];
-  readonly #extended = new Map<string, Labels>();
 
   constructor({ side, service, method, route }: SeriesKey) {
     this.route = new Labels(catalogue.HTTP.server.duration.labels, [service, method, route]);
-    this.#values = [side, service, method, route];
-    this.sided = new Labels(catalogue.FAILED.labels, this.#values);
-  }
-
-  /** With one more label, the family's last. */
-  with(family: MetricFamily, value: string): Labels {
-    const name = `${family.name} ${value}`;
-    let labels = this.#extended.get(name);
-    if (labels === undefined) {
-      labels = new Labels(family.labels, [...this.#values, value]);
-      this.#extended.set(name, labels);
-    }
-    return labels;
+    this.sided = new Labels(catalogue.FAILED.labels, [side, service, method, route]);
   }
 }
 
-class ServiceLabels {
-  readonly #values: readonly string[];
+/** Labels that a family has after those of its series or service: few values, shared by all. */
+class LastLabels {
+  readonly #names: readonly string[];
   readonly #known = new Map<string, Labels>();
 
-  constructor({ side, service }: SeriesKey) {
-    this.#values = [side, service];
+  /** @param own labels of the family that come before. */
+  constructor(family: MetricFamily, own: number) {
+    this.#names = family.labels.slice(own);
   }
 
-  of(family: MetricFamily, ...values: readonly string[]): Labels {
-    const name = `${family.name} ${values.join(' ')}`;
-    let labels = this.#known.get(name);
+  of(value: string): Labels {
+    let labels = this.#known.get(value);
     if (labels === undefined) {
-      labels = new Labels(family.labels, [...this.#values, ...values]);
-      this.#known.set(name, labels);
+      labels = new Labels(this.#names, [value]);
+      this.#known.set(value, labels);
     }
     return labels;
   }
 }
+
+const OF_SERIES = catalogue.FAILED.labels.length;
+const OF_SERVICE = 2;
+const CODES = new LastLabels(catalogue.CALLS, OF_SERIES);
+const CLASSES = new LastLabels(catalogue.ERRORS, OF_SERIES);
+const PHASE = new LastLabels(catalogue.PHASES_DURATION, OF_SERIES);
+const STARTS = new LastLabels(catalogue.SERVICE_CONNECTIONS, OF_SERVICE);
+const PROTOCOL = new LastLabels(catalogue.PROTOCOL_CALLS, OF_SERVICE);
+const LOADS = new LastLabels(catalogue.LOAD_DURATION, OF_SERVICE);
+const PARTS = (['request', 'response'] as const).flatMap((direction) =>
+  (['header', 'body'] as const).map((part) => ({
+    counter: `${direction}_${part}` as const,
+    labels: new Labels(catalogue.TRAFFIC.labels.slice(OF_SERVICE), [direction, part]),
+  })),
+);
 
 const nameOf = ({ side, service, method, route }: SeriesKey): string => `${side}\0${service}\0${method}\0${route}`;
 const poolName = ({ side, service }: SeriesKey): string => `${side} ${service}`;
@@ -272,46 +278,56 @@ function pool(pools: Map<string, Pool>, key: SeriesKey): Pool {
   return known;
 }
 
-const onlyNotFound = (state: SeriesState): boolean => {
-  const statuses = state.statuses();
-  return statuses.length === 1 && statuses[0]![0] === NOT_FOUND && statuses[0]![1] === state.calls;
-};
+const onlyNotFound = (sum: SeriesSum): boolean => sum.statuses[NOT_FOUND] === sum.calls;
+
+/** What was counted since `base` was all. */
+function without(sum: SeriesSum, base: SeriesState): SeriesSum {
+  const rest = new SeriesState();
+  sum.mergeInto(rest);
+  rest.subtract(base);
+  return new SeriesSum().add(rest);
+}
 
 function writeSeries(
   to: (family: MetricFamily) => FamilyWriter,
   side: Side,
   labels: SeriesLabels,
-  state: SeriesState,
+  sum: SeriesSum,
   slowest: ExampleCall | null,
   failed: ExampleCall | null,
 ): void {
   const http = catalogue.HTTP[side];
   to(http.duration).histogram(
     labels.route,
-    state.responseTime(),
+    sum.responseTimes(),
     slowest === null ? null : { call: slowest.id, value: slowest.ns / 1e9, at: slowest.at },
   );
-  to(http.requestBody).histogram(labels.route, state.requestBody, null);
-  to(http.responseBody).histogram(labels.route, state.responseBody, null);
+  to(http.requestBody).histogram(labels.route, sum.histograms('requestBody'), null);
+  to(http.responseBody).histogram(labels.route, sum.histograms('responseBody'), null);
   const calls = to(catalogue.CALLS);
   let answered = 0;
-  for (const [code, count] of state.statuses()) {
+  const { statuses } = sum;
+  for (let code = 0; code < statuses.length; code++) {
+    const count = statuses[code]!;
+    if (count === 0) continue;
     answered += count;
-    calls.sample(labels.with(catalogue.CALLS, code === 0 ? OTHER : `${code}`), count);
+    calls.sample(labels.sided, count, null, CODES.of(code === 0 ? OTHER : `${code}`));
   }
-  if (state.calls > answered) calls.sample(labels.with(catalogue.CALLS, 'none'), state.calls - answered);
+  if (sum.calls > answered) calls.sample(labels.sided, sum.calls - answered, null, CODES.of('none'));
   to(catalogue.FAILED).sample(
     labels.sided,
-    state.get('errors'),
+    sum.get('errors'),
     failed === null ? null : { call: failed.id, value: 1, at: failed.at },
   );
   for (const name of ERROR_CLASSES) {
-    const count = state.get(name);
-    if (count > 0) to(catalogue.ERRORS).sample(labels.with(catalogue.ERRORS, name), count);
+    const count = sum.get(name);
+    if (count > 0) to(catalogue.ERRORS).sample(labels.sided, count, null, CLASSES.of(name));
   }
   const phases = to(catalogue.PHASES_DURATION);
-  for (const phase of PHASES)
-    if (state[phase].count > 0) phases.histogram(labels.with(catalogue.PHASES_DURATION, phase), state[phase], null);
+  for (const phase of PHASES) {
+    const parts = sum.histograms(phase);
+    if (countOf(parts) > 0) phases.histogram(labels.sided, parts, null, PHASE.of(phase));
+  }
 }
 
 function* writeHeaders(

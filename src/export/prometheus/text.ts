@@ -2,15 +2,16 @@
  * OpenMetrics 1.0 text (prometheus.io/docs/specs/om/open_metrics_spec): histograms in classic buckets, exemplars, creation times.
  * And the older text format 0.0.4, for tools that know nothing else: the same samples without those.
  */
-import type { ExponentialHistogram } from '../../stats/sketch/histogram.ts';
+import { countBelow, countOf, type Histograms, limitsOf, sumOf } from '../../stats/sketch/histogram-sum.ts';
 import {
-  cumulate,
   type Exemplar,
   type Exposition,
   type FamilyWriter,
   type Labels,
   type MetricFamily,
+  NO_LABELS,
 } from './family.ts';
+import { NUMBER_MAX, TextChunks, UTF8_MAX } from './text-chunks.ts';
 
 export const OPENMETRICS_TYPE = 'application/openmetrics-text; version=1.0.0; charset=utf-8';
 export const PLAIN_TYPE = 'text/plain; version=0.0.4; charset=utf-8';
@@ -27,59 +28,136 @@ const renderLabels = ({ names, values }: Labels): string =>
 /** OpenMetrics wants floats such as 0.005 and 1.0; every other number as JavaScript writes it. */
 const boundText = (bound: number): string => (Number.isInteger(bound) ? `${bound}.0` : `${bound}`);
 
+const COMMA = Buffer.from(',');
+const OPEN = Buffer.from('{');
+const CLOSE = Buffer.from('} ');
+const SPACE = Buffer.from(' ');
+const LINE_END = Buffer.from('\n');
+/** Of a line: what is in it besides names, labels and an exemplar. */
+const LINE_MAX = NUMBER_MAX + 16;
+
 class TextFamily implements FamilyWriter {
-  readonly parts: string[] = [];
+  readonly out = new TextChunks();
   readonly #family: MetricFamily;
-  readonly #name: string;
-  readonly #le: readonly string[];
-  /** null: the older format. */
-  readonly #createdS: number | null;
+  readonly #isCounter: boolean;
+  readonly #name: Buffer;
+  readonly #bucket: Buffer;
+  readonly #count: Buffer;
+  readonly #sum: Buffer;
+  /** Name and value of the line that says since when; null: the older format. */
+  readonly #created: { readonly name: Buffer; readonly value: Buffer } | null;
+  readonly #bounds: readonly number[];
+  readonly #limits: Int32Array;
+  readonly #below: Float64Array;
+  /** What follows a bucket's labels: one for each bound, and for infinity. */
+  readonly #le: readonly Buffer[];
+  readonly #leMax: number;
 
   constructor(family: MetricFamily, createdS: number | null) {
+    const { name, type, bounds = [] } = family;
     this.#family = family;
-    this.#name = family.name + SUFFIX[family.type];
-    this.#le = (family.bounds ?? []).map((bound) => `le="${boundText(bound)}"} `);
-    this.#createdS = createdS;
+    this.#isCounter = type === 'counter';
+    this.#name = Buffer.from(name + SUFFIX[type]);
+    this.#bucket = Buffer.from(`${name}_bucket{`);
+    this.#count = Buffer.from(`${name}_count`);
+    this.#sum = Buffer.from(`${name}_sum`);
+    this.#created =
+      createdS === null ? null : { name: Buffer.from(`${name}_created`), value: Buffer.from(`${createdS}\n`) };
+    this.#bounds = bounds;
+    this.#limits = limitsOf(bounds);
+    this.#below = new Float64Array(bounds.length);
+    this.#le = [...bounds.map(boundText), '+Inf'].map((bound) => Buffer.from(`le="${bound}"} `));
+    this.#leMax = Math.max(...this.#le.map(({ length }) => length));
   }
 
   get head(): string {
     const { name, type, unit, help } = this.#family;
-    if (this.#createdS === null)
+    if (this.#created === null)
       return `# HELP ${this.#name} ${help}\n# TYPE ${this.#name} ${type === 'info' ? 'gauge' : type}\n`;
     return `# TYPE ${name} ${type}\n${unit === '' ? '' : `# UNIT ${name} ${unit}\n`}# HELP ${name} ${help}\n`;
   }
 
-  sample(labels: Labels, value: number, exemplar: Exemplar | null = null): void {
-    const text = labels.text(renderLabels);
-    const set = text === '' ? '' : `{${text}}`;
-    const isCounter = this.#family.type === 'counter';
-    this.parts.push(`${this.#name}${set} ${value}${isCounter ? this.#exemplar(exemplar) : ''}\n`);
-    if (isCounter) this.parts.push(this.#created(set));
-  }
-
-  histogram(labels: Labels, value: ExponentialHistogram, exemplar: Exemplar | null): void {
-    const name = this.#name;
+  sample(labels: Labels, value: number, exemplar: Exemplar | null = null, more = NO_LABELS): void {
+    const { out } = this;
     const own = labels.text(renderLabels);
-    const open = own === '' ? `${name}_bucket{` : `${name}_bucket{${own},`;
-    const bounds = this.#family.bounds ?? [];
-    const below = cumulate(value, bounds);
-    const shown = exemplar === null ? -1 : bounds.findIndex((bound) => exemplar.value <= bound);
-    let text = '';
-    for (let i = 0; i < bounds.length; i++) {
-      text += `${open}${this.#le[i]}${below[i]}${i === shown ? this.#exemplar(exemplar) : ''}\n`;
-    }
-    text += `${open}le="+Inf"} ${value.count}${shown < 0 ? this.#exemplar(exemplar) : ''}\n`;
-    const set = own === '' ? '' : `{${own}}`;
-    text += `${name}_count${set} ${value.count}\n${name}_sum${set} ${value.sum / value.unit}\n${this.#created(set)}`;
-    this.parts.push(text);
+    const last = more.text(renderLabels);
+    const told = this.#isCounter ? this.#exemplar(exemplar) : '';
+    out.room(2 * (this.#name.length + UTF8_MAX * (own.length + last.length) + LINE_MAX) + UTF8_MAX * told.length);
+    out.bytes(this.#name);
+    const from = out.at;
+    const hasLabels = own !== '' || last !== '';
+    if (hasLabels) out.bytes(OPEN);
+    this.#labels(own, last);
+    out.bytes(hasLabels ? CLOSE : SPACE);
+    const to = out.at;
+    out.number(value);
+    out.text(told);
+    out.bytes(LINE_END);
+    if (!this.#isCounter || this.#created === null) return;
+    out.bytes(this.#created.name);
+    out.again(from, to);
+    out.bytes(this.#created.value);
   }
 
-  #created(set: string): string {
-    return this.#createdS === null ? '' : `${this.#family.name}_created${set} ${this.#createdS}\n`;
+  histogram(labels: Labels, parts: Histograms, exemplar: Exemplar | null, more = NO_LABELS): void {
+    const { out } = this;
+    const own = labels.text(renderLabels);
+    const last = more.text(renderLabels);
+    const told = this.#exemplar(exemplar);
+    const line = this.#bucket.length + UTF8_MAX * (own.length + last.length) + LINE_MAX;
+    out.room((this.#le.length + 3) * (line + this.#leMax) + UTF8_MAX * told.length);
+    const count = countOf(parts);
+    countBelow(parts, this.#limits, this.#below);
+    let shown = exemplar === null ? -1 : this.#bounds.findIndex((bound) => exemplar.value <= bound);
+    if (shown < 0) shown = this.#bounds.length;
+
+    const start = out.at;
+    out.bytes(this.#bucket);
+    const from = out.at;
+    this.#labels(own, last);
+    const to = out.at;
+    if (to > from) out.bytes(COMMA);
+    const end = out.at;
+    for (let i = 0; i < this.#le.length; i++) {
+      if (i > 0) out.again(start, end);
+      out.bytes(this.#le[i]!);
+      out.number(i < this.#below.length ? this.#below[i]! : count);
+      if (i === shown) out.text(told);
+      out.bytes(LINE_END);
+    }
+    this.#again(this.#count, from, to);
+    out.number(count);
+    out.bytes(LINE_END);
+    this.#again(this.#sum, from, to);
+    out.number(sumOf(parts));
+    out.bytes(LINE_END);
+    if (this.#created === null) return;
+    this.#again(this.#created.name, from, to);
+    out.bytes(this.#created.value);
+  }
+
+  #labels(own: string, last: string): void {
+    const { out } = this;
+    out.text(own);
+    if (own !== '' && last !== '') out.bytes(COMMA);
+    out.text(last);
+  }
+
+  /** The beginning of a further line, with the labels that were written from `from` to `to`. */
+  #again(name: Buffer, from: number, to: number): void {
+    const { out } = this;
+    out.bytes(name);
+    if (to === from) {
+      out.bytes(SPACE);
+      return;
+    }
+    out.bytes(OPEN);
+    out.again(from, to);
+    out.bytes(CLOSE);
   }
 
   #exemplar(exemplar: Exemplar | null): string {
-    if (exemplar === null || this.#createdS === null) return '';
+    if (exemplar === null || this.#created === null) return '';
     const { call, value, at } = exemplar;
     return ` # {call_id="${escapeLabel(call.slice(0, EXEMPLAR_VALUE_MAX))}"} ${value} ${at / 1_000}`;
   }
@@ -102,13 +180,13 @@ export class TextExposition implements Exposition {
     return writer;
   }
 
-  *finish(): Iterable<string> {
-    for (const family of this.#families) {
+  *finish(): Iterable<Buffer> {
+    for (const { head, out } of this.#families) {
       // The older format has no notion of a family without samples.
-      if (this.#createdS === null && family.parts.length === 0) continue;
-      yield family.head;
-      yield* family.parts;
+      if (this.#createdS === null && out.empty) continue;
+      yield Buffer.from(head);
+      yield* out.chunks();
     }
-    if (this.#createdS !== null) yield '# EOF\n';
+    if (this.#createdS !== null) yield Buffer.from('# EOF\n');
   }
 }

@@ -22,7 +22,7 @@ export function* writeTls(to: (family: MetricFamily) => FamilyWriter, services: 
     const own = [side, service];
     const labels = new Labels(catalogue.TLS_READ.labels, own);
     const { connections, resumed, full, decrypted } = state.counts;
-    if (state.handshake.count > 0) to(catalogue.TLS_HANDSHAKE).histogram(labels, state.handshake, null);
+    if (state.handshake.count > 0) to(catalogue.TLS_HANDSHAKE).histogram(labels, [state.handshake], null);
     for (const [value, count] of [
       ['true', resumed],
       ['false', full],

@@ -10,6 +10,7 @@ import {
   TlsStatistics,
   tlsReport,
 } from '../../../src/stats/tls.ts';
+import { bucketsOf } from '../../fixtures/buckets.ts';
 
 function facts(of: Partial<TlsFacts>): TlsFacts {
   return Object.assign(new TlsFacts(), of);
@@ -35,7 +36,7 @@ const state = (all: readonly TlsFacts[]): TlsState => {
   for (const one of all) made.observe(one);
   return made;
 };
-const shown = (one: TlsState): object => ({ ...tlsReport('s', 'server', one), handshake: one.handshake.buckets() });
+const shown = (one: TlsState): object => ({ ...tlsReport('s', 'server', one), handshake: bucketsOf(one.handshake) });
 
 test('two halves merge into the whole, and what is stored comes back', () => {
   fc.assert(

@@ -1,0 +1,74 @@
+/**
+ * Lines of text as bytes, in chunks. What a series' lines share is made bytes once and copied from its first line, and counts are written
+ * digit by digit: a scrape of a hundred thousand lines makes no strings but of other numbers.
+ */
+
+const CHUNK_FIRST = 1 << 10;
+const CHUNK_MAX = 64 << 10;
+/** UTF-8 of a UTF-16 code unit. */
+export const UTF8_MAX = 3;
+/** A number as JavaScript writes it. */
+export const NUMBER_MAX = 24;
+const COUNT_MAX = 0xffff_ffff;
+const ZERO = 0x30;
+
+export class TextChunks {
+  readonly #full: Buffer[] = [];
+  #chunk = Buffer.alloc(0);
+  /** Where the next byte goes in the current chunk. */
+  at = 0;
+
+  get empty(): boolean {
+    return this.#full.length === 0 && this.at === 0;
+  }
+
+  /** The next `bytes` bytes will be in one chunk. To be called before the methods below, with a bound on what they write. */
+  room(bytes: number): void {
+    if (this.at + bytes <= this.#chunk.length) return;
+    if (this.at > 0) this.#full.push(this.#chunk.subarray(0, this.at));
+    const size = Math.min(CHUNK_MAX, Math.max(CHUNK_FIRST, 4 * this.#chunk.length));
+    this.#chunk = Buffer.allocUnsafe(Math.max(size, bytes));
+    this.at = 0;
+  }
+
+  text(text: string): void {
+    this.at += this.#chunk.write(text, this.at);
+  }
+
+  /** A few bytes. */
+  bytes(bytes: Uint8Array): void {
+    const chunk = this.#chunk;
+    let at = this.at;
+    for (let i = 0; i < bytes.length; i++) chunk[at++] = bytes[i]!;
+    this.at = at;
+  }
+
+  /** What was written from `from` to `to`, since room() was called, once more. */
+  again(from: number, to: number): void {
+    this.#chunk.copyWithin(this.at, from, to);
+    this.at += to - from;
+  }
+
+  number(value: number): void {
+    if (!(Number.isInteger(value) && value >= 0 && value <= COUNT_MAX) || Object.is(value, -0)) {
+      this.text(`${value}`);
+      return;
+    }
+    const chunk = this.#chunk;
+    let digits = 1;
+    for (let bound = 10; value >= bound; bound *= 10) digits++;
+    let rest = value >>> 0;
+    for (let i = this.at + digits - 1; i >= this.at; i--) {
+      const next = (rest / 10) >>> 0;
+      chunk[i] = ZERO + rest - next * 10;
+      rest = next;
+    }
+    this.at += digits;
+  }
+
+  /** What was written; nothing may be added afterwards. */
+  *chunks(): Iterable<Buffer> {
+    yield* this.#full;
+    if (this.at > 0) yield this.#chunk.subarray(0, this.at);
+  }
+}
