@@ -51,3 +51,13 @@ export class Memory {
     return this.buf.length;
   }
 }
+
+/**
+ * Latin1 code points as bytes of their own, for what is kept: a short Buffer.from(text) is a piece of Node's shared pool, and keeps
+ * all of its 64 KiB.
+ */
+export function latin1Bytes(text: string): Buffer {
+  const bytes = Buffer.allocUnsafeSlow(text.length);
+  bytes.latin1Write(text, 0, text.length);
+  return bytes;
+}

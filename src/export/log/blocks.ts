@@ -16,7 +16,7 @@ export class BlockText {
   readonly #policy: number;
   readonly #serials: readonly number[];
   /** JSON text before each varying value, and after the last one; null: not made yet, or it cannot be kept. */
-  parts: readonly Uint8Array[] | null = null;
+  parts: readonly Buffer[] | null = null;
   /** Indices of the lines whose values differ from block to block. */
   varying: readonly number[] = [];
   /**
@@ -37,7 +37,7 @@ export class BlockText {
     return true;
   }
 
-  keep(parts: readonly Uint8Array[], varying: readonly number[]): void {
+  keep(parts: readonly Buffer[], varying: readonly number[]): void {
     if (parts.reduce((sum, part) => sum + part.length, 0) > TEXT_MAX) return;
     this.parts = parts;
     this.varying = varying;

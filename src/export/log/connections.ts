@@ -1,5 +1,6 @@
 /** The parts of a line that are the same for all exchanges of a connection. */
 import { assert } from '../../base/assert.ts';
+import { latin1Bytes } from '../../base/memory.ts';
 import type { Connection, ProcessInfo, Side } from '../../model/connection.ts';
 import type { Protocol } from '../../model/exchange.ts';
 import type { TlsFacts } from '../../model/tls.ts';
@@ -61,13 +62,13 @@ export class ConnectionText {
     this.#clientDirection = connection.clientDirection;
     this.#alpn = connection.tls?.alpn ?? '';
     this.protocol = protocol;
-    this.begin = Buffer.from(`${BEGIN}${prefix}-`, 'latin1');
+    this.begin = latin1Bytes(`${BEGIN}${prefix}-`);
     const protocolPart = `,"protocol":"${protocol}"`;
     const { process, service, side, client, server } = connection;
     const rest =
       `,"side":"${side}","service":"${asciiJson(service)}","connection":"${prefix}","process":${processJson(process)}` +
       `${endpoint('client', client)}${endpoint('server', server)}${tlsJson(connection.tls)},"route":"`;
-    this.whole = Buffer.from(protocolPart + rest, 'latin1');
+    this.whole = latin1Bytes(protocolPart + rest);
     this.protocolPart = this.whole.subarray(0, protocolPart.length);
     this.rest = this.whole.subarray(protocolPart.length);
   }

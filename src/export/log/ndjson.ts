@@ -1,5 +1,6 @@
 /** The header log: one JSON object a line, as docs/header-log.md describes it and docs/header-log.schema.json checks it. */
 import { type TimeFormatter, UNSEEN } from '../../base/clock.ts';
+import { latin1Bytes } from '../../base/memory.ts';
 import type { Exchange } from '../../model/exchange.ts';
 import type { FieldBlock } from '../../model/fields.ts';
 import type { LossMark } from '../../model/loss.ts';
@@ -17,29 +18,27 @@ import { LineBuffer } from './line.ts';
 import type { HeaderSelection } from './selection.ts';
 import { websocketLine } from './websocket.ts';
 
-const bytesOf = (ascii: string): Uint8Array => Buffer.from(ascii, 'latin1');
-
 const lossesJson = (losses: readonly Readonly<LossMark>[]): string =>
   losses.map(({ reason, bytes }) => `{"reason":"${reason}","bytes":${bytes}}`).join(',');
 
 /** The parts of a line that never change, as bytes. */
 const PART = {
-  noTime: bytesOf('","ts":null'),
-  time: bytesOf('","ts":"'),
-  zone: bytesOf('Z"'),
-  request: bytesOf('","request":{"method":"'),
-  noRequest: bytesOf('","request":null'),
-  noResponse: bytesOf(',"response":null'),
-  t1: bytesOf(',"last_request_byte":'),
-  t2: bytesOf(',"first_response_byte":'),
-  t3: bytesOf(',"last_response_byte":'),
-  nothing: bytesOf('null'),
-  inFlight: bytesOf('},"in_flight":'),
-  noLosses: bytesOf(',"losses":[]}\n'),
-  target: bytesOf('","target":"'),
-  noTrailers: bytesOf('],"trailers":[],"head_bytes":'),
-  bodyBytes: bytesOf(',"body_bytes":'),
-  noInterim: bytesOf(',"interim":[]'),
+  noTime: latin1Bytes('","ts":null'),
+  time: latin1Bytes('","ts":"'),
+  zone: latin1Bytes('Z"'),
+  request: latin1Bytes('","request":{"method":"'),
+  noRequest: latin1Bytes('","request":null'),
+  noResponse: latin1Bytes(',"response":null'),
+  t1: latin1Bytes(',"last_request_byte":'),
+  t2: latin1Bytes(',"first_response_byte":'),
+  t3: latin1Bytes(',"last_response_byte":'),
+  nothing: latin1Bytes('null'),
+  inFlight: latin1Bytes('},"in_flight":'),
+  noLosses: latin1Bytes(',"losses":[]}\n'),
+  target: latin1Bytes('","target":"'),
+  noTrailers: latin1Bytes('],"trailers":[],"head_bytes":'),
+  bodyBytes: latin1Bytes(',"body_bytes":'),
+  noInterim: latin1Bytes(',"interim":[]'),
 } as const;
 
 /** Status lines kept as bytes, direct-mapped by their status. */
@@ -63,7 +62,7 @@ export class NdjsonFormat implements LogFormat {
   readonly #outcomes = new Map<string, Uint8Array>();
   readonly #line = new LineBuffer();
   #second = '';
-  #secondBytes: Uint8Array = bytesOf('');
+  #secondBytes: Uint8Array = latin1Bytes('');
   /** Opaque fields of the message being written; emptied with it. */
   #opaque: string[] = [];
 
@@ -151,7 +150,7 @@ export class NdjsonFormat implements LogFormat {
     const second = this.#time.secondText;
     if (second !== this.#second) {
       this.#second = second;
-      this.#secondBytes = bytesOf(second);
+      this.#secondBytes = latin1Bytes(second);
     }
     out.append(this.#secondBytes);
     out.nineDigits(nanoseconds);
@@ -161,7 +160,7 @@ export class NdjsonFormat implements LogFormat {
   #outcome(outcome: string): Uint8Array {
     let bytes = this.#outcomes.get(outcome);
     if (bytes === undefined) {
-      bytes = bytesOf(`,"outcome":"${outcome}","timing_ns":{"first_request_byte":`);
+      bytes = latin1Bytes(`,"outcome":"${outcome}","timing_ns":{"first_request_byte":`);
       this.#outcomes.set(outcome, bytes);
     }
     return bytes;
@@ -189,7 +188,7 @@ export class NdjsonFormat implements LogFormat {
       const end = out.length;
       this.#fields(fields, known, out);
       if (origin && known?.parts && sameHost(fields))
-        known.requestHead = Buffer.concat([out.bytes.subarray(start, end), known.parts[0]!]);
+        known.requestHead = latin1Bytes(out.bytes.latin1Slice(start, end) + known.parts[0]!.latin1Slice());
     }
     this.#counts(m, out);
     this.#endMessage(out);
@@ -212,7 +211,7 @@ export class NdjsonFormat implements LogFormat {
       this.#text(reason, ':reason', out);
       out.text('","headers":[');
       if (this.#opaque.length === 0) {
-        const bytes = Buffer.from(out.bytes.subarray(start, out.length));
+        const bytes = latin1Bytes(out.bytes.latin1Slice(start, out.length));
         this.#statuses[slot] = { status, reason, bytes };
       }
     }
@@ -310,13 +309,13 @@ export class NdjsonFormat implements LogFormat {
       opaqueValues += this.#opaque.length - before;
       out.text('"]');
       if (block === null) continue;
-      parts.push(Buffer.from(part + out.bytes.latin1Slice(start, value), 'latin1'));
+      parts.push(latin1Bytes(part + out.bytes.latin1Slice(start, value)));
       varying.push(i);
       part = '"]';
     }
     // An opaque name or shared value has to be listed each time, so it is looked at each time.
     if (block === null || this.#opaque.length - opaque > opaqueValues) return;
-    parts.push(Buffer.from(part, 'latin1'));
+    parts.push(latin1Bytes(part));
     block.keep(parts, varying);
   }
 

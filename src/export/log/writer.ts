@@ -7,20 +7,18 @@
  * room. Only when its rest cannot follow (another file was opened meanwhile, the last run was killed) does a torn line
  * remain: then the file goes on with a newline, and the torn line is written again whole or counted.
  */
-import { fstat, read, write } from 'node:fs';
+import { fstat, read, writev } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { assert } from '../../base/assert.ts';
 import type { LossSink } from '../../model/loss.ts';
+import { type Batch, Batches, linesIn, wholeLines } from './batches.ts';
 import type { LogOpener } from './opener.ts';
 
 const fstatFd = promisify(fstat);
 const NEWLINE = 0x0a;
+const NEWLINE_BYTES = Buffer.from('\n');
 
-/** Larger ones cost no less (256 KiB: 0.9 of the CPU that 128 take), and what is in memory is lost with the process. */
-const BATCH_BYTES = 256 << 10;
-/** Empty batches kept for reuse. */
-const BATCHES_KEPT = 8;
 /** A batch that is not full waits this long for more lines. */
 const FLUSH_MS = 100;
 /** Pauses after a refused write: doubled up to the second. */
@@ -64,17 +62,10 @@ export interface WriterOptions {
   readonly rotateAgeMs: number | null;
 }
 
-interface Batch {
-  readonly buf: Buffer;
-  length: number;
-}
-
 const codeOf = (error: unknown): string => (error as NodeJS.ErrnoException).code ?? 'UNKNOWN';
 
-const writeFd = (fd: number, buf: Buffer, from: number, length: number): Promise<number | string> =>
-  new Promise((resolve) =>
-    write(fd, buf, from, length, null, (error, n) => resolve(error === null ? n : codeOf(error))),
-  );
+const writeFd = (fd: number, pieces: readonly Buffer[]): Promise<number | string> =>
+  new Promise((resolve) => writev(fd, pieces, null, (error, n) => resolve(error === null ? n : codeOf(error))));
 
 /** Whether the file behind `fd` ends in the middle of a line. False for pipes and for what cannot be read. */
 async function endsMidLine(fd: number, size: number): Promise<boolean> {
@@ -83,12 +74,6 @@ async function endsMidLine(fd: number, size: number): Promise<boolean> {
   return new Promise((resolve) =>
     read(fd, last, 0, 1, size - 1, (error, n) => resolve(error === null && n === 1 && last[0] !== NEWLINE)),
   );
-}
-
-function linesIn(buf: Buffer, from: number, to: number): number {
-  let n = 0;
-  for (let at = buf.indexOf(NEWLINE, from); at >= 0 && at < to; at = buf.indexOf(NEWLINE, at + 1)) n++;
-  return n;
 }
 
 export class LogWriter {
@@ -100,10 +85,7 @@ export class LogWriter {
   #bornMs = 0;
   /** The file in use ends in the middle of a line whose rest will not follow. */
   #torn = false;
-  #open: Batch = { buf: Buffer.allocUnsafeSlow(BATCH_BYTES), length: 0 };
-  readonly #queue: Batch[] = [];
-  readonly #free: Buffer[] = [];
-  #queued = 0;
+  readonly #batches = new Batches();
   #timer: NodeJS.Timeout | null = null;
   #pump: Promise<void> | null = null;
   #failing = '';
@@ -131,7 +113,7 @@ export class LogWriter {
 
   /** Bytes waiting in memory. */
   get queuedBytes(): number {
-    return this.#queued;
+    return this.#batches.bytes;
   }
 
   /** The errno's name while writes are refused, else "". */
@@ -145,7 +127,7 @@ export class LogWriter {
     const batch = this.#accept(line.length);
     if (batch === null) return false;
     batch.buf.latin1Write(line, batch.length);
-    this.#accepted(batch, line.length);
+    this.#accepted(line.length);
     return true;
   }
 
@@ -154,24 +136,23 @@ export class LogWriter {
     const batch = this.#accept(length);
     if (batch === null) return false;
     bytes.copy(batch.buf, batch.length, 0, length);
-    this.#accepted(batch, length);
+    this.#accepted(length);
     return true;
   }
 
   /** The batch with room for `size` bytes; null: there is none, and the line is counted. */
   #accept(size: number): Batch | null {
     assert(this.#fd >= 0, 'a log is started before its first line');
-    if (this.#gone || this.#queued + size > this.#o.queueBytes) {
+    if (this.#gone || this.#batches.bytes + size > this.#o.queueBytes) {
       this.#drop(1, size);
       return null;
     }
-    if (this.#open.length + size > this.#open.buf.length) this.#seal(size);
-    return this.#open;
+    if (!this.#batches.fits(size)) this.#seal(size);
+    return this.#batches.open;
   }
 
-  #accepted(batch: Batch, size: number): void {
-    batch.length += size;
-    this.#queued += size;
+  #accepted(size: number): void {
+    this.#batches.added(size);
     if (this.#timer === null && this.#pump === null) this.#timer = setTimeout(() => this.#flush(), FLUSH_MS);
   }
 
@@ -183,7 +164,7 @@ export class LogWriter {
 
   /** Resolves when everything accepted so far is written, or writes are refused. */
   async flushed(): Promise<void> {
-    while (this.#queued > 0 && this.#failing === '' && !this.#gone) {
+    while (this.#batches.bytes > 0 && this.#failing === '' && !this.#gone) {
       this.#flush();
       await new Promise<void>((resolve) => this.#roomWanted.push(resolve));
     }
@@ -198,7 +179,7 @@ export class LogWriter {
   /** Writes what is left for at most `ms`, counts the rest as lost and closes. */
   async close(ms: number): Promise<void> {
     const deadline = setTimeout(() => this.#closing.abort(), ms);
-    while (this.#queued > 0 && !this.#closing.signal.aborted) {
+    while (this.#batches.bytes > 0 && !this.#closing.signal.aborted) {
       this.#flush();
       if (this.#pump !== null) await Promise.race([this.#pump, aborted(this.#closing.signal)]);
     }
@@ -214,11 +195,11 @@ export class LogWriter {
   }
 
   #hasRoom(): boolean {
-    return this.#queued * 2 <= this.#o.queueBytes || this.#failing !== '' || this.#gone;
+    return this.#batches.bytes * 2 <= this.#o.queueBytes || this.#failing !== '' || this.#gone;
   }
 
   #tellRoom(): void {
-    if (this.#roomWanted.length > 0 && (this.#hasRoom() || this.#queued === 0))
+    if (this.#roomWanted.length > 0 && (this.#hasRoom() || this.#batches.bytes === 0))
       for (const resolve of this.#roomWanted.splice(0)) resolve();
   }
 
@@ -228,69 +209,66 @@ export class LogWriter {
     this.#o.losses.lose(this.#gone || this.#failing !== '' ? 'log_write_failed' : 'log_queue_full', lines, bytes);
   }
 
-  /** Puts the open batch into the queue; the next one holds at least `size` bytes. */
+  /** Closes the open batch; the next one holds at least `size` bytes. */
   #seal(size = 0): void {
-    if (this.#open.length > 0) {
-      this.#queue.push(this.#open);
-      const buf =
-        size <= BATCH_BYTES ? (this.#free.pop() ?? Buffer.allocUnsafeSlow(BATCH_BYTES)) : Buffer.allocUnsafeSlow(size);
-      this.#open = { buf, length: 0 };
-      this.#run();
-    } else if (this.#open.buf.length < size) this.#open = { buf: Buffer.allocUnsafeSlow(size), length: 0 };
+    this.#batches.close(size);
+    this.#run();
   }
 
   #flush(): void {
     if (this.#timer !== null) clearTimeout(this.#timer);
     this.#timer = null;
     this.#seal();
-    this.#run();
   }
 
   #run(): void {
-    if (this.#pump !== null || (this.#queue.length === 0 && !this.#reopenWanted)) return;
+    if (this.#pump !== null || (this.#batches.first === undefined && !this.#reopenWanted)) return;
     this.#pump = this.#drain().finally(() => {
       this.#pump = null;
-      if (this.#open.length > 0 && !this.#closing.signal.aborted)
-        this.#timer ??= setTimeout(() => this.#flush(), FLUSH_MS);
+      if (this.#gone || this.#closing.signal.aborted) return;
+      // Closed after the pump had looked for the last time.
+      if (this.#batches.first !== undefined) this.#run();
+      else if (!this.#batches.openIsEmpty) this.#timer ??= setTimeout(() => this.#flush(), FLUSH_MS);
     });
   }
 
   async #drain(): Promise<void> {
     while (!this.#gone && !this.#closing.signal.aborted) {
       if (this.#reopenWanted) await this.#reopen();
-      const batch = this.#queue[0];
-      if (batch === undefined) break;
-      await this.#rotateIfDue(batch.length);
-      if (!(await this.#writeBatch(batch))) break;
-      if (this.#queue[0] !== batch) break;
-      this.#queue.shift();
-      this.#queued -= batch.length;
-      if (batch.buf.length === BATCH_BYTES && this.#free.length < BATCHES_KEPT) this.#free.push(batch.buf);
-      // Given back now: tens of megabytes would wait for a collection of garbage that has little to do.
-      else (batch.buf.buffer as ArrayBuffer).transfer(0);
-      this.#tellRoom();
+      const { first } = this.#batches;
+      if (first === undefined) break;
+      await this.#rotateIfDue(first.length);
+      if (!(await this.#writeQueued())) break;
     }
     if (this.#gone) this.#giveUpAll();
   }
 
-  /** True when all of it is written. */
-  async #writeBatch(batch: Batch): Promise<boolean> {
+  /** Writes what is queued, up to the end of a batch; false: it was given up. */
+  async #writeQueued(): Promise<boolean> {
+    const { rotateBytes } = this.#o;
+    /** Of the first batch. */
     let at = 0;
     let pause = RETRY_MS_MIN;
-    while (at < batch.length) {
+    do {
+      const batch = this.#batches.first;
+      // Given up meanwhile, by close().
+      if (batch === undefined) return false;
       let n: number | string = 0;
       if (this.#torn) {
-        const ended = await writeFd(this.#fd, Buffer.from('\n'), 0, 1);
+        const ended = await writeFd(this.#fd, [NEWLINE_BYTES]);
         this.#torn = ended !== 1;
         if (ended === 1) this.#size++;
         n = ended;
       }
-      if (!this.#torn) n = await writeFd(this.#fd, batch.buf, at, batch.length - at);
+      if (!this.#torn)
+        n = await writeFd(this.#fd, this.#batches.pieces(at, (rotateBytes ?? Number.POSITIVE_INFINITY) - this.#size));
+      if (this.#batches.first !== batch) return false;
       if (typeof n === 'number') {
-        at += n;
         this.#size += n;
+        at = this.#batches.written(at + n);
+        if (this.#batches.first !== batch) this.#recovered();
+        this.#tellRoom();
         pause = RETRY_MS_MIN;
-        if (at === batch.length) this.#recovered();
         continue;
       }
       if (n === 'EPIPE') {
@@ -308,20 +286,14 @@ export class LogWriter {
       const midLine = at > 0 && batch.buf[at - 1] !== NEWLINE;
       if (this.#closing.signal.aborted) {
         this.#torn = midLine;
-        if (this.#queue[0] === batch) {
-          // Whole lines are safe; what is left begins with the torn one.
-          const whole = at === 0 ? 0 : batch.buf.lastIndexOf(NEWLINE, at - 1) + 1;
-          this.#queued -= whole;
-          batch.buf.copy(batch.buf, 0, whole, batch.length);
-          batch.length -= whole;
-        }
+        if (this.#batches.first === batch) this.#batches.keepFrom(at);
         return false;
       }
       if (this.#reopenWanted) {
         // The rest of a torn line would be nonsense in another file: it begins again there.
-        if (await this.#reopen()) at = at === 0 ? 0 : batch.buf.lastIndexOf(NEWLINE, at - 1) + 1;
+        if (await this.#reopen()) at = wholeLines(batch, at);
       }
-    }
+    } while (at > 0 || this.#failing !== '');
     return true;
   }
 
@@ -340,12 +312,10 @@ export class LogWriter {
   }
 
   #giveUpAll(): void {
-    this.#seal();
-    for (const batch of this.#queue.splice(0)) {
-      const lines = linesIn(batch.buf, 0, batch.length);
+    for (const batch of this.#batches.giveUp()) {
+      const lines = linesIn(batch);
       this.lostLines += lines;
       this.#o.losses.lose('log_write_failed', lines, batch.length);
-      this.#queued -= batch.length;
     }
     this.#tellRoom();
   }
