@@ -41,21 +41,30 @@ export const KEPT_PERMITTED: readonly CapabilityName[] = [
   'DAC_OVERRIDE',
 ];
 
-/** Capability names (lower case, as setpriv and setcap write them) missing from the effective set for loading and attaching packet programs. */
+/**
+ * Capability names (lower case, as setpriv and setcap write them) missing from the effective set for loading and attaching packet
+ * programs. Without CAP_PERFMON the verifier holds them to its rules against Spectre v1 (bypass_spec_v1 in kernel/bpf/verifier.c):
+ * no offset into a record or onto the stack that was computed.
+ */
 export const missingForPackets = (effective: bigint): string[] =>
-  // Before 5.8 CAP_SYS_ADMIN was all of it, and it still implies CAP_BPF (bpf_capable() in linux/capability.h).
+  // Before 5.8 CAP_SYS_ADMIN was all of it, and it still implies CAP_BPF and CAP_PERFMON (linux/capability.h).
   [
     ...((effective & (bit('BPF') | bit('SYS_ADMIN'))) === 0n ? ['cap_bpf'] : []),
+    ...((effective & (bit('PERFMON') | bit('SYS_ADMIN'))) === 0n ? ['cap_perfmon'] : []),
     ...((effective & bit('NET_ADMIN')) === 0n ? ['cap_net_admin'] : []),
   ];
+
+/** How a user gets just these. */
+export const RUN_WITH_CAPABILITIES =
+  'sudo setpriv --reuid USER --init-groups --inh-caps +bpf,+perfmon,+net_admin --ambient-caps +bpf,+perfmon,+net_admin headwater run';
 
 /** Refuses when this process cannot load and attach; says how to get there. */
 export const checkCapabilities = (): Refusal | null => {
   const missing = missingForPackets(readCapabilities().effective);
   if (missing.length === 0) return null;
   return new Refusal(
-    `Cannot attach to cgroups: ${missing.join(' and ')} ${missing.length > 1 ? 'are' : 'is'} missing.`,
-    'Run it as root (sudo headwater run), or give a user just these: sudo setpriv --reuid USER --init-groups --inh-caps +bpf,+net_admin --ambient-caps +bpf,+net_admin headwater run',
+    `Cannot attach to cgroups: ${missing.join(', ')} ${missing.length > 1 ? 'are' : 'is'} missing.`,
+    `Run it as root (sudo headwater run), or give a user just these: ${RUN_WITH_CAPABILITIES}`,
   );
 };
 

@@ -38,7 +38,7 @@ export const needsCapabilities = (errno: number): boolean => errno === EPERM;
 
 /** What to do when the kernel says EPERM. */
 export const CAPABILITY_HINT =
-  'run it as root, or give the attacher CAP_BPF and CAP_NET_ADMIN (on kernels before 5.11 also raise the memlock limit)';
+  'run it as root, or give the attacher CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN (on kernels before 5.11 also raise the memlock limit)';
 
 // --- libc -----------------------------------------------------------------------------------------------------------
 

@@ -1,5 +1,5 @@
 /**
- * Loads the kernel programs and attaches them to cgroups. Runs in the attacher, which holds CAP_BPF and CAP_NET_ADMIN.
+ * Loads the kernel programs and attaches them to cgroups. Runs in the attacher, which holds CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN.
  * Nothing is pinned: programs, maps and links live as long as the descriptors, so they are gone when the process is.
  */
 import { existsSync } from 'node:fs';

@@ -71,7 +71,7 @@ export function loadTaps(folders: readonly string[]): Outcome<LoadedTaps> {
       const log = lib.value.takeLog();
       lib.value.closeObject(object);
       return needsCapabilities(-result)
-        ? fail('permission', `Cannot load the TLS taps (EPERM): ${CAPABILITY_HINT} and CAP_PERFMON`, log)
+        ? fail('permission', `Cannot load the TLS taps (EPERM): ${CAPABILITY_HINT}`, log)
         : fail('rejected', `Cannot load the TLS taps (${errnoName(result)}): this kernel refuses them`, log);
     }
   }

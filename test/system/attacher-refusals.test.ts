@@ -45,7 +45,7 @@ system('refusals: exit code 3, what to do, nothing left behind', () => {
     chmodSync(folder.path, 0o777);
     const launch = ['setpriv', '--reuid', '12345', '--regid', '12345', '--clear-groups'];
     const said = await refusal(folder, [cgroup.path], {}, launch);
-    expect(said).toContain('cap_bpf and cap_net_admin are missing');
+    expect(said).toContain('cap_bpf, cap_perfmon, cap_net_admin are missing');
     expect(said).toContain('sudo headwater run');
   });
 

@@ -94,7 +94,7 @@ system('privileges', () => {
     expect(await attacher.ask({ do: 'open', text: entry })).toBe('EACCES');
   });
 
-  it('runs without root, on two ambient capabilities, and passes none of them on', async () => {
+  it('runs without root, on three ambient capabilities, and passes none of them on', async () => {
     using folder = new Folder();
     await using cgroup = new Cgroup('att');
     chmodSync(folder.path, 0o777);
@@ -106,9 +106,9 @@ system('privileges', () => {
       '12345',
       '--clear-groups',
       '--inh-caps',
-      '+bpf,+net_admin',
+      '+bpf,+perfmon,+net_admin',
       '--ambient-caps',
-      '+bpf,+net_admin',
+      '+bpf,+perfmon,+net_admin',
     ];
     await using attacher = await TestAttacher.start(folder, [cgroup], {}, launch);
     expect(everyThread(attacher.pipelinePid, 'Uid')).toBe('12345 12345 12345 12345');

@@ -59,7 +59,7 @@ describe('doctor', () => {
       'doctor',
     ]);
     expect(ended.code).toBe(1);
-    expect(ended.stdout).toMatch(/^blocks {2}permissions {7}uid 12345, without cap_bpf and cap_net_admin$/m);
+    expect(ended.stdout).toMatch(/^blocks {2}permissions {7}uid 12345, without cap_bpf, cap_perfmon, cap_net_admin$/m);
     expect(ended.stdout).toMatch(/sudo headwater run/);
     expect(ended.stdout).toMatch(/not tried: something above blocks/);
     expect(ended.stdout.trimEnd().split('\n').at(-1)).toMatch(/^Headwater cannot run here: 1 check blocks\./);

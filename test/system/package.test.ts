@@ -1,12 +1,14 @@
 /** What is published works where it is installed: compiled, without the repository around it. */
-import { writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { expect, it } from 'vitest';
+import { afterAll, beforeAll, expect, it } from 'vitest';
 import { ACK, FIN, PcapWriter, PSH, SYN } from '../fixtures/pcap/write.ts';
 import { parseLog } from '../rig/agent.ts';
+import { Cgroup } from '../rig/cgroup.ts';
 import { Folder } from '../rig/folder.ts';
-import { when } from '../rig/need.ts';
-import { must, run } from '../rig/program.ts';
+import { missing, when } from '../rig/need.ts';
+import { must, Program, run } from '../rig/program.ts';
+import { nodeSite } from '../rig/servers/site.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
 
@@ -26,15 +28,25 @@ function capture(): Buffer {
   return writer.bytes();
 }
 
-when(it, 'npm', 'bpf')('the package installs into an empty folder and runs there', { timeout: 240_000 }, async () => {
-  using folder = new Folder();
-  const tarball = (await must([join(ROOT, 'tools/package'), folder.path], { timeoutMs: 120_000 })).trim();
+const folder = new Folder();
+const options = { cwd: folder.path };
+const headwater = folder.file('node_modules/.bin/headwater');
+let tarball = '';
+
+beforeAll(async () => {
+  if (missing('npm', 'bpf') !== null) return;
+  tarball = (await must([join(ROOT, 'tools/package'), folder.path], { timeoutMs: 120_000 })).trim();
   folder.write('package.json', '{"private":true}');
   const install = ['npm', 'install', '--ignore-scripts', '--no-audit', '--no-fund', '--prefer-offline', tarball];
   await must(install, { cwd: folder.path, timeoutMs: 180_000 });
+}, 360_000);
+afterAll(() => folder[Symbol.dispose]());
 
-  const options = { cwd: folder.path };
-  const headwater = folder.file('node_modules/.bin/headwater');
+when(
+  it,
+  'npm',
+  'bpf',
+)('the package installs into an empty folder and runs there', async () => {
   const { version } = JSON.parse(await must(['cat', join(ROOT, 'package.json')])) as { version: string };
   expect(await must([headwater, '--version'], options)).toBe(`${version}\n`);
 
@@ -60,4 +72,53 @@ when(it, 'npm', 'bpf')('the package installs into an empty folder and runs there
   const demo = await run([headwater, 'demo'], options);
   expect(demo.code).toBe(3);
   expect(demo.stderr).toContain('@portkey-ai/gateway');
+});
+
+/** As docs/environment.md gives them to a user. */
+const CAPABILITIES = '+bpf,+perfmon,+net_admin';
+const USER = ['setpriv', '--reuid', '12345', '--regid', '12345', '--clear-groups'];
+const AS_USER = [...USER, '--inh-caps', CAPABILITIES, '--ambient-caps', CAPABILITIES];
+
+when(it, 'npm', 'bpf', 'root', 'cgroup2', 'setpriv').each([
+  ['root', []],
+  ['a user with three capabilities', AS_USER],
+] as const)('the package captures, stores and answers, run by %s', async (_, as) => {
+  using home = new Folder();
+  chmodSync(home.path, 0o777);
+  await using cgroup = new Cgroup('package');
+  await using site = await nodeSite({ cgroup });
+  const log = home.file('calls.ndjson');
+  const socket = home.file('s');
+  const data = home.file('data');
+  const config = home.write('headwater.yaml', 'tls:\n  secrets: false\n');
+  const command = [...as, headwater, 'run', '--cgroup', cgroup.path, '--config', config, '--log', log];
+  await using agent = new Program([...command, '--socket', socket, '--data', data], { env: { HOME: home.path } });
+  await agent.until('attaching', () => agent.stderr.includes('capturing '));
+  const answer = await fetch(`http://127.0.0.1:${site.port}/bytes/5`);
+  expect((await answer.arrayBuffer()).byteLength).toBe(5);
+  await agent.until('the call in the log', () => existsSync(log) && readFileSync(log, 'utf8').includes('/bytes/5'));
+  const stored = await run([...as, headwater, 'query', '--socket', socket, '--json']);
+  expect(stored.code, stored.stderr).toBe(0);
+  const { code, stderr } = await agent.stop('SIGINT', 30_000);
+  expect(code, stderr).toBe(0);
+  const { exchanges } = parseLog(readFileSync(log, 'utf8'));
+  expect(exchanges).toMatchObject([
+    { side: 'server', request: { target: '/bytes/5' }, response: { status: 200, body_bytes: 5 }, losses: [] },
+  ]);
+  expect(JSON.parse(stored.stdout)).toMatchObject({ id: exchanges[0]!.id, request: { target: '/bytes/5' } });
+});
+
+when(
+  it,
+  'npm',
+  'bpf',
+  'root',
+  'setpriv',
+)('without a capability: which one, and how to get it', async () => {
+  const capabilities = '+bpf,+net_admin';
+  const as = [...USER, '--inh-caps', capabilities, '--ambient-caps', capabilities];
+  const { code, stderr } = await run([...as, headwater, 'run', '--no-store', '--socket', folder.file('s')]);
+  expect(code).toBe(3);
+  expect(stderr).toContain('cap_perfmon is missing');
+  expect(stderr).toContain(`--ambient-caps ${CAPABILITIES}`);
 });

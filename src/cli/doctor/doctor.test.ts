@@ -25,8 +25,8 @@ const GOOD: Entries = {
   '/usr/include/libelf.h': '',
   '/usr/share/bcc/tools/x': '',
 };
-const BPF_AND_NET_ADMIN = (1n << 39n) | (1n << 12n);
-const FOR_TLS = (1n << 38n) | (1n << 19n);
+const FOR_PACKETS = (1n << 39n) | (1n << 38n) | (1n << 12n);
+const FOR_TLS = 1n << 19n;
 
 const findings = (
   entries: Entries = {},
@@ -42,7 +42,7 @@ const findings = (
     arch: 'x64',
     nodeVersion: '24.21.0',
     uid: 0,
-    capabilities: BPF_AND_NET_ADMIN | FOR_TLS,
+    capabilities: FOR_PACKETS | FOR_TLS,
     library: { ffi: 'koffi', libbpf: 'v1.1', problem: '' },
     object: { path: '/x/headwater.x86.bpf.o', exists: true },
     findProgram: (name) => `/usr/bin/${name}`,
@@ -81,7 +81,7 @@ describe('checks', () => {
     ['lockdown', 'warn', /confidentiality/, { '/sys/kernel/security/lockdown': 'none integrity [confidentiality]\n' }],
     ['lockdown', 'ok', /no sign/, {}, {}, ['/sys/kernel/security/lockdown']],
     ['memlock', 'blocks', /8388608/, {}, { release: '5.10.0' }],
-    ['memlock', 'ok', /raised/, {}, { release: '5.10.0', capabilities: BPF_AND_NET_ADMIN | (1n << 24n) }],
+    ['memlock', 'ok', /raised/, {}, { release: '5.10.0', capabilities: FOR_PACKETS | (1n << 24n) }],
     [
       'memlock',
       'ok',
@@ -91,11 +91,17 @@ describe('checks', () => {
     ],
     ['tracefs', 'warn', /not mounted/, {}, {}, ['/sys/kernel/tracing/available_events']],
     ['uprobes', 'warn', /not available/, {}, {}, ['/sys/bus/event_source/devices/uprobe/type']],
-    ['permissions', 'blocks', /uid 1000, without cap_bpf and cap_net_admin/, {}, { uid: 1000, capabilities: 0n }],
-    ['permissions', 'blocks', /root, without cap_net_admin/, {}, { capabilities: 1n << 39n }],
+    [
+      'permissions',
+      'blocks',
+      /uid 1000, without cap_bpf, cap_perfmon, cap_net_admin/,
+      {},
+      { uid: 1000, capabilities: 0n },
+    ],
+    ['permissions', 'blocks', /root, without cap_perfmon, cap_net_admin/, {}, { capabilities: 1n << 39n }],
     ['permissions', 'ok', /uid 1000/, {}, { uid: 1000 }],
     ['TLS', 'ok', /by uprobe_multi/, {}, { uid: 1000 }],
-    ['TLS', 'warn', /without cap_perfmon and cap_sys_ptrace/, {}, { uid: 1000, capabilities: BPF_AND_NET_ADMIN }],
+    ['TLS', 'warn', /without cap_sys_ptrace/, {}, { uid: 1000, capabilities: FOR_PACKETS }],
     ['TLS', 'warn', /without cap_sys_admin/, {}, { release: '6.1.0' }],
     ['TLS', 'ok', /by perf events/, {}, { release: '6.1.0', capabilities: (1n << 21n) | (1n << 12n) }],
     // Before 5.8 there was only CAP_SYS_ADMIN, and it still implies CAP_BPF.

@@ -1,29 +1,22 @@
 /** Checks of what this process may do and where it runs. */
-import { missingForPackets } from '../../attacher/privileges.ts';
+import { missingForPackets, RUN_WITH_CAPABILITIES } from '../../attacher/privileges.ts';
 import { blocks, everywhere, type Finding, ok, warn } from './finding.ts';
 import { atLeast } from './kernel.ts';
 import type { Machine } from './machine.ts';
 
-const RUN_WITH_CAPABILITIES =
-  'setpriv --reuid USER --init-groups --inh-caps +bpf,+net_admin --ambient-caps +bpf,+net_admin headwater run';
-
 const permissions = ({ uid, capabilities, release }: Machine): Finding => {
   const missing = missingForPackets(capabilities);
   const who = uid === 0 ? 'root' : `uid ${uid}`;
-  if (missing.length === 0)
-    return ok(
-      'permissions',
-      uid === 0 ? 'root, with cap_bpf and cap_net_admin' : `${who}, with cap_bpf and cap_net_admin`,
-    );
+  if (missing.length === 0) return ok('permissions', `${who}, with cap_bpf, cap_perfmon and cap_net_admin`);
   const meaning =
     uid === 0
       ? 'This root is confined (a container, or a service with a bounding set): grant the capabilities where it is started.'
       : `Loading and attaching need them; root is not needed otherwise${release.startsWith('5.') ? '' : ' (or, as root, for a user: see fix)'}.`;
   return blocks(
     'permissions',
-    `${who}, without ${missing.join(' and ')}`,
+    `${who}, without ${missing.join(', ')}`,
     meaning,
-    everywhere(`sudo headwater run   # or: sudo ${RUN_WITH_CAPABILITIES}`),
+    everywhere(`sudo headwater run   # or: ${RUN_WITH_CAPABILITIES}`),
   );
 };
 
