@@ -124,7 +124,7 @@ enum hw_class {
 	HW_CLASSES = 11,
 };
 
-/* One for each possible CPU, exact: seen equals the sum over the classes, for segments and for bytes. */
+/* Two for each possible CPU, in the order of enum hw_direction, exact: seen equals the sum over the classes, for segments and for bytes. */
 struct hw_counters {
 	__u64 seen_segments;		/* TCP segments with payload, and IP fragments */
 	__u64 seen_bytes;
@@ -154,7 +154,7 @@ struct hw_config {
 	__u32 report_every;		/* a record at least every so many bytes left out */
 	__u32 ring_bytes;
 	__u32 owner_by_writer;		/* bpf_get_current_pid_tgid may be called in cgroup_skb */
-	__u32 cpus;			/* possible CPUs: entries of the counters map */
+	__u32 softirqs_mix;		/* PREEMPT_RT: several softirqs may be under way on one CPU */
 };
 
 #endif

@@ -21,6 +21,24 @@ static __always_inline __u64 wakeup(void)
 	return c && c->sleeping ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP;
 }
 
+#define CACHE_LINE 64
+/* As many as are on their way at once. */
+#define TOUCHED_MAX 24
+
+/*
+ * Has the cache fetch what is about to be written: the reader's CPU had it last, and the first bytes of the copy are looked at
+ * as soon as it is made. That look waited an eighth of the programs' time.
+ */
+static __always_inline void touch(struct hw_segment *record, __u32 room)
+{
+#pragma unroll
+	for (__u32 i = 0; i < TOUCHED_MAX; i++) {
+		if ((i + 1) * CACHE_LINE > room)
+			break;
+		*(volatile __u8 *)(record->payload + i * CACHE_LINE) = 0;
+	}
+}
+
 #define RESERVE(room_) \
 	({ *room = (room_); bpf_ringbuf_reserve(&ring, sizeof(struct hw_segment) + (room_), 0); })
 
@@ -85,6 +103,7 @@ static __noinline int emit(struct __sk_buff *skb, const struct hw_segment *h, __
 
 	if (!record)
 		return -1;
+	touch(record, room);
 	copy_header(record, h);
 	record->captured = n;
 	if (n) {

@@ -67,6 +67,32 @@ static __always_inline void told(struct direction *d, const struct hw_segment *h
 	d->unreported *= !d->plan.advances;
 }
 
+static __always_inline void keep_head(struct packet_head *to, const struct hw_segment *h)
+{
+	to->local[0] = ((const __u64 *)h->local)[0];
+	to->local[1] = ((const __u64 *)h->local)[1];
+	to->remote[0] = ((const __u64 *)h->remote)[0];
+	to->remote[1] = ((const __u64 *)h->remote)[1];
+	to->seq = h->seq;
+	to->ack = h->ack;
+	to->local_port = h->local_port;
+	to->remote_port = h->remote_port;
+	to->tcp_flags = h->tcp_flags;
+}
+
+static __always_inline void use_head(struct hw_segment *h, const struct packet_head *from)
+{
+	((__u64 *)h->local)[0] = from->local[0];
+	((__u64 *)h->local)[1] = from->local[1];
+	((__u64 *)h->remote)[0] = from->remote[0];
+	((__u64 *)h->remote)[1] = from->remote[1];
+	h->seq = from->seq;
+	h->ack = from->ack;
+	h->local_port = from->local_port;
+	h->remote_port = from->remote_port;
+	h->tcp_flags = from->tcp_flags;
+}
+
 #define PIECE_FIRST 2	/* beside the direction: this is the packet's first record */
 #define PIECE_LAST 4	/* ... and its last */
 
@@ -74,7 +100,7 @@ static __always_inline void told(struct direction *d, const struct hw_segment *h
 #define ENDS_WRITE 1	/* the sender had no more to send just then */
 #define ENDS_STREAM 2	/* or ever */
 
-/* Few sizes: headers, beginnings, short records and frames, as long as can be. The verifier parses the packet for each. */
+/* Few sizes: headers, beginnings, short records and frames, as long as can be. The verifier walks on for each. */
 static __always_inline struct hw_segment *reserve_piece(__u32 n, __u32 *room)
 {
 	if (n <= 96)
@@ -89,15 +115,14 @@ static __always_inline struct hw_segment *reserve_piece(__u32 n, __u32 *room)
 /*
  * One of several records of a packet: tells `length` bytes of payload from `start` (high half) on, and carries the first
  * `n` (low half). Returns 0, or -1 when the ring has no room. A global function, so that the verifier walks it once; it
- * may take numbers alone, so it parses the packet again, straight into the ring: packets told in pieces are rare.
+ * may take numbers alone, so what the packet's header says lies in the state (keep_head).
  */
 __noinline int emit_piece(struct __sk_buff *skb, __u32 dir_and_place, __u64 start_and_n, __u32 length)
 {
 	struct socket_state *s = state_of(skb);
-	struct hw_counters *c = this_cpu();
+	struct hw_counters *c = this_cpu(dir_and_place);
 	struct direction *d;
 	struct hw_segment *h;
-	struct packet p = {};
 	__u32 start = start_and_n >> 32, n = start_and_n, room;
 
 	if (!c || !s)
@@ -106,8 +131,7 @@ __noinline int emit_piece(struct __sk_buff *skb, __u32 dir_and_place, __u64 star
 	h = reserve_piece(n, &room);
 	if (!h)
 		goto no_room;
-	if (parse_slowly(skb, dir_and_place & 1, h, &p) != PARSED_TCP)
-		goto discard;
+	use_head(h, &d->in_pieces);
 	describe_segment(h, s, dir_and_place & 1, d->plan.ts);
 	/* What opens the stream belongs to the first record, what ends the segment to the last. */
 	if (!(dir_and_place & PIECE_FIRST)) {

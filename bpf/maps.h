@@ -30,7 +30,7 @@ struct {
 	__type(value, struct creator);
 } creators SEC(".maps");
 
-/* Counters by CPU. An mmapable array, not a per-CPU one: a reader without capabilities cannot look maps up. */
+/* Counters by CPU and direction. An mmapable array, not a per-CPU one: a reader without capabilities cannot look maps up. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);

@@ -21,6 +21,18 @@ static __always_inline void init_socket_record(struct hw_socket *r, const struct
 	__builtin_memcpy(r->remote, h->remote, sizeof(r->remote));
 }
 
+/* Is another process writing than the one that was announced? The usual case, no, must be cheap. */
+static __always_inline int writer_changed(struct socket_state *s)
+{
+	if (!config.owner_by_writer)
+		return 0;
+	if ((__u32)(bpf_get_current_pid_tgid() >> 32) != s->owner)
+		return 1;
+	if (s->owner_candidate)
+		s->owner_candidate = 0;
+	return 0;
+}
+
 /*
  * Announces the socket's cgroup once, and the process as far as it is known. Egress mostly runs on the writer's time,
  * but a softirq may send on a stranger's: the running process is believed when it is in the socket's cgroup, a change
@@ -34,15 +46,8 @@ static __noinline void announce(struct __sk_buff *skb, struct bpf_sock *sk, stru
 	__u32 pid = 0;
 	__u64 cgroup;
 
-	if (config.owner_by_writer) {
-		if (dir == HW_EGRESS)
-			pid = bpf_get_current_pid_tgid() >> 32;
-		/* The usual case must be cheap. */
-		if (s->announced && pid == s->owner) {
-			s->owner_candidate = 0;
-			return;
-		}
-	}
+	if (config.owner_by_writer && dir == HW_EGRESS)
+		pid = bpf_get_current_pid_tgid() >> 32;
 	cgroup = bpf_skb_cgroup_id(skb);
 	if (config.owner_by_writer) {
 		if (pid && bpf_get_current_cgroup_id() != cgroup)
@@ -64,7 +69,7 @@ static __noinline void announce(struct __sk_buff *skb, struct bpf_sock *sk, stru
 	}
 	r = bpf_ringbuf_reserve(&ring, sizeof(*r), 0);
 	if (!r) {
-		struct hw_counters *c = this_cpu();
+		struct hw_counters *c = this_cpu(dir);
 
 		if (c)
 			add(c->records_lost, 1);

@@ -115,7 +115,7 @@ static __always_inline int worth_telling(const struct socket_state *s, const str
 __noinline int settle(struct __sk_buff *skb, __u32 dir, __u32 length, __u32 want, __u32 have)
 {
 	struct socket_state *s = state_of(skb);
-	struct hw_counters *c = this_cpu();
+	struct hw_counters *c = this_cpu(dir);
 	struct direction *d;
 
 	if (!s || !c || want > length || have > want)
@@ -166,10 +166,10 @@ __noinline int settle(struct __sk_buff *skb, __u32 dir, __u32 length, __u32 want
 	return 0;
 }
 
-static __always_inline void count_copied(struct hw_counters *c, __u32 length)
+static __always_inline void count_copied(struct hw_counters *c, const __u8 dir, __u32 length)
 {
-	add(c->segments[HW_CLASS_COPIED], 1);
-	add(c->bytes[HW_CLASS_COPIED], length);
+	add_in(dir, c->segments[HW_CLASS_COPIED], 1);
+	add_in(dir, c->bytes[HW_CLASS_COPIED], length);
 }
 
 /* The whole segment in one record that carries its first `n` bytes. */
@@ -203,8 +203,8 @@ static __always_inline void segment(struct __sk_buff *skb, struct hw_counters *c
 	__builtin_memset(&d->plan, 0, sizeof(d->plan));
 	follow(s, d, dir, seq, p->length);
 	d->plan.head_before = d->head;
-	level = pressure();
-	if (!s->announced || (dir == HW_EGRESS && d->plan.burst && config.owner_by_writer))
+	level = pressure(c, dir);
+	if (!s->announced || (dir == HW_EGRESS && d->plan.burst && writer_changed(s)))
 		announce(skb, sk, s, h, dir);
 	h->length = p->length;
 	/* What begins a burst of HTTP/1 and is short is copied whole whatever it is: copy first, then look at the copy. */
@@ -215,7 +215,7 @@ static __always_inline void segment(struct __sk_buff *skb, struct hw_counters *c
 	d->plan.walked = take_one_record(skb, s, d, dir, seq, p->payload, p->length);
 	if ((d->plan.in_order || d->plan.late) && d->frame < FRAME_TLS) {
 		look(skb, s, d, dir, p->payload, p->length);
-		conclude(c, s, d, &s->direction[!dir], seq);
+		conclude(c, s, d, dir, seq);
 		if (d->head == HEAD_OPEN)
 			find_head_end(skb, c, d, seq, p->payload, p->length, h->tcp_flags);
 		/* What comes next does not follow these bytes. */
@@ -225,7 +225,7 @@ static __always_inline void segment(struct __sk_buff *skb, struct hw_counters *c
 	if (d->plan.copied) {
 		if (d->frame && d->frame_seq - seq < p->length)
 			pass_over(skb, dir, seq, p->payload, p->length);
-		count_copied(c, p->length);
+		count_copied(c, dir, p->length);
 		return;
 	}
 	if (d->plan.walked == WALK_LOST && (s->guess == HW_GUESS_TLS || s->guess == HW_GUESS_H2))
@@ -250,12 +250,13 @@ static __always_inline void segment(struct __sk_buff *skb, struct hw_counters *c
 		d->plan.offset = p->payload;
 		d->plan.length = p->length;
 		d->plan.ts = h->ts;
+		keep_head(&d->in_pieces, h);
 		hand_over(skb, dir, have);
 	} else if (have || worth_telling(s, d, p->length, h->tcp_flags)) {
 		copy(skb, c, d, h, p, have);
 	}
 	if (d->plan.copied && have == p->length)
-		count_copied(c, p->length);
+		count_copied(c, dir, p->length);
 	else
 		settle(skb, dir, p->length, want, have);
 }
@@ -296,20 +297,23 @@ static __always_inline int packet(struct __sk_buff *skb, const __u8 dir)
 	struct bpf_sock *sk;
 	struct direction *d;
 	__u64 ts;
-	int parsed = parse(skb, dir, &h, &p);
+	int parsed;
 
+	/* Of a fragment there are none. Linux 5.10 does not see that they are not looked at then. */
+	h.tcp_flags = 0;
+	parsed = parse(skb, dir, &h, &p);
 	if (parsed == PARSED_NOT_TCP)
 		return 1;
 	if (parsed == PARSED_TCP && !p.length && !(h.tcp_flags & (TCP_FLAG_FIN | TCP_FLAG_RST)))
 		return 1;
-	c = this_cpu();
+	c = this_cpu(dir);
 	if (!c)
 		return 1;
 	if (parsed == PARSED_FRAGMENT)
 		p.length = skb->len > p.payload ? skb->len - p.payload : 0;
 	if (p.length) {
-		add(c->seen_segments, 1);
-		add(c->seen_bytes, p.length);
+		add_in(dir, c->seen_segments, 1);
+		add_in(dir, c->seen_bytes, p.length);
 	}
 	if (parsed == PARSED_FRAGMENT)
 		return give_up(c, HW_CLASS_FRAGMENT, p.length);

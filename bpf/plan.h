@@ -134,9 +134,10 @@ static __always_inline void look(struct __sk_buff *skb, const struct socket_stat
 }
 
 /* Draws the conclusions for the connection and for the burst. */
-static __always_inline void conclude(struct hw_counters *c, struct socket_state *s, struct direction *d,
-				     struct direction *other, __u32 seq)
+static __always_inline void conclude(struct hw_counters *c, struct socket_state *s, struct direction *d, const __u8 dir,
+				     __u32 seq)
 {
+	const struct direction *other = &s->direction[!dir];
 	const __u8 begins_burst = d->plan.burst | d->plan.late;
 
 	switch (d->plan.look) {
@@ -154,9 +155,9 @@ static __always_inline void conclude(struct hw_counters *c, struct socket_state 
 		d->frame = FRAME_NONE;
 		if (d->plan.look == LOOK_REQUEST) {
 			s->calls++;
-			add(c->requests_seen, 1);
+			add_in(dir, c->requests_seen, 1);
 		} else {
-			add(c->responses_seen, 1);
+			add_in(dir, c->responses_seen, 1);
 		}
 		break;
 	case LOOK_TLS:

@@ -11,26 +11,20 @@
 #define PRESSURE_ALL 258
 
 /*
- * Each CPU asks for every eighth segment, until the ring is half full. In between it tells 8 x 64 KiB at most, which a ring
+ * Each CPU asks for every eighth segment of a direction, until the ring is half full. In between it tells 16 x 64 KiB at most, which a ring
  * of some megabytes has room for; of a smaller one each segment asks.
  */
 #define ASK_EVERY 8
 #define ASK_ALWAYS_BELOW (4 << 20)
 
-/* How full the ring is, as one of PRESSURE_*. A global function for the sake of the verifier: its result is unknown. */
-__noinline __u32 pressure(void)
+/* Asks how full the ring is: one of PRESSURE_*. A global function for the sake of the verifier: its result is unknown. */
+__noinline __u32 ask_pressure(__u32 dir)
 {
-	struct hw_counters *c = this_cpu();
-	__u64 used, calm, size = config.ring_bytes;
+	struct hw_counters *c = this_cpu(dir);
+	__u64 used, size = config.ring_bytes;
 
 	if (!c)
 		return PRESSURE_NONE;
-	/* Read once: what interrupts this program and asks, too, may set it back to 0. */
-	calm = *(volatile __u64 *)&c->calm;
-	if (calm) {
-		c->calm = calm - 1;
-		return PRESSURE_NONE;
-	}
 	used = bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA);
 	if (used <= size / 2) {
 		if (size >= ASK_ALWAYS_BELOW)
@@ -42,6 +36,18 @@ __noinline __u32 pressure(void)
 	/* 2 to 257: the share of calls, of 256, whose header blocks go, from three quarters to fifteen sixteenths. */
 	used = (used - size / 4 * 3) * 256 / (size / 16 * 3);
 	return used >= 256 ? PRESSURE_ALL : used + PRESSURE_HEAD;
+}
+
+/* How full the ring is, as one of PRESSURE_*. */
+static __always_inline __u32 pressure(struct hw_counters *c, __u32 dir)
+{
+	/* Read once: what interrupts this program and asks, too, may set it back to 0. */
+	const __u64 calm = *(volatile __u64 *)&c->calm;
+
+	if (!calm)
+		return ask_pressure(dir);
+	c->calm = calm - 1;
+	return PRESSURE_NONE;
 }
 
 static __always_inline int sheds_call(const struct socket_state *s, __u32 call, __u32 level)

@@ -45,7 +45,7 @@ static __always_inline struct hw_socket *reserve(void)
 	struct hw_socket *r = bpf_ringbuf_reserve(&ring, sizeof(*r), 0);
 
 	if (!r) {
-		struct hw_counters *c = this_cpu();
+		struct hw_counters *c = this_cpu(HW_EGRESS);
 
 		if (c)
 			add(c->records_lost, 1);

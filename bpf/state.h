@@ -22,6 +22,18 @@ struct ends {
 	__u32 reserved;
 };
 
+/* Of a packet told in several records: what each of them says. */
+struct packet_head {
+	__u64 local[2];
+	__u64 remote[2];
+	__u32 seq;		/* of the packet: a SYN counts */
+	__u32 ack;
+	__u16 local_port;
+	__u16 remote_port;
+	__u8 tcp_flags;
+	__u8 reserved[3];
+};
+
 /*
  * What is to be done with the segment at hand. Lies in the socket's state and not on the stack because the verifier
  * then takes every value for unknown, and need not walk each combination of decisions to the end of the program.
@@ -105,6 +117,7 @@ struct direction {
 	__u8 first_length;
 	__u8 first[2 * FIRST_BYTES];	/* first bytes of a burst, or of a header, while they are too few to decide */
 	struct plan plan;
+	struct packet_head in_pieces;	/* not in the plan, which is cleared for each packet */
 };
 
 struct socket_state {

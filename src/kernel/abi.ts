@@ -72,7 +72,7 @@ export const CONFIG_STREAM_BUDGET = 12;
 export const CONFIG_REPORT_EVERY = 16;
 export const CONFIG_RING_BYTES = 20;
 export const CONFIG_OWNER_BY_WRITER = 24;
-export const CONFIG_CPUS = 28;
+export const CONFIG_SOFTIRQS_MIX = 28;
 
 // enum hw_kind
 export const KIND_SEGMENT = 1;

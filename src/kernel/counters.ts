@@ -1,5 +1,5 @@
 /**
- * The programs' exact counters: one struct for each possible CPU in an mmapable array, summed when asked. Works by the
+ * The programs' exact counters: a struct for each possible CPU and direction in an mmapable array, summed when asked. Works by the
  * inherited descriptor in a process without capabilities (bpf() itself is closed to those).
  */
 import type { CaptureLedger, StatusLedger, Traffic } from '../model/status.ts';
@@ -42,23 +42,24 @@ const CLASS_NAMES = Object.keys(COUNTER_CLASSES) as CounterClass[];
 export class Counters {
   readonly #mapping: Mapping;
   readonly #view: DataView;
-  readonly #cpus: number;
+  readonly #structs: number;
 
-  private constructor(mapping: Mapping, cpus: number) {
+  private constructor(mapping: Mapping, structs: number) {
     this.#mapping = mapping;
     this.#view = new DataView(mapping.buffer);
-    this.#cpus = cpus;
+    this.#structs = structs;
   }
 
   static open(descriptors: RingDescriptors, layout: RingLayout): Outcome<Counters> {
-    const length = Math.ceil((layout.cpus * abi.COUNTERS_SIZE) / PAGE) * PAGE;
+    const structs = 2 * layout.cpus;
+    const length = Math.ceil((structs * abi.COUNTERS_SIZE) / PAGE) * PAGE;
     const mapping = mapShared(descriptors.counters, 0, length, false);
     if (typeof mapping === 'number')
       return fail(
         'map_failed',
         `Cannot map the counters (${errnoName(mapping)}): were they handed over by the attacher?`,
       );
-    return succeed(new Counters(mapping, layout.cpus));
+    return succeed(new Counters(mapping, structs));
   }
 
   /** Totals since loading. While traffic flows, a segment may already be in `seen` and not yet in its class. */
@@ -101,8 +102,8 @@ export class Counters {
 
   #sum(at: number): number {
     let sum = 0;
-    for (let cpu = 0; cpu < this.#cpus; cpu++) {
-      const offset = cpu * abi.COUNTERS_SIZE + at;
+    for (let i = 0; i < this.#structs; i++) {
+      const offset = i * abi.COUNTERS_SIZE + at;
       sum += this.#view.getUint32(offset + 4, true) * 4294967296 + this.#view.getUint32(offset, true);
     }
     return sum;

@@ -3,6 +3,7 @@
  * Nothing is pinned: programs, maps and links live as long as the descriptors, so they are gone when the process is.
  */
 import { existsSync } from 'node:fs';
+import { version } from 'node:os';
 import { join } from 'node:path';
 import * as abi from './abi.ts';
 import {
@@ -43,7 +44,7 @@ export interface CaptureOptions {
 /** What a reader must know beside the descriptors; plain JSON, so that it can be sent to another process. */
 export interface RingLayout {
   readonly ringBytes: number;
-  /** Possible CPUs: entries of the counters map. */
+  /** Possible CPUs: the counters map has an entry for each and each direction. */
   readonly cpus: number;
 }
 
@@ -143,6 +144,9 @@ function refusal(errno: number, log: string): Outcome<never> {
       );
 }
 
+/** Kernels with CONFIG_PREEMPT_RT say so in what `uname -v` shows. */
+const softirqsMix = (): boolean => /PREEMPT[_ ]RT/.test(version());
+
 function configure(
   lib: Libbpf,
   object: Pointer,
@@ -151,7 +155,7 @@ function configure(
   layout: RingLayout,
 ): void {
   lib.setMaxEntries(lib.findMap(object, 'ring'), layout.ringBytes);
-  lib.setMaxEntries(lib.findMap(object, 'counters'), layout.cpus);
+  lib.setMaxEntries(lib.findMap(object, 'counters'), 2 * layout.cpus);
 
   const config = new DataView(new ArrayBuffer(abi.CONFIG_SIZE));
   const set = (offset: number, value: number): void => config.setUint32(offset, value, true);
@@ -162,7 +166,7 @@ function configure(
   set(abi.CONFIG_REPORT_EVERY, REPORT_EVERY_BYTES);
   set(abi.CONFIG_RING_BYTES, layout.ringBytes);
   set(abi.CONFIG_OWNER_BY_WRITER, variant === 'writer' ? 1 : 0);
-  set(abi.CONFIG_CPUS, layout.cpus);
+  set(abi.CONFIG_SOFTIRQS_MIX, softirqsMix() ? 1 : 0);
   for (let map = lib.nextMap(object, null); map !== null; map = lib.nextMap(object, map))
     if (lib.mapName(map).endsWith('.rodata')) lib.setInitialValue(map, new Uint8Array(config.buffer), abi.CONFIG_SIZE);
 
