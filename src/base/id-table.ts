@@ -5,7 +5,7 @@
  */
 
 /** Places at first, and those that an empty table keeps. */
-const PLACES_FIRST = 8;
+const PLACES_FIRST = 4;
 const PLACES_KEPT = 64;
 /** Places that are looked at for an id. */
 const PROBES = 8;

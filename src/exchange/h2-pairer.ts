@@ -31,7 +31,7 @@ export class H2Pairer implements MultiplexSink {
   readonly #protocol: Protocol;
   readonly #calls = new IdTable<Pending>();
   /** Messages that the parser still fills although their exchange is out. */
-  readonly #late = new Set<Message>();
+  #late: Set<Message> | null = null;
   #closing: Closing | null = null;
   /** The stream whose reset is being told. */
   #resetId = 0;
@@ -54,7 +54,7 @@ export class H2Pairer implements MultiplexSink {
       if (p.response !== null) {
         // There is one response to a request; what follows it on the stream breaks the protocol.
         p.anomalies |= ANOMALY_BIT.h2_frame_error;
-        this.#late.add(message);
+        this.#later(message);
         return;
       }
       p.response = message;
@@ -67,7 +67,7 @@ export class H2Pairer implements MultiplexSink {
   }
 
   end(message: Message): void {
-    if (this.#late.size > 0 && this.#late.delete(message)) {
+    if (this.#late?.delete(message)) {
       this.#shared.messagePool.give(message);
       return;
     }
@@ -256,7 +256,12 @@ export class H2Pairer implements MultiplexSink {
 
   #giveBack(message: Message, done: boolean): void {
     if (done) this.#shared.messagePool.give(message);
-    else this.#late.add(message);
+    else this.#later(message);
+  }
+
+  #later(message: Message): void {
+    this.#late ??= new Set();
+    this.#late.add(message);
   }
 }
 

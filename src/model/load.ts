@@ -22,6 +22,9 @@ export function loadBucketFloor(bucket: number): number {
   return (bucket & 1) === 0 ? 2 ** octave : 3 * 2 ** (octave - 1);
 }
 
+/** Of a counter that nothing was counted in yet: each connection begins with one of its own. */
+const NOTHING = new Float64Array(0);
+
 /**
  * Calls in flight of one service on one side; shared by all its connections. Also the integral over time that throughput
  * under load needs: it grows at each arrival and end, and whoever does the statistics takes it away with `drain`.
@@ -31,8 +34,8 @@ export class LoadCounter {
   /** Time up to which the integral is complete; UNSEEN before the first event with a time. */
   #since: number = UNSEEN;
   /** Nanoseconds in each bucket, and nanoseconds times calls in flight, since the last drain. */
-  readonly #residence = new Float64Array(LOAD_BUCKETS);
-  readonly #area = new Float64Array(LOAD_BUCKETS);
+  #residence = NOTHING;
+  #area = NOTHING;
   /** Buckets that are not zero lie in [low, high]. */
   #low = LOAD_BUCKETS;
   #high = 0;
@@ -78,6 +81,10 @@ export class LoadCounter {
     const n = this.inFlight;
     const bucket = loadBucket(n);
     const spent = at - since;
+    if (this.#area === NOTHING) {
+      this.#residence = new Float64Array(LOAD_BUCKETS);
+      this.#area = new Float64Array(LOAD_BUCKETS);
+    }
     this.#residence[bucket]! += spent;
     this.#area[bucket]! += spent * n;
     if (bucket < this.#low) this.#low = bucket;

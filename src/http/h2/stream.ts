@@ -39,6 +39,21 @@ export interface CallCount {
   callsUnknown: boolean;
 }
 
+/** The last streams of a connection that either side reset. */
+class Resets {
+  #ids: Set<number> | null = null;
+
+  has(id: number): boolean {
+    return this.#ids !== null && this.#ids.has(id);
+  }
+
+  add(id: number): void {
+    this.#ids ??= new Set();
+    if (this.#ids.size >= RESETS_MAX) this.#ids.delete(this.#ids.values().next().value!);
+    this.#ids.add(id);
+  }
+}
+
 export class H2Stream extends FrameReader {
   readonly open = new IdTable<Message>();
   readonly hpack: HpackDecoder;
@@ -46,14 +61,14 @@ export class H2Stream extends FrameReader {
   readonly #shared: H2Shared;
   readonly #blocks: Blocks;
   #peer: H2Stream | null = null;
-  readonly #resets: Set<number>;
+  readonly #resets: Resets;
   readonly #count: CallCount;
   /** The highest of the client's streams on which a head came; 0: none did, and what came before is not known. */
   #last: number;
   /** Where that head began. */
   #lastAt = 0;
   /** Streams with bodies whose heads were not seen. */
-  readonly #headless = new Set<number>();
+  #headless: Set<number> | null = null;
 
   constructor(
     by: Peer,
@@ -62,7 +77,7 @@ export class H2Stream extends FrameReader {
     losses: LossSink,
     start: ConnectionStart,
     scheme: string,
-    resets: Set<number>,
+    resets: Resets,
     opened: boolean,
     count: CallCount,
   ) {
@@ -90,7 +105,7 @@ export class H2Stream extends FrameReader {
     opened: boolean,
     count: CallCount,
   ): { readonly client: H2Stream; readonly server: H2Stream } {
-    const resets = new Set<number>();
+    const resets = new Resets();
     const client = new H2Stream('client', sink, shared, losses, starts.client, scheme, resets, opened, count);
     const server = new H2Stream('server', sink, shared, losses, starts.server, scheme, resets, opened, count);
     client.#peer = server;
@@ -142,7 +157,7 @@ export class H2Stream extends FrameReader {
 
   /** The head of what is sent on this stream was before a byte that was seen; asked when its last header block comes. */
   tookHeadless(streamId: number): boolean {
-    return this.#headless.delete(streamId);
+    return this.#headless !== null && this.#headless.delete(streamId);
   }
 
   /** Ends `message`, at `position` if it is known. */
@@ -179,6 +194,7 @@ export class H2Stream extends FrameReader {
       message.units?.read(memory, at, at + length, this.ts);
     } else if (this.guessed) {
       this.losses.lose(this.passedOver, 1, taken);
+      this.#headless ??= new Set();
       if (this.#headless.size < HEADLESS_MAX) this.#headless.add(this.streamId);
     }
   }
@@ -194,7 +210,7 @@ export class H2Stream extends FrameReader {
   protected override bodyEnded(position: number): void {
     const message = this.open.get(this.streamId);
     if (message !== undefined) this.finish(message, 'framed', position);
-    else this.#headless.delete(this.streamId);
+    else this.#headless?.delete(this.streamId);
   }
 
   protected override control(memory: Memory, at: number, end: number, position: number): boolean {
@@ -224,7 +240,6 @@ export class H2Stream extends FrameReader {
 
   #reset(code: number): void {
     const { streamId } = this;
-    if (this.#resets.size >= RESETS_MAX) this.#resets.delete(this.#resets.values().next().value!);
     this.#resets.add(streamId);
     this.#sink.reset(this.by, streamId, code, this.ts);
     for (const stream of [this, this.#peer]) {
