@@ -18,7 +18,7 @@ const RATE_S = 6;
 
 interface Made {
   readonly panels: readonly { title: string; targets: readonly { expr: string }[] }[];
-  readonly annotations: { list: readonly { expr: string }[] };
+  readonly annotations: { list: readonly { target: { expr: string } }[] };
   readonly templating: { list: readonly { name: string; type: string; definition?: string }[] };
 }
 
@@ -84,7 +84,10 @@ when(
     side: string,
   ): Promise<void> => {
     const board = dashboard(spec) as Made;
-    const all = [...board.panels, { title: 'annotations', targets: board.annotations.list }];
+    const all = [
+      ...board.panels,
+      { title: 'annotations', targets: board.annotations.list.map(({ target }) => target) },
+    ];
     for (const { title, targets } of all)
       for (const { expr } of targets)
         if ((await shown(prometheus, expr, side)) === 0)

@@ -17,7 +17,7 @@ interface Made {
     targets: { refId: string; expr: string; legendFormat: string; datasource: { uid: string } }[];
   }[];
   readonly templating: { list: { name: string }[] };
-  readonly annotations: { list: { expr: string }[] };
+  readonly annotations: { list: { target: { expr: string } }[] };
 }
 
 const made = Object.entries(DASHBOARDS).map(([file, spec]): [string, Made] => [file, dashboard(spec) as Made]);
@@ -56,7 +56,9 @@ describe.each(made)('%s', (file, board) => {
 
   test('what is lost stands above the panels, and is marked on each graph', () => {
     expect(board.panels.slice(0, 3).map(({ title }) => title)).toEqual(['Captured calls', 'Lost', 'Messages lost']);
-    expect(board.annotations.list.map(({ expr }) => expr)).toEqual([expect.stringContaining('headwater_losses_total')]);
+    expect(board.annotations.list.map(({ target }) => target.expr)).toEqual([
+      expect.stringContaining('headwater_losses_total'),
+    ]);
   });
 
   test('queries ask for metrics and labels that there are, and use only variables of the dashboard', () => {

@@ -186,7 +186,7 @@ function options({ type = 'timeseries', along }: PanelSpec): object {
         reduceOptions: { calcs: ['lastNotNull'], fields: '', values: false },
       };
     case 'table':
-      return { showHeader: true, cellHeight: 'sm', footer: { show: false, reducer: ['sum'], fields: '' } };
+      return { showHeader: true, cellHeight: 'sm' };
     case 'barchart':
       return {
         xField: along,
@@ -350,8 +350,11 @@ export function dashboard(spec: DashboardSpec): object {
           hide: false,
           iconColor: 'red',
           // Where it is marked, what the graphs show is incomplete.
-          expr: `sum by (reason) (increase(headwater_losses_total{${CAPTURE_LOSSES}}[$__rate_interval])) > 0`,
-          step: '30s',
+          target: {
+            refId: 'Losses',
+            expr: `sum by (reason) (increase(headwater_losses_total{${CAPTURE_LOSSES}}[$__rate_interval])) > 0`,
+            interval: '30s',
+          },
           titleFormat: 'Lost: {{reason}}',
           textFormat: 'docs/loss.md says why, and what to do',
           tagKeys: 'reason',
