@@ -16,6 +16,7 @@ import { makeFolder } from './folder.ts';
 import { hourName, SEALED, STORE_VERSION, segmentName } from './layout.ts';
 import type { Column } from './parquet/columns.ts';
 import { parquetFile } from './parquet/file.ts';
+import { release } from './parquet/grown.ts';
 import type { Segment } from './segment.ts';
 import { valueFilter } from './value-filter.ts';
 
@@ -53,6 +54,7 @@ function writeWhole(path: string, pieces: Iterable<Buffer>): void {
     for (const piece of pieces) {
       let at = 0;
       while (at < piece.length) at += writeSync(fd, piece, at, piece.length - at);
+      release(piece);
     }
     fsyncSync(fd);
   } finally {

@@ -1,5 +1,5 @@
 /** The texts of a segment by their numbers, in one piece of memory: a flood of new ones makes no objects. */
-import { grown } from './parquet/grown.ts';
+import { grown, grownBytes, release } from './parquet/grown.ts';
 
 const START_BYTES = 1 << 14;
 const START_WORDS = 1_024;
@@ -20,11 +20,7 @@ export class SegmentWords {
   /** Copies a word; returns its number: 1, 2, ... */
   add(from: Uint8Array, at: number, length: number): number {
     const end = this.#length + length;
-    if (end > this.#bytes.length) {
-      const bytes = Buffer.allocUnsafeSlow(Math.max(end, this.#bytes.length * 2));
-      this.#bytes.copy(bytes, 0, 0, this.#length);
-      this.#bytes = bytes;
-    }
+    if (end > this.#bytes.length) this.#bytes = grownBytes(this.#bytes, this.#length, end);
     this.#bytes.set(from.subarray(at, at + length), this.#length);
     this.#length = end;
     if (this.#count === this.#ends.length) this.#ends = grown(this.#ends, this.#count + 1);
@@ -35,7 +31,9 @@ export class SegmentWords {
   clear(): void {
     this.#length = 0;
     this.#count = 1;
-    if (this.#bytes.length > KEPT_BYTES_MAX) this.#bytes = Buffer.allocUnsafeSlow(START_BYTES);
+    if (this.#bytes.length <= KEPT_BYTES_MAX) return;
+    release(this.#bytes);
+    this.#bytes = Buffer.allocUnsafeSlow(START_BYTES);
   }
 }
 

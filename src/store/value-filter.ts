@@ -10,6 +10,7 @@
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import { crc32 } from 'node:zlib';
 import type { ByteValues } from './parquet/byte-values.ts';
+import { grown, release } from './parquet/grown.ts';
 import type { Segment } from './segment.ts';
 import type { ShapeLine } from './shapes.ts';
 
@@ -145,6 +146,8 @@ class Gathered {
       body.copy(file, at);
       file.writeUInt32LE(crc32(body), at + body.length);
     }
+    release(words);
+    release(this.#hashes);
     return file;
   }
 
@@ -167,9 +170,7 @@ class Gathered {
   #room(more: number): void {
     const wanted = this.#count + more;
     if (wanted <= this.#hashes.length) return;
-    const hashes = new Int32Array(Math.max(wanted, this.#hashes.length * 2));
-    hashes.set(this.#hashes.subarray(0, this.#count));
-    this.#hashes = hashes;
+    this.#hashes = grown(this.#hashes, wanted);
   }
 }
 /** Makes the bits within a block independent of which block it is. */

@@ -1,4 +1,4 @@
-import { grown } from './grown.ts';
+import { grown, grownBytes, release } from './grown.ts';
 import type { PageBuffer } from './page.ts';
 
 const START_VALUES = 1_024;
@@ -6,6 +6,8 @@ const START_BYTES = 1 << 14;
 /** Up to here a loop is faster than a call into the runtime. */
 const SHORT = 32;
 const KEPT_BYTES_MAX = 4 << 20;
+/** A usual segment has this many. */
+const KEPT_VALUES_MAX = 1 << 20;
 
 /** Bytes of many values, one behind the other, and their lengths. */
 export class ByteValues {
@@ -16,11 +18,7 @@ export class ByteValues {
 
   push(from: Uint8Array, at: number, length: number): void {
     const end = this.length + length;
-    if (end > this.bytes.length) {
-      const bytes = Buffer.allocUnsafeSlow(Math.max(end, this.bytes.length * 2));
-      this.bytes.copy(bytes, 0, 0, this.length);
-      this.bytes = bytes;
-    }
+    if (end > this.bytes.length) this.bytes = grownBytes(this.bytes, this.length, end);
     if (length <= SHORT) {
       const { bytes } = this;
       for (let i = at, to = this.length; to < end; i++, to++) bytes[to] = from[i]!;
@@ -34,7 +32,14 @@ export class ByteValues {
     this.length = 0;
     this.count = 0;
     // One huge segment must not keep its memory for ever.
-    if (this.bytes.length > KEPT_BYTES_MAX) this.bytes = Buffer.allocUnsafeSlow(START_BYTES);
+    if (this.bytes.length > KEPT_BYTES_MAX) {
+      release(this.bytes);
+      this.bytes = Buffer.allocUnsafeSlow(START_BYTES);
+    }
+    if (this.lengths.length > KEPT_VALUES_MAX) {
+      release(this.lengths);
+      this.lengths = new Int32Array(START_VALUES);
+    }
   }
 
   /** DELTA_LENGTH_BYTE_ARRAY of values [from, to). */

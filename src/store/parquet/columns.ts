@@ -1,6 +1,6 @@
 /** Columns of a Parquet file while their rows come in. All are bounded by whoever fills them (see segment.ts). */
 import { ByteValues } from './byte-values.ts';
-import { grown } from './grown.ts';
+import { grown, release } from './grown.ts';
 import { bitsFor, type PageBuffer } from './page.ts';
 
 /** Physical types and encodings by their numbers in parquet.thrift. */
@@ -44,6 +44,8 @@ function levels(page: PageBuffer, bits: Uint8Array, from: number, to: number): v
 }
 
 const START_ROWS = 1_024;
+/** Entries of lists whose memory a column keeps for the next segment: as many as a usual one has. */
+const KEPT_ENTRIES_MAX = 1 << 20;
 
 /** Whole numbers below 2^53, to which `base` is added. */
 export class NumberColumn implements Column {
@@ -310,7 +312,8 @@ export class TextsColumn implements Column {
   }
 
   get bytes(): number {
-    return this.values.length;
+    // A flood of empty ones has bytes in a page too: the length and two levels of each.
+    return this.values.length + this.values.count;
   }
 
   /** Begins a row of `count` values: each is pushed next. */
@@ -343,6 +346,11 @@ export class TextsColumn implements Column {
     this.#entries = 0;
     this.#empty = 0;
     this.values.clear();
+    if (this.#repetition.length <= KEPT_ENTRIES_MAX) return;
+    release(this.#repetition);
+    release(this.#definition);
+    this.#repetition = new Uint8Array(START_ROWS);
+    this.#definition = new Uint8Array(START_ROWS);
   }
 
   dictionary(): null {

@@ -4,6 +4,8 @@
  * integers below 2^53.
  */
 
+import { grownBytes } from './grown.ts';
+
 const TWO32 = 2 ** 32;
 const DELTA_BLOCK = 128;
 const MINIBLOCKS = 4;
@@ -32,9 +34,7 @@ export class PageBuffer {
   reserve(more: number): void {
     const wanted = this.length + more;
     if (wanted <= this.bytes.length) return;
-    const bytes = Buffer.allocUnsafeSlow(Math.max(wanted, this.bytes.length * 2));
-    this.bytes.copy(bytes, 0, 0, this.length);
-    this.bytes = bytes;
+    this.bytes = grownBytes(this.bytes, this.length, wanted);
   }
 
   byte(value: number): void {
