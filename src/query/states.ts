@@ -2,15 +2,14 @@
 
 import type { Side } from '../model/connection.ts';
 import type { Change } from '../stats/headers/changes.ts';
-import { decodeHeaders } from '../stats/headers/codec.ts';
 import { HeaderState } from '../stats/headers/state.ts';
-import { countsOf } from '../stats/series.ts';
+import { COUNTER, countsOf, encodeSeries, SeriesState } from '../stats/series.ts';
 import { StateSet } from '../stats/state-set.ts';
 import { TlsStatistics } from '../stats/tls.ts';
 import { BURN_WINDOWS, burnOf, type ServiceBurn, type WindowCount } from '../stats/windows.ts';
 import type { Answer } from '../store/database.ts';
 import type { StoreReader } from '../store/reader.ts';
-import { changesOf, STATE_KIND } from '../store/state-merge.ts';
+import { type Merger, mergerOf, STATE_KIND } from '../store/state-merge.ts';
 import { mergedStates } from '../store/states.ts';
 import {
   type ComparedStates,
@@ -22,15 +21,6 @@ import {
 } from './report.ts';
 
 export { STATE_KIND };
-
-function headersOf(states: readonly Uint8Array[]): HeaderState {
-  const merged = new HeaderState();
-  for (const state of states) {
-    const decoded = decodeHeaders(state);
-    if (decoded.ok) merged.merge(decoded.state);
-  }
-  return merged;
-}
 
 /** Unix ms, from inclusive, to exclusive. */
 export interface Span {
@@ -83,17 +73,28 @@ export function storedExtent(reader: StoreReader): Span | null {
 
 /** The states of whole minutes. */
 export async function storedStates(reader: StoreReader, minutes: Span): Promise<Answer<Omit<ReportStates, 'burn'>>> {
-  const answer = await mergedStates(reader, minutes);
+  const answer = await mergedStates(reader, minutes, mergerOf);
   if (!answer.ok) return answer;
   const series = new StateSet();
-  const headers: Uint8Array[] = [];
+  let headers = new HeaderState();
   const changes: Change[] = [];
   const tls = new TlsStatistics();
-  for (const { service, side, method, route, kind, state } of answer.value) {
-    if (kind === STATE_KIND.calls) series.add({ service, side: side as Side, method, route }, state);
-    else if (kind === STATE_KIND.headers) headers.push(state);
-    else if (kind === STATE_KIND.changes) changes.push(...changesOf(state));
-    else if (kind === STATE_KIND.tls) tls.add(service, side as Side, state);
+  for (const { service, side, method, route, kind, merged } of answer.value) {
+    // A kind that this program does not know.
+    if (kind !== merged.kind) continue;
+    switch (merged.kind) {
+      case STATE_KIND.calls:
+        series.put({ service, side: side as Side, method, route }, merged.state);
+        break;
+      case STATE_KIND.headers:
+        headers = merged.state;
+        break;
+      case STATE_KIND.tls:
+        tls.addState(service, side as Side, merged.state);
+        break;
+      default:
+        changes.push(...merged.state);
+    }
   }
   const reference = await headersBefore(reader, minutes);
   if (!reference.ok) return reference;
@@ -102,7 +103,7 @@ export async function storedStates(reader: StoreReader, minutes: Span): Promise<
     ok: true,
     value: {
       series,
-      headers: headersOf(headers),
+      headers,
       reference: reference.value,
       changes,
       losses: storedLosses(reader, minutes),
@@ -126,10 +127,29 @@ async function headersBefore(reader: StoreReader, minutes: Span): Promise<Answer
   const untilMs = Math.floor(minutes.sinceMs / grain) * grain;
   const sinceMs = Math.max(EVER.sinceMs, Math.floor((untilMs - length) / grain) * grain);
   if (sinceMs >= untilMs) return { ok: true, value: null };
-  const answer = await mergedStates(reader, { sinceMs, untilMs, kinds: [STATE_KIND.headers] });
+  const answer = await mergedStates(reader, { sinceMs, untilMs, kinds: [STATE_KIND.headers] }, mergerOf);
   if (!answer.ok) return answer;
-  const states = answer.value.map(({ state }) => state);
-  return { ok: true, value: states.length === 0 ? null : headersOf(states) };
+  const merged = answer.value[0]?.merged;
+  return { ok: true, value: merged?.kind === STATE_KIND.headers ? merged.state : null };
+}
+
+/** Of states of calls no more than burn rates need. */
+class CountMerger implements Merger {
+  calls = 0;
+  errors = 0;
+
+  add(state: Uint8Array): void {
+    const { calls, errors } = countsOf(state);
+    this.calls += calls;
+    this.errors += errors;
+  }
+
+  encode(): Uint8Array {
+    const state = new SeriesState();
+    state.counters[COUNTER.calls] = this.calls;
+    state.counters[COUNTER.errors] = this.errors;
+    return encodeSeries(state);
+  }
 }
 
 /** Calls and errors of each service in the windows that end with the minute of `untilMs`, each stretch between two of them read once. */
@@ -139,16 +159,16 @@ async function storedBurn(reader: StoreReader, untilMs: number): Promise<Answer<
   const services = new Map<string, { service: string; side: string; within: WindowCount[] }>();
   for (const [i, length] of lengths.entries()) {
     const span = { sinceMs: end - length * MINUTE_MS, untilMs: end - (lengths[i - 1] ?? 0) * MINUTE_MS };
-    const answer = await mergedStates(reader, { ...span, kinds: [STATE_KIND.calls] });
+    const answer = await mergedStates(reader, { ...span, kinds: [STATE_KIND.calls] }, () => new CountMerger());
     if (!answer.ok) return answer;
-    for (const { service, side, state } of answer.value) {
+    for (const { service, side, merged } of answer.value) {
       const name = `${side} ${service}`;
       let known = services.get(name);
       if (known === undefined) {
         known = { service, side, within: lengths.map(() => ({ calls: 0, errors: 0 })) };
         services.set(name, known);
       }
-      const { calls, errors } = countsOf(state);
+      const { calls, errors } = merged;
       // A longer window holds what a shorter one does.
       for (const window of known.within.slice(i)) {
         window.calls += calls;

@@ -136,6 +136,44 @@ export class ByteReader {
     return Buffer.from(this.#bytes.buffer, this.#bytes.byteOffset + from, length).toString('utf8');
   }
 
+  /** `count` texts of at most `bytesMax` bytes of UTF-8 each. */
+  texts(count: number, bytesMax: number): string[] {
+    const texts: string[] = [];
+    const bytes = this.#bytes;
+    // One long text, which parts of cost nothing: almost all of them are ASCII.
+    const all = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).latin1Slice();
+    for (let i = 0; i < count && this.ok; i++) {
+      const begin = this.#at;
+      const length = this.varint();
+      const from = this.#at;
+      if (length > bytesMax || length > this.left) {
+        this.fail();
+        break;
+      }
+      let bits = 0;
+      for (let at = from; at < from + length; at++) bits |= bytes[at]!;
+      if (bits < 128) {
+        this.#at += length;
+        texts.push(all.slice(from, from + length));
+      } else {
+        this.#at = begin;
+        texts.push(this.text(bytesMax));
+      }
+    }
+    return texts;
+  }
+
+  /** The next bytes, where they lie; null: there are not so many. */
+  take(length: number): Uint8Array | null {
+    if (length > this.left) {
+      this.fail();
+      return null;
+    }
+    const from = this.#at;
+    this.#at += length;
+    return this.#bytes.subarray(from, this.#at);
+  }
+
   /** What was read makes no sense. */
   fail(): number {
     this.ok = false;

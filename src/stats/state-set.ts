@@ -25,6 +25,11 @@ export class StateSet {
     this.#state(key).merge(state);
   }
 
+  /** Takes a state as it is, of a series that is not there yet: it belongs to this set from now on. */
+  put(key: SeriesKey, state: SeriesState): void {
+    this.#rows.set(textOf(key), { key, state });
+  }
+
   get(key: SeriesKey): SeriesState | null {
     return this.#rows.get(textOf(key))?.state ?? null;
   }

@@ -135,8 +135,12 @@ export class TlsStatistics {
   /** Adds what `encode` wrote of a service's state; false: the bytes are none of ours, and nothing was added. */
   add(service: string, side: Side, bytes: Uint8Array): boolean {
     const state = TlsState.decode(bytes);
-    if (state !== null) this.#state(service, side).merge(state);
+    if (state !== null) this.addState(service, side, state);
     return state !== null;
+  }
+
+  addState(service: string, side: Side, state: TlsState): void {
+    this.#state(service, side).merge(state);
   }
 
   /** Adds all that `other` holds; it stays as it is. */

@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { CallTimes } from './call-times.ts';
 import { DATABASE_LIMITS, Database, type DatabaseLimits } from './database.ts';
-import { LIVE, logName, SEALED, segmentName, segmentOf } from './layout.ts';
+import { LIVE, logName, ROLLUP_LEVELS, SEALED, segmentName, segmentOf } from './layout.ts';
 import { LedgerFiles } from './ledger-files.ts';
 import { checkVersion, versionOf } from './migrate.ts';
 import { ParquetFile } from './parquet/read.ts';
@@ -96,6 +96,8 @@ export class StoreReader {
   /** Size of each live log when it was last turned into files. */
   readonly #live = new Map<number, number>();
   #empty: SegmentFiles | null = null;
+  /** As they were when somebody asked first after the last look. */
+  #rolled: StateSources['rolled'] | null = null;
   #views = '';
 
   constructor(data: string, scratch: string, database: Database) {
@@ -109,6 +111,7 @@ export class StoreReader {
 
   /** Looks at the folder again: what was written since is there afterwards. */
   async refresh(): Promise<void> {
+    this.#rolled = null;
     const logs = list(join(this.data, LIVE))
       .filter((name) => name.endsWith('.log'))
       .map(segmentOf)
@@ -145,7 +148,8 @@ export class StoreReader {
   /** What there is of statistics. */
   get states(): StateSources {
     const minutes = this.segments.flatMap(({ segment, states }) => (states === null ? [] : { segment, states }));
-    return { files: this.#stateFiles, minutes };
+    this.#rolled ??= ROLLUP_LEVELS.map((level) => this.#stateFiles.rollups(level));
+    return { files: this.#stateFiles, minutes, rolled: this.#rolled };
   }
 
   /** Unix ms of the first instant that the folder knows of, and of the end of the last; null: it is empty. */

@@ -50,8 +50,9 @@ export class RollUp {
           for (let at = from; at <= last && at + level.ms <= until; at += level.ms) wanted.set(at, segment);
         }
       }
-      const there = this.#files.rollups(level);
-      const merging = new StateMerging({ files: this.#files, minutes }, this.#make);
+      const rolled = ROLLUP_LEVELS.map((one) => this.#files.rollups(one));
+      const there = rolled[index]!;
+      const merging = new StateMerging({ files: this.#files, minutes, rolled }, this.#make);
       for (const [start, through] of wanted) {
         const known = there.get(start);
         if (known !== undefined && known.through >= through) continue;

@@ -24,50 +24,53 @@ export interface Merger {
 }
 export type MakeMerger = (kind: string) => Merger;
 
+/** What states of each kind are when they are merged. */
+export type StandardMerger = Merger &
+  (
+    | { readonly kind: typeof STATE_KIND.calls; readonly state: SeriesState }
+    | { readonly kind: typeof STATE_KIND.headers; readonly state: HeaderState }
+    | { readonly kind: typeof STATE_KIND.tls; readonly state: TlsState }
+    | { readonly kind: typeof STATE_KIND.changes; readonly state: readonly Change[] }
+  );
+
 /** Bytes that cannot be read add nothing: the store has checked them against its own sums, so they are another version's. */
-export const mergerOf: MakeMerger = (kind) => {
+export function mergerOf(kind: string): StandardMerger {
   switch (kind) {
     case STATE_KIND.calls: {
-      const merged = new SeriesState();
-      return { add: (state) => void mergeSeries(merged, state), encode: () => encodeSeries(merged) };
+      const state = new SeriesState();
+      return { kind, state, add: (bytes) => void mergeSeries(state, bytes), encode: () => encodeSeries(state) };
     }
     case STATE_KIND.headers: {
-      const merged = new HeaderState();
-      return {
-        add: (state) => {
-          const decoded = decodeHeaders(state);
-          if (decoded.ok) merged.merge(decoded.state);
-        },
-        encode: () => encodeHeaders(merged),
+      const state = new HeaderState();
+      const add = (bytes: Uint8Array): void => {
+        const decoded = decodeHeaders(bytes);
+        if (decoded.ok) state.merge(decoded.state, true);
       };
+      return { kind, state, add, encode: () => encodeHeaders(state) };
     }
     case STATE_KIND.tls: {
-      const merged = new TlsState();
-      return {
-        add: (state) => {
-          const decoded = TlsState.decode(state);
-          if (decoded !== null) merged.merge(decoded);
-        },
-        encode: () => merged.encode(),
+      const state = new TlsState();
+      const add = (bytes: Uint8Array): void => {
+        const decoded = TlsState.decode(bytes);
+        if (decoded !== null) state.merge(decoded);
       };
+      return { kind, state, add, encode: () => state.encode() };
     }
     default: {
-      const merged: Change[] = [];
-      return {
-        add: (state) => {
-          for (const change of changesOf(state)) if (merged.length < CHANGES_MAX) merged.push(change);
-        },
-        encode: () => Buffer.from(JSON.stringify(merged)),
+      const state: Change[] = [];
+      const add = (bytes: Uint8Array): void => {
+        for (const change of changesOf(bytes)) if (state.length < CHANGES_MAX) state.push(change);
       };
+      return { kind: STATE_KIND.changes, state, add, encode: () => Buffer.from(JSON.stringify(state)) };
     }
   }
-};
+}
 
 /** Changes kept of one stretch: more than anybody reads. */
 const CHANGES_MAX = 10_000;
 
 /** The changes in a state; none when it is another version's. */
-export function changesOf(state: Uint8Array): readonly Change[] {
+function changesOf(state: Uint8Array): readonly Change[] {
   try {
     const changes: unknown = JSON.parse(Buffer.from(state).toString());
     return Array.isArray(changes) ? (changes as Change[]) : [];

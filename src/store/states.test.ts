@@ -56,7 +56,7 @@ const merged = async (reader: StoreReader, from: number, to: number): Promise<st
   const answer = await mergedStates(reader, { sinceMs: START + from * MINUTE, untilMs: START + to * MINUTE }, make);
   if (!answer.ok) throw new Error(answer.error.message);
   expect(answer.value.length).toBeLessThanOrEqual(1);
-  return answer.value.length === 0 ? '0' : Buffer.from(answer.value[0]!.state).toString();
+  return answer.value.length === 0 ? '0' : Buffer.from(answer.value[0]!.merged.encode()).toString();
 };
 /** Sum of minutes [from, to). */
 const exact = (from: number, to: number): number => ((from + 1 + to) * (to - from)) / 2;

@@ -6,15 +6,18 @@ import { setImmediate } from 'node:timers/promises';
 import type { Answer } from './database.ts';
 import { ROLLUP_LEVELS } from './layout.ts';
 import type { Rollup, SegmentStates, StateFiles, StateRow } from './state-files.ts';
-import { type MakeMerger, type Merger, mergerOf } from './state-merge.ts';
+import type { Merger } from './state-merge.ts';
 
 const MINUTE_MS = 60_000;
 const BUSY_MS = 5;
 const DAY_MS = 86_400_000;
 const dayOf = (ms: number): number => Math.floor(ms / DAY_MS) * DAY_MS;
 
-/** One series' state over the whole range. */
-export type MergedState = Omit<StateRow, 'startMs' | 'state'> & { readonly state: Uint8Array };
+type SeriesKind = Omit<StateRow, 'startMs' | 'state'>;
+/** One series' state over a whole stretch. */
+export type MergedState = SeriesKind & { readonly state: Uint8Array };
+/** The same as it was merged, for whoever does not keep it. */
+export type RangeState<M extends Merger> = SeriesKind & { readonly merged: M };
 
 export interface StateSelection {
   /** Unix time in ms; widened to whole minutes. */
@@ -29,14 +32,16 @@ export interface StateSources {
   readonly files: StateFiles;
   /** Oldest first. */
   readonly minutes: readonly SegmentStates[];
+  /** What is merged, by the levels of ROLLUP_LEVELS. */
+  readonly rolled: readonly ReadonlyMap<number, Rollup>[];
 }
 
 /** The states of a range, one for each series and kind. An empty or turned-round range is refused. */
-export async function mergedStates(
+export async function mergedStates<M extends Merger>(
   { states: sources }: { readonly states: StateSources },
   selection: StateSelection,
-  make: MakeMerger = mergerOf,
-): Promise<Answer<MergedState[]>> {
+  make: (kind: string) => M,
+): Promise<Answer<RangeState<M>[]>> {
   if (!(selection.sinceMs < selection.untilMs)) {
     return { ok: false, error: { type: 'invalid', message: 'the range is empty: it ends before it begins' } };
   }
@@ -57,14 +62,11 @@ export async function mergedStates(
 }
 
 /** States of several series while they are merged. */
-class Merged {
-  readonly #make: MakeMerger;
-  readonly #rows = new Map<
-    string,
-    { readonly key: Omit<MergedState, 'state'>; only: Uint8Array | null; merger: Merger | null }
-  >();
+class Merged<M extends Merger> {
+  readonly #make: (kind: string) => M;
+  readonly #rows = new Map<string, { readonly key: SeriesKind; only: Uint8Array | null; merger: M | null }>();
 
-  constructor(make: MakeMerger) {
+  constructor(make: (kind: string) => M) {
     this.#make = make;
   }
 
@@ -83,27 +85,42 @@ class Merged {
     known.merger.add(state);
   }
 
-  /** One state for each series. */
-  *states(): Generator<MergedState> {
-    for (const { key, only, merger } of this.#rows.values()) yield { ...key, state: merger?.encode() ?? only! };
+  /** One state for each series. A step is one that takes long. */
+  *states(): Generator<void, MergedState[]> {
+    const states: MergedState[] = [];
+    for (const { key, only, merger } of this.#rows.values()) {
+      const state = merger?.encode() ?? only!;
+      states.push({ ...key, state });
+      if (state.length >= LARGE_BYTES) yield;
+    }
+    return states;
+  }
+
+  *ranges(): Generator<void, RangeState<M>[]> {
+    const states: RangeState<M>[] = [];
+    for (const { key, only, merger } of this.#rows.values()) {
+      const merged = merger ?? this.#make(key.kind);
+      if (merger === null) merged.add(only!);
+      states.push({ ...key, merged });
+      if (only !== null && only.length >= LARGE_BYTES) yield;
+    }
+    return states;
   }
 }
 
 /** Merges step by step: each `next()` takes as long as a state or two, so that a thread can do other things in between. */
-export class StateMerging {
+export class StateMerging<M extends Merger> {
   readonly #sources: StateSources;
-  readonly #make: MakeMerger;
+  readonly #make: (kind: string) => M;
   readonly #kinds: ReadonlySet<string> | null;
-  readonly #rolled: readonly Map<number, Rollup>[];
   /** Unix ms of days (UTC) that there may be anything of. */
   readonly #days = new Set<number>();
 
-  constructor(sources: StateSources, make: MakeMerger, kinds?: readonly string[]) {
+  constructor(sources: StateSources, make: (kind: string) => M, kinds?: readonly string[]) {
     this.#sources = sources;
     this.#make = make;
     this.#kinds = kinds === undefined ? null : new Set(kinds);
-    this.#rolled = ROLLUP_LEVELS.map((level) => sources.files.rollups(level));
-    for (const rolled of this.#rolled) for (const start of rolled.keys()) this.#days.add(dayOf(start));
+    for (const rolled of sources.rolled) for (const start of rolled.keys()) this.#days.add(dayOf(start));
     for (const { states } of sources.minutes) {
       for (const [first, last] of sources.files.spans(states))
         for (let day = dayOf(first); day <= last; day += DAY_MS) this.#days.add(day);
@@ -111,7 +128,7 @@ export class StateMerging {
   }
 
   /** Whole minutes from the one of `sinceMs` to the one of `untilMs`. */
-  *range(sinceMs: number, untilMs: number): Generator<void, MergedState[]> {
+  *range(sinceMs: number, untilMs: number): Generator<void, RangeState<M>[]> {
     const from = Math.floor(sinceMs / MINUTE_MS) * MINUTE_MS;
     const to = Math.ceil(untilMs / MINUTE_MS) * MINUTE_MS;
     const merged = new Merged(this.#make);
@@ -119,25 +136,25 @@ export class StateMerging {
     for (const day of [...this.#days].sort((a, b) => a - b)) {
       yield* this.#gather(merged, ROLLUP_LEVELS.length - 1, Math.max(from, day), Math.min(to, day + DAY_MS));
     }
-    return yield* taken(merged);
+    return yield* merged.ranges();
   }
 
   /** One whole stretch of level `level`: as it is to be kept. */
   *stretch(level: number, startMs: number): Generator<void, MergedState[]> {
     const merged = new Merged(this.#make);
     const end = startMs + ROLLUP_LEVELS[level]!.ms;
-    const rolled = this.#rolled[level]!.get(startMs);
+    const rolled = this.#sources.rolled[level]!.get(startMs);
     const rows = rolled === undefined ? null : this.#sources.files.rolled(rolled);
     if (rolled !== undefined && rows !== null) {
       yield* this.#add(merged, rows);
       // What came to the disk later: a run that was killed, or one whose clock was set.
       yield* this.#minutes(merged, startMs, end, rolled.through);
     } else yield* this.#gather(merged, level - 1, startMs, end);
-    return yield* taken(merged);
+    return yield* merged.states();
   }
 
   /** Adds [from, to): stretches of `level` and below, and minutes at the ends. */
-  *#gather(into: Merged, level: number, from: number, to: number): Generator<void> {
+  *#gather(into: Merged<M>, level: number, from: number, to: number): Generator<void> {
     for (let at = from; at < to; ) {
       let whole = level;
       while (whole >= 0 && (at % ROLLUP_LEVELS[whole]!.ms !== 0 || at + ROLLUP_LEVELS[whole]!.ms > to)) whole--;
@@ -154,7 +171,7 @@ export class StateMerging {
   }
 
   /** Adds minutes of segments after `through`, in an order that does not depend on which file they are in. */
-  *#minutes(into: Merged, from: number, to: number, through: number): Generator<void> {
+  *#minutes(into: Merged<M>, from: number, to: number, through: number): Generator<void> {
     const rows: StateRow[] = [];
     for (const { segment, states } of this.#sources.minutes) {
       if (segment > through) rows.push(...this.#sources.files.rows(states, from, to));
@@ -165,7 +182,7 @@ export class StateMerging {
     );
   }
 
-  *#add(into: Merged, rows: Iterable<MergedState>): Generator<void> {
+  *#add(into: Merged<M>, rows: Iterable<MergedState>): Generator<void> {
     for (const row of rows) {
       if (this.#kinds !== null && !this.#kinds.has(row.kind)) continue;
       into.add(row);
@@ -176,12 +193,3 @@ export class StateMerging {
 }
 /** Such a state takes milliseconds to merge. */
 const LARGE_BYTES = 16_384;
-
-function* taken(merged: Merged): Generator<void, MergedState[]> {
-  const states: MergedState[] = [];
-  for (const state of merged.states()) {
-    states.push(state);
-    if (state.state.length >= LARGE_BYTES) yield;
-  }
-  return states;
-}

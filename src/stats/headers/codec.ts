@@ -81,11 +81,10 @@ export function decodeHeaders(bytes: Uint8Array): Decoded {
     return bad(
       `Cannot read header statistics of version ${version}: this program knows ${VERSION}. Use the program that wrote them.`,
     );
-  const texts: string[] = [];
   const count = from.varint();
   // Each text takes a byte at least: a count beyond what is left is made up.
   if (count > from.left || count > TEXTS_MAX) return bad('Cannot read header statistics: they are cut or damaged.');
-  for (let i = 0; i < count && from.ok; i++) texts.push(from.text(TEXT_BYTES_MAX));
+  const texts = from.texts(count, TEXT_BYTES_MAX);
   const state = new HeaderState();
   readState(from, texts, state);
   return from.ok && from.left === 0
@@ -188,11 +187,8 @@ function readName(from: ByteReader, texts: readonly string[], epoch: number): Na
   if (!Number.isFinite(new Date(name.firstAt).getTime()) || !Number.isFinite(new Date(name.lastAt).getTime()))
     from.fail();
   name.lengths = readLengths(from);
-  const size = from.varint();
-  if (size > from.left) from.fail();
-  const sketch = new Uint8Array(from.ok ? size : 0);
-  for (let i = 0; i < sketch.length; i++) sketch[i] = from.byte();
-  const distinct = HyperLogLog.decode(sketch);
+  const sketch = from.take(from.varint());
+  const distinct = sketch === null ? null : HyperLogLog.decode(sketch);
   if (distinct === null) from.fail();
   else name.distinct = distinct;
   const values = from.varint();

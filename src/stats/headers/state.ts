@@ -67,7 +67,8 @@ export class NameState {
     return Math.max(0, this.lines - counted);
   }
 
-  merge(other: NameState): void {
+  /** Takes what another stretch showed. `own`: nobody uses it any more. */
+  merge(other: NameState, own = false): void {
     if (this.messages === 0 || other.firstAt < this.firstAt) this.firstAt = other.firstAt;
     if (other.lastAt >= this.lastAt) {
       this.lastAt = other.lastAt;
@@ -80,13 +81,13 @@ export class NameState {
     this.lengths.merge(other.lengths);
     this.distinct.merge(other.distinct);
     this.error += other.error;
-    for (const [value, { count, late, example }] of other.values) {
+    for (const [value, theirs] of other.values) {
       const mine = this.values.get(value);
-      if (mine === undefined) this.values.set(value, { count, late, example });
+      if (mine === undefined) this.values.set(value, own ? theirs : { ...theirs });
       else {
-        mine.count += count;
-        mine.late += late;
-        mine.example = example || mine.example;
+        mine.count += theirs.count;
+        mine.late += theirs.late;
+        mine.example = theirs.example || mine.example;
       }
     }
     this.trim();
@@ -95,8 +96,8 @@ export class NameState {
   /** Keeps the VALUES_KEPT most frequent values: the others' largest count is what any value may now miss (Agarwal et al., 2013, 3.1). */
   trim(): void {
     if (this.values.size <= VALUES_KEPT) return;
-    const counts = [...this.values.values()].map(({ count }) => count).sort((a, b) => b - a);
-    const cut = counts[VALUES_KEPT]!;
+    const counts = Float64Array.from(this.values.values(), ({ count }) => count).sort();
+    const cut = counts[counts.length - 1 - VALUES_KEPT]!;
     this.error += cut;
     for (const [value, entry] of this.values) {
       if (entry.count <= cut) this.values.delete(value);
@@ -131,20 +132,30 @@ export class GroupState {
     this.#room = room;
   }
 
-  merge(from: GroupState): void {
+  /** Takes what another group counted. `own`: its names may become this one's, because nobody uses it any more. */
+  merge(from: GroupState, own = false): void {
     this.messages += from.messages;
     this.independent += from.independent;
     this.blockLines.merge(from.blockLines);
     this.blockBytes.merge(from.blockBytes);
-    this.order.merge(from.order);
-    for (const [name, state] of from.names) this.#name(name).merge(state);
-    if (from.other !== null) this.#other().merge(from.other);
+    this.order.merge(from.order, own);
+    for (const [name, state] of from.names) {
+      if (own && !this.names.has(name) && this.#hasRoom) {
+        this.#room.names--;
+        this.names.set(name, state);
+      } else this.#name(name).merge(state, own);
+    }
+    if (from.other !== null) this.#other().merge(from.other, own);
+  }
+
+  get #hasRoom(): boolean {
+    return this.names.size < NAMES_MAX && this.#room.names > 0;
   }
 
   #name(name: string): NameState {
     let known = this.names.get(name);
     if (known === undefined) {
-      if (this.names.size >= NAMES_MAX || this.#room.names <= 0) return this.#other();
+      if (!this.#hasRoom) return this.#other();
       this.#room.names--;
       known = new NameState(name);
       this.names.set(name, known);
@@ -200,7 +211,8 @@ export class HeaderState {
     else this.group(group.key, group.direction).merge(group);
   }
 
-  merge(other: HeaderState): void {
+  /** Takes what another stretch of time showed. `own`: nobody uses it any more, so its parts need not be copied. */
+  merge(other: HeaderState, own = false): void {
     if (this.groups.size === 0 && this.to === 0) {
       this.from = other.from;
       this.to = other.to;
@@ -209,6 +221,6 @@ export class HeaderState {
       this.to = Math.max(this.to, other.to);
     }
     this.groupsRefused += other.groupsRefused;
-    for (const group of other.groups.values()) this.group(group.key, group.direction).merge(group);
+    for (const group of other.groups.values()) this.group(group.key, group.direction).merge(group, own);
   }
 }

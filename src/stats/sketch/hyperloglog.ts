@@ -67,6 +67,10 @@ export class HyperLogLog {
     const shift = other.precision - this.precision;
     const mine = this.#ranks;
     const theirs = other.#ranks;
+    if (shift === 0) {
+      largest(mine, theirs);
+      return;
+    }
     for (let i = 0; i < theirs.length; i++) if (theirs[i]! > mine[i >> shift]!) mine[i >> shift] = theirs[i]!;
   }
 
@@ -159,6 +163,7 @@ export class HyperLogLog {
     if (bytes[0] === SPARSE) {
       const size = bytes[2]! + bytes[3]! * 256;
       if (size > SPARSE_MAX || bytes.length !== 4 + size * 5) return null;
+      sketch.#reserve(size);
       for (let at = 4; at < bytes.length; at += 5) {
         let entry = 0;
         for (let b = 4; b >= 0; b--) entry = entry * 256 + bytes[at + b]!;
@@ -176,11 +181,12 @@ export class HyperLogLog {
     if (base > RANK_MAX || bytes.length !== 5 + half + beyond * 3) return null;
     sketch.#densify();
     const registers = sketch.#ranks;
-    for (let i = 0; i < registers.length; i++) {
-      const rank = base + ((bytes[5 + (i >> 1)]! >> ((i & 1) << 2)) & 15);
-      if (rank > RANK_MAX) return null;
-      registers[i] = rank;
+    for (let i = 0; i < half; i++) {
+      const two = bytes[5 + i]!;
+      registers[2 * i] = base + (two & 15);
+      registers[2 * i + 1] = base + (two >> 4);
     }
+    if (base + 15 > RANK_MAX && registers.some((rank) => rank > RANK_MAX)) return null;
     for (let at = 5 + half; at < bytes.length; at += 3) {
       const i = bytes[at]! + bytes[at + 1]! * 256;
       if (i >= registers.length || bytes[at + 2]! > RANK_MAX) return null;
@@ -230,6 +236,14 @@ export class HyperLogLog {
     this.#size++;
   }
 
+  /** Room for so many entries, of a sketch that has none. */
+  #reserve(size: number): void {
+    let length = START;
+    while (size * 4 > length * 3) length *= 2;
+    this.#lanes = new Int32Array(length);
+    this.#ranks = new Uint8Array(length);
+  }
+
   #grow(): void {
     const lanes = this.#lanes!;
     const ranks = this.#ranks;
@@ -249,6 +263,21 @@ export class HyperLogLog {
     for (let i = 0; i < lanes.length; i++) if (ranks[i] !== 0) this.#put(lanes[i]!, ranks[i]!);
   }
 }
+
+/** The larger of each two registers, four at a time: none has its top bit set, so a subtraction borrows from no neighbour. */
+function largest(mine: Uint8Array, theirs: Uint8Array): void {
+  const a = new Int32Array(mine.buffer, mine.byteOffset, mine.length >> 2);
+  const b = new Int32Array(theirs.buffer, theirs.byteOffset, theirs.length >> 2);
+  for (let i = 0; i < a.length; i++) {
+    const x = a[i]!;
+    const y = b[i]!;
+    // 0x80 where x is not smaller, then 0xff there.
+    const top = ((x | TOP_BITS) - y) & TOP_BITS;
+    const keep = top | (top - (top >>> 7));
+    a[i] = (x & keep) | (y & ~keep);
+  }
+}
+const TOP_BITS = 0x80808080 | 0;
 
 /** Registers that are not 0, each as how many it skips (a byte, or two with the first one's top bit set) and its rank; null: too long. */
 function encodeGaps(registers: Uint8Array, precision: number): Uint8Array | null {
