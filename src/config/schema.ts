@@ -201,7 +201,7 @@ export const configSchema = z
       .max(LIST_MAX)
       .default([])
       .describe(
-        'Cgroup directories to observe. Empty: the whole unified hierarchy, that is every process of the host.',
+        'Cgroup directories to observe. Empty: the whole unified hierarchy, that is every process of the host. A connection belongs to the cgroup in which its socket was made, an accepted one to that of the listener: with socket activation, the one of the socket unit.',
       ),
     services: z.array(service).max(LIST_MAX).default([]).describe('Names for services.'),
     capture: capture.prefault({}).describe('What leaves the kernel.'),

@@ -262,6 +262,10 @@ const aboutSockets = (sockets: SocketFacts, who: string, leg: Leg | null): WhyFi
   return found;
 };
 
+/** /proc says in which cgroup a process is, not to which one its sockets belong (cgroup_sk_alloc, cgroup_sk_clone). */
+const NOT_THEN =
+  'If it is not there then, the socket belongs to a cgroup that is not observed: that of the process that made it or its listener (socket activation, a process that was moved). `ss -tan --cgroup` names it; observe that one too.';
+
 /** In scope, and the agent has no open connection of it; `before`: it had some. */
 const aboutSilence = (sockets: SocketFacts, who: string, leg: Leg | null, before: boolean): WhyFinding[] => {
   const open = sockets.connections.filter(
@@ -273,7 +277,7 @@ const aboutSilence = (sockets: SocketFacts, who: string, leg: Leg | null, before
         'idle',
         'unknown',
         `${who} has ${plural(open.length, 'open connection')} that carried nothing since the agent started, or whose owner the agent does not know.`,
-        'They are read from the next message on: send a call, then ask again.',
+        `They are read from the next message on: send a call, then ask again. ${NOT_THEN}`,
       ),
     ];
   }
@@ -284,7 +288,7 @@ const aboutSilence = (sockets: SocketFacts, who: string, leg: Leg | null, before
       'no_connection',
       'unknown',
       `${who} listens on ${list(ports)} in an observed cgroup; no connection is open.`,
-      'Calls to it will be seen: send one, then ask again.',
+      `Send a call, then ask again. ${NOT_THEN}`,
     ),
   ];
 };
