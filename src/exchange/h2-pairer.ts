@@ -282,7 +282,7 @@ function websocketOf({ connection, ordinal, request, response }: Pending): WebSo
     ordinal,
     beganAt: response!.firstByteAt,
     endedAt: Math.max(request!.lastByteAt, response!.lastByteAt),
-    end: end ?? (closes === 1 ? 'closed' : 'cut'),
+    end: end ?? (closes === 1 ? 'closed' : client.closeUnseen || server.closeUnseen ? 'lost' : 'cut'),
     client,
     server,
   };

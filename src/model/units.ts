@@ -44,6 +44,8 @@ export interface StreamFacts {
 
 /** WebSocket frames of one direction of a stream (RFC 8441). */
 export interface FrameUnits extends Units, WebSocketDirection {
+  /** A Close may be among the last bytes, of which nobody knows where frames begin. */
+  readonly closeUnseen: boolean;
   readonly kind: 'websocket';
 }
 

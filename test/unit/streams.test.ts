@@ -107,6 +107,20 @@ describe('WebSocket in HTTP/1', () => {
     ]);
   });
 
+  test('closed after a hole that hides where frames begin: whether by a Close is not known', async () => {
+    const t = session();
+    t.client(frame(OP.text, 'lost', MASK));
+    t.packets.pop();
+    // One frame alone is none for certain.
+    const log = await replayed(
+      t
+        .client(closing(1_000, 'bye', KEY))
+        .close()
+        .bytes(),
+    );
+    expect(log.websockets).toMatchObject([{ end: 'lost', closed_by: null, from_client: { close: null } }]);
+  });
+
   test('another protocol has no such line', async () => {
     const other = talk()
       .client(ASK.replace('websocket', 'foo'))

@@ -50,7 +50,8 @@ function endOf(client: WebSocketStream, server: WebSocketStream): WebSocketEnd {
   if (ends.includes('rst')) return 'reset';
   if (ends.includes('evicted') || ends.includes('vanished')) return 'lost';
   if (ends.includes('capture_end')) return 'open';
-  return closes === 1 ? 'closed' : 'cut';
+  if (closes === 1) return 'closed';
+  return client.frames.closeUnseen || server.frames.closeUnseen ? 'lost' : 'cut';
 }
 
 class WebSocketStream implements StreamSink {

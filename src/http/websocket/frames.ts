@@ -84,6 +84,10 @@ export class WebSocketFrames implements FrameUnits {
     this.#sink = losses;
   }
 
+  get closeUnseen(): boolean {
+    return this.close === null && this.#state === 'seeking';
+  }
+
   get violation(): boolean {
     return this.#state === 'failed';
   }
