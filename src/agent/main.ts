@@ -7,7 +7,7 @@ import type { Handover, Prospect } from '../attacher/child.ts';
 import { HostFiles } from '../attacher/host.ts';
 import { ProcessCache, unifiedPath } from '../attacher/processes.ts';
 import { readableByAll } from '../attacher/readable.ts';
-import { giveBackUnusedPages } from '../attacher/unused-pages.ts';
+import { UnusedPages } from '../attacher/unused-pages.ts';
 import { TimeFormatter } from '../base/clock.ts';
 import { EXIT } from '../base/failure.ts';
 import { parseListen } from '../config/units.ts';
@@ -16,7 +16,6 @@ import type { RunTotals } from '../export/exporter.ts';
 import { NdjsonFormat } from '../export/log/ndjson.ts';
 import { sinceAnchor, takeAnchor } from '../kernel/clock.ts';
 import { Counters } from '../kernel/counters.ts';
-import { trimHeap } from '../kernel/posix.ts';
 import { RingReader } from '../kernel/reader.ts';
 import { Ring } from '../kernel/ring.ts';
 import { SecretReader } from '../kernel/secret-reader.ts';
@@ -258,7 +257,8 @@ export async function runPipeline({ client, prepared, start, key }: Handover): P
   reader.start();
   status.started();
   probe.start();
-  setTimeout(() => giveBackUnusedPages(host), SETTLED_MS).unref();
+  const unused = new UnusedPages(host);
+  setTimeout(() => unused.giveBack(), SETTLED_MS).unref();
   say(`capturing ${start.cgroups.map(({ path }) => path).join(', ')}; status, tail: ${start.socketPath}`);
 
   const workOut = (): void => {
@@ -278,7 +278,7 @@ export async function runPipeline({ client, prepared, start, key }: Handover): P
     storeClock?.second();
     if (++ticks % (FORGET_MS / TICK_MS) !== 0) return;
     prints.forget();
-    trimHeap();
+    unused.giveBack();
   }, TICK_MS);
 
   const reason = await new Promise<string>((resolve) => {

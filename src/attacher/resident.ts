@@ -22,7 +22,7 @@ import { Refusal } from './refusal.ts';
 import { removeRuntime } from './runtime.ts';
 import type { ResidentState } from './state.ts';
 import { Taps } from './taps/taps.ts';
-import { giveBackUnusedPages } from './unused-pages.ts';
+import { UnusedPages } from './unused-pages.ts';
 
 /** From spawn to the closed cage. */
 const START_MS_MAX = 60_000;
@@ -31,7 +31,7 @@ const DRAIN_MS_MAX = 15_000;
 const REAP_INTERVAL_MS = 10;
 /** From the pipeline's start to the moment when what starting needed is over. */
 const SETTLED_MS = 1_000;
-/** The same after an answer: looking for what can go takes tens of milliseconds, so not after each. */
+/** The same after an answer; not after each of many. */
 const ANSWERED_MS = 10_000;
 const EXIT_BAD = 1;
 
@@ -44,6 +44,7 @@ class Resident {
   readonly done: Promise<number>;
   readonly #state: ResidentState;
   readonly #host = new HostFiles();
+  readonly #unused = new UnusedPages(this.#host);
   readonly #channel: Channel;
   readonly #owners: Owners;
   readonly #files: LogFiles | null;
@@ -51,7 +52,7 @@ class Resident {
   readonly #finished: (code: number) => void;
   #start: StartMessage | null;
   #deadline: NodeJS.Timeout;
-  #settling: NodeJS.Timeout | undefined;
+  #settling: NodeJS.Timeout | null = null;
   #reaper: NodeJS.Timeout | null = null;
   #attached = true;
   #stopping = false;
@@ -126,10 +127,12 @@ class Resident {
     this.#giveBackAfter(SETTLED_MS);
   }
 
-  /** What a start or an answer needed goes back when nothing else was asked for a while. */
+  /** What a start or an answer needed goes back a while later, and what further answers need until then with it. */
   #giveBackAfter(ms: number): void {
-    clearTimeout(this.#settling);
-    this.#settling = setTimeout(() => giveBackUnusedPages(this.#host), ms).unref();
+    this.#settling ??= setTimeout(() => {
+      this.#settling = null;
+      this.#unused.giveBack();
+    }, ms).unref();
   }
 
   #request(request: Request): Answer | Refusal | Promise<Answer | Refusal> {

@@ -7,6 +7,8 @@ import { adviseUnused, trimHeap } from '../kernel/posix.ts';
 import type { HostFiles } from './host.ts';
 
 export interface Mapping {
+  /** As /proc/PID/maps has it: addresses, access, file. */
+  readonly line: string;
   readonly from: bigint;
   readonly bytes: bigint;
 }
@@ -27,7 +29,7 @@ export function fileOnlyMappings(smaps: string): Mapping[] {
       const [, from, to, access, inode] = head;
       const start = BigInt(`0x${from}`);
       const fits = /^r-[x-]p$/.test(access!) && inode !== '0';
-      current = fits ? { from: start, bytes: BigInt(`0x${to}`) - start } : null;
+      current = fits ? { line, from: start, bytes: BigInt(`0x${to}`) - start } : null;
     } else if (current !== null && line.startsWith('Anonymous:')) {
       if (/^Anonymous:\s+0 kB$/.test(line)) found.push(current);
       current = null;
@@ -36,9 +38,27 @@ export function fileOnlyMappings(smaps: string): Mapping[] {
   return found;
 }
 
-/** Once a process has started: some tens of milliseconds. A kernel that does not tell of mappings leaves them as they are. */
-export function giveBackUnusedPages(host: HostFiles): void {
-  trimHeap();
-  const smaps = host.read('/proc/self/smaps', SMAPS_BYTES_MAX);
-  if (smaps !== null) for (const { from, bytes } of fileOnlyMappings(smaps)) adviseUnused(from, bytes);
+/** Those of `mappings` that are still there, by the text of /proc/PID/maps: what lies at an address now may be something else. */
+export function stillThere(mappings: readonly Mapping[], maps: string): Mapping[] {
+  const lines = new Set(maps.split('\n'));
+  return mappings.filter(({ line }) => lines.has(line));
+}
+
+/** Gives back what the process does not use at the moment, and what malloc holds free. A kernel that does not tell of mappings leaves them as they are. */
+export class UnusedPages {
+  readonly #host: HostFiles;
+  #mappings: readonly Mapping[] | null = null;
+
+  constructor(host: HostFiles) {
+    this.#host = host;
+  }
+
+  /** The first time, when the process has started: some tens of milliseconds. Then one: the list of mappings alone is read again. */
+  giveBack(): void {
+    trimHeap();
+    const text = this.#host.read(`/proc/self/${this.#mappings === null ? 'smaps' : 'maps'}`, SMAPS_BYTES_MAX);
+    if (text === null) return;
+    this.#mappings = this.#mappings === null ? fileOnlyMappings(text) : stillThere(this.#mappings, text);
+    for (const { from, bytes } of this.#mappings) adviseUnused(from, bytes);
+  }
 }
