@@ -39,6 +39,7 @@ enum hw_mark {
 	HW_MARK_PART = 4,	/* this record is not the first of its packet */
 	HW_MARK_LISTENER = 8,	/* seen on a listening socket: cookie is 0 */
 	HW_MARK_TURN = 16,	/* its first byte is the first since the other direction spoke */
+	HW_MARK_AGAIN = 32,	/* sent again: each byte was told before, or is in sums that a record to come tells */
 };
 
 /* How the owner was found. */

@@ -143,6 +143,7 @@ __noinline int emit_piece(struct __sk_buff *skb, __u32 dir_and_place, __u64 star
 	}
 	if (!(dir_and_place & PIECE_LAST))
 		h->tcp_flags &= ~(TCP_FLAG_FIN | TCP_FLAG_RST | TCP_FLAG_PSH);
+	h->marks |= HW_MARK_AGAIN * d->plan.again;
 	h->length = length;
 	h->captured = n;
 	carry(d, h, n);

@@ -176,7 +176,7 @@ static __always_inline void count_copied(struct hw_counters *c, const __u8 dir, 
 static __always_inline void copy(struct __sk_buff *skb, struct hw_counters *c, struct direction *d,
 				 struct hw_segment *h, const struct packet *p, __u32 n)
 {
-	h->marks = HW_MARK_TURN * d->plan.burst * (n != 0);
+	h->marks = HW_MARK_TURN * d->plan.burst * (n != 0) | HW_MARK_AGAIN * d->plan.again;
 	carry(d, h, n);
 	h->captured = n;
 	if (emit(skb, h, p->payload, n, &d->plan.ends_seen)) {
@@ -202,6 +202,11 @@ static __always_inline void segment(struct __sk_buff *skb, struct hw_counters *c
 	}
 	__builtin_memset(&d->plan, 0, sizeof(d->plan));
 	follow(s, d, dir, seq, p->length);
+	/* After a stream's end nothing comes that could tell the sums. */
+	if (d->plan.again && h->tcp_flags & (TCP_FLAG_FIN | TCP_FLAG_RST)) {
+		d->plan.again = 0;
+		d->plan.advances = 1;
+	}
 	d->plan.head_before = d->head;
 	level = pressure(c, dir);
 	if (!s->announced || (dir == HW_EGRESS && d->plan.burst && writer_changed(s)))

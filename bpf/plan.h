@@ -64,6 +64,7 @@ static __always_inline void follow(struct socket_state *s, struct direction *d, 
 		d->plan.fresh = d->holes < length ? d->holes : length;
 		d->holes -= d->plan.fresh;
 		d->plan.fills = d->plan.fresh != 0;
+		d->plan.again = !d->plan.fresh;
 		d->plan.late = d->plan.fills && seq == d->burst_seq && !d->starts;
 		return;
 	}

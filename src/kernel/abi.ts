@@ -97,6 +97,7 @@ export const MARK_SHED_HEAD = 2;
 export const MARK_PART = 4;
 export const MARK_LISTENER = 8;
 export const MARK_TURN = 16;
+export const MARK_AGAIN = 32;
 
 // enum hw_evidence
 export const EVIDENCE_CGROUP = 0;

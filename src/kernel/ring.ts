@@ -196,6 +196,7 @@ export class Ring implements Lasting {
       const marks = view.getUint8(at + abi.SEGMENT_MARKS);
       s.shed = marks & (abi.MARK_SHED_BODY | abi.MARK_SHED_HEAD);
       s.turn = (marks & abi.MARK_TURN) !== 0;
+      s.again = (marks & abi.MARK_AGAIN) !== 0;
       s.records = view.getUint16(at + abi.SEGMENT_RECORDS, true);
       s.turns = view.getInt16(at + abi.SEGMENT_TURNS, true);
       s.ts = this.#time.read(view, at + abi.SEGMENT_TS);

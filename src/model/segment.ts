@@ -65,6 +65,8 @@ export class Segment {
   turns = 0;
   /** It is the first of its direction since the other one spoke, as the kernel saw them. */
   turn = false;
+  /** It was sent again: each of its bytes is in an earlier segment, or in the sums of a segment to come. */
+  again = false;
 }
 
 /** What the kernel (or a file reader) says of a socket apart from its bytes. Reused like Segment. */

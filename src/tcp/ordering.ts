@@ -140,9 +140,10 @@ export abstract class OrderedStream {
   /** Bytes after the last one seen that are known to have been sent. */
   #tail(ts: number): void {
     if (!this.known) return;
-    let edge = this.out.position + this.out.leftOut + this.out.lost;
-    // One byte more than was seen may be the FIN's own number.
-    for (const sent of [this.out.ackedTo, this.resetAt]) if (sent > this.out.position + 1) edge = Math.max(edge, sent);
+    const known = this.out.position + this.out.leftOut + this.out.lost;
+    let edge = known;
+    // One byte more than is known of may be the FIN's own number.
+    for (const sent of [this.out.ackedTo, this.resetAt]) if (sent > known + 1) edge = Math.max(edge, sent);
     if (this.finSeen) edge = this.finAt;
     if (edge > this.out.position) this.#giveUp(edge, 'gap', ts);
   }

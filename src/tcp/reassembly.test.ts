@@ -224,6 +224,36 @@ describe('one direction', () => {
     expect(text(rig)).toBe('abcd');
   });
 
+  it('a lost segment that is sent again explains nothing and leaves no gap: the counts of the next segment do', () => {
+    const rig = opened()
+      .send({ seq: 1000, data: 'a', flow: 1 })
+      .send({ dir: EGRESS, seq: 5000, ack: 1031, flow: 1 })
+      // [1001, 1031) was lost; some of it is sent again, and acknowledged.
+      .send({ seq: 1021, length: 10, data: '', again: true, flow: 1 })
+      .send({ seq: 1001, data: 'lost', again: true, flow: 1 });
+    rig.tracker.tick(2 * S);
+    expect(text(rig)).toBe('a');
+    rig.send({ seq: 1031, data: 'b', lostBytes: 30, flow: 1 }).send({ seq: 1000, data: 'a', again: true, flow: 1 });
+    expect(text(rig)).toBe('a<ring_full 30>b');
+    expect(rig.losses.totals()).toEqual([]);
+    expect(rig.tracker.reassembly.duplicate).toBe(15);
+    expect(rig.faults).toEqual([]);
+  });
+
+  it('of a direction of which nothing was told yet, what is sent again is not the beginning', () => {
+    const rig = new Rig().event('opened', 1).send({ seq: 5010, data: 'again', again: true, flow: 1 });
+    rig.send({ seq: 5020, data: 'b', lostBytes: 20, flow: 1 });
+    expect(text(rig)).toBe('<ring_full 20>b');
+    expect(rig.losses.totals()).toEqual([]);
+  });
+
+  it('the number of a FIN that was not seen is no lost byte behind a hole', () => {
+    const rig = opened().send({ seq: 1000, data: 'a', flow: 1 }).send({ dir: EGRESS, seq: 5000, ack: 1012, flow: 1 });
+    rig.event('closed', 1, { lostBytes: [10, 0] }).tracker.finish();
+    expect(text(rig)).toBe('a<ring_full 10>$vanished');
+    expect(rig.losses.totals()).toEqual([]);
+  });
+
   it('knows what was lost before the first segment of an opened connection', () => {
     const rig = new Rig().event('opened', 1).send({ seq: 5000, data: 'b', lostBytes: 20, flow: 1 });
     expect(text(rig)).toBe('<ring_full 20>b');

@@ -56,6 +56,7 @@ export class Reassembler extends OrderedStream {
       s.lostBytes === 0 &&
       s.records === 0 &&
       s.turns === 0 &&
+      !s.again &&
       !(this.causal && this.blocked(ack))
     ) {
       const length = s.length;
@@ -172,6 +173,10 @@ export class Reassembler extends OrderedStream {
       return TAKEN;
     }
     const firstSeq = (s.flags & TCP_SYN) === 0 ? s.seq : s.seq + 1;
+    if (s.again && this.#isStillToBeTold(s, firstSeq)) {
+      counters.duplicate += s.length;
+      return TAKEN;
+    }
     if ((s.flags & TCP_SYN) !== 0) this.startsAt(firstSeq);
     if (!this.known) {
       if (s.length === 0 && (s.flags & TCP_FIN) === 0) return TAKEN;
@@ -197,6 +202,14 @@ export class Reassembler extends OrderedStream {
     if (fresh && !this.joining) this.explain(position, s.ts);
     this.advance(s.ts);
     return TAKEN;
+  }
+
+  /**
+   * Whether the source lost or left out some of a segment that it saw before, and has not told it yet: what is missing up to
+   * this segment is then no hole of its own, and its bytes are among those that the next segment's counts explain.
+   */
+  #isStillToBeTold(s: Segment, firstSeq: number): boolean {
+    return !this.known || ((firstSeq + s.length - this.out.nextSeq) | 0) > 0;
   }
 
   #resets(s: Segment): boolean {

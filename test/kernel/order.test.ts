@@ -109,6 +109,26 @@ describe.skipIf(whyNoSegments !== '')('segments out of order', () => {
     for (const [i, of] of ports.entries()) expectSame(capture.requests(of), stream.latin1Slice(), `connection ${i}`);
   });
 
+  it('what found no room and is sent again is told as such, without the sums that the next segment tells', async () => {
+    const size = 8_000;
+    const stream = Buffer.from(head(75)).subarray(0, 8 * size + 40);
+    // The ring holds seven of the eight long ones, and short ones still.
+    const again: Range = [7 * size + 100, 7 * size + 140];
+    const next: Range = [8 * size, 8 * size + 40];
+    const segments = [...cutEvery(stream.subarray(0, 8 * size), size), again, next];
+    const cgroup = makeCgroup();
+    const capture = new Capture(cgroup, { ringBytes: 64 << 10 });
+    const [of] = await sendSegments(cgroup, port, [{ stream, segments }]);
+    capture.drain();
+    const seen = capture.of(of!, INGRESS);
+    const told = ([from, to]: Range) =>
+      seen.find((s) => s.seq === (seen[0]!.seq + from) >>> 0 && s.length === to - from);
+    expect(seen.filter((s) => s.length === size)).toHaveLength(7);
+    expect(told(again)).toMatchObject({ again: true, lostBytes: 0, leftOut: 0 });
+    expect(told(next)).toMatchObject({ again: false, lostBytes: size, lostSegments: 1 });
+    expect(imbalance(capture.counters.read())).toEqual(balanced);
+  });
+
   it('chunk sizes are followed on behind chunk data that came out of order', async () => {
     const chunk = `${(60_000).toString(16)}\r\n${'c'.repeat(60_000)}\r\n`;
     const before = 'POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n';

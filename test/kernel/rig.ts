@@ -141,6 +141,7 @@ export interface SeenSegment {
   readonly lostBytes: number;
   readonly lostSegments: number;
   readonly shed: number;
+  readonly again: boolean;
 }
 
 export interface SeenEvent {
@@ -215,6 +216,7 @@ export class Capture {
       lostBytes: s.lostBytes,
       lostSegments: s.lostSegments,
       shed: s.shed,
+      again: s.again,
     });
   }
 

@@ -77,6 +77,8 @@ export interface SegmentSpec {
   flow?: number;
   leftOut?: number;
   lostBytes?: number;
+  /** Sent again: the kernel saw every byte of it before. */
+  again?: boolean;
   remotePort?: number;
 }
 
@@ -140,6 +142,7 @@ export class Rig {
     s.length = spec.length ?? data.length;
     s.leftOut = spec.leftOut ?? 0;
     s.lostBytes = spec.lostBytes ?? 0;
+    s.again = spec.again ?? false;
     s.lostSegments = (spec.lostBytes ?? 0) > 0 ? 1 : 0;
     this.tracker.segment(s);
     return this;
