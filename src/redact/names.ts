@@ -40,7 +40,7 @@ const SECRET_GLOBS =
 const PLAINS =
   list(`accept accept-* content-type content-length content-encoding content-language content-range content-disposition content-md5
     content-digest repr-digest want-digest want-content-digest want-repr-digest digest content-security-policy content-security-policy-report-only
-    cache-control connection keep-alive transfer-encoding te trailer upgrade upgrade-insecure-requests date expires age last-modified etag
+    cache-control connection keep-alive transfer-encoding te trailer upgrade-insecure-requests date expires age last-modified etag
     if-match if-none-match if-modified-since if-unmodified-since if-range range vary via server server-timing user-agent allow expect
     max-forwards pragma retry-after retry-after-ms warning dnt priority early-data strict-transport-security permissions-policy referrer-policy
     feature-policy cross-origin-* access-control-* alt-svc timing-allow-origin origin-agent-cluster nel report-to reporting-endpoints

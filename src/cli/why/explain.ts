@@ -133,14 +133,18 @@ const aboutPort = (subject: Extract<Subject, { kind: 'port' }>, facts: Facts): W
   }
   for (const process of servers) found.push(...aboutProcess(process, facts, { port, side: 'server' }));
   for (const process of clients) found.push(...aboutProcess(process, facts, { port, side: 'client' }));
-  if (servers.length + clients.length === 0)
-    found.push(
-      ...aboutConnections(
-        liveGroups(facts, (group) => group.server_port === port),
-        null,
-        '',
-      ),
-    );
+  // Of workers, and of processes that have ended.
+  const reported = new Set([...servers, ...clients].map(({ pid }) => pid));
+  const asked = (group: WhyGroup): boolean =>
+    group.server_port === port &&
+    (url === null || group.server_addresses.some((address) => url.addresses.includes(address)));
+  found.push(
+    ...aboutConnections(
+      liveGroups(facts, (group) => asked(group) && !reported.has(group.pid)),
+      null,
+      '',
+    ),
+  );
   if (url?.scheme === 'https') found.push(...aboutSecrets(facts));
   return found;
 };

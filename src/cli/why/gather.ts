@@ -156,10 +156,17 @@ const reportPort = (
   let udp = false;
   for (const pid of onePerNamespace(host, pids).values()) {
     const tables = readTables(host, pid);
+    const served = new Set(tables.tcp.filter(({ state }) => state === TCP_LISTEN).map(({ localPort }) => localPort));
     for (const row of tables.tcp) {
       if (row.state === TCP_LISTEN) {
         if (row.localPort === port) listeners.add(row.inode);
-      } else if (row.remotePort === port && row.inode !== 0 && (keys === null || keys.has(row.remote)))
+      } else if (
+        row.remotePort === port &&
+        // What was accepted has the port of its client there.
+        !served.has(row.localPort) &&
+        row.inode !== 0 &&
+        (keys === null || keys.has(row.remote))
+      )
         clientSockets.add(row.inode);
     }
     udp ||= tables.udp.some((row) => row.localPort === port);

@@ -254,6 +254,22 @@ describe('explain', () => {
         ['http', 'seen'],
       ],
     ],
+    [
+      'a port whose server has ended, and to which another process is connected',
+      running([group({ open: 0, closed: 3, closed_s_ago: 9 })]),
+      port({ clients: [process({ pid: 8, sockets: { ...NO_SOCKETS, connections: [connection(50_000, 8080)] } })] }),
+      [
+        ['no_listener', 'unseen'],
+        ['idle', 'unknown'],
+        ['http', 'seen'],
+      ],
+    ],
+    [
+      'the same port of another address is another server',
+      running([group({ pid: 0, server_addresses: ['192.0.2.2'] })]),
+      port({ url: url('http', ['192.0.2.1'], false) }),
+      [['no_client', 'unknown']],
+    ],
     ['a host that cannot be resolved', running([]), port({ url: url('http', [], false) }), [['unresolved', 'unknown']]],
     [
       'a server elsewhere, nobody connected',
