@@ -111,8 +111,8 @@ export class H2Pairer implements MultiplexSink {
     for (const [, p] of this.#calls.entries()) p.doubted = why;
   }
 
-  unseenRequests(): void {
-    this.#requestLoss = 'gap';
+  unseenRequests(why: LossReason): void {
+    this.#requestLoss = why;
   }
 
   /** The direction of `by` ended. Call it after the parser was told; for a reset, the direction that sent it first. */

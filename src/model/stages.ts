@@ -89,8 +89,11 @@ export interface MultiplexSink extends Pick<MessageSink, 'head' | 'interim' | 'e
   goaway(by: Peer, lastStreamId: number, ts: number): void;
   /** Bytes with frames in them are missing: a message of any stream may have begun or ended there. */
   missed(by: Peer, why: LossReason): void;
-  /** The server acknowledges bytes of the client that were not seen, not yet, or of which that is not known: a request may have begun there. */
-  unseenRequests(): void;
+  /**
+   * The server acknowledges bytes of the client that were not seen, not yet, or of which that is not known: a request may have
+   * begun there. Or what it promised to push is not known.
+   */
+  unseenRequests(why: LossReason): void;
 }
 
 /** Takes what is finished. The exchange is valid during the call only (pooled). */

@@ -125,6 +125,24 @@ describe('messages', () => {
     ]);
   });
 
+  test('a pushed response whose promise was not captured', () => {
+    const peers = new Peers();
+    peers.add('client', w.headers(1, peers.client.block(request('GET', '/')), true));
+    const promise = Buffer.concat([w.u32(2), peers.server.block(request('GET', '/style.css'))]);
+    const rig = new H2Rig();
+    const wire = play(peers.pieces, rig.connection());
+    wire.send('server', w.frame(w.TYPE.push, w.END_HEADERS, 1, promise).subarray(0, 11));
+    wire.gap('server', promise.length - 2, 'gap');
+    // All that the client sent is acknowledged, and was seen.
+    const asked = peers.pieces.reduce((sum, { from, bytes }) => sum + (from === 'client' ? bytes.length : 0), 0);
+    wire.send('server', w.headers(2, new w.Encoder(false).block(response(200)), false), asked);
+    wire.send('server', w.data(2, 'css', true), asked).end('fin');
+    expect(rig.seen).toMatchObject([
+      { streamId: 2, request: null, response: { body: 3 }, anomalies: [], outcome: 'truncated' },
+      { streamId: 1, response: null, outcome: 'reset_before_headers' },
+    ]);
+  });
+
   test('CONNECT, and extended CONNECT', () => {
     const peers = new Peers();
     const connect: w.Pair[] = [

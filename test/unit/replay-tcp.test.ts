@@ -305,6 +305,21 @@ const MISSING: Case[] = [
     ],
   ],
   [
+    'four bytes of an answer, and the next one comes in pieces',
+    () =>
+      without(
+        new Talk()
+          .open()
+          .client(get('/1'))
+          .server('HTTP/1.1 ', '200 ', 'OK\r\nContent-Length: 1\r\n\r\nx')
+          .client(get('/2'))
+          .server('HTTP', '/1.1 200 OK\r\nContent-Length: 1\r\n\r\ny')
+          .close(),
+        [5],
+      ),
+    ['GET /1 > - truncated desync:0', 'GET /2 > - truncated desync:0', 'lost gap:4 desync:74'],
+  ],
+  [
     'all three pipelined requests',
     () => without(pipelined(), [3, 4, 5]),
     [

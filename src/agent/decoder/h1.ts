@@ -110,6 +110,10 @@ class H1Direction implements StreamSink {
     }
     const h1 = this.#h1;
     h1.data(memory, offset, length, position, ts, ack);
+    if (h1.overlooked !== null) {
+      if (this.#by === 'server') this.#pairer.doubt(h1.overlooked);
+      h1.overlooked = null;
+    }
     if (h1.switchedAt < 0) return;
     const bytes = Math.min(length, position + length - h1.switchedAt);
     this.#to = this.#connection.become(this.#direction);

@@ -86,7 +86,7 @@ export class Upgrade implements MessageSink {
         if (by === 'server') pairer.doubt(why);
         others.missed(by, why);
       },
-      unseenRequests: () => others.unseenRequests(),
+      unseenRequests: (why) => others.unseenRequests(why),
     };
   }
 }

@@ -26,6 +26,8 @@ export class H1Stream extends MessageReader implements StreamSink {
   #asked = -1;
   /** The last request asked for another protocol, and nobody has seen that it was refused. */
   #offered = false;
+  /** Why bytes were passed over that may have been a message, since somebody asked; null: none were. */
+  overlooked: LossReason | null = null;
   /** Client: the switch to HTTP/2 was not seen, and is known by what came then. */
   http2 = false;
   /** Bytes that the kernel took for a body hid a message start for certain: nobody has counted it yet. */
@@ -56,6 +58,7 @@ export class H1Stream extends MessageReader implements StreamSink {
       const resync = this.#resync;
       if (!resync.startsHere(this.kind, memory, offset, offset + length, position, ack)) {
         resync.skip(ack);
+        this.overlooked = resync.reason;
         if (wholeStartLine(this.kind, memory, offset, offset + length)) this.shared.passed[this.kind]++;
         this.losses.lose(resync.reason, 1, length);
         this.position = position + length;

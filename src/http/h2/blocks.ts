@@ -215,7 +215,7 @@ export class Blocks {
     const { open } = stream;
     if (!this.#endStream) message.units = this.#units(message);
     if (!this.#pushed) stream.met(message.streamId);
-    if (message.kind === 'response' && !stream.sawAcknowledged) this.#sink.unseenRequests();
+    if (message.kind === 'response' && !stream.sawAcknowledged) this.#sink.unseenRequests('gap');
     this.#sink.head(message);
     if (error) stream.finish(message, 'error', position);
     else if (this.#endStream || this.#pushed) stream.finish(message, 'framed', position);
@@ -280,6 +280,7 @@ export class Blocks {
   #without(why: LossReason, position: number): void {
     const stream = this.#stream;
     stream.hpack.table.lose();
+    if (this.#id === 0) this.#sink.unseenRequests(why);
     if (this.#id === 0 || stream.wasReset(this.#id)) return;
     const known = stream.open.get(this.#id);
     if (known !== undefined) {
