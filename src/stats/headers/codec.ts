@@ -199,11 +199,11 @@ function readName(from: ByteReader, texts: readonly string[], epoch: number): Na
     const count = from.varint();
     const late = from.varint();
     counted += count;
-    if (late > count || count === 0 || name.values.has(value)) from.fail();
+    if (late > count || count === 0) from.fail();
     name.values.set(value, { count, late, example: '' });
   }
-  // Rounding of merged counts may add a half each.
-  if (counted > name.lines + VALUES_KEPT) from.fail();
+  // A value that comes twice is none of ours. Rounding of merged counts may add a half each.
+  if (name.values.size !== values || counted > name.lines + VALUES_KEPT) from.fail();
   return name;
 }
 

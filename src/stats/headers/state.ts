@@ -81,32 +81,61 @@ export class NameState {
     this.lengths.merge(other.lengths);
     this.distinct.merge(other.distinct);
     this.error += other.error;
-    for (const [value, theirs] of other.values) {
-      const mine = this.values.get(value);
-      if (mine === undefined) this.values.set(value, own ? theirs : { ...theirs });
-      else {
-        mine.count += theirs.count;
-        mine.late += theirs.late;
-        mine.example = theirs.example || mine.example;
-      }
-    }
-    this.trim();
+    this.#mergeValues(other.values, own);
   }
 
-  /** Keeps the VALUES_KEPT most frequent values: the others' largest count is what any value may now miss (Agarwal et al., 2013, 3.1). */
+  /** Keeps the VALUES_KEPT most frequent values. */
   trim(): void {
-    if (this.values.size <= VALUES_KEPT) return;
-    const counts = Float64Array.from(this.values.values(), ({ count }) => count).sort();
-    const cut = counts[counts.length - 1 - VALUES_KEPT]!;
-    this.error += cut;
-    for (const [value, entry] of this.values) {
-      if (entry.count <= cut) this.values.delete(value);
+    this.#mergeValues(NO_VALUES, true);
+  }
+
+  /**
+   * Keeps the VALUES_KEPT most frequent values of both: the others' largest count is what any value may now miss (Agarwal et al., 2013, 3.1).
+   * Values that do not stay are not put in first: most are ids that come once.
+   */
+  #mergeValues(theirs: ReadonlyMap<string, ValueCount>, own: boolean): void {
+    const { values } = this;
+    const added: [string, ValueCount][] = [];
+    for (const entry of theirs) {
+      const mine = values.get(entry[0]);
+      if (mine === undefined) added.push(entry);
       else {
-        entry.late *= 1 - cut / entry.count;
-        entry.count -= cut;
+        mine.count += entry[1].count;
+        mine.late += entry[1].late;
+        mine.example = entry[1].example || mine.example;
       }
     }
+    const cut = this.#cut(added);
+    this.error += cut;
+    if (cut > 0) for (const [value, entry] of values) if (!reduced(entry, cut)) values.delete(value);
+    for (const [value, entry] of added) {
+      if (entry.count <= cut) continue;
+      const mine = own ? entry : { ...entry };
+      if (cut > 0) reduced(mine, cut);
+      values.set(value, mine);
+    }
   }
+
+  /** Count of the most frequent value that finds no place; 0: there is room for all. */
+  #cut(added: readonly [string, ValueCount][]): number {
+    const size = this.values.size + added.length;
+    if (size <= VALUES_KEPT) return 0;
+    const counts = new Float64Array(size);
+    let n = 0;
+    for (const { count } of this.values.values()) counts[n++] = count;
+    for (const [, { count }] of added) counts[n++] = count;
+    return counts.sort()[size - 1 - VALUES_KEPT]!;
+  }
+}
+
+const NO_VALUES: ReadonlyMap<string, ValueCount> = new Map();
+
+/** Takes `cut` off a count; false: nothing is left. */
+function reduced(entry: ValueCount, cut: number): boolean {
+  if (entry.count <= cut) return false;
+  entry.late *= 1 - cut / entry.count;
+  entry.count -= cut;
+  return true;
 }
 
 /** One direction of one group. */

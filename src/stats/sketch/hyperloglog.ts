@@ -17,6 +17,10 @@ const RANK_MAX = 33;
 const RANK_BITS = 6;
 const START = 8;
 
+/** Of every sketch that saw nothing yet: most that are read from the disk get others at once. Its one place is never filled. */
+const NO_LANES = new Int32Array(1);
+const NO_RANKS = new Uint8Array(1);
+
 const SPARSE = 1;
 const DENSE = 2;
 const GAPS = 3;
@@ -33,8 +37,8 @@ export class HyperLogLog {
   constructor(precision = PRECISION, budget: ByteBudget | null = null) {
     this.#budget = budget;
     this.precision = Math.max(PRECISION_MIN, Math.min(precision, PRECISION));
-    this.#lanes = new Int32Array(START);
-    this.#ranks = new Uint8Array(START);
+    this.#lanes = NO_LANES;
+    this.#ranks = NO_RANKS;
   }
 
   /** Whether `count` is exact (two values share a whole 32-bit lane and a rank once in 10^10 pairs). */
@@ -221,6 +225,11 @@ export class HyperLogLog {
     let slot = lane & mask;
     for (; ranks[slot] !== 0; slot = (slot + 1) & mask) if (lanes[slot] === lane && ranks[slot] === rank) return;
     const full = this.#size >= SPARSE_MAX;
+    if (lanes === NO_LANES) {
+      this.#reserve(1);
+      this.#put(lane, rank);
+      return;
+    }
     if (full || (this.#size + 1) * 4 > lanes.length * 3) {
       const more = full ? 2 ** this.precision : lanes.length * 5;
       if (this.#budget !== null && !this.#budget.take(more)) {
@@ -258,8 +267,9 @@ export class HyperLogLog {
     if (lanes === null) return;
     const ranks = this.#ranks;
     this.#lanes = null;
-    this.#size = 0;
     this.#ranks = new Uint8Array(2 ** this.precision);
+    if (this.#size === 0) return;
+    this.#size = 0;
     for (let i = 0; i < lanes.length; i++) if (ranks[i] !== 0) this.#put(lanes[i]!, ranks[i]!);
   }
 }

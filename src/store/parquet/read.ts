@@ -12,6 +12,8 @@ const TAIL_BYTES = 8;
 const FOOTER_BYTES_MAX = 1 << 20;
 /** A segment's bytes, and what its lengths add. */
 const PAGE_BYTES_MAX = 256 << 20;
+/** Least that zlib takes. */
+const CHUNK_BYTES_MIN = 64;
 const DELTA_BLOCK = 128;
 const MINIBLOCK = 32;
 
@@ -199,7 +201,9 @@ function part(fd: number, from: number, length: number): Buffer | null {
 
 function unpacked(bytes: Buffer, plain: number): Buffer | null {
   try {
-    const body = zstdDecompressSync(bytes, { maxOutputLength: Math.max(1, plain) });
+    // In one piece: pieces of the usual size are put together afterwards.
+    const chunkSize = Math.max(CHUNK_BYTES_MIN, plain);
+    const body = zstdDecompressSync(bytes, { maxOutputLength: Math.max(1, plain), chunkSize });
     return body.length === plain ? body : null;
   } catch {
     return null;
