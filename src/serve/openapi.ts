@@ -14,7 +14,12 @@ const error = (description: string) => ({
   content: { 'application/json': { schema: { $ref: '#/components/schemas/Error' } } },
 });
 const json = (description: string, schema: object) => ({ description, content: { 'application/json': { schema } } });
+const REFUSALS = {
+  401: error('The token is missing or wrong; only a listener that others can reach asks for one (token_file).'),
+  405: error('This interface is read-only: GET and HEAD.'),
+};
 const FAILURES = {
+  ...REFUSALS,
   400: error('A parameter is wrong: the message names it.'),
   503: error('The agent keeps no store, or cannot read it.'),
   500: error('Files of the store are damaged, or the agent failed.'),
@@ -28,10 +33,14 @@ export const OPENAPI = {
     title: 'Headwater',
     version: '1',
     description: 'Calls and API runtime statistics of one host. Read-only.',
+    license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
   },
+  servers: [{ url: '/', description: 'The agent that serves this document.' }],
+  security: [{}, { token: [] }],
   paths: {
     '/api/v1/report': {
       get: {
+        operationId: 'report',
         summary: 'The five API runtime statistics: since the start of the agent, or over a range.',
         parameters: RANGE,
         responses: { 200: json('The report (docs/report.md).', { type: 'object' }), ...FAILURES },
@@ -39,6 +48,7 @@ export const OPENAPI = {
     },
     '/api/v1/calls': {
       get: {
+        operationId: 'calls',
         summary: 'Past calls, newest first, a page at a time.',
         parameters: [
           query('filter', 'CEL, as everywhere (docs/cli.md).'),
@@ -68,6 +78,7 @@ export const OPENAPI = {
     },
     '/api/v1/sql': {
       get: {
+        operationId: 'sql',
         summary: 'One SELECT over calls, states and ledger (docs/store.md).',
         parameters: [
           query('query', 'The SELECT.', text, true),
@@ -88,10 +99,15 @@ export const OPENAPI = {
       },
     },
     '/api/v1/openapi.json': {
-      get: { summary: 'This document.', responses: { 200: json('OpenAPI 3.1.', { type: 'object' }) } },
+      get: {
+        operationId: 'openapi',
+        summary: 'This document.',
+        responses: { 200: json('OpenAPI 3.1.', { type: 'object' }), ...REFUSALS },
+      },
     },
   },
   components: {
+    securitySchemes: { token: { type: 'http', scheme: 'bearer', description: 'The content of token_file.' } },
     schemas: {
       Error: {
         type: 'object',

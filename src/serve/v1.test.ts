@@ -187,13 +187,14 @@ describe('the OpenAPI document', () => {
   };
   const operation = {
     type: 'object',
-    required: ['summary', 'responses'],
+    required: ['operationId', 'summary', 'responses'],
     properties: {
+      operationId: { type: 'string', pattern: '^[a-z]+$' },
       summary: { type: 'string', minLength: 1 },
       parameters: { type: 'array', items: parameter, uniqueItems: true },
       responses: {
         type: 'object',
-        required: ['200'],
+        required: ['200', '401', '405'],
         patternProperties: { '^[1-5]\\d\\d$': response },
         additionalProperties: false,
       },
@@ -201,10 +202,12 @@ describe('the OpenAPI document', () => {
   };
   const shape = {
     type: 'object',
-    required: ['openapi', 'info', 'paths'],
+    required: ['openapi', 'info', 'servers', 'security', 'paths'],
     properties: {
       openapi: { type: 'string', pattern: '^3\\.1\\.\\d+$' },
-      info: { type: 'object', required: ['title', 'version'] },
+      info: { type: 'object', required: ['title', 'version', 'license'] },
+      servers: { const: [{ url: '/', description: 'The agent that serves this document.' }] },
+      security: { const: [{}, { token: [] }] },
       paths: {
         type: 'object',
         minProperties: 1,
