@@ -36,3 +36,15 @@ export function bytes(value: number): string {
   }
   return `${Number(scaled.toPrecision(3))} ${units[unit]}`;
 }
+
+/** Service and side, method, route. */
+export const routeCells = (row: {
+  readonly service: string;
+  readonly side: string;
+  readonly method: string;
+  readonly route: string;
+}): readonly string[] => [
+  `${plain(row.service) || '-'} (${row.side})`,
+  plain(row.method) || '-',
+  plain(row.route) || '-',
+];

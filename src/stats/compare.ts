@@ -7,7 +7,8 @@
  *   - percentiles when their confidence intervals, by the ranks of the binomial (Hollander and Wolfe, 3.6), do not meet and they
  *     are further apart than the histogram's own error.
  */
-import type { SeriesKey, SeriesState } from './series.ts';
+import { ERROR_CLASSES, type ErrorClass } from './error-class.ts';
+import type { Counter, SeriesKey, SeriesState } from './series.ts';
 import type { ExponentialHistogram } from './sketch/histogram.ts';
 import type { StateSet } from './state-set.ts';
 
@@ -23,6 +24,14 @@ export interface Difference {
   readonly significant: boolean;
 }
 
+/** Calls of one error class, as a share of all calls. */
+export interface ErrorClassComparison {
+  readonly class: ErrorClass;
+  readonly ratio: Difference;
+  /** Its first call in the range after; null: there was none. */
+  readonly example: string | null;
+}
+
 export interface RouteComparison {
   readonly service: string;
   readonly side: string;
@@ -33,6 +42,8 @@ export interface RouteComparison {
   readonly count: { readonly before: number; readonly after: number };
   readonly rate_per_s: Difference;
   readonly error_ratio: Difference;
+  /** Classes that either range has. */
+  readonly error_classes: readonly ErrorClassComparison[];
   readonly latency_ns: Readonly<Record<Percentile, Difference>>;
 }
 
@@ -41,7 +52,7 @@ export interface Range {
   readonly seconds: number;
 }
 
-/** One row for each route of either range; what changed significantly first, then by calls. */
+/** One row for each route of either range; what changed more than by chance first, then by calls. */
 export function compareRanges(before: Range, after: Range): RouteComparison[] {
   const keys: SeriesKey[] = [...after.states].map(({ key }) => key);
   for (const { key } of before.states) if (after.states.get(key) === null) keys.push(key);
@@ -57,6 +68,7 @@ const calls = ({ count }: RouteComparison): number => count.before + count.after
 export const changed = (row: RouteComparison): boolean =>
   row.rate_per_s.significant ||
   row.error_ratio.significant ||
+  row.error_classes.some(({ ratio }) => ratio.significant) ||
   Object.values(row.latency_ns).some(({ significant }) => significant);
 
 function compareSeries(key: SeriesKey, before: Range, after: Range): RouteComparison {
@@ -72,7 +84,12 @@ function compareSeries(key: SeriesKey, before: Range, after: Range): RouteCompar
     presence: n === 0 ? 'new' : m === 0 ? 'vanished' : 'both',
     count: { before: n, after: m },
     rate_per_s: rates(n, before.seconds, m, after.seconds),
-    error_ratio: ratios(a, b),
+    error_ratio: ratios(a, b, 'errors'),
+    error_classes: ERROR_CLASSES.flatMap((name, i) =>
+      (a?.get(name) ?? 0) + (b?.get(name) ?? 0) === 0
+        ? []
+        : { class: name, ratio: ratios(a, b, name), example: b?.firstErrors[i]?.example ?? null },
+    ),
     latency_ns: {
       p50: quantiles(latencyA, latencyB, PERCENTILES.p50),
       p95: quantiles(latencyA, latencyB, PERCENTILES.p95),
@@ -93,12 +110,13 @@ function rates(n: number, secondsA: number, m: number, secondsB: number): Differ
   return difference(a, b, Math.abs(b - a) > Z * deviation);
 }
 
-function ratios(a: SeriesState | null, b: SeriesState | null): Difference {
+/** Of the calls that `counter` counts among all. */
+function ratios(a: SeriesState | null, b: SeriesState | null, counter: Counter): Difference {
   const [n, m] = [a?.calls ?? 0, b?.calls ?? 0];
   if (a === null || b === null || n === 0 || m === 0) {
-    return difference(n > 0 ? a!.get('errors') / n : null, m > 0 ? b!.get('errors') / m : null, false);
+    return difference(n > 0 ? a!.get(counter) / n : null, m > 0 ? b!.get(counter) / m : null, false);
   }
-  const [x, y] = [a.get('errors'), b.get('errors')];
+  const [x, y] = [a.get(counter), b.get(counter)];
   const pooled = (x + y) / (n + m);
   const deviation = Math.sqrt(pooled * (1 - pooled) * (1 / n + 1 / m));
   return difference(x / n, y / m, Math.abs(y / m - x / n) > Z * deviation);

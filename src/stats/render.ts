@@ -1,6 +1,5 @@
 /** A report as text for a terminal, or as Markdown. Header values are hostile: control characters and markup never get through. */
-import { bytes, ns, percent, plain, significant } from './cells.ts';
-import { changed, type RouteComparison } from './compare.ts';
+import { bytes, ns, percent, plain, routeCells, significant } from './cells.ts';
 import type { RouteReport, ServiceReport, StatisticsReport } from './report.ts';
 import { type Cells, markdownTable, type Table, textTable } from './text-table.ts';
 import type { TlsReport } from './tls.ts';
@@ -38,27 +37,6 @@ type ChangeValue = number | string | null | readonly { readonly value: string; r
 
 export type PrintableReport = StatisticsReport<HeaderCells, ChangeCells> & { readonly tls: readonly TlsReport[] };
 
-/** Two ranges, and what changed between them (query/report.ts). */
-export interface PrintableComparison {
-  readonly before: { readonly since: string; readonly until: string };
-  readonly after: { readonly since: string; readonly until: string };
-  readonly routes: readonly RouteComparison[];
-  readonly headers: readonly {
-    readonly service: string;
-    readonly side: string;
-    readonly method: string;
-    readonly route: string;
-    readonly direction: string;
-    readonly name: string;
-    readonly kind: string;
-    readonly before: number | null;
-    readonly after: number | null;
-    readonly value_before: string | null;
-    readonly value_after: string | null;
-    readonly example: string;
-  }[];
-}
-
 /** For a terminal of `width` columns: aligned columns, one table for each statistic. */
 export const reportText = (report: PrintableReport, width = Number.POSITIVE_INFINITY): string =>
   [heading(report), ...tables(report).map((table) => textTable(table, width)), ledgerLine(report)]
@@ -69,23 +47,6 @@ export const reportMarkdown = (report: PrintableReport): string =>
   ['# API runtime statistics', heading(report), ...tables(report).map(markdownTable), ledgerLine(report)]
     .join('\n\n')
     .concat('\n');
-
-export const comparisonText = (found: PrintableComparison, width = Number.POSITIVE_INFINITY): string =>
-  [comparedLine(found), ...comparisonTables(found).map((table) => textTable(table, width))].join('\n\n').concat('\n');
-
-export const comparisonMarkdown = (found: PrintableComparison): string =>
-  ['# What changed', comparedLine(found), ...comparisonTables(found).map(markdownTable)].join('\n\n').concat('\n');
-
-const comparedLine = ({ before, after, routes }: PrintableComparison): string =>
-  [`from  ${before.since} to ${before.until}`, `to    ${after.since} to ${after.until}`, ...emptyRanges(routes)].join(
-    '\n',
-  );
-
-function emptyRanges(routes: readonly RouteComparison[]): string[] {
-  if (routes.length === 0) return ['There are no calls in either range.'];
-  if (routes.every(({ presence }) => presence === 'new')) return ['There are no calls in the first range.'];
-  return routes.every(({ presence }) => presence === 'vanished') ? ['There are no calls in the second range.'] : [];
-}
 
 const heading = ({ range }: PrintableReport): string => `${range.since} to ${range.until}`;
 
@@ -235,16 +196,10 @@ function table(
     title,
     head: ['service', 'method', 'route', ...columns],
     numeric: [false, false, false, ...columns.map((name) => name !== 'classes')],
-    rows: routes.map((row) => [...names(row), ...cells(row)]),
+    rows: routes.map((row) => [...routeCells(row), ...cells(row)]),
     spare,
   };
 }
-
-const names = (row: { service: string; side: string; method: string; route: string }): Cells => [
-  `${plain(row.service) || '-'} (${row.side})`,
-  plain(row.method) || '-',
-  plain(row.route) || '-',
-];
 
 function loadTable(routes: readonly RouteReport[]): Table {
   return {
@@ -254,7 +209,7 @@ function loadTable(routes: readonly RouteReport[]): Table {
     rows: routes.flatMap((row) => {
       const { buckets, knee } = row.load;
       return buckets.map((bucket, i) => [
-        ...(i === 0 ? names(row) : ['', '', '']),
+        ...(i === 0 ? routeCells(row) : ['', '', '']),
         `${bucket.in_flight}`,
         `${bucket.count}`,
         ns(bucket.p50_ns),
@@ -309,7 +264,7 @@ function headerTable(routes: readonly RouteReport<HeaderCells>[]): Table {
     spare: ['entropy', 'method', 'class'],
     rows: routes.flatMap((row) =>
       row.headers.map((header, i) => [
-        ...(i === 0 ? names(row) : ['', '', '']),
+        ...(i === 0 ? routeCells(row) : ['', '', '']),
         header.direction,
         plain(header.name),
         percent(header.presence),
@@ -320,51 +275,4 @@ function headerTable(routes: readonly RouteReport<HeaderCells>[]): Table {
       ]),
     ),
   };
-}
-
-function comparisonTables({ routes, headers }: PrintableComparison): Table[] {
-  const delta = (
-    { before, after, change, significant: sure }: RouteComparison['rate_per_s'],
-    show: (value: number) => string,
-  ): string => {
-    const text = `${before === null ? '-' : show(before)} > ${after === null ? '-' : show(after)}`;
-    const by = change === null ? '' : ` ${change >= 0 ? '+' : ''}${(change * 100).toFixed(0)} %`;
-    return `${text}${by}${sure ? ' *' : ''}`;
-  };
-  const share = (value: number | null): string => (value === null ? 'absent' : percent(value));
-  const all: Table[] = [
-    {
-      title: `What changed (* more than chance, p < 0.001): ${routes.filter(changed).length} of ${routes.length} routes`,
-      head: ['service', 'method', 'route', '', 'calls/s', 'errors', 'p50', 'p95', 'p99'],
-      numeric: [false, false, false, false, true, true, true, true, true],
-      rows: routes.map((row) => [
-        ...names(row),
-        row.presence === 'both' ? '' : row.presence,
-        delta(row.rate_per_s, significant),
-        delta(row.error_ratio, percent),
-        delta(row.latency_ns.p50, ns),
-        delta(row.latency_ns.p95, ns),
-        delta(row.latency_ns.p99, ns),
-      ]),
-      spare: ['p99', 'p95', 'method'],
-    },
-    {
-      title: 'Headers that changed',
-      head: ['service', 'method', 'route', 'direction', 'name', 'what', 'present', 'most frequent', 'example'],
-      numeric: [false, false, false, false, false, false, true, false, false],
-      rows: headers.map((row) => [
-        ...names(row),
-        row.direction,
-        plain(row.name),
-        row.kind,
-        `${share(row.before)} > ${share(row.after)}`,
-        row.value_before === row.value_after
-          ? plain(row.value_after ?? '')
-          : plain(`${row.value_before ?? '-'} > ${row.value_after ?? '-'}`),
-        row.example,
-      ]),
-      spare: ['example', 'method', 'most frequent'],
-    },
-  ];
-  return all.filter(({ rows }) => rows.length > 0);
 }

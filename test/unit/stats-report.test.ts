@@ -1,13 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import { TlsFacts } from '../../src/model/tls.ts';
 import { changed, compareRanges, type RouteComparison } from '../../src/stats/compare.ts';
-import {
-  comparisonMarkdown,
-  comparisonText,
-  type PrintableReport,
-  reportMarkdown,
-  reportText,
-} from '../../src/stats/render.ts';
+import { type PrintableReport, reportMarkdown, reportText } from '../../src/stats/render.ts';
+import { comparisonMarkdown, comparisonText, type PrintableComparison } from '../../src/stats/render-comparison.ts';
 import { buildReport } from '../../src/stats/report.ts';
 import type { StateRow, StateSet } from '../../src/stats/state-set.ts';
 import { type TlsReport, TlsState, tlsReport } from '../../src/stats/tls.ts';
@@ -61,7 +56,12 @@ function tlsOf(n: number, facts: Partial<TlsFacts>): TlsReport {
 }
 
 const RANGE = { since: '2026-11-22T00:00:00.000Z', until: '2026-11-22T01:00:00.000Z' };
-const compared = (routes: RouteComparison[]) => ({ before: RANGE, after: RANGE, routes, headers: [] });
+const compared = (routes: RouteComparison[], headers: PrintableComparison['headers'] = []): PrintableComparison => ({
+  before: RANGE,
+  after: RANGE,
+  routes,
+  headers,
+});
 
 describe('Wilson', () => {
   test('is the known interval', () => {
@@ -197,14 +197,75 @@ describe('as text', () => {
     expect(comparisonMarkdown(compared(comparison))).not.toMatch(/(?<!\\)<script/);
   });
 
-  test('a comparison marks what is more than chance', () => {
-    const rows = compareRanges(
-      { states: traffic(1, 4_000, 10, 0.02), seconds: 60 },
-      { states: traffic(2, 4_000, 20, 0.02), seconds: 60 },
-    );
+  test('a comparison names what is more than chance, the worst first, with a call; or says that nothing is', () => {
+    const [before, after] = [traffic(1, 4_000, 10, 0.02), traffic(2, 4_000, 20, 0.02, { ordinal: 7 })];
+    for (const [set, route, ms, errors] of [
+      [before, '/failing', 10, 0],
+      [after, '/failing', 10, 0.04],
+      [before, '/gone', 10, 0],
+      [after, '/came', 10, 0],
+    ] as const)
+      for (const { key, state } of traffic(3, 4_000, ms, errors, { route, ordinal: 7 })) set.merge(key, state);
+    const rows = compareRanges({ states: before, seconds: 60 }, { states: after, seconds: 60 });
     const text = comparisonText(compared(rows));
-    expect(text).toContain('1 of 1 routes');
-    expect(text).toMatch(/ms > .* ms \+\d+ % \*/);
+    expect(text).toContain('More than chance (p < 0.001): 4 of 4 routes');
+    const findings = text.slice(text.indexOf('More than'), text.indexOf('All routes'));
+    const whats = [...findings.matchAll(/(more errors|new: 5xx|p\d+ slower|new route|no more calls)/g)].map(
+      ([what]) => what,
+    );
+    expect(whats.slice(0, 4)).toEqual(['more errors', 'new: 5xx', 'p50 slower', 'p95 slower']);
+    expect(whats.slice(-2).sort()).toEqual(['new route', 'no more calls']);
+    const id = after
+      .get({ service: 'api', side: 'server', method: 'GET', route: '/failing' })!
+      .firstErrors.find(Boolean)!.example;
+    expect(findings).toMatch(new RegExp(`new: 5xx +0\\.0 % +[34]\\.\\d % +${id}\n`));
+    expect(comparisonMarkdown(compared(rows))).toContain('| new: 5xx | 0.0 % |');
+    const same = compareRanges({ states: before, seconds: 60 }, { states: before, seconds: 60 });
+    expect(comparisonText(compared(same))).toContain('Nothing changed by more than chance.');
+    for (const columns of [80, 100, 200])
+      for (const line of comparisonText(compared(rows), columns).split('\n'))
+        expect(line.length, line).toBeLessThanOrEqual(columns);
+  });
+
+  test('header fields that changed alike in several routes are one line; a credential is told as one', () => {
+    const key = {
+      service: 'api',
+      side: 'server',
+      method: 'GET',
+      direction: 'request',
+      kind: 'values',
+      example: 'r-1-2',
+    };
+    const rotated = {
+      ...key,
+      name: 'authorization',
+      before: 1,
+      after: 1,
+      value_before: 'Bearer [fp:01]',
+      value_after: 'Bearer [fp:02]',
+    };
+    const added = {
+      ...key,
+      kind: 'new',
+      name: 'x-new',
+      before: null,
+      after: 0.98,
+      value_before: null,
+      value_after: '|<script>\u202e',
+    };
+    const text = comparisonText(
+      compared(
+        [],
+        [
+          { ...rotated, route: '/a' },
+          { ...rotated, route: '/b' },
+          { ...added, route: '/a' },
+        ],
+      ),
+    );
+    expect(text).toMatch(/2 routes +request +authorization +credential +Bearer \[fp:01\] +Bearer \[fp:02\] +r-1-2\n/);
+    expect(text).toMatch(/\/a +request +x-new +new +absent +\|<script>\? \(in 98\.0 %\) +r-1-2\n/);
+    expect(comparisonMarkdown(compared([], [{ ...added, route: '/a' }]))).not.toMatch(/(?<!\\)<script/);
   });
 
   test('TLS has a table where there were handshakes, and names of peers neither get through nor fill it', () => {
