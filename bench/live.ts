@@ -6,7 +6,7 @@ import { statSync } from 'node:fs';
 import { Cgroup } from '../test/rig/cgroup.ts';
 import { Folder } from '../test/rig/folder.ts';
 import { cpuOf, rssOf, type Spread, settled, spread } from './measure.ts';
-import { burner, HeadwaterObserver, httpry, nobody, type Observer, tcpdump } from './observers.ts';
+import { burner, HeadwaterObserver, httpry, LOG_NOTHING, nobody, type Observer, tcpdump } from './observers.ts';
 import { figure, microseconds, section, share } from './section.ts';
 import { type Load, Workload, type WorkloadShape } from './workload.ts';
 
@@ -69,6 +69,7 @@ async function sample(variant: Variant, seconds: number): Promise<Sample> {
 
 function variants(folder: Folder): Variant[] {
   const nginxLog = folder.file('nginx.log');
+  let stores = 0;
   return [
     {
       name: 'headwater',
@@ -79,6 +80,11 @@ function variants(folder: Folder): Variant[] {
       name: 'headwater log',
       what: 'every call logged, all headers',
       observe: (cgroup) => HeadwaterObserver.start([cgroup], ''),
+    },
+    {
+      name: 'headwater store',
+      what: 'every call stored, all headers',
+      observe: (cgroup) => HeadwaterObserver.start([cgroup], LOG_NOTHING, false, folder.file(`data-${++stores}`)),
     },
     {
       name: 'nginx json log',

@@ -1,7 +1,8 @@
 /** Calls that Headwater did not report, at fixed rates and at saturation. Truth is the load's own count: it awaits every answer. */
 import { Cgroup } from '../test/rig/cgroup.ts';
+import { Folder } from '../test/rig/folder.ts';
 import { settled } from './measure.ts';
-import { HeadwaterObserver } from './observers.ts';
+import { HeadwaterObserver, LOG_NOTHING } from './observers.ts';
 import { section } from './section.ts';
 import { Workload } from './workload.ts';
 
@@ -9,8 +10,13 @@ const RATES = [5_000, 10_000, 20_000, 30_000, 50_000];
 const RATES_QUICK = [5_000];
 const CONNECTIONS = 64;
 
+/** What becomes of every call besides the statistics. */
+const KEPT = ['nothing', 'log', 'store'] as const;
+type Kept = (typeof KEPT)[number];
+const CONFIG: Readonly<Record<Kept, string>> = { nothing: 'stats_only: true\n', log: '', store: LOG_NOTHING };
+
 interface LostRow {
-  readonly logged: boolean;
+  readonly kept: Kept;
   /** Calls a second asked for; 0: as many as the server answers. */
   readonly rate: number;
   /** What the load reached: two cores are shared by client, server and agent. */
@@ -26,15 +32,21 @@ interface LostRow {
   readonly p99_us: number;
 }
 
-async function measure(logged: boolean, rate: number, seconds: number): Promise<LostRow> {
+async function measure(kept: Kept, rate: number, seconds: number): Promise<LostRow> {
+  using folder = new Folder();
   await using cgroup = new Cgroup('bench');
   await using workload = await Workload.start(cgroup);
-  await using observer = await HeadwaterObserver.start([cgroup], logged ? '' : 'stats_only: true\n');
+  await using observer = await HeadwaterObserver.start(
+    [cgroup],
+    CONFIG[kept],
+    false,
+    kept === 'store' ? folder.file('data') : undefined,
+  );
   const load = await workload.paced(rate, seconds, CONNECTIONS);
   await settled(observer.pids);
   const { exchanges, requests, losses } = await observer.lastWords();
   return {
-    logged,
+    kept,
     rate,
     reached: (load.requests / load.duration_us) * 1e6,
     made: load.requests,
@@ -51,13 +63,13 @@ export const lost = section<LostRow>({
   title: 'Lost calls at fixed rates (64 connections, no warm-up: the first calls meet cold code)',
   async rows({ seconds, quick }) {
     const rows: LostRow[] = [];
-    for (const logged of [false, true]) {
-      for (const rate of quick ? RATES_QUICK : [...RATES, 0]) rows.push(await measure(logged, rate, seconds));
+    for (const kept of KEPT) {
+      for (const rate of quick ? RATES_QUICK : [...RATES, 0]) rows.push(await measure(kept, rate, seconds));
     }
     return rows;
   },
   columns: [
-    ['log', ({ logged }) => (logged ? 'every call' : 'none')],
+    ['every call into', ({ kept }) => kept],
     ['calls/s asked', ({ rate }) => (rate === 0 ? 'all' : String(rate))],
     ['reached', ({ reached }) => reached.toFixed(0)],
     ['made', ({ made }) => String(made)],

@@ -8,6 +8,9 @@ import { Program } from '../test/rig/program.ts';
 
 const STOP_TIMEOUT_MS = 60_000;
 
+/** For whoever measures something else than the log: one call in a million is logged. */
+export const LOG_NOTHING = 'log:\n  keep:\n    errors: false\n    share: 0.000001\n';
+
 export interface Observer extends AsyncDisposable {
   readonly pids: readonly number[];
   /** Stops it; how many calls it has reported since its start, null when it does not report calls. */

@@ -8,7 +8,7 @@ import { Folder } from '../test/rig/folder.ts';
 import { must } from '../test/rig/program.ts';
 import { capture } from './capture.ts';
 import { cpuOf, rssNowOf, type Spread, settled, spread } from './measure.ts';
-import { HeadwaterObserver } from './observers.ts';
+import { HeadwaterObserver, LOG_NOTHING } from './observers.ts';
 import { figure, section } from './section.ts';
 import { Workload } from './workload.ts';
 
@@ -79,9 +79,6 @@ async function liveSample(stored: boolean, rate: number, seconds: number): Promi
   const reported = await observer.reported();
   return [(cpu / requests) * 1e6, 1 - reported / requests, rss / 1e6];
 }
-
-/** The log's own cost is another section's: one call in a million is logged. */
-const LOG_NOTHING = 'log:\n  keep:\n    errors: false\n    share: 0.000001\n';
 
 async function liveRows(rounds: number, seconds: number, rates: readonly number[]): Promise<StatisticsRow[]> {
   const rows: StatisticsRow[] = [];

@@ -52,9 +52,9 @@ when(
     const [idle, lost, memory] = results;
     const processes = ['attacher', 'pipeline', 'both'];
     expect(idle!.rows.map((row) => row['process'])).toEqual([...processes, ...processes]);
-    expect(lost!.rows.map((row) => row['logged'])).toEqual([false, true]);
+    expect(lost!.rows.map((row) => row['kept'])).toEqual(['nothing', 'log', 'store']);
     // Whatever was lost, it was counted: the only figure that holds on any machine.
-    expect(lost!.rows.map((row) => row['unaccounted'])).toEqual([0, 0]);
+    expect(lost!.rows.map((row) => row['unaccounted'])).toEqual([0, 0, 0]);
     expect(memory!.rows.every((row) => (row['rss_mb'] as number) > 0)).toBe(true);
     for (const { section } of results)
       expect(ended.stdout).toContain(section === 'lost' ? 'Lost calls' : section === 'idle' ? 'Idle' : 'Memory');
