@@ -33,6 +33,7 @@ import { startStoreWorker } from '../store/store.ts';
 import { LIVE_SECRET_LIMITS, SecretStore } from '../tls/secrets.ts';
 import { filterOf } from './filter.ts';
 import { History, loadEngine } from './history.ts';
+import { LargeHeap } from './large-heap.ts';
 import { LogOutput } from './log-output.ts';
 import { AgentMetrics } from './metrics.ts';
 import { Owners } from './owners.ts';
@@ -265,6 +266,7 @@ export async function runPipeline({ client, prepared, start, key }: Handover): P
     if (statistics.work(WORK_MS)) setTimeout(workOut, WORK_PAUSE_MS);
   };
   let ticks = 0;
+  const heap = new LargeHeap();
   const timer = setInterval(() => {
     const now = sinceAnchor(anchor);
     if (counters.value.read().recordsLost > 0)
@@ -276,6 +278,7 @@ export async function runPipeline({ client, prepared, start, key }: Handover): P
     owners.tick();
     status.tick();
     storeClock?.second();
+    heap.look();
     if (++ticks % (FORGET_MS / TICK_MS) !== 0) return;
     prints.forget();
     unused.giveBack();

@@ -32,7 +32,7 @@ const REAP_INTERVAL_MS = 10;
 /** From the pipeline's start to the moment when what starting needed is over. */
 const SETTLED_MS = 1_000;
 /** The same after an answer; not after each of many. */
-const ANSWERED_MS = 10_000;
+const ANSWERED_MS = 3_000;
 const EXIT_BAD = 1;
 
 const say = (line: string): void => {
