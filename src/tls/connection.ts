@@ -281,6 +281,9 @@ export class TlsConnection implements ConnectionDecoder, SecretWaiter, Expiring,
   settled(): void {
     if (this.#settled) return;
     this.#settled = true;
+    // Who opened a connection older than the capture was not seen; who says hello is the client.
+    if (this.negotiation.hello !== null && this.#connection.clientDirection < 0)
+      this.#connection.clientDirection = this.negotiation.client;
     this.shared.settled(this.#connection);
   }
 

@@ -24,6 +24,16 @@ test.each(['tls13-h1', 'tls13-h2', 'tls12-gcm128', 'tls12-cbc-sha'])(
   },
 );
 
+test.each(['tls13-h1', 'tls12-gcm128'])(
+  '%s without its SYN and without secrets: the client is who says hello',
+  async (name) => {
+    const { events, client } = (await recording(name)).conversations[0]!;
+    const clients: number[] = [];
+    play(events, { settled: ({ clientDirection }) => void clients.push(clientDirection) });
+    expect(clients).toEqual([client]);
+  },
+);
+
 test.each([
   ['a request', 'GET / HTTP/1.1\r\n\r\n'],
   ['another version', '\x17\x03\x01\x00\x40'],

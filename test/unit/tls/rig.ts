@@ -127,6 +127,8 @@ export interface PlayOptions {
   readonly limits?: Partial<TlsLimits>;
   /** Called before each event. */
   readonly before?: (index: number, store: SecretStore) => void;
+  /** Told once, when the handshake is over. */
+  readonly settled?: (connection: Connection) => void;
 }
 
 export interface Played extends Heard {
@@ -183,6 +185,7 @@ export function play(events: readonly Event[], options: PlayOptions = {}): Playe
     losses,
     verify: options.verify ?? 'always',
     limits: { ...TLS_LIMITS, ...options.limits },
+    ...(options.settled === undefined ? {} : { settled: options.settled }),
   });
   const listener = new Listener();
   const tls = new TlsConnection(new Connection(1, address, address), shared, listener.factory);
