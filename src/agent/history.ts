@@ -86,7 +86,7 @@ export class History implements HistorySource {
         return engine;
       }
       await engine.value.reader.refresh();
-      return await work(engine.value);
+      return await engine.value.reader.holding(() => work(engine.value));
     } finally {
       this.#asking--;
       this.#idle = setTimeout(() => void this.#drop(), IDLE_MS);

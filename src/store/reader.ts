@@ -95,6 +95,9 @@ export class StoreReader {
   readonly #known = new Map<number, SegmentFiles | null>();
   /** Size of each live log when it was last turned into files. */
   readonly #live = new Map<number, number>();
+  /** Questions under way, and files that go when all are answered. */
+  #questions = 0;
+  readonly #outdated: string[] = [];
   #empty: SegmentFiles | null = null;
   /** As they were when somebody asked first after the last look. */
   #rolled: StateSources['rolled'] | null = null;
@@ -237,11 +240,23 @@ export class StoreReader {
     };
   }
 
+  /** Keeps the files that a question reads until it is answered, however often somebody looks again meanwhile. */
+  async holding<T>(question: () => Promise<T>): Promise<T> {
+    this.#questions++;
+    try {
+      return await question();
+    } finally {
+      this.#questions--;
+      if (this.#questions === 0) for (const path of this.#outdated.splice(0)) rmSync(path, { force: true });
+    }
+  }
+
   #forgetLive(number: number): void {
     this.#live.delete(number);
     for (const name of list(this.#scratch)) {
-      if (name.startsWith(segmentName(number))) rmSync(join(this.#scratch, name), { force: true });
+      if (name.startsWith(segmentName(number))) this.#outdated.push(join(this.#scratch, name));
     }
+    if (this.#questions === 0) for (const path of this.#outdated.splice(0)) rmSync(path, { force: true });
   }
 
   #write(path: (name: string) => string, segment: Segment): void {
