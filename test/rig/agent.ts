@@ -45,6 +45,8 @@ export interface LoggedMessage {
   readonly trailers: readonly (readonly [name: string, value: string])[];
   readonly head_bytes: number;
   readonly body_bytes: number;
+  /** Names, in lower case, of fields whose values are bytes and no text. */
+  readonly opaque?: readonly string[];
 }
 
 export interface LoggedSummary {
