@@ -5,6 +5,8 @@ const CONNECTIONS_MAX = 64;
 const HEAD_BYTES_MAX = 16_384;
 const HEAD_TIME_MS = 5_000;
 const REQUEST_TIME_MS = 10_000;
+/** How often connections are looked at that may be over their time; Node's own half a minute would let a few slow ones hold all. */
+const CHECK_MS = 1_000;
 
 /** Error answers: `{"error":{"code":"...","message":"..."}}`. */
 export interface ErrorBody {
@@ -37,12 +39,13 @@ export function sendError(
   sendJson(response, status, { error: { code, message, ...details } } satisfies ErrorBody);
 }
 
-/** A read-only HTTP server. A handler that fails answers 500 and takes nothing else with it. */
-export function readOnlyServer(handler: Handler): Server {
+/** A read-only HTTP server. A handler that fails answers 500 and takes nothing else with it. `headMs`: what a request's head may take. */
+export function readOnlyServer(handler: Handler, headMs = HEAD_TIME_MS): Server {
   const server = createServer(
     {
       maxHeaderSize: HEAD_BYTES_MAX,
-      headersTimeout: HEAD_TIME_MS,
+      headersTimeout: headMs,
+      connectionsCheckingInterval: CHECK_MS,
       requestTimeout: REQUEST_TIME_MS,
       keepAliveTimeout: HEAD_TIME_MS,
     },

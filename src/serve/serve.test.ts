@@ -6,6 +6,7 @@ import { sampleSource, sampleStatus } from '../../test/fixtures/samples.ts';
 import { ask, metricsOf, metricsText, noHistory, ServeRig, value } from '../../test/unit/serve-rig.ts';
 import { apiServer } from './api.ts';
 import { AgentClient } from './client.ts';
+import { readOnlyServer, sendJson } from './http.ts';
 import { listenTcp } from './listen.ts';
 import { isLoopback, publicServer, readToken } from './public.ts';
 
@@ -14,6 +15,28 @@ beforeEach(() => {
   rig = new ServeRig();
 });
 afterEach(() => rig[Symbol.dispose]());
+
+test('clients that never finish their request hold the server for a short time only, however many', async () => {
+  const server = readOnlyServer((_, __, response) => sendJson(response, 200, { status: 'ok' }), 100);
+  const listening = await listenTcp(server, '127.0.0.1', 0);
+  if (!listening.ok) throw new Error(listening.message);
+  rig.later(() => server.close());
+  const [host, port] = listening.address.split(':') as [string, string];
+  const slow = Array.from({ length: 200 }, () => createConnection(Number(port), host));
+  const ended = slow.map((socket) => {
+    socket.on('error', () => {});
+    socket.resume();
+    socket.write('GET /healthz HTTP/1.1\r\nHost: x\r\nX-Slow: ');
+    return new Promise((resolve) => socket.once('close', resolve));
+  });
+  const drip = setInterval(() => {
+    for (const socket of slow) if (socket.writable) socket.write('y');
+  }, 20);
+  rig.later(() => clearInterval(drip));
+  // The server ends them; this test does not.
+  await Promise.all(ended);
+  expect((await ask({ host, port: Number(port) }, '/healthz')).status).toBe(200);
+});
 
 describe('the unix socket', () => {
   test('answers health, status and why', async () => {

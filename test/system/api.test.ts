@@ -1,5 +1,6 @@
 /** /api/v1 of a real agent with a store: pages over real calls, and SQL that tries to do more than read them. */
 import { existsSync } from 'node:fs';
+import { connect } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, it } from 'vitest';
 import { Agent, HEADWATER } from '../rig/agent.ts';
@@ -11,6 +12,7 @@ import { run } from '../rig/program.ts';
 import { nodeSite } from '../rig/servers/site.ts';
 
 const CALLS = 25;
+const SLOW_CLIENTS = 1_000;
 
 interface Page {
   readonly calls: { id: string; request: { target: string } }[];
@@ -80,6 +82,15 @@ when(
     expect(ids.toSorted()).toEqual(seen.toSorted());
   }
 
+  // A thousand clients that never finish their request: calls are captured as before.
+  const [host, port] = listen.split(':') as [string, string];
+  const stalling = Array.from({ length: SLOW_CLIENTS }, () => connect(Number(port), host).on('error', () => {}));
+  for (const socket of stalling) socket.write('GET /metrics HTTP/1.1\r\nHost: x\r\nX-Slow: ');
+  for (let n = 0; n < CALLS; n++) await (await fetch(`http://127.0.0.1:${site.port}/bytes/${n}`)).arrayBuffer();
+  await agent.until((exchanges) => exchanges.length === 2 * CALLS);
+  for (const socket of stalling) socket.destroy();
+  expect((await agent.status()).ledger.losses).toEqual([]);
+
   const target = loot.file('out.csv');
   for (const query of [
     `copy (select 1) to '${target}'`,
@@ -105,13 +116,15 @@ when(
     expect(body.error.message.length, query).toBeGreaterThan(5);
   }
   expect(existsSync(target)).toBe(false);
+  // Every call so far can be read.
+  expect((await agent.get('/v1/settled')).status).toBe(200);
   // What takes too long is given up, and the next question is answered.
   const slow = await ask<{ error: { code: string } }>('sql', {
     query: 'select count(*) from range(1000000000) a, range(1000000000) b where a.range * 3 = b.range * 7 + 1',
   });
   expect([504, 507]).toContain(slow.status);
   const count = await ask<{ rows: number[][] }>('sql', { query: 'select count(*) from calls' });
-  expect(count.body.rows).toEqual([[CALLS]]);
+  expect(count.body.rows).toEqual([[2 * CALLS]]);
   const limited = await ask<{ rows: unknown[]; more: boolean }>('sql', {
     query: 'select * from range(50)',
     limit: '5',
