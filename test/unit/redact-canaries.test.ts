@@ -15,12 +15,11 @@ import {
   target,
   WELL_KNOWN,
 } from '../fixtures/canaries.ts';
+import { leak } from '../fixtures/leak.ts';
 import { type ExchangeSpec, exchangeOf, har, ndjson, policy } from './log-rig.ts';
 import { validLine } from './log-schema.ts';
 
 const CANARIES = 1_000;
-/** A leak is this many bytes of a secret in a row. */
-const LEAK = 8;
 
 const redact = redactor(policy({ sensitive: ['x-own-*'], query: ['own_param'] }));
 const formats = { ndjson: ndjson(), har: har() };
@@ -30,19 +29,6 @@ function outputs(x: Exchange): string[] {
   // What the lines' caches answer must be as clean as what was made first.
   expect(formats.ndjson.exchange(redact(x))).toBe(line);
   return [line, formats.har.exchange(redact(x))];
-}
-
-/** The first eight bytes in a row of one of `forms` that `output` shows. */
-function leak(output: string, forms: readonly string[]): string | undefined {
-  for (const form of forms) {
-    // Eight bytes in a row hold five that begin at a multiple of four: only those are searched for everywhere.
-    for (let i = 0; i + LEAK / 2 < form.length; i += LEAK / 2) {
-      if (!output.includes(form.slice(i, i + LEAK / 2 + 1))) continue;
-      for (let j = Math.max(0, i - LEAK); j <= i && j + LEAK <= form.length; j++)
-        if (output.includes(form.slice(j, j + LEAK))) return form.slice(j, j + LEAK);
-    }
-  }
-  return undefined;
 }
 
 function check(
