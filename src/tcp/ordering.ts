@@ -82,10 +82,10 @@ export abstract class OrderedStream {
     const first = this.#pending?.first();
     if (first === undefined) {
       if (!this.finSeen || this.finAt <= this.out.position) return false;
-      this.#giveUp(this.finAt, why, now);
+      this.#giveUp(this.#edge(this.finAt), why, now);
       return true;
     }
-    if (first.position > this.out.position) this.#giveUp(first.position, why, first.ts);
+    if (first.position > this.out.position) this.#giveUp(this.#edge(first.position), why, first.ts);
     else if (!this.causal || !this.blocked(first.ack)) this.#shift();
     else {
       // The bytes that this one acknowledges are the ones that miss.
@@ -96,6 +96,14 @@ export abstract class OrderedStream {
       this.#shift();
     }
     return true;
+  }
+
+  /** How far a hole up to `position` is given up at once: the other side spoke in between, and what it said belongs there. */
+  #edge(position: number): number {
+    const { peer } = this;
+    const waits = this.causal ? peer.#pending?.first() : undefined;
+    if (waits === undefined || waits.position !== peer.out.position) return position;
+    return waits.ack > this.out.position && waits.ack < position ? waits.ack : position;
   }
 
   /** Whether there are bytes before `ack` to deliver or to give up. One may be the number of a FIN that was not seen. */

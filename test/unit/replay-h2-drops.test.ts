@@ -134,3 +134,22 @@ describe.each(SHAPES)(
     });
   },
 );
+
+test('a call that was asked inside a hole of the answers is doubted', async () => {
+  const client = new w.Encoder();
+  const server = new w.Encoder(false);
+  const ask = (stream: number): Buffer => w.headers(stream, client.block(request('GET', `/s${stream}`)), true);
+  const answer = (stream: number): Buffer => w.headers(stream, server.block([[':status', '200']]), false);
+  const bulk = w.data(3, 'y'.repeat(16_384), false);
+  const first = w.data(1, 'x'.repeat(300), true);
+  const { packets } = new Talk()
+    .open()
+    .client(Buffer.concat([w.PREFACE, w.settings(), ask(1)]))
+    .server(Buffer.concat([w.settings(), answer(1), first.subarray(0, 200)]), first.subarray(200))
+    .client(ask(3))
+    .server(answer(3), ...new Array<Buffer>(6).fill(Buffer.concat([bulk, bulk, bulk])))
+    .close('server');
+  // The end of the first answer, and the head of the second. More comes behind than is held for a hole.
+  const { exchanges } = await replayed(fileOf(packets.filter((_, i) => i !== 5 && i !== 7)));
+  expect(exchanges.map(line)).toEqual(['h2c GET /s1 > 200 300 truncated gap:109', 'h2c GET /s3 > - truncated gap:0']);
+});
