@@ -195,6 +195,7 @@ static __always_inline void segment(struct __sk_buff *skb, struct hw_counters *c
 				    const __u8 dir)
 {
 	__u32 seq = h->seq, level, want, have;
+	__u8 ends;
 
 	if (h->tcp_flags & TCP_FLAG_SYN) {
 		seq++;
@@ -202,11 +203,10 @@ static __always_inline void segment(struct __sk_buff *skb, struct hw_counters *c
 	}
 	__builtin_memset(&d->plan, 0, sizeof(d->plan));
 	follow(s, d, dir, seq, p->length);
-	/* After a stream's end nothing comes that could tell the sums. */
-	if (d->plan.again && h->tcp_flags & (TCP_FLAG_FIN | TCP_FLAG_RST)) {
-		d->plan.again = 0;
-		d->plan.advances = 1;
-	}
+	/* After a stream's end nothing comes that could tell the sums: it does, also when it is sent again. */
+	ends = (h->tcp_flags & (TCP_FLAG_FIN | TCP_FLAG_RST)) != 0;
+	d->plan.advances |= ends;
+	d->plan.again &= ~ends;
 	d->plan.head_before = d->head;
 	level = pressure(c, dir);
 	if (!s->announced || (dir == HW_EGRESS && d->plan.burst && writer_changed(s)))

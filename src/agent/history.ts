@@ -2,6 +2,7 @@
  * Answers about the past: from memory as far as that reaches, from the store beyond. The store's query engine is loaded when it
  * is first asked, and given back when nobody asks any more: most agents are never asked.
  */
+import { steadyMs } from '../base/clock.ts';
 import type { LossTotal } from '../model/loss.ts';
 import type { CallAnswer, CallQuery, SqlAnswer } from '../query/calls.ts';
 import type { Report } from '../query/report.ts';
@@ -51,7 +52,7 @@ export class History implements HistorySource {
         ok: true,
         value: this.#statistics.report(this.#losses(), from, untilMs ?? Number.POSITIVE_INFINITY),
       };
-    const stored = await this.#ask(({ reader, states }) => states.storedReport(reader, sinceMs, untilMs, Date.now()));
+    const stored = await this.#ask(({ reader, states }) => states.storedReport(reader, sinceMs, untilMs, steadyMs()));
     // Nothing older is stored, or the store's first minute is still running: what was counted is in memory.
     if (!stored.ok || stored.value.routes.length > 0) return stored;
     return { ok: true, value: this.#statistics.report(this.#losses(), from, untilMs ?? Number.POSITIVE_INFINITY) };

@@ -8,7 +8,7 @@ import { HostFiles } from '../attacher/host.ts';
 import { ProcessCache, unifiedPath } from '../attacher/processes.ts';
 import { readableByAll } from '../attacher/readable.ts';
 import { UnusedPages } from '../attacher/unused-pages.ts';
-import { TimeFormatter } from '../base/clock.ts';
+import { steadyMs, TimeFormatter } from '../base/clock.ts';
 import { EXIT } from '../base/failure.ts';
 import { parseListen } from '../config/units.ts';
 import { exchangeIds } from '../exchange/id.ts';
@@ -48,6 +48,7 @@ import { StatusKeeper } from './status.ts';
 import { StoreClock } from './store-clock.ts';
 import { StoreFeed } from './store-feed.ts';
 import { openStore, settledIn } from './store-open.ts';
+import { WallClock } from './wall-clock.ts';
 
 const TICK_MS = 1_000;
 /** Plain credentials leave the fingerprint cache after at most two of these. */
@@ -182,7 +183,7 @@ export async function runPipeline({ client, prepared, start, key }: Handover): P
   const storeClock =
     storing === null
       ? null
-      : new StoreClock(() => storing.tick(Date.now(), pipeline.counters.exchanges, status.totals().losses));
+      : new StoreClock(() => storing.tick(steadyMs(), pipeline.counters.exchanges, status.totals().losses));
   const beforeLook = (): void => {
     readSecrets();
     storeClock?.looked();
@@ -201,8 +202,10 @@ export async function runPipeline({ client, prepared, start, key }: Handover): P
     say,
   });
   const packetTap = new PacketTap(pipeline.capture, packets);
+  const wallClock = new WallClock(say);
   const status = new StatusKeeper({
     version,
+    wallClock,
     kernel,
     pipeline,
     ring: ring.value,
@@ -277,6 +280,7 @@ export async function runPipeline({ client, prepared, start, key }: Handover): P
     if (statistics.tick(now)) workOut();
     owners.tick();
     status.tick();
+    wallClock.tick();
     storeClock?.second();
     heap.look();
     if (++ticks % (FORGET_MS / TICK_MS) !== 0) return;
@@ -308,7 +312,7 @@ export async function runPipeline({ client, prepared, start, key }: Handover): P
   const totals = (): RunTotals => status.totals();
   statistics.finish();
   await exporter?.end(totals);
-  const unwritten = (await storing?.close(Date.now(), pipeline.counters.exchanges, status.totals().losses)) ?? 0;
+  const unwritten = (await storing?.close(steadyMs(), pipeline.counters.exchanges, status.totals().losses)) ?? 0;
   if (unwritten > 0) say(`${unwritten} calls could not be written to ${start.dataPath}`);
   for (const server of servers) server.close();
   await history.close();

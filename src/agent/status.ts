@@ -30,6 +30,7 @@ import type { Pipeline } from './pipeline.ts';
 import type { SecretFeed } from './secret-feed.ts';
 import type { SelfProbe } from './self-probe.ts';
 import type { KernelDescription } from './settings.ts';
+import type { WallClock } from './wall-clock.ts';
 import { whyGroups } from './why.ts';
 
 export interface StatusParts {
@@ -44,6 +45,7 @@ export interface StatusParts {
   readonly tail: TailHub | null;
   readonly host: HostFiles;
   readonly probe: Pick<SelfProbe, 'problem'>;
+  readonly wallClock: Pick<WallClock, 'problem'>;
   readonly start: Omit<StartMessage, 'key'>;
   /** Rates are averages over this long, nanoseconds. */
   readonly windowNs: number;
@@ -171,7 +173,7 @@ export class StatusKeeper implements StatusSource {
   }
 
   #problems(): string[] {
-    const { problem } = this.#parts.probe;
+    const { probe, wallClock } = this.#parts;
     const removed = this.#cgroups.flatMap(({ path, attached }) =>
       attached
         ? []
@@ -179,7 +181,7 @@ export class StatusKeeper implements StatusSource {
             `cgroup ${path} was removed: nothing of it is observed any more, also if it was made again. Start the agent anew`,
           ],
     );
-    return problem === '' ? removed : [problem, ...removed];
+    return [probe.problem, wallClock.problem, ...removed].filter((problem) => problem !== '');
   }
 
   /** For the log's last line. `segments` and `bytes` are what the kernel saw, whatever became of it. */

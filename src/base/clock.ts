@@ -12,6 +12,12 @@ export interface ClockAnchor {
   readonly wallNs: bigint;
 }
 
+/**
+ * Unix time in milliseconds as the clock showed it when this thread began, gone on by the monotonic clock: what is compared
+ * with times of calls, or must not jump when somebody sets the clock, asks this and not Date.now().
+ */
+export const steadyMs = (): number => performance.timeOrigin + performance.now();
+
 const pad = (n: number, width: number): string => n.toString().padStart(width, '0');
 
 /** Formats anchored times as RFC 3339 with nine decimals, without bigint arithmetic for each call. */

@@ -1,5 +1,7 @@
 /** The HTTP API, /api/v1: read-only JSON about the past and the statistics. openapi.ts describes it. */
+
 import type { ServerResponse } from 'node:http';
+import { steadyMs } from '../base/clock.ts';
 import { CALLS_LIMIT, CALLS_LIMIT_MAX, type CallAnswer, type CallQuery, type SqlAnswer } from '../query/calls.ts';
 import { parseRange, type TimeRange } from '../query/calls-range.ts';
 import type { Answer, QueryFailure } from '../query/data.ts';
@@ -141,7 +143,7 @@ class Parameters {
 
   range(): Answer<TimeRange> {
     this.#known.add('since').add('until');
-    return parseRange(this.#search.get('since') ?? undefined, this.#search.get('until') ?? undefined, Date.now());
+    return parseRange(this.#search.get('since') ?? undefined, this.#search.get('until') ?? undefined, steadyMs());
   }
 
   /** The first mistake; null: there is none. */

@@ -12,6 +12,7 @@ import {
   writeSync,
 } from 'node:fs';
 import { join } from 'node:path';
+import { steadyMs } from '../base/clock.ts';
 import type { Memory } from '../base/memory.ts';
 import { FRAME_HEAD, writeHead } from './frames.ts';
 import { LIVE, logName, STORE_VERSION } from './layout.ts';
@@ -198,7 +199,7 @@ export class StoreFiles {
     this.sync();
     this.#sealCurrent();
     for (const number of this.#unsealed.splice(0)) this.#sealLog(number);
-    this.retain(Date.now());
+    this.retain(steadyMs());
     releaseLock(this.#data);
     return unwritten;
   }

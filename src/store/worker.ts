@@ -1,5 +1,6 @@
 /** The thread that writes: batches into the live log, closed segments into Parquet, and what is too old out of the folder. */
 import { parentPort, workerData } from 'node:worker_threads';
+import { steadyMs } from '../base/clock.ts';
 import type { FromWorker, ToWorker } from './protocol.ts';
 import { StoreFiles } from './store-files.ts';
 
@@ -21,7 +22,7 @@ port.on('message', (message: ToWorker) => {
     files = opened.files;
     say({ type: 'opened', nextSegment: files.nextSegment, damage: files.damage });
     setInterval(() => files?.sync(), SYNC_MS).unref();
-    setInterval(() => files?.keep(Date.now()), KEEP_MS).unref();
+    setInterval(() => files?.keep(steadyMs()), KEEP_MS).unref();
     return;
   }
   if (files === null) return;

@@ -93,6 +93,8 @@ export interface AgentOptions {
   readonly env?: Readonly<Record<string, string | undefined>>;
   /** Runs in this cgroup. */
   readonly inside?: Cgroup;
+  /** A command line that runs it. */
+  readonly under?: readonly string[];
 }
 
 export interface Stopped extends Log {
@@ -106,10 +108,20 @@ export class Agent implements AsyncDisposable {
   readonly program: Program;
   #stopped: Promise<Stopped> | null = null;
 
-  private constructor({ cgroups, args = [], config = '', secrets = false, data, log, env = {}, inside }: AgentOptions) {
+  private constructor({
+    cgroups,
+    args = [],
+    config = '',
+    secrets = false,
+    data,
+    log,
+    env = {},
+    inside,
+    under = [],
+  }: AgentOptions) {
     this.log = log ?? this.folder.file('headers.ndjson');
     this.socket = this.folder.file('headwater.sock');
-    const command = [HEADWATER, 'run', '--log', this.log, '--socket', this.socket];
+    const command = [...under, HEADWATER, 'run', '--log', this.log, '--socket', this.socket];
     if (data === undefined) command.push('--no-store');
     else command.push('--data', data);
     for (const cgroup of cgroups) command.push('--cgroup', typeof cgroup === 'string' ? cgroup : cgroup.path);
