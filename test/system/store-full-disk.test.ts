@@ -1,13 +1,14 @@
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, rmSync, statfsSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { querySql } from '../../src/query/calls.ts';
+import { sealedSegments } from '../../src/store/seal.ts';
 import { SmallDisk } from '../crash/small-disk.ts';
 import { killAgainAndAgain } from '../crash/store-kill.ts';
 import { Folder } from '../rig/folder.ts';
-import { NOW_MS, StoreRig } from '../unit/store-rig.ts';
+import { HOUR, NOW_MS, StoreRig } from '../unit/store-rig.ts';
 
 const DISK_BYTES = 8 << 20;
 let folder: Folder;
@@ -70,6 +71,56 @@ test('a full disk: calls are counted as lost, what was accepted is written once 
   expect(ledger).toMatchObject({ ok: true, value: { rows: [[BigInt(n), BigInt(rig.store.writer.lost)]] } });
   expect(reader.damaged.size).toBe(0);
   reader.close();
+});
+
+test('a disk without room to seal: calls go on into the log and can be asked for, and the hour is sealed once there is room', async () => {
+  const data = join(disk, 'data');
+  const rig = await new StoreRig(data).open();
+  const CALLS = 3_000;
+  const AFTER = 200;
+  const number = (): number => Math.floor(Math.random() * 1e6);
+  for (let n = 0; n < CALLS; n++) {
+    // What does not compress: the sealed hour is not much smaller than its log.
+    const noise = Array.from({ length: 120 }, number).join(' ');
+    rig.quietly({ ordinal: n + 1, request: { target: `/${n}`, headers: [['X-Noise', noise]] } });
+    if (n % 200 === 199) await rig.tick(NOW_MS + n * 10);
+  }
+  const log = statSync(join(data, 'live', '0000000001.log')).size;
+  const { bavail, bsize } = statfsSync(disk);
+  const ROOM = 512 << 10;
+  expect(log).toBeGreaterThan(3 * ROOM);
+  writeFileSync(join(disk, 'ballast'), Buffer.alloc(bavail * bsize - ROOM));
+
+  // The hour ends.
+  await rig.tick(NOW_MS + HOUR);
+  for (let n = CALLS; n < CALLS + AFTER; n++) rig.quietly({ ordinal: n + 1, request: { target: `/${n}` } });
+  await rig.tick(NOW_MS + HOUR + 1_000);
+  while (rig.events.length === 0) await sleep(20);
+  expect(rig.events).toContainEqual({ type: 'seal_failed', segment: 1, code: 'ENOSPC' });
+  expect(rig.store.writer.lost).toBe(0);
+  const counted = async (): Promise<unknown> => {
+    const reader = await rig.read();
+    await reader.views();
+    const answer = await reader.database.select(
+      'SELECT count(*)::INTEGER, count(DISTINCT target)::INTEGER FROM calls',
+      60_000,
+    );
+    const { damaged } = reader;
+    reader.close();
+    return [answer.ok ? answer.value.rows[0] : answer.error, [...damaged]];
+  };
+  // A log that waits is read like any other.
+  expect(await counted()).toEqual([[CALLS + AFTER, CALLS + AFTER], []]);
+  expect(sealedSegments(data).size).toBe(0);
+
+  rmSync(join(disk, 'ballast'));
+  expect(await rig.close(NOW_MS + HOUR + 2_000)).toBe(0);
+  expect([...sealedSegments(data).keys()]).toEqual([1, 2]);
+  expect(readdirSync(join(data, 'live'))).toEqual(['handed']);
+  expect(await counted()).toEqual([[CALLS + AFTER, CALLS + AFTER], []]);
+  const again = await new StoreRig(data).open();
+  expect(again.store.damage).toEqual([]);
+  await again.close();
 });
 
 test('kills on a full disk: each start names what its kill lost', async () => {
