@@ -115,10 +115,10 @@ async function ask(reader: StoreReader, rounds: number): Promise<StoreRow[]> {
   return rows;
 }
 
-const RANGES = 20;
+const RANGES = 40;
 const MINUTES_A_DAY = DAY_MS / 60_000;
 
-/** Statistics over random ranges of a day of 24 h and 20 routes, in whole minutes: merging, and the whole report. */
+/** Statistics over random ranges of a day of 24 h, three services and 40 routes, in whole minutes: merging, and the whole report. */
 async function askDay(data: string, calls: number): Promise<StoreRow[]> {
   const merging = await writeDay(data, calls);
   const opened = await readStore(data);
