@@ -14,6 +14,7 @@ struct {
 	enum hw_mark mark;
 	enum hw_evidence evidence;
 	enum hw_unheard unheard;
+	enum hw_spares spares;
 	enum hw_class class;
 	struct hw_secret secret;
 	struct hw_birth birth;

@@ -141,10 +141,21 @@ struct hw_counters {
 	__u64 calm;			/* no count: segments for which the ring is not asked how full it is, because it was not half full */
 } __attribute__((aligned(64)));
 
+/* What need not be copied of TLS, in an array of so many (a power of two), each at twice its cookie plus enum hw_direction modulo this. */
+enum hw_spares {
+	HW_SPARES_MAX = 8192,
+};
+
 /* Written by the reader, read by the programs. */
 struct hw_control {
 	__u32 sleeping;			/* not 0: the reader waits in poll, wake it */
-};
+	__u32 reserved[15];		/* the rest is written far more rarely */
+	/*
+	 * Up to which sequence number (low half) nobody needs more than the headers of a direction's records, on the socket with
+	 * this cookie (high half: its low 32 bits). Of two that share a place the later one stays; the other is copied whole.
+	 */
+	__u64 spares[HW_SPARES_MAX];
+} __attribute__((aligned(64)));
 
 /* Set before loading. */
 struct hw_config {

@@ -63,7 +63,8 @@ static __always_inline void told(struct direction *d, const struct hw_segment *h
 		add(d->turns, -(__u32)h->turns);
 	if (h->captured)
 		d->untold = 0;
-	d->marks *= !d->plan.advances;
+	/* What it skips of the unit read last may be told by later ones. */
+	d->marks = d->marks * !d->plan.advances | d->frame_shed * HW_MARK_SHED_BODY;
 	d->unreported *= !d->plan.advances;
 }
 

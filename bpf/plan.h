@@ -322,6 +322,9 @@ static __always_inline void measure(const struct socket_state *s, struct directi
 		    d->plan.look == LOOK_MORE)
 			limit = window;
 	}
+	/* All of it is the rest of a record or frame of which pressure took a part. */
+	if (d->plan.walked == WALK_NOTHING && d->frame_shed)
+		d->plan.rest = HW_CLASS_SHED_BODY;
 	want = limit - position;
 	if (want < (__s64)d->plan.head_end)
 		want = d->plan.head_end;

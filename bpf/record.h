@@ -22,11 +22,18 @@
 #define TLS_APPLICATION 23
 /* 2^14 of plaintext and at most 2048 around it (RFC 5246 6.2.3). */
 #define TLS_FRAGMENT_MAX (16384 + 2048)
-/* Up to this many bytes an application record is copied whole: a message's head and short body, frames, alerts. */
+/*
+ * Up to this many bytes an application record is copied whole, whatever the reader says: alerts and key updates are among
+ * them. A segment that is one of these takes a short way.
+ */
 #define TLS_WHOLE_BYTES 4096
-/* Copied of a longer one, unless it begins a burst or HTTP/2 was offered. Under pressure of every one ... */
+/* Copied of one that the reader says nobody needs: what tells a ticket from content. */
+#define TLS_LEAST_BYTES 16
+/* What the reader says lies no farther ahead; anything else is old. */
+#define TLS_SPARED_AHEAD_MAX (1 << 30)
+/* Copied of a longer one under pressure, ... */
 #define TLS_PART_BYTES 512
-/* ... but of the first of a turn, which has a message's head: half a head would be worth little. */
+/* ... but of the first of a turn, which has a message's head: half a head would be worth little. While there is only a little pressure records as short as this are whole. */
 #define TLS_HEAD_BYTES 2048
 
 #define H2_HEADER_BYTES 9
@@ -73,7 +80,7 @@ static __always_inline int is_frame(__u32 length, __u8 type, __u32 stream)
 	}
 }
 
-/* How many bytes of an application record's fragment, or of a DATA frame's payload, are copied. Moves the budget on. */
+/* How many bytes of a DATA frame's payload are copied. Moves the budget on. */
 static __always_inline __u32 part_of(struct direction *d, __u32 length, __u32 whole, __u32 part, __u32 least)
 {
 	__u32 keep = d->streamed + length > config.stream_budget ? least : length <= whole ? length : part;
@@ -84,8 +91,21 @@ static __always_inline __u32 part_of(struct direction *d, __u32 length, __u32 wh
 	return keep;
 }
 
-/* Reads d->first as a header that ends `at` so many bytes of payload: what of the unit is copied, what is skipped. 0: it is none. */
-static __always_inline int read_header(struct socket_state *s, struct direction *d, __u32 dir, __u32 at)
+/* Does the reader say that nobody needs the bytes of this direction before `end`? */
+static __always_inline int is_spared(const struct socket_state *s, __u32 dir, __u32 end)
+{
+	__u32 key = 0;
+	const struct hw_control *c = bpf_map_lookup_elem(&control, &key);
+	__u64 spare;
+
+	if (!c)
+		return 0;
+	spare = c->spares[(s->cookie << 1 | (dir & 1)) & (HW_SPARES_MAX - 1)];
+	return (__u32)(spare >> 32) == (__u32)s->cookie && (__u32)spare - end < TLS_SPARED_AHEAD_MAX;
+}
+
+/* Reads d->first as a header that ends `at` so many bytes of payload, at `seq`: what of the unit is copied, what is skipped. 0: it is none. */
+static __always_inline int read_header(struct socket_state *s, struct direction *d, __u32 dir, __u32 at, __u32 seq)
 {
 	const __u8 *b = d->first;
 	__u32 length, keep, wanted;
@@ -96,8 +116,6 @@ static __always_inline int read_header(struct socket_state *s, struct direction 
 			return 0;
 		keep = wanted = length;
 		if (b[0] == TLS_APPLICATION) {
-			const __u32 whole = d->streamed < config.window ? length : TLS_WHOLE_BYTES;
-
 			take_turn(s, d, dir, length, at);
 			shed_connection(s, d->plan.level);
 			if (s->shed_call) {
@@ -106,10 +124,10 @@ static __always_inline int read_header(struct socket_state *s, struct direction 
 				d->frame_skip = length;
 				return 1;
 			}
-			/* HTTP/2 frames begin anywhere in a record, and one header block that is missed spoils those after it. */
-			if (!s->offers_h2)
-				keep = wanted = part_of(d, length, whole, TLS_PART_BYTES, TLS_PART_BYTES);
-			if (d->plan.level >= PRESSURE_BODY)
+			/* Chunk-size lines and frames begin anywhere in a record, and one that is missed spoils what comes after it. */
+			if (length > TLS_WHOLE_BYTES && is_spared(s, dir, seq + length))
+				keep = wanted = TLS_LEAST_BYTES;
+			if (d->plan.level >= PRESSURE_BODY && (d->plan.level > PRESSURE_BODY || length > TLS_HEAD_BYTES))
 				keep = at_most(keep, d->plan.turn && d->plan.turn_at == at ? TLS_HEAD_BYTES : TLS_PART_BYTES);
 		}
 	} else {
@@ -135,6 +153,7 @@ static __always_inline int read_header(struct socket_state *s, struct direction 
 		d->plan.extra_shed += wanted - keep;
 		d->marks |= HW_MARK_SHED_BODY;
 	}
+	d->frame_shed = keep < wanted;
 	d->frame_keep = keep;
 	d->frame_skip = length - keep;
 	return 1;
@@ -178,7 +197,7 @@ __noinline int read_record(struct __sk_buff *skb, __u32 dir, __u32 offset, __u32
 			return n;
 		}
 		d->frame_have = 0;
-		if (!read_header(s, d, dir, offset + n - d->plan.offset))
+		if (!read_header(s, d, dir, offset + n - d->plan.offset, d->frame_seq + n))
 			goto lost;
 		if (d->frame == FRAME_TLS) {
 			/* A header of which a part was told is told to its end. */

@@ -112,6 +112,7 @@ struct direction {
 	__u8 frame;		/* what is read at frame_seq: CHUNK_*, see chunk.h, or FRAME_*, see record.h */
 	__u8 frame_have;	/* bytes of a record's or frame's header read so far, in `first` */
 	__u8 frame_hushed;	/* these were not told */
+	__u8 frame_shed;	/* pressure took some of what it skips */
 	__u8 marks;		/* HW_MARK_SHED_* since the last record */
 	__u8 foreign;		/* a burst began, and not like HTTP */
 	__u8 starts;		/* message starts in this burst: 0, 1, 2 or more */

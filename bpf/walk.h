@@ -25,8 +25,7 @@ static __always_inline int take_one_record(struct __sk_buff *skb, struct socket_
 	__u8 b[8] __attribute__((aligned(8)));
 
 	if (d->frame != FRAME_TLS || d->frame_seq != seq || d->frame_have || d->frame_keep || length < 8 ||
-	    fragment > (d->plan.level == PRESSURE_NONE ? TLS_WHOLE_BYTES : TLS_HEAD_BYTES) ||
-	    d->streamed + fragment > config.stream_budget)
+	    fragment > (d->plan.level == PRESSURE_NONE ? TLS_WHOLE_BYTES : TLS_HEAD_BYTES))
 		return WALK_LOST;
 	if (bpf_skb_load_bytes(skb, offset, b, 8))
 		return WALK_LOST;
@@ -35,6 +34,7 @@ static __always_inline int take_one_record(struct __sk_buff *skb, struct socket_
 	take_turn(s, d, dir, fragment, 0);
 	shed_connection(s, d->plan.level);
 	d->frame_seq = seq + length;
+	d->frame_shed = 0;
 	if (s->shed_call) {
 		d->untold++;
 		d->plan.gone = 1;
@@ -42,7 +42,6 @@ static __always_inline int take_one_record(struct __sk_buff *skb, struct socket_
 		return WALK_NOTHING;
 	}
 	d->plan.units = 1;
-	d->streamed += fragment;
 	return WALK_WHOLE;
 }
 
@@ -158,8 +157,8 @@ __noinline int walk(struct __sk_buff *skb, __u32 dir, __u32 seq, __u32 offset, _
 
 		if (hello != HELLO_NOT)
 			s->offers_h2 = hello == HELLO_WITH_H2;
-		/* A server's first record, and nothing from the client: the listener had its ClientHello (deferred accept). */
-		else if (!direction_of(s, !dir)->bursts)
+		/* A server's first record, and no client's: the listener had its ClientHello (deferred accept), or a PROXY header came before it. */
+		else if (direction_of(s, !dir)->frame != FRAME_TLS)
 			s->offers_h2 = 1;
 	}
 	d->plan.walked = walk_on(skb, s, d, dir, seq, offset, length);

@@ -19,6 +19,7 @@ import { Counters } from '../kernel/counters.ts';
 import { RingReader } from '../kernel/reader.ts';
 import { Ring } from '../kernel/ring.ts';
 import { SecretReader } from '../kernel/secret-reader.ts';
+import { Spares } from '../kernel/spares.ts';
 import { Unheard } from '../kernel/unheard.ts';
 import { LossLedger } from '../model/loss.ts';
 import { ExchangeSubject } from '../query/exchange-subject.ts';
@@ -88,6 +89,8 @@ export async function runPipeline({ client, prepared, start, key }: Handover): P
   if (!ring.ok) return refuse(ring.error.message);
   const counters = Counters.open(descriptors, layout);
   if (!counters.ok) return refuse(counters.error.message);
+  const spares = Spares.open(descriptors);
+  if (!spares.ok) return refuse(spares.error.message);
   const unheard = Unheard.open(descriptors, anchor);
   if (!unheard.ok) return refuse(unheard.error.message);
 
@@ -172,6 +175,7 @@ export async function runPipeline({ client, prepared, start, key }: Handover): P
     idleNs: config.timeouts.idle,
     memoryMax: config.limits.memory,
     responseTimeoutNs: config.timeouts.response,
+    spare: (flow, direction, seq) => spares.value.tell(flow, direction, seq),
   });
   pipeline.anchored(anchor);
 

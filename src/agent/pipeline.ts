@@ -14,7 +14,7 @@ import { ExchangeSubject } from '../query/exchange-subject.ts';
 import type { Filter } from '../query/filter.ts';
 import type { RedactionPolicy } from '../redact/policy.ts';
 import { type Redacted, redactor } from '../redact/redacted.ts';
-import { LIVE_LIMITS } from '../tcp/context.ts';
+import { LIVE_LIMITS, type Spare } from '../tcp/context.ts';
 import { ConnectionTracker } from '../tcp/tracker.ts';
 import { TlsConnection } from '../tls/connection.ts';
 import { LIVE_SECRET_LIMITS, SecretStore } from '../tls/secrets.ts';
@@ -56,6 +56,8 @@ export interface PipelineOptions {
   /** Bytes that may wait for missing ones, over all connections. */
   readonly memoryMax?: number;
   readonly responseTimeoutNs?: number;
+  /** Tells the kernel which bytes of a connection nobody needs. */
+  readonly spare?: Spare;
   /** Takes calls that are the agent's own: nobody else hears of them. */
   readonly probe?: { takes(exchange: Exchange): boolean };
 }
@@ -141,6 +143,7 @@ export class Pipeline implements ExchangeSink {
       offline: options.offline,
       ...(options.owners === null ? {} : { owner: options.owners.told.bind(options.owners) }),
       ...(options.connectionsMax === undefined ? {} : { connectionsMax: options.connectionsMax }),
+      ...(options.spare === undefined ? {} : { spare: options.spare }),
       ...(options.idleNs === undefined ? {} : { idleNs: options.idleNs }),
       ...(options.memoryMax === undefined || options.offline
         ? {}

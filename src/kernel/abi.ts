@@ -60,8 +60,9 @@ export const COUNTERS_TLS_RECORDS_LOST = 248;
 export const COUNTERS_CALM = 256;
 
 // struct hw_control
-export const CONTROL_SIZE = 4;
+export const CONTROL_SIZE = 65600;
 export const CONTROL_SLEEPING = 0;
+export const CONTROL_SPARES = 64;
 
 // struct hw_config
 export const CONFIG_SIZE = 32;
@@ -106,6 +107,9 @@ export const EVIDENCE_CREATOR = 2;
 
 // enum hw_unheard
 export const UNHEARD_MAX = 4096;
+
+// enum hw_spares
+export const SPARES_MAX = 8192;
 
 // enum hw_class
 export const CLASS_COPIED = 0;

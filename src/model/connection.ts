@@ -32,6 +32,15 @@ export type ConnectionStart =
   /** Older than the agent or the capture: joined at the next message start. */
   | 'joined';
 
+/** Where a connection's bytes come from, if it can be told what nobody needs. */
+export interface Wire {
+  /**
+   * Nobody needs more of the TLS records of `direction` that end at or before stream offset `until` than their headers. What was
+   * said before holds no longer. It may not be heeded: at once, or at all.
+   */
+  spare(direction: Direction, until: number): void;
+}
+
 /** One TCP connection as one side sees it. With both ends in scope there are two of them. */
 export class Connection {
   /** Unique within a run, from 1. */
@@ -42,6 +51,10 @@ export class Connection {
   /** Direction in which the client's bytes flow (INGRESS: the local end is the server); -1 until a SYN or a message tells. */
   clientDirection: Direction | -1 = -1;
   start: ConnectionStart = 'joined';
+  /** null: its source cannot be told anything. */
+  wire: Wire | null = null;
+  /** Bytes of the client before those that are decoded: a header of the PROXY protocol. */
+  proxyBytes = 0;
   openedAt: number = UNSEEN;
   /** Whose reset ended it: the direction in which the RST was sent, set before the streams' ends; -1: none seen. */
   resetBy: Direction | -1 = -1;

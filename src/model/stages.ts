@@ -43,6 +43,8 @@ export interface StreamSink {
    * just before the next byte.
    */
   followed?(records: number, turns: number, turn: boolean): void;
+  /** How many bytes behind the last one of `data` or `gap` it does without: as a `gap` that was `left_out` they cost it nothing. Absent: none. */
+  spares?(): number;
   end(how: StreamEnd, ts: number): void;
 }
 

@@ -1,4 +1,5 @@
 import type { LossReason, LossSink } from '../model/loss.ts';
+import type { Direction } from '../model/segment.ts';
 import { History } from './history.ts';
 
 /** When a hole in the sequence numbers is given up, and how much waits for it until then. */
@@ -64,6 +65,9 @@ export interface ReassemblyCounters {
   ringFullSegments: number;
 }
 
+/** Tells the source up to which sequence number a direction of a flow need not be copied: see model/connection.ts. */
+export type Spare = (flow: number, direction: Direction, seq: number) => void;
+
 /** What all reassemblers of a tracker share. */
 export class ReassemblyContext {
   readonly limits: ReassemblyLimits;
@@ -83,8 +87,11 @@ export class ReassemblyContext {
   };
   /** Memory that waits for holes now, in bytes; at most `limits.totalBytes`. */
   held = 0;
+  /** Tells the source; null: there is nothing to tell it. */
+  readonly spare: Spare | null;
 
-  constructor(limits: ReassemblyLimits, losses: LossSink, cutReason: LossReason | 'left_out') {
+  constructor(limits: ReassemblyLimits, losses: LossSink, cutReason: LossReason | 'left_out', spare: Spare | null) {
+    this.spare = spare;
     this.limits = limits;
     this.history = new History(limits.historyBytes);
     this.losses = losses;

@@ -1,11 +1,11 @@
 import { UNSEEN } from '../base/clock.ts';
-import type { Connection } from '../model/connection.ts';
-import { EGRESS, INGRESS, type SocketEvent } from '../model/segment.ts';
+import type { Connection, Wire } from '../model/connection.ts';
+import { type Direction, EGRESS, INGRESS, type SocketEvent } from '../model/segment.ts';
 import type { ConnectionDecoder } from '../model/stages.ts';
 import type { Reassembler } from './reassembly.ts';
 
 /** A connection in the tracker's table, and after its end what late segments are held against. */
-export class Flow {
+export class Flow implements Wire {
   readonly slot: number;
   /** The source's number; 0 while only the addresses say which connection this is. */
   id: number;
@@ -44,6 +44,11 @@ export class Flow {
     this.egress = streams[1];
     this.lastSeen = now;
     this.listedAt = now;
+  }
+
+  spare(direction: Direction, until: number): void {
+    const reassembler = direction === INGRESS ? this.ingress : this.egress;
+    if (this.id !== 0) reassembler.spare(this.id, direction, until);
   }
 
   /** The source's last word on its socket. */

@@ -3,7 +3,7 @@
  * The next segment, whole, is handed on in place, nothing copied but its beginning into the history; everything else is
  * put in order by ordering.ts.
  */
-import { type Segment, SHED_HEAD, TCP_FIN, TCP_RST, TCP_SYN } from '../model/segment.ts';
+import { type Direction, type Segment, SHED_HEAD, TCP_FIN, TCP_RST, TCP_SYN } from '../model/segment.ts';
 import type { StreamSink } from '../model/stages.ts';
 import type { ReassemblyContext } from './context.ts';
 import { OrderedStream } from './ordering.ts';
@@ -139,6 +139,13 @@ export class Reassembler extends OrderedStream {
     let at = position + explained + (beyond === 1 ? 0 : beyond);
     if (this.finSeen) at = Math.min(at, this.finAt);
     if (beyond <= NEAR_AHEAD_MAX && at > ackedTo) this.out.acknowledge(at);
+  }
+
+  /** Nobody needs what comes before position `until`: see Wire in model/connection.ts. */
+  spare(flow: number, direction: Direction, until: number): void {
+    if (!this.known || this.joining) return;
+    const { nextSeq, position } = this.out;
+    this.context.spare?.(flow, direction, (nextSeq + (until - position)) >>> 0);
   }
 
   /** Its FIN was seen. */

@@ -16,6 +16,7 @@ import {
   ReassemblyContext,
   type ReassemblyCounters,
   type ReassemblyLimits,
+  type Spare,
 } from './context.ts';
 import { Flow, FlowList } from './flow.ts';
 import { FlowTable } from './flow-table.ts';
@@ -40,6 +41,8 @@ export interface TrackerOptions {
   /** Nanoseconds without a segment after which a connection is given up. */
   readonly idleNs?: number;
   readonly limits?: ReassemblyLimits;
+  /** The source can be told what nobody needs. */
+  readonly spare?: Spare;
 }
 
 export interface TrackerCounters {
@@ -92,6 +95,7 @@ export class ConnectionTracker implements CaptureSink {
       options.limits ?? (options.offline ? FILE_LIMITS : LIVE_LIMITS),
       options.losses,
       options.offline ? 'snaplen' : 'left_out',
+      options.spare ?? null,
     );
   }
 
@@ -301,6 +305,7 @@ export class ConnectionTracker implements CaptureSink {
     const streams = Reassembler.pair(this.#context, decoder.streams[INGRESS], decoder.streams[EGRESS]);
     const slot = this.#freeSlots.pop() ?? this.#slots.length;
     const flow = new Flow(slot, of.flow, connection, decoder, streams, Math.max(of.ts, this.#now));
+    if (this.#context.spare !== null) connection.wire = flow;
     this.#slots[slot] = flow;
     this.#table.add(slot, addresses, addressesAt, localPort, remotePort);
     if (of.flow !== 0) {

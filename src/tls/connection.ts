@@ -17,6 +17,7 @@ import { Negotiation } from './negotiation.ts';
 import { RecordProtection } from './protection.ts';
 import { ANY_IDENTITY, type FoundSecret, SECRET_LABELS, type SecretLabel, type SecretWaiter } from './secrets.ts';
 import type { Expiring, TlsShared } from './shared.ts';
+import type { Spares } from './spares.ts';
 
 /** What the TLS stage knows of a stream of bytes that it decrypts. */
 export interface InnerFacts {
@@ -275,6 +276,15 @@ export class TlsConnection implements ConnectionDecoder, SecretWaiter, Expiring,
     const { reader, content } = this.directions[direction === INGRESS ? EGRESS : INGRESS];
     // Beyond what came there are bytes that are missing: how much content they were is known when they are given up.
     return encrypted > reader.position + reader.partial ? -1 : content.acks.at(encrypted);
+  }
+
+  /** A record of `direction` ended at `position`: the source hears what of the next ones nobody needs, unless each tag is to be checked. */
+  spare(direction: Direction, spares: Spares, position: number): void {
+    const { wire, proxyBytes } = this.#connection;
+    if (wire === null || this.shared.verifyAlways || (this.#inner === null && !this.gaveUp)) return;
+    const before = direction === this.negotiation.client ? proxyBytes : 0;
+    const unread = this.#inner === null || this.directions[direction].keys.givenUp !== null;
+    spares.recordEnds(position, unread ? null : this.#inner!.streams[direction], wire, direction, before);
   }
 
   /** Content has come out, or none will. */

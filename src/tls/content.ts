@@ -5,6 +5,7 @@ import { AckMap } from './ack-map.ts';
 import type { TlsConnection } from './connection.ts';
 import type { RecordProtection } from './protection.ts';
 import type { Pieces } from './records.ts';
+import { Spares } from './spares.ts';
 
 /** Of the two bytes of an alert, the second. */
 const CLOSE_NOTIFY = 0;
@@ -15,6 +16,7 @@ export class Content {
   bytes = 0;
   readonly acks = new AckMap();
   readonly #connection: TlsConnection;
+  readonly #spares = new Spares();
   #closed = false;
 
   constructor(connection: TlsConnection, direction: Direction) {
@@ -76,5 +78,6 @@ export class Content {
   /** The record that ends at `position` of the encrypted bytes has given everything up to here. */
   recordEnds(position: number): void {
     this.acks.note(position, this.bytes);
+    this.#connection.spare(this.direction, this.#spares, position);
   }
 }

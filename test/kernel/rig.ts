@@ -13,6 +13,7 @@ import { Counters, type KernelCounters } from '../../src/kernel/counters.ts';
 import type { Outcome } from '../../src/kernel/libbpf.ts';
 import { type CaptureOptions, type LoadedCapture, loadCapture, objectPath } from '../../src/kernel/load.ts';
 import { Ring } from '../../src/kernel/ring.ts';
+import { Spares } from '../../src/kernel/spares.ts';
 import { type Direction, EGRESS, INGRESS, type Segment, type SocketEvent } from '../../src/model/segment.ts';
 
 export { freePort } from '../rig/ports.ts';
@@ -171,6 +172,7 @@ export class Capture {
   readonly loaded: LoadedCapture;
   readonly ring: Ring;
   readonly counters: Counters;
+  readonly spares: Spares;
   readonly segments: SeenSegment[] = [];
   readonly events: SeenEvent[] = [];
 
@@ -179,7 +181,19 @@ export class Capture {
     onCleanUp(() => this.loaded.close());
     this.ring = unwrap(Ring.open(this.loaded.descriptors, this.loaded.layout, takeAnchor()));
     this.counters = unwrap(Counters.open(this.loaded.descriptors, this.loaded.layout));
+    this.spares = unwrap(Spares.open(this.loaded.descriptors));
     unwrap(this.loaded.attach(cgroup));
+  }
+
+  /** Says that nobody needs a direction from sequence number `seq` on, of the connection with that remote port, once it is open. */
+  async spare(remotePort: number, direction: Direction, seq: number): Promise<void> {
+    const event = (): SeenEvent | undefined =>
+      this.events.findLast((e) => e.kind === 'opened' && e.remotePort === remotePort);
+    await until(() => {
+      this.drain();
+      return event() !== undefined;
+    }, `connection from ${remotePort}`);
+    this.spares.tell(event()!.flow, direction, (seq + 2 ** 29) >>> 0);
   }
 
   drain(): void {

@@ -1,8 +1,9 @@
 """Segments in an order of the test's own: a TCP client by hand on a TUN device, in a network namespace of its own.
 
-usage: segments.py PORT FILE [racing]. FILE is JSON: streams (base64), and for each connection the number of its stream and its
+usage: segments.py PORT FILE [racing] [gated]. FILE is JSON: streams (base64), and for each connection the number of its stream and its
 segments, [from, to) of the stream, in the order in which they are sent. They are written from one CPU, so they arrive in this order; or,
-racing, two by two, from two CPUs at once. Prints for each connection the client's port, once the server has read all and answered.
+racing, two by two, from two CPUs at once. Prints for each connection the client's port, once the server has read all and answered; gated, before the first segment too, with the
+sequence number of the first byte, and then waits for a line.
 """
 import base64, ctypes, fcntl, json, mmap, os, select, socket, struct, subprocess, sys, threading
 
@@ -147,11 +148,14 @@ def main():
     subprocess.run(["ip", "link", "set", "segments", "up"], check=True)
     listener = socket.create_server(("10.9.0.1", port), backlog=8)
     threading.Thread(target=serve, args=(listener, connections), daemon=True).start()
-    together = sys.argv[3:] == ["racing"]
+    together = "racing" in sys.argv[3:]
     if not together:
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     for number, segments in enumerate(connections):
         connection = Connection(queues, port, number)
+        if "gated" in sys.argv[3:]:
+            print("open", connection.ports[0], connection.seq, flush=True)
+            sys.stdin.readline()
         (racing if together else in_order)(connection, segments)
         length = max(at + len(payload) for at, payload in segments)
         connection.end(length)

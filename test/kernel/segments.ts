@@ -2,6 +2,7 @@
 import { once } from 'node:events';
 import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { makeFolder, start, whyNot } from './rig.ts';
 
 /** Why segments cannot be sent here; "" when they can. */
@@ -38,26 +39,32 @@ export const cutEvery = (stream: Buffer, size: number): Range[] =>
 
 /**
  * Sends each stream over a connection of its own to a server in the cgroup, one connection after another. Returns the
- * clients' ports once the server has read all and answered. `racing`: segments go two by two, from two CPUs at once.
+ * clients' ports once the server has read all and answered. `racing`: segments go two by two, from two CPUs at once. `opened`: told
+ * of each connection, and of its first byte's sequence number, before that is sent.
  */
 export async function sendSegments(
   cgroup: string,
   port: number,
   sendings: readonly Sending[],
   how: 'in this order' | 'racing' = 'in this order',
+  opened: ((port: number, seq: number) => Promise<void>) | null = null,
 ): Promise<number[]> {
   const streams = [...new Set(sendings.map((s) => s.stream))];
   const file = join(makeFolder(), 'segments.json');
   const connections = sendings.map((s) => ({ stream: streams.indexOf(s.stream), segments: s.segments }));
   writeFileSync(file, JSON.stringify({ streams: streams.map((s) => s.toString('base64')), connections }));
-  const args = [join(import.meta.dirname, 'segments.py'), String(port), file, ...(how === 'racing' ? [how] : [])];
+  const args = [join(import.meta.dirname, 'segments.py'), String(port), file, how, opened === null ? '' : 'gated'];
   const child = start(cgroup, 'python3', args, 'pipe');
-  let said = '';
-  child.stdout!.on('data', (chunk) => {
-    said += chunk;
-  });
-  const [code] = (await once(child, 'close')) as [number | null];
-  const ports = said.split('\n').slice(0, -1).map(Number);
+  const closed = once(child, 'close') as Promise<[number | null]>;
+  const ports: number[] = [];
+  for await (const line of createInterface(child.stdout!)) {
+    const [open, of, seq] = line.split(' ');
+    if (open === 'open') {
+      await opened?.(Number(of), Number(seq));
+      child.stdin!.write('\n');
+    } else ports.push(Number(line));
+  }
+  const [code] = await closed;
   if (code !== 0 || ports.length !== sendings.length)
     throw new Error(`segments.py ended with ${code} after ${ports.length} of ${sendings.length} connections`);
   return ports;

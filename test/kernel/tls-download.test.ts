@@ -7,9 +7,6 @@ import { EGRESS } from '../../src/model/segment.ts';
 import { selfSigned } from '../rig/tls/certificate.ts';
 import { Capture, cleanUp, freePort, imbalance, makeCgroup, makeFolder, startNginx, whyNot } from './rig.ts';
 
-/** Of a download that is left out: the first window, the stream budget, 512 bytes of each of some 500 records. */
-const BEYOND_MAX = 324_000;
-
 let port = 0;
 
 describe.skipIf(whyNot !== '')('a TLS download', () => {
@@ -19,10 +16,8 @@ describe.skipIf(whyNot !== '')('a TLS download', () => {
   afterEach(cleanUp);
 
   // What is copied whole fits into the ring several times: nobody has to read in time.
-  it.each([
-    ['--http1.1', 8 << 20],
-    ['--http2', 2 << 20],
-  ])('%s: every record header; the data whole where HTTP/2 was offered, else a bounded part', async (offer, SIZE) => {
+  it.each(['--http1.1', '--http2'])('%s: all of it, as long as nobody says that it is not needed', async (offer) => {
+    const SIZE = 2 << 20;
     const cgroup = makeCgroup();
     const folder = makeFolder();
     const { key, certificate } = await selfSigned(folder);
@@ -67,12 +62,9 @@ describe.skipIf(whyNot !== '')('a TLS download', () => {
       if (at >= end) expect(at).toBe(end);
     }
     expect(records).toBeGreaterThan(SIZE / 16_384);
+    expect(end).toBeGreaterThan(SIZE);
+    expect(held.size).toBe(end);
     const counters = capture.counters.read();
-    // Where HTTP/2 was offered its frames may lie anywhere: whole records.
-    const whole = offer === '--http2' ? SIZE : 0;
-    expect(counters.ledger.copied.bytes).toBeGreaterThan(whole);
-    expect(counters.ledger.copied.bytes).toBeLessThan(whole + BEYOND_MAX);
-    expect(counters.classes.tls.bytes).toBeGreaterThan((SIZE - whole) * 0.9 - 1);
     expect(imbalance(counters)).toEqual({ segments: 0, bytes: 0 });
   });
 });

@@ -81,6 +81,7 @@ export class Chooser implements ConnectionDecoder {
     } else if (kind === 'proxied') {
       const { header } = streams[direction];
       shared.notHttp.other += header;
+      connection.proxyBytes = header;
       this.#choose(new ProxiedConnection(new Chooser(account, null, true), direction, header), direction);
     } else {
       account.become(kind === 'tls' ? 'tls' : 'other');
@@ -257,6 +258,10 @@ class ChoosingStream implements StreamSink {
 
   followed(records: number, turns: number, turn: boolean): void {
     this.to?.followed?.(records, turns, turn);
+  }
+
+  spares(): number {
+    return this.to?.spares?.() ?? 0;
   }
 
   end(how: StreamEnd, ts: number): void {

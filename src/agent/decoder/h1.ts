@@ -144,6 +144,10 @@ class H1Direction implements StreamSink {
     if (turn && this.#to === null) this.#h1.turned();
   }
 
+  spares(): number {
+    return this.#to === null ? this.#h1.spares() : 0;
+  }
+
   /** Bytes that will never come, from before it was known that this is HTTP/1. */
   missed(position: number, length: number, why: LossReason | 'left_out', ack: number): void {
     this.#pairer.gap(this.#by, position, length, why);

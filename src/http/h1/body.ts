@@ -58,6 +58,13 @@ export class Body {
     return next;
   }
 
+  /** How many of the next bytes are data of which nobody needs more than the number. */
+  spares(message: Message): number {
+    if (message.units !== null) return 0;
+    if (this.#framing === 'chunked') return this.#chunks!.remaining;
+    return this.#framing === 'length' ? this.#remaining : Number.POSITIVE_INFINITY;
+  }
+
   /**
    * `length` bytes will never come. Returns how many of them are the body's, which is then known to go on or to have `ended`
    * there; -1: framing is among them.
@@ -78,5 +85,21 @@ export class Body {
     }
     message.units?.skip(own < 0 ? length : own, why);
     return own;
+  }
+
+  /** `length` bytes were left out with framing among them: where it ends is to be found, and how long it was is estimated. */
+  stray(message: Message, length: number, why: LossReason | 'left_out'): void {
+    this.#chunks!.stray(length);
+    message.bodyBytes = this.#chunks!.body;
+    message.lose(why === 'left_out' ? 'window' : why, length);
+  }
+
+  get astray(): boolean {
+    return this.#framing === 'chunked' && this.#chunks!.astray;
+  }
+
+  /** Where it is has been guessed. */
+  get doubtful(): boolean {
+    return this.#framing === 'chunked' && this.#chunks!.doubtful;
   }
 }

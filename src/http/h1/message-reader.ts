@@ -55,6 +55,9 @@ export abstract class MessageReader {
   protected readonly section: Section;
   protected readonly body = new Body();
   protected message: Message | null = null;
+  /** Messages that have begun, and of the other side's those that had when this body went astray. */
+  #taken = 0;
+  #heard = 0;
   /** Offset of the next byte that will come. */
   protected position = 0;
   protected ts = 0;
@@ -98,6 +101,25 @@ export abstract class MessageReader {
   protected abstract look(position: number): void;
   /** `message` has ended; the sink is about to be told. */
   protected abstract finished(message: Message): void;
+
+  /** How many of the next bytes are a body's of which nobody needs more than the number. */
+  spares(): number {
+    const { state } = this;
+    const inBody = state === 'body_length' || state === 'chunks' || state === 'body_close';
+    return inBody ? this.body.spares(this.message!) : 0;
+  }
+
+  /** `length` bytes of a chunked body will never come, with size lines among them: it goes on until the next message begins. */
+  protected stray(message: Message, length: number, why: LossReason | 'left_out', peer: MessageReader | null): void {
+    if (!this.body.astray) this.#heard = peer === null ? 0 : peer.#taken;
+    this.body.stray(message, length, why);
+    this.guessed = true;
+  }
+
+  /** How many messages the other side has begun since this one's body went astray. */
+  protected begun(peer: MessageReader | null): number {
+    return peer === null ? 0 : peer.#taken - this.#heard;
+  }
 
   /** The machine: consumes all bytes, or up to a switch of protocols. */
   protected read(memory: Memory, offset: number, length: number, position: number, ts: number, ack: number): void {
@@ -151,6 +173,7 @@ export abstract class MessageReader {
   /** Takes a message that starts at `position`. */
   protected take(position: number): Message {
     const message = this.shared.pool.take(this.kind);
+    this.#taken++;
     message.scheme = this.scheme;
     message.firstByteAt = this.ts;
     message.startOffset = position;
@@ -182,7 +205,8 @@ export abstract class MessageReader {
       case 'bad':
         if (inTrailers) {
           this.keepPart(message);
-          this.finish('error', position);
+          this.finish(this.body.doubtful ? 'framed' : 'error', position);
+          if (this.body.doubtful) this.seek('desync');
         } else this.unreadable(position);
         return;
       case 'too_many':

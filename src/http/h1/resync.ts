@@ -57,9 +57,9 @@ export class Resync {
     if (this.#skipped < 0) this.#skipped = ack;
   }
 
-  /** Did the other side speak at `position`, or can that not be known? */
-  mayTurn(position: number): boolean {
-    return this.#last < 0 || this.#isTurn(position);
+  /** Did the other side speak at `position`? null: that cannot be known. */
+  isTurn(position: number): boolean | null {
+    return this.#last < 0 ? null : this.#spokeAt(position);
   }
 
   /**
@@ -69,12 +69,12 @@ export class Resync {
    * this is the direction's first byte or comes without acknowledgement - the start line alone must do.
    */
   startsHere(kind: MessageKind, memory: Memory, at: number, end: number, position: number, ack: number): boolean {
-    const turn = this.#isTurn(position) || (this.#skipped >= 0 && ack > this.#skipped);
+    const turn = this.#spokeAt(position) || (this.#skipped >= 0 && ack > this.#skipped);
     if (!turn && (this.#last >= 0 || (ack >= 0 && position > 0))) return false;
     return wholeStartLine(kind, memory, at, end);
   }
 
-  #isTurn(position: number): boolean {
+  #spokeAt(position: number): boolean {
     return this.#turns?.includes(position) === true;
   }
 }

@@ -9,6 +9,7 @@ import type { LossReason } from '../../model/loss.ts';
 import { ANOMALY_BIT, type Message } from '../../model/message.ts';
 import type { StreamEnd, StreamSink } from '../../model/stages.ts';
 import { isPreface } from '../detect.ts';
+import { ENDS, GONE, isInterim } from './ends.ts';
 import { MessageReader } from './message-reader.ts';
 import { Peek } from './peek.ts';
 import { Resync, wholeStartLine } from './resync.ts';
@@ -65,8 +66,21 @@ export class H1Stream extends MessageReader implements StreamSink {
         return;
       }
       this.state = 'start';
+    } else if (this.state === 'chunks' && this.body.astray && !this.#isBody(memory, offset, length, position)) {
+      this.losses.lose('desync', 1, length);
+      this.gap(position, length, 'desync', ts);
+      return;
     }
     this.read(memory, offset, length, position, ts, ack);
+  }
+
+  /** False: a body that went astray was over before these bytes, wherever it ended, and they are perhaps another's. */
+  #isBody(memory: Memory, offset: number, length: number, position: number): boolean {
+    const begun = this.begun(this.#peer);
+    if (begun === 0 && this.#resync.isTurn(position) !== true) return true;
+    if (!wholeStartLine(this.kind, memory, offset, offset + length)) return begun === 0;
+    this.finish(begun > 1 ? 'lost' : 'framed', position);
+    return true;
   }
 
   gap(position: number, length: number, why: LossReason | 'left_out', ts: number, ack = -1): void {
@@ -93,7 +107,10 @@ export class H1Stream extends MessageReader implements StreamSink {
       case 'body_close':
       case 'chunks': {
         const own = this.body.skip(message!, length, why);
-        if (own < 0) this.#loseMessage(message!, why, length, position + length);
+        if (own < 0 && (asBody || this.body.astray)) {
+          this.stray(message!, length, why, this.#peer);
+          if (why === 'left_out') this.losses.lose('window', 1, length);
+        } else if (own < 0) this.#loseMessage(message!, why, length, position + length);
         else if (own < length) {
           // Where this body ends is known all the same; what the gap hides behind it is not.
           this.#loseMessage(message!, why, wanted ? own : length - own, position + own);
@@ -159,7 +176,9 @@ export class H1Stream extends MessageReader implements StreamSink {
         if (how === 'fin' && before !== 'head' && before !== 'body_close' && message.losses.length === 0) {
           message.anomalies |= ANOMALY_BIT.short_body;
         }
-        this.finish(how === 'fin' ? (before === 'body_close' ? 'fin' : 'short') : ENDS[how], this.position);
+        const closes =
+          before === 'body_close' || (before === 'chunks' && this.body.doubtful && this.begun(this.#peer) === 0);
+        this.finish(how === 'fin' ? (closes ? 'fin' : 'short') : ENDS[how], this.position);
       }
     }
     this.state = 'ended';
@@ -239,7 +258,7 @@ export class H1Stream extends MessageReader implements StreamSink {
    */
   #commitNoBody(): void {
     const peek = this.#peek!;
-    if (this.#resync.mayTurn(peek.position)) {
+    if (this.#resync.isTurn(peek.position) !== false) {
       this.finishAt('framed', peek.position, this.headAt);
       this.#replay(peek);
       return;
@@ -381,8 +400,3 @@ export class H1Stream extends MessageReader implements StreamSink {
 }
 
 const EXPECTATION_FAILED = 417;
-const ENDS = { rst: 'rst', capture_end: 'open', evicted: 'lost', vanished: 'lost' } as const;
-const GONE = { evicted: 'connection_limit', vanished: 'end_unseen' } as const;
-
-const isInterim = (message: Message): boolean =>
-  message.kind === 'response' && message.status >= 100 && message.status < 200;

@@ -1,0 +1,11 @@
+/** What a message that is still open becomes where its direction ends, or bytes of it are lost. */
+import type { Message } from '../../model/message.ts';
+
+/** `message.end`, by how the direction ended; after a FIN it depends on the message. */
+export const ENDS = { rst: 'rst', capture_end: 'open', evicted: 'lost', vanished: 'lost' } as const;
+/** Why the rest of it is missing. */
+export const GONE = { evicted: 'connection_limit', vanished: 'end_unseen' } as const;
+
+/** It has no end of its own: the final response follows. */
+export const isInterim = (message: Message): boolean =>
+  message.kind === 'response' && message.status >= 100 && message.status < 200;
