@@ -29,6 +29,7 @@ const P99_MORE_US = 200_000;
 const DISK_BYTES = 4 << 20;
 const ROOM_BYTES = 1 << 20;
 const VIEWERS = 50;
+const STOP_TIMEOUT_MS = 60_000;
 
 const needs = ['root', 'cgroup2', 'bpf', 'nginx', 'clang', 'bpftool'] as const;
 const attached = async (cgroup: Cgroup): Promise<string> =>
@@ -149,10 +150,11 @@ when(it, ...needs)(
           await goesOn(scene);
           const reasons = (await statusOf(scene.agent)).ledger.losses.map(({ reason }) => reason);
           expect(reasons.filter((reason) => reason.startsWith('log_'))).not.toEqual([]);
-          expect(reasons.filter((reason) => reason.startsWith('store_'))).not.toEqual([]);
-          const said = scene.agent.program.stderr;
+          // The store's queue holds a second of a fast machine, and many of a slow one: its losses are certain only at the end.
+          const { stderr: said } = await scene.agent.program.stop('SIGINT', STOP_TIMEOUT_MS);
           expect(said).toMatch(/cannot write to .*headers\.ndjson: ENOSPC/);
           expect(said).toMatch(/cannot write to the store in .*: ENOSPC/);
+          expect(said).toMatch(/[1-9]\d* calls could not be written to .*data/);
         },
       };
       const config = 'log:\n  queue: 1MiB\n';
