@@ -10,6 +10,23 @@ import { PACKET_BYTES_MAX, type PacketSink } from './format.ts';
 import { CLIPPED, linkName, linkPayload, NOT_IP, UNKNOWN_LINK, UNKNOWN_NETWORK } from './link.ts';
 
 const PROTOCOL_TCP = 6;
+const PROTOCOL_UDP = 17;
+/** Tunnels that may carry TCP and are not decoded: that has to be said. */
+const TUNNELS: ReadonlyMap<number, string> = new Map([
+  [4, 'IP in IP'],
+  [41, 'IPv6 in IP'],
+  [47, 'GRE'],
+  [50, 'ESP (encrypted)'],
+  [97, 'Ethernet in IP'],
+  [137, 'MPLS in IP'],
+]);
+/** The same in UDP, by its port (RFC 7348, RFC 8926). */
+const UDP_TUNNELS: ReadonlyMap<number, string> = new Map([
+  [4789, 'VXLAN'],
+  [8472, 'VXLAN'],
+  [6081, 'Geneve'],
+]);
+const UDP_HEADER = 8;
 const IPV4_HEADER_MIN = 20;
 const IPV6_HEADER = 40;
 const TCP_HEADER_MIN = 20;
@@ -86,7 +103,10 @@ export class PacketDecoder implements PacketSink {
       this.#losses.lose('snaplen', 1, length);
       return;
     }
-    if (buf[at + 9] !== PROTOCOL_TCP) return;
+    if (buf[at + 9] !== PROTOCOL_TCP) {
+      this.#notTcp(buf[at + 9]!, memory, at + (buf[at]! & 0x0f) * 4, end, length);
+      return;
+    }
     const headerLength = (buf[at]! & 0x0f) * 4;
     const stated = view.getUint16(at + 2);
     // 0: the sending host's capture of a packet that the card will cut (TSO).
@@ -133,6 +153,7 @@ export class PacketDecoder implements PacketSink {
     let next = buf[at + 6]!;
     let tcp = at + IPV6_HEADER;
     for (let i = 0; next !== PROTOCOL_TCP; i++) {
+      if (!isExtension(next)) this.#notTcp(next, memory, tcp, end, length);
       if (!isExtension(next) || i === EXTENSIONS_MAX) return;
       if (end - tcp < 8) {
         this.#losses.lose('snaplen', 1, length);
@@ -169,6 +190,20 @@ export class PacketDecoder implements PacketSink {
       to.setInt32(16 + i, view.getInt32(remote + i));
     }
     this.#tcp(memory, tcp, end, left, egress, ts);
+  }
+
+  /** What another protocol's payload at `at` is, if TCP may be in it; of `length` bytes in all. */
+  #notTcp(protocol: number, memory: Memory, at: number, end: number, length: number): void {
+    let name = TUNNELS.get(protocol);
+    if (protocol === PROTOCOL_UDP && end - at >= UDP_HEADER + 8) {
+      const { view } = memory;
+      name = UDP_TUNNELS.get(view.getUint16(at + 2));
+      // Any program may send from a port of any number: both headers have zeros that chance does not give.
+      const first = view.getUint8(at + UDP_HEADER);
+      const zeros = view.getUint8(at + UDP_HEADER + 7) === 0 && (name === 'VXLAN' ? first === 0x08 : first >> 6 === 0);
+      if (!zeros) name = undefined;
+    }
+    if (name !== undefined) this.unusable(name, length);
   }
 
   /**
