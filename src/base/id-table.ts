@@ -1,9 +1,11 @@
 /**
- * What is under way by a positive 31-bit id, where ids are handed out one after another and most are gone soon (HTTP/2
+ * What is under way by an id of 31 bits, where ids are handed out one after another and most are gone soon (HTTP/2
  * streams): open addressing by the id itself, so that consecutive ids have a place each. A Map makes garbage of every
  * deletion. Ids that find no place near their own go to a Map all the same: a peer that picks them for that gains nothing.
  */
 
+/** No id: 0 is one, though no peer that keeps to the rules uses it. */
+const EMPTY = -1;
 /** Places at first, and those that an empty table keeps. */
 const PLACES_FIRST = 4;
 const PLACES_KEPT = 64;
@@ -51,7 +53,7 @@ export class IdTable<T> {
   delete(id: number): void {
     const place = this.#find(id);
     if (place >= 0) {
-      this.#ids[place] = 0;
+      this.#ids[place] = EMPTY;
       this.#values[place] = undefined;
     } else if (this.#others === null || !this.#others.delete(id)) return;
     if (--this.size > 0) return;
@@ -66,7 +68,7 @@ export class IdTable<T> {
   entries(): [id: number, value: T][] {
     if (this.size === 0) return NOTHING;
     const found: [number, T][] = this.#others === null ? [] : [...this.#others];
-    for (const [place, id] of this.#ids.entries()) if (id !== 0) found.push([id, this.#values[place]!]);
+    for (const [place, id] of this.#ids.entries()) if (id !== EMPTY) found.push([id, this.#values[place]!]);
     return found.sort(([a], [b]) => a - b);
   }
 
@@ -88,7 +90,7 @@ export class IdTable<T> {
     if (this.#mask < 0) return -1;
     for (let i = 0; i < PROBES; i++) {
       const place = ((id >>> 1) + i) & this.#mask;
-      if (this.#ids[place] === 0) return place;
+      if (this.#ids[place] === EMPTY) return place;
     }
     return -1;
   }
@@ -97,11 +99,11 @@ export class IdTable<T> {
     const ids = this.#ids;
     const values = this.#values;
     const length = Math.max(PLACES_FIRST, 2 * ids.length);
-    this.#ids = new Array<number>(length).fill(0);
+    this.#ids = new Array<number>(length).fill(EMPTY);
     this.#values = new Array<T | undefined>(length).fill(undefined);
     this.#mask = length - 1;
     for (let i = 0; i < ids.length; i++) {
-      if (ids[i] === 0) continue;
+      if (ids[i] === EMPTY) continue;
       const place = this.#free(ids[i]!);
       if (place >= 0) {
         this.#ids[place] = ids[i]!;

@@ -23,6 +23,13 @@ describe('what the peers do against the rules', () => {
     expect(one((peers) => peers.client.block(fields, () => 'literal')).anomalies).toContain(anomaly);
   });
 
+  test('a push on stream 0 ends with its connection', () => {
+    const peers = new Peers();
+    const promise = Buffer.concat([w.u32(0), peers.server.block(request('GET', '/style.css'))]);
+    peers.add('server', w.frame(w.TYPE.push, w.END_HEADERS, 1, promise));
+    expect(seenOf(peers)).toMatchObject([{ streamId: 0, request: { line: 'GET http://api.example /style.css' } }]);
+  });
+
   test.each<[string, Buffer]>([
     ['index 0', Buffer.from([0x80])],
     ['an entry that does not exist', Buffer.from([0xff, 0x20])],
