@@ -1,6 +1,6 @@
 /**
  * What is to be found out on a kernel: does it take the programs, at which price, and is everything that went over
- * loopback in the header log, in clear and in TLS? Prints one line for each finding, the last one "vm: verdict right" or "vm: verdict wrong".
+ * loopback in the header log, HTTP/1 and HTTP/2, in clear and in TLS? Prints one line for each finding, the last one "vm: verdict right" or "vm: verdict wrong".
  * Its argument is the mount of cgroup v2, /sys/fs/cgroup without one.
  */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
@@ -110,12 +110,27 @@ function tapped(socketPath: string): Promise<number> {
   });
 }
 
+/** One client and one server, on one connection. */
+interface Run {
+  readonly name: string;
+  readonly protocol: 'http/1.1' | 'h2';
+  /** Empty: in clear. */
+  readonly certificate: readonly string[];
+}
+
 /** Runs the calls in the cgroup; those in TLS once the library that they use is tapped. Returns what was sent. */
-async function call(folder: string, socket: string, certificate: readonly string[]): Promise<Sent[]> {
+async function call(folder: string, socket: string, { protocol, certificate }: Run): Promise<Sent[]> {
   const truth = join(folder, 'sent.json');
   const calls = spawn(
     'sh',
-    ['-c', 'echo $$ > "$0/cgroup.procs" && exec python3 tools/vm/calls.py "$@"', CGROUP, truth, ...certificate],
+    [
+      '-c',
+      'echo $$ > "$0/cgroup.procs" && exec python3 -B tools/vm/calls.py "$@"',
+      CGROUP,
+      truth,
+      protocol,
+      ...certificate,
+    ],
     { stdio: ['pipe', 'inherit', 'inherit'], timeout: PATIENCE_MS },
   );
   const ended = once(calls, 'exit');
@@ -140,7 +155,7 @@ function makeCertificate(folder: string): string[] {
 }
 
 /** Runs the agent on a cgroup of its own and the calls inside it; returns what was sent and what was logged. */
-async function capture(folder: string): Promise<{ clear: Sent[]; tls: Sent[]; logged: Logged[] }> {
+async function capture(folder: string): Promise<{ sent: Map<string, Sent[]>; logged: Logged[] }> {
   mkdirSync(CGROUP);
   try {
     const log = join(folder, 'calls.ndjson');
@@ -150,15 +165,22 @@ async function capture(folder: string): Promise<{ clear: Sent[]; tls: Sent[]; lo
     });
     const ended = once(agent, 'exit');
     await capturing(agent);
-    const clear = await call(folder, socket, []);
-    const tls = await call(folder, socket, makeCertificate(folder));
+    const certificate = makeCertificate(folder);
+    const runs: readonly Run[] = [
+      { name: 'HTTP/1 in clear', protocol: 'http/1.1', certificate: [] },
+      { name: 'HTTP/2 in clear', protocol: 'h2', certificate: [] },
+      { name: 'HTTP/1 in TLS', protocol: 'http/1.1', certificate },
+      { name: 'HTTP/2 in TLS', protocol: 'h2', certificate },
+    ];
+    const sent = new Map<string, Sent[]>();
+    for (const run of runs) sent.set(run.name, await call(folder, socket, run));
     agent.kill('SIGINT');
     await ended;
     const logged = readFileSync(log, 'utf8')
       .trimEnd()
       .split('\n')
       .map((line) => JSON.parse(line) as Logged);
-    return { clear, tls, logged: logged.filter((r) => r.type === 'exchange') };
+    return { sent, logged: logged.filter((r) => r.type === 'exchange') };
   } finally {
     rmdirSync(CGROUP);
   }
@@ -182,10 +204,10 @@ function differences(sent: Sent, logged: Logged): string[] {
 }
 
 function compare(what: string, sent: readonly Sent[], logged: readonly Logged[]): boolean {
-  const host = sent[0]?.headers['host'];
-  let right = host !== undefined;
+  const [run] = Object.values(sent[0]?.headers ?? {});
+  let right = run !== undefined;
   for (const side of ['client', 'server']) {
-    const records = logged.filter((r) => r.side === side && r.request.headers[0]?.[1] === host);
+    const records = logged.filter((r) => r.side === side && r.request.headers[0]?.[1] === run);
     const found = sent.flatMap((call, i) => {
       const record = records[i];
       return record === undefined
@@ -196,7 +218,6 @@ function compare(what: string, sent: readonly Sent[], logged: readonly Logged[])
     for (const difference of found) say(`  ${difference}`);
     right &&= found.length === 0 && records.length === sent.length;
   }
-  say(`owners: ${[...new Set(logged.map((r) => `${r.process?.name} by ${r.process?.evidence}`))].join(', ')}`);
   return right;
 }
 
@@ -205,9 +226,9 @@ let right = load();
 if (right) {
   const folder = mkdtempSync('/tmp/headwater-vm-');
   try {
-    const { clear, tls, logged } = await capture(folder);
-    const inClear = compare('in clear', clear, logged);
-    right = compare('TLS', tls, logged) && inClear;
+    const { sent, logged } = await capture(folder);
+    for (const [run, calls] of sent) right = compare(run, calls, logged) && right;
+    say(`owners: ${[...new Set(logged.map((r) => `${r.process?.name} by ${r.process?.evidence}`))].join(', ')}`);
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
