@@ -243,13 +243,16 @@ const aboutSockets = (sockets: SocketFacts, who: string, leg: Leg | null): WhyFi
       ),
     );
   }
-  const quic = sockets.udpPorts.includes(leg?.port ?? 443);
-  if (quic && !noTcp) {
+  // A server of HTTP/3 has it on the port on which it also listens; a client's are of no use here, but for 443.
+  const quic = sockets.udpPorts.filter((port) =>
+    leg === null ? port === 443 || sockets.listening.includes(port) : port === leg.port,
+  );
+  if (quic.length > 0 && !noTcp) {
     found.push(
       finding(
         'quic',
         'partly',
-        `${who} also uses UDP port ${leg?.port ?? 443}: HTTP/3 (QUIC) is not read by this version.`,
+        `${who} also uses UDP port ${list(quic)}: HTTP/3 (QUIC) is not read by this version.`,
         'Turn HTTP/3 off at the server or the client; the calls then come by TCP.',
       ),
     );

@@ -224,6 +224,21 @@ describe('explain', () => {
     ],
     ['sockets that may not be read', running([]), pid(process({ sockets: null })), [['sockets_hidden', 'unknown']]],
     ['a port nobody serves', running([]), port(), [['no_listener', 'unseen']]],
+    [
+      'HTTP/3 beside TCP on another port than 443, and UDP that is none',
+      running(),
+      pid(process({ sockets: { ...SERVER, udpPorts: [8080, 40_000] } })),
+      [
+        ['http', 'seen'],
+        ['quic', 'partly'],
+      ],
+    ],
+    [
+      'UDP of a port of its own',
+      running(),
+      pid(process({ sockets: { ...SERVER, udpPorts: [40_000] } })),
+      [['http', 'seen']],
+    ],
     ['a port of UDP only', running([]), port({ udp: true }), [['udp_only', 'unseen']]],
     ['a listener out of sight', running([]), port({ hiddenListener: true }), [['hidden_listener', 'unknown']]],
     ['a port and its server', running(), port({ servers: [process()] }), [['http', 'seen']]],
