@@ -79,7 +79,7 @@ when(
       const shapes = name === 'lighttpd' ? SHAPES.filter(({ path }) => path !== '/trailers') : SHAPES;
       const calls = await shapedCalls(front.port, name, shapes);
       // A gateway may go on with a response for some time when its client has left; and with what is left when told to end.
-      await front.program.stop('SIGKILL');
+      process.kill(-front.program.pid, 'SIGKILL');
       await front[Symbol.asyncDispose]();
       const ours = (seen: readonly LoggedExchange[]): LoggedExchange[] =>
         seen.filter((x) => idOf(x).startsWith(`${name}-`));

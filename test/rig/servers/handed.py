@@ -1,8 +1,11 @@
 """A listener that serves nothing itself: it hands each accepted socket (SCM_RIGHTS) to a process that lives for it alone."""
 import os
+import signal
 import socket
 import sys
 
+# The rig starts it in a process group of its own.
+signal.signal(signal.SIGTERM, lambda *_: os.killpg(0, signal.SIGKILL))
 listener = socket.socket()
 listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
 listener.bind(("127.0.0.1", int(sys.argv[1])))
