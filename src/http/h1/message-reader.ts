@@ -114,6 +114,7 @@ export abstract class MessageReader {
     if (!this.body.astray) this.#heard = peer === null ? 0 : peer.#taken;
     this.body.stray(message, length, why);
     this.guessed = true;
+    if (why === 'left_out') this.losses.lose('window', 1, length);
   }
 
   /** How many messages the other side has begun since this one's body went astray. */

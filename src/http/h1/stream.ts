@@ -67,8 +67,9 @@ export class H1Stream extends MessageReader implements StreamSink {
       }
       this.state = 'start';
     } else if (this.state === 'chunks' && this.body.astray && !this.#isBody(memory, offset, length, position)) {
-      this.losses.lose('desync', 1, length);
-      this.gap(position, length, 'desync', ts);
+      const { reason } = this.message!.losses[0]!;
+      this.losses.lose(reason, 1, length);
+      this.gap(position, length, reason, ts);
       return;
     }
     this.read(memory, offset, length, position, ts, ack);
@@ -107,10 +108,8 @@ export class H1Stream extends MessageReader implements StreamSink {
       case 'body_close':
       case 'chunks': {
         const own = this.body.skip(message!, length, why);
-        if (own < 0 && (asBody || this.body.astray)) {
-          this.stray(message!, length, why, this.#peer);
-          if (why === 'left_out') this.losses.lose('window', 1, length);
-        } else if (own < 0) this.#loseMessage(message!, why, length, position + length);
+        if (own < 0 && (asBody || this.body.astray)) this.stray(message!, length, why, this.#peer);
+        else if (own < 0) this.#loseMessage(message!, why, length, position + length);
         else if (own < length) {
           // Where this body ends is known all the same; what the gap hides behind it is not.
           this.#loseMessage(message!, why, wanted ? own : length - own, position + own);
