@@ -96,11 +96,15 @@ static __always_inline int is_spared(const struct socket_state *s, __u32 dir, __
 {
 	__u32 key = 0;
 	const struct hw_control *c = bpf_map_lookup_elem(&control, &key);
-	__u64 spare;
+	__u64 spare, place;
 
 	if (!c)
 		return 0;
-	spare = c->spares[(s->cookie << 1 | (dir & 1)) & (HW_SPARES_MAX - 1)];
+	/* Masked last: before Linux 6.3 the verifier loses a bound that is or-ed to. */
+	place = s->cookie << 1 | (dir & 1);
+	barrier_var(place);
+	place &= HW_SPARES_MAX - 1;
+	spare = c->spares[place];
 	return (__u32)(spare >> 32) == (__u32)s->cookie && (__u32)spare - end < TLS_SPARED_AHEAD_MAX;
 }
 
