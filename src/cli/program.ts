@@ -1,8 +1,23 @@
 /** Every command, option and argument. Help, completions, the man page and docs/cli.md are made from these definitions. */
-import { Argument, Command, InvalidArgumentError, Option } from 'commander';
+import { Argument, Command, Option } from 'commander';
 import { didYouMean } from '../base/suggest.ts';
 import { packageVersion } from '../base/version.ts';
-import { parseDuration, parseListen } from '../config/units.ts';
+import {
+  collect,
+  dataOption,
+  durationArgument,
+  filterOption,
+  jsonOption,
+  limitArgument,
+  listenArgument,
+  pathOption,
+  rangeArgument,
+  secondsArgument,
+  sinceOption,
+  socketOption,
+  storeSocketOption,
+  untilOption,
+} from './arguments.ts';
 import { safe } from './text/terminal.ts';
 
 /** What `run` was told by flags. */
@@ -83,60 +98,7 @@ export interface StatusFlags {
 export const SHELLS = ['bash', 'zsh', 'fish'] as const;
 export type Shell = (typeof SHELLS)[number];
 
-/** As long as an agent hands out packets in one go. */
-const EXPORT_SECONDS_MAX = 3_600;
 const SUMMARY = 'Logs the headers of every HTTP call on this host, and says exactly what it saw and what it missed.';
-
-/** An empty path is a mistake in a script (an unset variable), never a wish. */
-function pathArgument(text: string): string {
-  if (text === '') throw new InvalidArgumentError('expected a path.');
-  return text;
-}
-
-const pathOption = (flags: string, description: string) => new Option(flags, description).argParser(pathArgument);
-const socketOption = () =>
-  pathOption('--socket <path>', 'unix socket of the agent (default: headwater.sock in the runtime directory)');
-const storeSocketOption = (description: string) => pathOption('--socket <path>', description).conflicts('data');
-const filterOption = () => new Option('--filter <cel>', 'only calls that match, for example: response.code >= 500');
-const jsonOption = (what: string) => new Option('--json', what);
-
-const dataOption = () => pathOption('--data <dir>', "data folder (default: 'data' in the state directory)");
-const sinceOption = () =>
-  new Option('--since <time>', 'from here on: 15m, 2h, 7d ago, 2026-11-22, or 2026-11-22T16:04:05Z');
-const untilOption = () => new Option('--until <time>', 'up to here (default: now)');
-
-function limitArgument(text: string): number {
-  const limit = Number(text);
-  if (!/^[1-9]\d{0,7}$/.test(text)) throw new InvalidArgumentError('expected a whole number from 1 to 99999999.');
-  return limit;
-}
-
-function secondsArgument(text: string): number {
-  const seconds = Number(text);
-  if (!/^[1-9]\d{0,3}$/.test(text) || seconds > EXPORT_SECONDS_MAX)
-    throw new InvalidArgumentError(`expected a whole number from 1 to ${EXPORT_SECONDS_MAX}.`);
-  return seconds;
-}
-
-function rangeArgument(text: string): string {
-  const ends = text.split('..');
-  if (ends.length !== 2 || text === '..')
-    throw new InvalidArgumentError('expected SINCE..UNTIL, such as 2h..1h; one of them may be left out.');
-  return text;
-}
-
-const collect = (value: string, before: readonly string[] = []): string[] => [...before, pathArgument(value)];
-
-function durationArgument(text: string): number {
-  const ns = parseDuration(text);
-  if (ns === null || ns < 1e9) throw new InvalidArgumentError('expected a duration of 1s or more, such as 60s.');
-  return ns;
-}
-
-function listenArgument(text: string): string {
-  if (parseListen(text) === null) throw new InvalidArgumentError('expected ADDR:PORT, such as 127.0.0.1:9464.');
-  return text;
-}
 
 /** Commander's errors take several lines ("error: ...", "(Did you mean ...?)"): make them one. */
 const usageLine = (text: string): string =>

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { gzipSync, zstdCompressSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type Read, readAll } from '../../test/fixtures/pcap/read.ts';
 import {
   ACK,
   frame,
@@ -16,10 +17,8 @@ import {
   type TcpPacket,
   type WriterOptions,
 } from '../../test/fixtures/pcap/write.ts';
-import { type ClockAnchor, TimeFormatter, UNSEEN } from '../base/clock.ts';
-import { LossLedger } from '../model/loss.ts';
-import type { Segment } from '../model/segment.ts';
-import { type CaptureOptions, type CaptureResult, readCapture } from './reader.ts';
+import type { ClockAnchor } from '../base/clock.ts';
+import type { CaptureOptions } from './reader.ts';
 
 let dir = '';
 beforeAll(() => {
@@ -27,59 +26,11 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(dir, { recursive: true, force: true }));
 
-interface Seen {
-  src: string;
-  sport: number;
-  dst: string;
-  dport: number;
-  seq: number;
-  ack: number;
-  flags: number;
-  length: number;
-  payload: string;
-  /** RFC 3339, or null. */
-  at: string | null;
-}
-
-interface Read {
-  result: CaptureResult;
-  seen: Seen[];
-  losses: LossLedger;
-  secrets: string[];
-}
-
-async function read(bytes: Buffer | string, options: CaptureOptions = {}): Promise<Read> {
+/** What is read of a file with these bytes, or at this path. */
+function read(bytes: Buffer | string, options: CaptureOptions = {}): Promise<Read> {
   const path = typeof bytes === 'string' ? bytes : join(dir, `${Math.random()}.pcap`);
   if (typeof bytes !== 'string') writeFileSync(path, bytes);
-  const losses = new LossLedger();
-  const seen: Seen[] = [];
-  const secrets: string[] = [];
-  let anchor: ClockAnchor | null = options.anchor ?? null;
-  const segment = (s: Segment): void => {
-    const end = (at: number): string => s.addresses.buf.toString('hex', s.addressesAt + at, s.addressesAt + at + 16);
-    const out = s.direction === 1;
-    expect(anchor).not.toBeNull();
-    seen.push({
-      src: end(out ? 0 : 16),
-      sport: out ? s.localPort : s.remotePort,
-      dst: end(out ? 16 : 0),
-      dport: out ? s.remotePort : s.localPort,
-      seq: s.seq,
-      ack: s.ack,
-      flags: s.flags,
-      length: s.length,
-      payload: s.memory.buf.toString('latin1', s.offset, s.offset + s.captured),
-      at: s.ts === UNSEEN ? null : new TimeFormatter(anchor as ClockAnchor).format(s.ts),
-    });
-  };
-  const result = await readCapture(path, { segment, socket: () => {} }, losses, {
-    onAnchor: (a) => {
-      anchor = a;
-    },
-    onSecrets: (type, data) => secrets.push(`${type}:${data.toString()}`),
-    ...options,
-  });
-  return { result, seen, losses, secrets };
+  return readAll(path, options);
 }
 
 const T0 = 1_795_363_445_123_456_789n;

@@ -47,8 +47,7 @@ export class H1Stream extends MessageReader implements StreamSink {
 
   data(memory: Memory, offset: number, length: number, position: number, ts: number, ack: number): void {
     if (length === 0) return;
-    const peer = this.#peer;
-    if (peer !== null) peer.#resync.spoke(ack);
+    if (this.#peer !== null) this.#peer.#resync.spoke(ack);
     if (this.#offered && this.#asked < 0 && isPreface(memory.view, offset, offset + length)) {
       this.#becomeHttp2();
       this.switchedAt = position;
