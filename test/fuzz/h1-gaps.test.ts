@@ -136,6 +136,8 @@ interface Seen {
   fields: string;
   end: string;
   bodyBytes: number;
+  /** With the framing of chunks, and trailers. */
+  wireBytes: number;
   whole: boolean;
 }
 
@@ -156,6 +158,7 @@ function play(conversation: Conversation, missing: number, why: 'gap' | 'left_ou
         fields: fieldsOf(m.fields),
         end: endOf(m),
         bodyBytes: m.bodyBytes,
+        wireBytes: m.endOffset - m.startOffset - m.headBytes,
         whole: m.losses.length === 0 && m.end !== 'open',
       });
     },
@@ -198,7 +201,8 @@ describe.each(Object.entries(CONVERSATIONS))('%s', (_, conversation) => {
         expect(sent, `invented: ${JSON.stringify(m)}`).toBeDefined();
         expect(m.start).toBe(sent!.start);
         expect(sent!.fields.startsWith(m.fields), `${m.fields} is no part of ${sent!.fields}`).toBe(true);
-        expect(m.bodyBytes).toBeLessThanOrEqual(sent!.bodyBytes);
+        // Where size lines are missing, what was behind them counts as data (src/http/h1/chunked.ts).
+        expect(m.bodyBytes).toBeLessThanOrEqual(sent!.wireBytes);
         if (m.whole) expect(m).toEqual(sent);
       }
       // It finds its way back: at most the calls that the segment touched and the rest of their burst are missing.
