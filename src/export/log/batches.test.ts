@@ -18,8 +18,8 @@ test('whatever a write takes of what it is given, every byte is written once, in
   const line = fc.integer({ min: 1, max: 300_000 }).map((size) => `${'x'.repeat(size)}\n`);
   fc.assert(
     fc.property(
-      fc.array(line, { minLength: 1, maxLength: 40 }),
-      fc.array(fc.double({ min: 0, max: 1, noNaN: true }), { minLength: 1, maxLength: 8 }),
+      fc.array(line, { minLength: 1, maxLength: 20 }),
+      fc.array(fc.double({ min: 0.1, max: 1, noNaN: true }), { minLength: 1, maxLength: 8 }),
       fc.integer({ min: 1, max: 4 * BATCH }),
       (lines, shares, bytesMax) => {
         const batches = new Batches();
@@ -32,7 +32,8 @@ test('whatever a write takes of what it is given, every byte is written once, in
           const given = Buffer.concat(batches.pieces(at, bytesMax));
           const first = batches.first.length - at;
           expect(given.length).toBeLessThanOrEqual(Math.max(bytesMax, first));
-          const taken = Math.max(1, Math.floor(given.length * shares[i % shares.length]!));
+          // Now and then a single byte; always so few would take hours.
+          const taken = i % 5 === 4 ? 1 : Math.max(1, Math.floor(given.length * shares[i % shares.length]!));
           written += given.latin1Slice(0, taken);
           at = batches.written(at + taken);
         }
