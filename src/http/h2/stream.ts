@@ -44,7 +44,7 @@ class Resets {
   #ids: Set<number> | null = null;
 
   has(id: number): boolean {
-    return this.#ids !== null && this.#ids.has(id);
+    return this.#ids?.has(id) === true;
   }
 
   add(id: number): void {
@@ -157,7 +157,7 @@ export class H2Stream extends FrameReader {
 
   /** The head of what is sent on this stream was before a byte that was seen; asked when its last header block comes. */
   tookHeadless(streamId: number): boolean {
-    return this.#headless !== null && this.#headless.delete(streamId);
+    return this.#headless?.delete(streamId) === true;
   }
 
   /** Ends `message`, at `position` if it is known. */
