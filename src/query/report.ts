@@ -1,6 +1,6 @@
 /** A report over any range, from merged states: the same for the live agent, the store and a capture file. */
 
-import { compareRanges, type RouteComparison } from '../stats/compare.ts';
+import { type Comparison, compareRanges, type HeaderDifference, type RouteComparison } from '../stats/compare.ts';
 import type { Change } from '../stats/headers/changes.ts';
 import {
   ALARM_DIVERGENCE,
@@ -59,34 +59,6 @@ export interface ComparedStates {
   readonly sinceMs: number;
   readonly untilMs: number;
   readonly states: Omit<ReportStates, 'burn'>;
-}
-
-/** A header name that is not what it was. */
-export interface HeaderDifference {
-  readonly service: string;
-  readonly side: string;
-  readonly method: string;
-  readonly route: string;
-  readonly direction: string;
-  readonly name: string;
-  /** values: its values are others, or are distributed otherwise. */
-  readonly kind: 'new' | 'vanished' | 'presence' | 'values';
-  /** Share of the messages that have it; null: no message has. */
-  readonly before: number | null;
-  readonly after: number | null;
-  /** Jensen-Shannon divergence of the values, 0 to 1; null where one range has none. */
-  readonly jensen_shannon: number | null;
-  /** Most frequent value of each range. */
-  readonly value_before: string | null;
-  readonly value_after: string | null;
-  readonly example: string;
-}
-
-export interface Comparison {
-  readonly before: { readonly since: string; readonly until: string };
-  readonly after: { readonly since: string; readonly until: string };
-  readonly routes: readonly RouteComparison[];
-  readonly headers: readonly HeaderDifference[];
 }
 
 export function compareStates(before: ComparedStates, after: ComparedStates): Comparison {

@@ -1,6 +1,7 @@
 /** The statistics that the store keeps, read back over any range, and the report that comes of them. */
 
 import type { Side } from '../model/connection.ts';
+import type { Comparison } from '../stats/compare.ts';
 import type { Change } from '../stats/headers/changes.ts';
 import { HeaderState } from '../stats/headers/state.ts';
 import { COUNTER, countsOf, encodeSeries, SeriesState } from '../stats/series.ts';
@@ -11,14 +12,7 @@ import type { Answer } from '../store/database.ts';
 import type { StoreReader } from '../store/reader.ts';
 import { type Merger, mergerOf, STATE_KIND } from '../store/state-merge.ts';
 import { mergedStates } from '../store/states.ts';
-import {
-  type ComparedStates,
-  type Comparison,
-  compareStates,
-  composeReport,
-  type Report,
-  type ReportStates,
-} from './report.ts';
+import { type ComparedStates, compareStates, composeReport, type Report, type ReportStates } from './report.ts';
 
 export { STATE_KIND };
 

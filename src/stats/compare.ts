@@ -144,3 +144,32 @@ function interval(histogram: ExponentialHistogram, q: number): [low: number, hig
     high > n ? Number.POSITIVE_INFINITY : histogram.quantile(high / n),
   ];
 }
+
+/** A header name that is not what it was. */
+export interface HeaderDifference {
+  readonly service: string;
+  readonly side: string;
+  readonly method: string;
+  readonly route: string;
+  readonly direction: string;
+  readonly name: string;
+  /** values: its values are others, or are distributed otherwise. */
+  readonly kind: 'new' | 'vanished' | 'presence' | 'values';
+  /** Share of the messages that have it; null: no message has. */
+  readonly before: number | null;
+  readonly after: number | null;
+  /** Jensen-Shannon divergence of the values, 0 to 1; null where one range has none. */
+  readonly jensen_shannon: number | null;
+  /** Most frequent value of each range. */
+  readonly value_before: string | null;
+  readonly value_after: string | null;
+  readonly example: string;
+}
+
+/** Two ranges, and what changed between them. */
+export interface Comparison {
+  readonly before: { readonly since: string; readonly until: string };
+  readonly after: { readonly since: string; readonly until: string };
+  readonly routes: readonly RouteComparison[];
+  readonly headers: readonly HeaderDifference[];
+}

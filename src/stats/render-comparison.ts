@@ -3,38 +3,17 @@
  * then header fields; then all routes, for whoever wants to see what did not change.
  */
 import { ns, percent, plain, routeCells, significant } from './cells.ts';
-import { changed, type Difference, type RouteComparison } from './compare.ts';
+import { type Comparison, changed, type Difference, type RouteComparison } from './compare.ts';
 import { type Cells, markdownTable, type Table, textTable } from './text-table.ts';
 
-/** Two ranges, and what changed between them (query/report.ts). */
-export interface PrintableComparison {
-  readonly before: { readonly since: string; readonly until: string };
-  readonly after: { readonly since: string; readonly until: string };
-  readonly routes: readonly RouteComparison[];
-  readonly headers: readonly {
-    readonly service: string;
-    readonly side: string;
-    readonly method: string;
-    readonly route: string;
-    readonly direction: string;
-    readonly name: string;
-    readonly kind: string;
-    readonly before: number | null;
-    readonly after: number | null;
-    readonly value_before: string | null;
-    readonly value_after: string | null;
-    readonly example: string;
-  }[];
-}
-
 /** For a terminal of `width` columns. */
-export const comparisonText = (found: PrintableComparison, width = Number.POSITIVE_INFINITY): string =>
+export const comparisonText = (found: Comparison, width = Number.POSITIVE_INFINITY): string =>
   [comparedLine(found), ...tables(found).map((table) => textTable(table, width))].join('\n\n').concat('\n');
 
-export const comparisonMarkdown = (found: PrintableComparison): string =>
+export const comparisonMarkdown = (found: Comparison): string =>
   ['# What changed', comparedLine(found), ...tables(found).map(markdownTable)].join('\n\n').concat('\n');
 
-function comparedLine(found: PrintableComparison): string {
+function comparedLine(found: Comparison): string {
   const { before, after, routes, headers } = found;
   const lines = [`from  ${before.since} to ${before.until}`, `to    ${after.since} to ${after.until}`];
   if (routes.length === 0) lines.push('There are no calls in either range.');
@@ -93,7 +72,7 @@ function findings(row: RouteComparison): Finding[] {
 const by = (change: number | null): string =>
   change === null ? '' : `${change >= 0 ? '+' : ''}${(change * 100).toFixed(0)} %`;
 
-function tables({ routes, headers }: PrintableComparison): Table[] {
+function tables({ routes, headers }: Comparison): Table[] {
   return [findingsTable(routes), headersTable(headers), routesTable(routes)].filter(({ rows }) => rows.length > 0);
 }
 
@@ -120,7 +99,7 @@ function findingsTable(routes: readonly RouteComparison[]): Table {
 /** Credentials are in values as fingerprints only. */
 const isFingerprint = (value: string | null): boolean => value?.includes('[fp:') === true;
 
-function headersTable(headers: PrintableComparison['headers']): Table {
+function headersTable(headers: Comparison['headers']): Table {
   const shown = (share: number | null, value: string | null, kind: string): string => {
     if (share === null) return 'absent';
     if (kind === 'presence' || value === null) return percent(share);

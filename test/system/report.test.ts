@@ -5,7 +5,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { ExchangeRecord } from '../../src/model/record.ts';
-import type { Comparison, Report } from '../../src/query/report.ts';
+import type { Report } from '../../src/query/report.ts';
+import type { Comparison } from '../../src/stats/compare.ts';
 import { Agent, HEADWATER, type LoggedExchange } from '../rig/agent.ts';
 import { Cgroup } from '../rig/cgroup.ts';
 import { Folder } from '../rig/folder.ts';

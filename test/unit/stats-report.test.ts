@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import { TlsFacts } from '../../src/model/tls.ts';
-import { changed, compareRanges, type RouteComparison } from '../../src/stats/compare.ts';
+import { type Comparison, changed, compareRanges, type RouteComparison } from '../../src/stats/compare.ts';
 import { type PrintableReport, reportMarkdown, reportText } from '../../src/stats/render.ts';
-import { comparisonMarkdown, comparisonText, type PrintableComparison } from '../../src/stats/render-comparison.ts';
+import { comparisonMarkdown, comparisonText } from '../../src/stats/render-comparison.ts';
 import { buildReport } from '../../src/stats/report.ts';
 import type { StateRow, StateSet } from '../../src/stats/state-set.ts';
 import { type TlsReport, TlsState, tlsReport } from '../../src/stats/tls.ts';
@@ -56,7 +56,7 @@ function tlsOf(n: number, facts: Partial<TlsFacts>): TlsReport {
 }
 
 const RANGE = { since: '2026-11-22T00:00:00.000Z', until: '2026-11-22T01:00:00.000Z' };
-const compared = (routes: RouteComparison[], headers: PrintableComparison['headers'] = []): PrintableComparison => ({
+const compared = (routes: RouteComparison[], headers: Comparison['headers'] = []): Comparison => ({
   before: RANGE,
   after: RANGE,
   routes,
@@ -233,7 +233,7 @@ describe('as text', () => {
       side: 'server',
       method: 'GET',
       direction: 'request',
-      kind: 'values',
+      kind: 'values' as const,
       example: 'r-1-2',
     };
     const rotated = {
@@ -242,15 +242,17 @@ describe('as text', () => {
       before: 1,
       after: 1,
       value_before: 'Bearer [fp:01]',
+      jensen_shannon: null,
       value_after: 'Bearer [fp:02]',
     };
     const added = {
       ...key,
-      kind: 'new',
+      kind: 'new' as const,
       name: 'x-new',
       before: null,
       after: 0.98,
       value_before: null,
+      jensen_shannon: null,
       value_after: '|<script>\u202e',
     };
     const text = comparisonText(
