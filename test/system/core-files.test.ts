@@ -51,14 +51,12 @@ async function machineDumps(): Promise<boolean> {
 }
 
 when(describe, ...needs)('a crash', () => {
-  it.each([
+  it.for([
     ['pipeline', 'SIGSEGV'],
     ['attacher', 'SIGABRT'],
-  ] as const)('of the %s by %s leaves no core', async (role, signal) => {
-    expect(
-      await machineDumps(),
-      'this machine dumps no memory at all: see ulimit -Hc and /proc/sys/kernel/core_pattern',
-    ).toBe(true);
+  ] as const)('of the %s by %s leaves no core', async ([role, signal], { skip }) => {
+    if (!(await machineDumps()))
+      skip('this machine dumps no memory at all: see ulimit -Hc and /proc/sys/kernel/core_pattern');
     using folder = new Folder();
     await using cgroup = new Cgroup('core');
     const config = folder.write('headwater.yaml', 'tls:\n  secrets: false\n');
