@@ -36,7 +36,9 @@ export function bits(counts: ReadonlyMap<string, number>): number {
 const isWhole = ({ outcome, response }: LoggedExchange): boolean =>
   response !== null && ['complete', 'timeout', 'protocol_error'].includes(outcome);
 
-const hasWholeRequest = ({ outcome }: LoggedExchange): boolean => outcome !== 'protocol_error';
+/** A client that has its answer may leave the rest of its request unsent: the call is complete, and one of its bodies is short. */
+const hasWholeRequest = ({ outcome, anomalies }: LoggedExchange): boolean =>
+  outcome !== 'protocol_error' && !(outcome === 'complete' && anomalies?.includes('short_body'));
 
 /** Times of one kind, ns: of the calls that have it. */
 export function times(calls: readonly LoggedExchange[], phase: string): number[] {
