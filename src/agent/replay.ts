@@ -1,9 +1,10 @@
 /** `headwater replay`: capture files through the same pipeline. */
 import { randomBytes } from 'node:crypto';
-import { mkdirSync, readFileSync, statSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
+import { readAtMost } from '../base/bounded-file.ts';
 import { type ClockAnchor, TimeFormatter, UNSEEN } from '../base/clock.ts';
-import { EXIT, Failure, fail } from '../base/failure.ts';
+import { EXIT, fail } from '../base/failure.ts';
 import { packageVersion } from '../base/version.ts';
 import { defaultKeyPath } from '../config/paths.ts';
 import type { Config } from '../config/schema.ts';
@@ -116,16 +117,14 @@ const TLS_KEY_LOG = 0x544c534b;
 const KEY_LOG_BYTES_MAX = 1 << 30;
 
 function readKeyLogFile(path: string, secrets: SecretStore): void {
-  let text: Buffer;
+  let text: Buffer | null;
   try {
-    if (statSync(path).size > KEY_LOG_BYTES_MAX)
-      fail(EXIT.USAGE, `cannot read key log ${path}: it is larger than 1 GiB`);
-    text = readFileSync(path);
+    text = readAtMost(path, KEY_LOG_BYTES_MAX);
   } catch (error) {
-    if (error instanceof Failure) throw error;
     const code = (error as NodeJS.ErrnoException).code ?? '';
     fail(EXIT.USAGE, `cannot read key log ${path}: ${KEY_LOG_PROBLEMS[code] ?? code}`);
   }
+  if (text === null) fail(EXIT.USAGE, `cannot read key log ${path}: it is larger than 1 GiB`);
   takeKeyLog(`key log ${path}`, text, secrets);
 }
 

@@ -1,7 +1,7 @@
 /** Reads a configuration file: YAML to a checked Config, or every mistake in it with its place. */
-import { readFileSync, statSync } from 'node:fs';
 import { type Document, isMap, isScalar, LineCounter, type Node, parseDocument } from 'yaml';
 import type { z } from 'zod';
+import { readAtMost } from '../base/bounded-file.ts';
 import { didYouMean } from '../base/suggest.ts';
 import { type Config, configSchema } from './schema.ts';
 
@@ -45,14 +45,14 @@ export function loadConfig(file: string): ConfigResult {
   });
   let text: string;
   try {
-    const stat = statSync(file);
-    if (stat.isDirectory()) return whole('is a directory, expected a YAML file');
-    if (stat.size > CONFIG_BYTES_MAX) return whole(`is ${stat.size} bytes long, at most ${CONFIG_BYTES_MAX} are read`);
-    text = readFileSync(file, 'utf8');
+    const bytes = readAtMost(file, CONFIG_BYTES_MAX);
+    if (bytes === null) return whole(`is longer than the ${CONFIG_BYTES_MAX} bytes that are read`);
+    text = bytes.toString();
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code;
     if (code === 'ENOENT') return whole('no such file');
     if (code === 'EACCES') return whole('permission denied');
+    if (code === 'EISDIR') return whole('is a directory, expected a YAML file');
     return whole(`cannot be read: ${(error as Error).message}`);
   }
   return parseConfig(text, file);

@@ -1,13 +1,14 @@
 /** The TCP listener (`--listen`): health, readiness, metrics. Loopback is open; any other address needs a token. */
 import { createHash, timingSafeEqual } from 'node:crypto';
-import { readFileSync } from 'node:fs';
 import type { IncomingMessage, Server } from 'node:http';
 import { BlockList, isIP } from 'node:net';
+import { readAtMost } from '../base/bounded-file.ts';
 import { readOnlyServer, sendError, sendJson } from './http.ts';
 import { type MetricsSource, Scrapes } from './scrape.ts';
 import { answerV1, type HistorySource } from './v1.ts';
 
 const TOKEN_LENGTH_MIN = 16;
+const TOKEN_FILE_BYTES_MAX = 4_096;
 
 const LOOPBACK = new BlockList();
 LOOPBACK.addSubnet('127.0.0.0', 8, 'ipv4');
@@ -26,12 +27,13 @@ export type TokenResult =
 
 /** Reads a token file: one line. */
 export function readToken(file: string): TokenResult {
-  let text: string;
+  let bytes: Buffer | null;
   try {
-    text = readFileSync(file, 'utf8').trim();
+    bytes = readAtMost(file, TOKEN_FILE_BYTES_MAX);
   } catch (error) {
     return { ok: false, message: `token_file ${file} cannot be read: ${(error as Error).message}` };
   }
+  const text = bytes?.toString().trim() ?? '';
   if (text.length < TOKEN_LENGTH_MIN || /[^\x21-\x7e]/.test(text)) {
     return {
       ok: false,
