@@ -8,7 +8,7 @@ import { defineConfig } from 'vitest/config';
 const EXEC_ARGV = ['--wasm-wrapper-tiering-budget=2147483647'];
 
 /** What both kinds of tests with the real kernel and real servers have in common. */
-const REAL = { testTimeout: 300_000, hookTimeout: 120_000, pool: 'forks', execArgv: EXEC_ARGV } as const;
+const REAL = { testTimeout: 300_000, hookTimeout: 300_000, pool: 'forks', execArgv: EXEC_ARGV } as const;
 
 /** They load the machine as far as it goes, measure, or look at everything that the kernel has loaded: nothing runs beside them. */
 const ALONE = [

@@ -213,7 +213,7 @@ when(
 });
 
 const soon = async (ready: () => boolean): Promise<void> => {
-  for (let i = 0; i < 1500 && !ready(); i++) await new Promise((resolve) => setTimeout(resolve, 10));
+  for (let i = 0; i < 9_000 && !ready(); i++) await new Promise((resolve) => setTimeout(resolve, 10));
 };
 
 const GO = `package main

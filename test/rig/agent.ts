@@ -9,11 +9,13 @@ import { Folder } from './folder.ts';
 import { type Ended, Program } from './program.ts';
 
 export const HEADWATER = join(import.meta.dirname, '../../bin/headwater');
-const READY_TIMEOUT_MS = 30_000;
+/** Bounds for what never comes: slow machines that others use too take half a minute for what takes milliseconds elsewhere. */
+const READY_TIMEOUT_MS = 90_000;
+const ANSWER_TIMEOUT_MS = 60_000;
+const STATUS_TIMEOUT_MS = 90_000;
+const CALLS_TIMEOUT_MS = 90_000;
 /** Writing out a large backlog takes its time. */
-const STOP_TIMEOUT_MS = 60_000;
-/** Slow machines take seconds for what takes milliseconds elsewhere. */
-const STATUS_TIMEOUT_MS = 30_000;
+const STOP_TIMEOUT_MS = 90_000;
 
 /** An exchange line of the header log (contract: docs/header-log.md), as far as tests read it. */
 export interface LoggedExchange {
@@ -145,7 +147,7 @@ export class Agent implements AsyncDisposable {
   /** Asks the agent over its unix socket. */
   get(path: string): Promise<{ status: number; body: string }> {
     return new Promise((resolve, reject) => {
-      const outgoing = request({ socketPath: this.socket, path, timeout: 5_000 }, (response) => {
+      const outgoing = request({ socketPath: this.socket, path, timeout: ANSWER_TIMEOUT_MS }, (response) => {
         let body = '';
         response.setEncoding('utf8').on('data', (text: string) => {
           body += text;
@@ -153,7 +155,7 @@ export class Agent implements AsyncDisposable {
         response.once('end', () => resolve({ status: response.statusCode!, body }));
         response.once('error', reject);
       });
-      outgoing.once('timeout', () => outgoing.destroy(new Error('no answer within 5 s')));
+      outgoing.once('timeout', () => outgoing.destroy(new Error(`no answer within ${ANSWER_TIMEOUT_MS} ms`)));
       outgoing.once('error', reject).end();
     });
   }
@@ -169,7 +171,7 @@ export class Agent implements AsyncDisposable {
   }
 
   /** Waits until `met` holds for the exchanges written so far, and returns them. */
-  async until(met: (exchanges: LoggedExchange[]) => boolean, timeoutMs = 20_000): Promise<LoggedExchange[]> {
+  async until(met: (exchanges: LoggedExchange[]) => boolean, timeoutMs = CALLS_TIMEOUT_MS): Promise<LoggedExchange[]> {
     const end = performance.now() + timeoutMs;
     for (;;) {
       const exchanges = this.exchanges();

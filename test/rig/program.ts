@@ -6,7 +6,12 @@ import { disown, own } from './registry.ts';
 
 /** Output kept of one program; a test that needs more writes to a file. */
 const OUTPUT_MAX = 8 << 20;
-const STOP_TIMEOUT_MS = 5_000;
+/** Bounds for what never comes, on a slow machine that others use too. */
+const READY_TIMEOUT_MS = 90_000;
+const STOP_TIMEOUT_MS = 60_000;
+const RUN_TIMEOUT_MS = 120_000;
+/** Nobody looks at how it ends. */
+const DISPOSE_TIMEOUT_MS = 5_000;
 
 export interface ProgramOptions {
   /** Runs inside: it is there before its first instruction. A path names a cgroup below one of ours. */
@@ -116,7 +121,7 @@ export class Program implements AsyncDisposable {
   }
 
   /** Waits until `ready` is true; fails with the program's output when it ends before, or after `timeoutMs`. */
-  async until(what: string, ready: () => boolean | Promise<boolean>, timeoutMs = 20_000): Promise<void> {
+  async until(what: string, ready: () => boolean | Promise<boolean>, timeoutMs = READY_TIMEOUT_MS): Promise<void> {
     const end = performance.now() + timeoutMs;
     for (;;) {
       if (await ready()) return;
@@ -143,7 +148,7 @@ export class Program implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    if (this.#running) await this.stop();
+    if (this.#running) await this.stop('SIGTERM', DISPOSE_TIMEOUT_MS);
     this.#signalGroup('SIGKILL');
     disown(this);
   }
@@ -151,7 +156,7 @@ export class Program implements AsyncDisposable {
 
 export interface RunOptions extends ProgramOptions {
   readonly input?: string | Uint8Array;
-  /** Default 60 s; then the program is killed and `signal` says so. */
+  /** Default 120 s; then the program is killed and `signal` says so. */
   readonly timeoutMs?: number;
 }
 
@@ -159,7 +164,7 @@ export interface RunOptions extends ProgramOptions {
 export async function run(command: readonly string[], options: RunOptions = {}): Promise<Ended> {
   await using program = new Program(command, options);
   program.stdin.end(options.input ?? '');
-  return await program.wait(options.timeoutMs ?? 60_000);
+  return await program.wait(options.timeoutMs ?? RUN_TIMEOUT_MS);
 }
 
 /** `run`, for commands whose failure is the rig's own. */

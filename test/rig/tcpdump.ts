@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { findProgram } from './need.ts';
 import { Program } from './program.ts';
 
-const WAIT_MS = 30_000;
+const WAIT_MS = 90_000;
 const LOOK_MS = 20;
 
 export interface TcpdumpOptions {

@@ -93,7 +93,7 @@ system('a hostile pipeline', () => {
     await using cgroup = new Cgroup('att');
     await using attacher = await TestAttacher.start(folder, [cgroup]);
     await attacher.ask({ do: 'raw', text }).catch(() => undefined);
-    const ended = await attacher.program.wait(20_000);
+    const ended = await attacher.program.wait(90_000);
     expect(ended.code).toBe(1);
     expect(alive(attacher.pipelinePid)).toBe(false);
     return ended.stderr;

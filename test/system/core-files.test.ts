@@ -63,7 +63,7 @@ when(describe, ...needs)('a crash', () => {
     const socket = folder.file('headwater.sock');
     const args = ['--no-store', '--socket', socket, '--cgroup', cgroup.path, '--config', config];
     await using shell = allowed(folder, [HEADWATER, 'run', ...args]);
-    await shell.until('capturing', () => shell.stderr.includes('capturing'), 60_000);
+    await shell.until('capturing', () => shell.stderr.includes('capturing'));
     const [attacher] = childrenOf(shell.pid);
     const [pipeline] = childrenOf(attacher!);
     const [pid, parent] = role === 'pipeline' ? [pipeline!, attacher!] : [attacher!, shell.pid];

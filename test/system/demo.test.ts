@@ -60,7 +60,7 @@ when(it, ...needs)('takes everything away when it is interrupted', async () => {
   const before = traces();
   await using demo = new Program(command);
   await demo.until('its first call', () => demo.stdout.includes('  1  OpenAI SDK'));
-  const ended = await demo.stop('SIGINT', 20_000);
+  const ended = await demo.stop('SIGINT');
   expect(ended.code).toBe(1);
   expect(ended.stderr).toContain('the demo was interrupted');
   expect(traces()).toEqual(before);

@@ -63,9 +63,9 @@ when(
     log = home.folder.file('origin.ndjson');
     const program = join(import.meta.dirname, '../rig/servers/origin.ts');
     origin = await home.serve('origin', (port) => [process.execPath, program, port, log], cgroup);
-  }, 60_000);
+  });
 
-  afterAll(() => running.disposeAsync(), 60_000);
+  afterAll(() => running.disposeAsync());
 
   const originCalls = (name: string): OriginCall[] =>
     (existsSync(log) ? readFileSync(log, 'utf8').split('\n').slice(0, -1) : [])

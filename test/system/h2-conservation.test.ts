@@ -13,7 +13,7 @@ import { freePort } from '../rig/ports.ts';
 import { must, Program } from '../rig/program.ts';
 import { pidOf, statusOf } from './live/truth.ts';
 
-const LOAD_TIMEOUT_MS = 60_000;
+const LOAD_TIMEOUT_MS = 200_000;
 
 class Scene implements AsyncDisposable {
   readonly #folder: Folder;

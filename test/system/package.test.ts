@@ -99,7 +99,7 @@ when(it, 'npm', 'bpf', 'root', 'cgroup2', 'setpriv').each([
   await agent.until('the call in the log', () => existsSync(log) && readFileSync(log, 'utf8').includes('/bytes/5'));
   const stored = await run([...as, headwater, 'query', '--socket', socket, '--json']);
   expect(stored.code, stored.stderr).toBe(0);
-  const { code, stderr } = await agent.stop('SIGINT', 30_000);
+  const { code, stderr } = await agent.stop('SIGINT');
   expect(code, stderr).toBe(0);
   const { exchanges } = parseLog(readFileSync(log, 'utf8'));
   expect(exchanges).toMatchObject([

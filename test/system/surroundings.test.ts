@@ -39,7 +39,7 @@ when(it, ...needs)(
     agent.signal('SIGHUP');
     await raw(server.port, [{ send: get('/count') }, { untilEnd: true }]);
     await agent.until('the second call', () => agent.stdout.split('\n').length > 2);
-    const { code, stdout, stderr } = await agent.stop('SIGINT', 30_000);
+    const { code, stdout, stderr } = await agent.stop('SIGINT');
     expect(code, stderr).toBe(0);
     expect(parseLog(stdout).exchanges.map(({ request }) => request.target)).toEqual(['/small', '/count']);
     const [first, second, ...ledger] = stderr.trimEnd().split('\n');
@@ -85,7 +85,7 @@ when(
     `No process ${pid} is in sight: /proc hides those of other users`,
   );
   expect(nobody.code).toBe(1);
-  const { code, stderr } = await agent.stop('SIGINT', 30_000);
+  const { code, stderr } = await agent.stop('SIGINT');
   expect(code, stderr).toBe(0);
 });
 
@@ -118,7 +118,7 @@ when(
   // If a minute ends between two of the calls, it takes the end of the next one until they are in the store together.
   await agent.until('a report with the calls', all, 120_000);
   expect(JSON.parse(reported).routes).toMatchObject([{ method: 'GET', route: '/small', count: 3 }]);
-  const { code, stderr } = await agent.stop('SIGINT', 30_000);
+  const { code, stderr } = await agent.stop('SIGINT');
   expect([code, stderr.split('\n')[1]]).toEqual([0, expect.stringMatching(/^headwater: ended \(SIGINT\) after /)]);
   expect(readdirSync(data, { recursive: true }).map(String)).toContainEqual(expect.stringMatching(/calls\.parquet$/));
 });

@@ -63,7 +63,7 @@ when(
       if (typeof part === 'string') program.stdin.write(part);
       else await program.until(String(part), () => part.test(program.stdout + program.stderr));
     }
-    const { stdout, stderr } = await program.wait(30_000);
+    const { stdout, stderr } = await program.wait(90_000);
     return `${stdout}\n${stderr}`;
   }
 
@@ -176,7 +176,7 @@ when(
     );
     writeFileSync(home.folder.file('full-keys'), [...firstOf.values()].join('\n'));
     offlineFull = await replay(home.folder.file('full-keys'));
-  }, 120_000);
+  });
   afterAll(async () => {
     await agent[Symbol.asyncDispose]();
     await home[Symbol.asyncDispose]();

@@ -151,7 +151,7 @@ when(
         const ready = i === 0 ? /Simple Client Mode/ : /This is a resumed session[\s\S]*Simple Client Mode/;
         await program.until('handshake', () => ready.test(program.stdout));
         program.stdin.write(`GET /x?id=${id}.${i} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n`);
-        const { stdout } = await program.wait(20_000);
+        const { stdout } = await program.wait(90_000);
         expect(stdout).toContain('200 OK');
       }
     }

@@ -24,7 +24,7 @@ async function storm(server: Server, seconds: number): Promise<number> {
   const address = `127.0.0.1:${server.port}`;
   const out = await must(
     [findProgram('openssl')!, 's_time', '-connect', address, '-new', '-time', String(seconds), '-www', '/x?id=storm'],
-    { timeoutMs: (seconds + 30) * 1000 },
+    { timeoutMs: (seconds + 90) * 1000 },
   );
   return Number(/^(\d+) connections in \d+ real seconds/m.exec(out)![1]);
 }
@@ -79,7 +79,6 @@ when(
     const settled = await agent.untilStatus(
       `${made} connections read or given up`,
       (status) => status.ledger.exchanges + unreadOf(status) >= made,
-      60_000,
     );
     const { tls, ledger } = settled;
     expect(tls.secrets.ring_full).toBeGreaterThan(0);
@@ -96,7 +95,7 @@ when(
     await agent.untilStatus('calls after it', (status) => status.ledger.exchanges >= ledger.exchanges + more);
     const { exchanges } = await agent.stop();
     expect(exchanges.length + unread).toBeGreaterThanOrEqual(made + more);
-  }, 120_000);
+  });
 
   test('a client that is the first to run its library is read or counted; the next one is read', async () => {
     await using cgroup = new Cgroup('first');
@@ -138,5 +137,5 @@ time.sleep(300)
     expect(read + unreadOf(settled)).toBe(rounds);
     console.info(`${read} of ${rounds} first connections of a new library were read`);
     await agent.stop();
-  }, 120_000);
+  });
 });

@@ -33,7 +33,7 @@ export interface Talk {
   readonly error: string | null;
 }
 
-const STEP_TIMEOUT_MS = 20_000;
+const STEP_TIMEOUT_MS = 90_000;
 
 /** Plays the steps on one connection, then closes it. */
 export async function raw(port: number, steps: readonly Step[], host = '127.0.0.1'): Promise<Talk> {

@@ -4,6 +4,8 @@ import { Program, type ProgramOptions } from '../program.ts';
 
 /** Size of `/big` on servers that have it: a sparse file, so it costs no disk. */
 export const BIG_BYTES = 1 << 30;
+/** Bound for lines that never come, on a slow machine that others use too. */
+const LOGGED_TIMEOUT_MS = 60_000;
 
 /** One call as the server itself logged it: the truth that Headwater is measured against. */
 export interface Logged {
@@ -73,7 +75,7 @@ export class Server implements AsyncDisposable {
   }
 
   /** Calls logged so far. Waits until there are `atLeast`, because servers log after they have answered. */
-  async logged(atLeast = 0, timeoutMs = 5_000): Promise<Logged[]> {
+  async logged(atLeast = 0, timeoutMs = LOGGED_TIMEOUT_MS): Promise<Logged[]> {
     const end = performance.now() + timeoutMs;
     for (;;) {
       const text = existsSync(this.#setup.log) ? readFileSync(this.#setup.log, 'utf8') : '';

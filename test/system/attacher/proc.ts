@@ -5,9 +5,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 /** Running: neither gone nor a zombie. */
 export const alive = (pid: number): boolean =>
   existsSync(`/proc/${pid}`) && !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, 'latin1'));
-/** Waits up to ten seconds. */
+/** Waits for as long as a busy machine may take. */
 export const until = async (what: string, ready: () => boolean | Promise<boolean>): Promise<void> => {
-  for (let i = 0; i < 1_000; i++) {
+  for (let i = 0; i < 9_000; i++) {
     if (await ready()) return;
     await sleep(10);
   }

@@ -75,7 +75,7 @@ export class TestAttacher implements AsyncDisposable {
   }
 
   stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<Ended> {
-    return this.program.stop(signal, 30_000);
+    return this.program.stop(signal);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

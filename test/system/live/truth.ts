@@ -27,7 +27,7 @@ export async function settled(agent: Agent): Promise<AgentStatus> {
 
 /** Waits, for as long as a busy machine may take, until `check` does not fail. */
 export const eventually = <T>(check: () => T | Promise<T>): Promise<T> =>
-  vi.waitFor(check, { timeout: 30_000, interval: 50 });
+  vi.waitFor(check, { timeout: 90_000, interval: 50 });
 
 export const pidOf = (status: AgentStatus, role: 'attacher' | 'pipeline'): number =>
   status.processes.find((process) => process.role === role)!.pid;
