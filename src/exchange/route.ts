@@ -12,7 +12,7 @@ import { authorityEnd, authorityStart } from './target.ts';
 
 /** The template of what is over a bound, or is no path. */
 export const OTHER_ROUTE = 'other';
-/** Of CONNECT, whose target is a host and port. */
+/** Of CONNECT, whose target is a host and port; an extended CONNECT has a path (RFC 8441 4). */
 export const CONNECT_ROUTE = '{authority}';
 /** Stands for the segments beyond DEPTH_MAX. */
 const REST = '{rest}';
@@ -103,7 +103,7 @@ export class RouteTable {
    * map look-up for a path that comes again.
    */
   route(service: string, method: string, target: string): string {
-    if (method === 'CONNECT') return CONNECT_ROUTE;
+    if (method === 'CONNECT' && target.charCodeAt(0) !== 47) return CONNECT_ROUTE;
     const path = pathOf(target);
     if (path === '*') return path;
     if (path.charCodeAt(0) !== 47) return OTHER_ROUTE;

@@ -100,6 +100,10 @@ describe('RouteTable', () => {
     expect(route('db.example:5432', 'CONNECT')).toBe(CONNECT_ROUTE);
   });
 
+  test('an extended CONNECT has that of its path', () => {
+    expect(route('/chat/7?x=1', 'CONNECT')).toBe('/chat/{id}');
+  });
+
   test('a path of many segments ends in {rest}', () => {
     expect(route(`/${'a/'.repeat(40)}`)).toBe(`/${'a/'.repeat(16)}{rest}`);
   });

@@ -103,9 +103,10 @@ describe('HAR 1.2', () => {
     const urls = entries(
       { request: { target: 'http://a.example/x', headers: [['Host', 'h']] } },
       { request: { method: 'CONNECT', target: 'a.example:443' } },
+      { request: { method: 'CONNECT', target: '/chat', version: 20, scheme: 'https', authority: 'h' } },
       { request: { method: 'OPTIONS', target: '*', headers: [['Host', 'h']] } },
     ).map((e) => e.request.url);
-    expect(urls).toEqual(['http://a.example/x', 'http://a.example:443', 'http://h']);
+    expect(urls).toEqual(['http://a.example/x', 'http://a.example:443', 'https://h/chat', 'http://h']);
   });
 
   test('the handshake of a WebSocket waits for its session, and comes at the end without one', () => {

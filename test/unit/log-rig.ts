@@ -18,6 +18,9 @@ export interface MessageSpec {
   status?: number;
   reason?: string;
   version?: number;
+  /** Of HTTP/2. */
+  scheme?: string;
+  authority?: string;
   headers?: Pairs;
   trailers?: Pairs;
   headBytes?: number;
@@ -64,6 +67,8 @@ function messageOf(kind: MessageKind, spec: MessageSpec): Message {
   m.status = spec.status ?? (kind === 'response' ? 200 : 0);
   m.reason = spec.reason ?? (kind === 'response' ? 'OK' : '');
   m.version = spec.version ?? 11;
+  m.scheme = spec.scheme ?? '';
+  m.authority = spec.authority ?? '';
   m.streamId = spec.streamId ?? 0;
   m.headBytes = spec.headBytes ?? 0;
   m.bodyBytes = spec.bodyBytes ?? 0;

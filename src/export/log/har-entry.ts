@@ -48,9 +48,8 @@ const firstOf = (headers: readonly Pair[], lower: string): string =>
 
 /** The URL that the request asked for, absolute as HAR wants it. */
 function urlOf({ method, target, scheme, authority }: NonNullable<HarCall['request']>): string {
-  const connect = method === 'CONNECT';
-  if (!target.startsWith('/') && target !== '*' && !connect) return target;
-  return `${scheme}://${authority}${connect || target === '*' ? '' : target}`;
+  if (target.startsWith('/')) return `${scheme}://${authority}${target}`;
+  return target === '*' || method === 'CONNECT' ? `${scheme}://${authority}` : target;
 }
 
 /** `session`: what a WebSocket carried whose handshake this call is. */
