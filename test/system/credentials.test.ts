@@ -131,7 +131,7 @@ when(
 
       // The search finds what is there: in what was sent, and in the one output that is not redacted.
       expect(search.in(Buffer.from(canaries.map(({ secret }) => secret).join('\n'))).length).toBe(10);
-      expect(search.in(readFileSync(packets)).length).toBe(10);
+      expect(search.in(readFileSync(packets)).length).toBe(isTls ? 0 : 10);
       // And the outputs have the calls in them.
       expect(exchanges.length).toBeGreaterThan(2 * made * (1 - UNREADABLE_SHARE));
       const shown = [...outputs].filter(([, bytes]) => bytes.includes('[fp:')).map(([name]) => name);
