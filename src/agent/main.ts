@@ -7,7 +7,7 @@ import type { Handover, Prospect } from '../attacher/child.ts';
 import { HostFiles } from '../attacher/host.ts';
 import { ProcessCache, unifiedPath } from '../attacher/processes.ts';
 import { readableByAll } from '../attacher/readable.ts';
-import { UnusedPages } from '../attacher/unused-pages.ts';
+import type { UnusedPages } from '../attacher/unused-pages.ts';
 import { steadyMs, TimeFormatter } from '../base/clock.ts';
 import { EXIT } from '../base/failure.ts';
 import { parseListen } from '../config/units.ts';
@@ -69,16 +69,16 @@ const WORK_MS = 2;
 const WORK_PAUSE_MS = 6;
 
 /** Called by attacher/child.ts before the cage is closed: afterwards a thread's code may be unreadable. Answers the store's thread. */
-export async function prepare({ logged, stored }: Prospect): Promise<Worker | null> {
+export async function prepare({ logged, stored }: Prospect, unused: UnusedPages): Promise<Worker | null> {
   const worker = stored ? startStoreWorker() : null;
   // Most agents are never asked for the past, and do without the memory of what would answer.
   if (stored && !readableByAll(import.meta.filename)) await loadEngine();
-  rehearse({ logged, stored });
+  rehearse({ logged, stored }, () => unused.giveBack());
   return worker;
 }
 
 /** Called by attacher/child.ts once the cage is closed. Resolves to the exit code when everything captured is written. */
-export async function runPipeline({ client, prepared, start, key }: Handover): Promise<number> {
+export async function runPipeline({ client, prepared, start, key, unused }: Handover): Promise<number> {
   const { config, version, token } = start.config as PipelineSettings;
   const kernel = start.kernel as KernelDescription;
   const { layout } = kernel;
@@ -265,7 +265,6 @@ export async function runPipeline({ client, prepared, start, key }: Handover): P
   reader.start();
   status.started();
   probe.start();
-  const unused = new UnusedPages(host);
   setTimeout(() => unused.giveBack(), SETTLED_MS).unref();
   say(`capturing ${start.cgroups.map(({ path }) => path).join(', ')}; status, tail: ${start.socketPath}`);
 

@@ -47,9 +47,13 @@ export interface Rehearsed {
   readonly stored: boolean;
 }
 
-/** Runs it. Returns how many calls came out: all that went in. */
-export function rehearse(rehearsed: Rehearsed, passes: readonly number[] = PASSES): number {
-  return passes.reduce((sum, calls) => sum + pass(rehearsed, calls), 0);
+/** Runs it; `rest` after each pass. Returns how many calls came out: all that went in. */
+export function rehearse(rehearsed: Rehearsed, rest: () => void, passes: readonly number[] = PASSES): number {
+  return passes.reduce((sum, calls) => {
+    const out = pass(rehearsed, calls);
+    rest();
+    return sum + out;
+  }, 0);
 }
 
 function pass(rehearsed: Rehearsed, calls: number): number {

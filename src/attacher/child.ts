@@ -9,13 +9,14 @@ import { AttacherClient, CONTROL_FD, DESCRIPTOR_FD } from './client.ts';
 import { type Confinement, confine, confinementProblems, readThreads } from './confinement.ts';
 import { HostFiles } from './host.ts';
 import type { StartMessage } from './protocol.ts';
+import { UnusedPages } from './unused-pages.ts';
 
 /** What the pipeline's entry module exports. */
 export interface PipelineEntry {
   /** Resolves to the exit code when everything is written. */
   runPipeline(handover: Handover): Promise<number>;
   /** Whatever makes it ready, before anything is attached and before the cage is closed. Its answer is handed over. */
-  prepare?(prospect: Prospect): Promise<unknown>;
+  prepare?(prospect: Prospect, unused: UnusedPages): Promise<unknown>;
 }
 
 /** What the run will have. */
@@ -31,6 +32,7 @@ export interface Handover {
   readonly prepared: unknown;
   /** Installation key for fingerprints; nowhere else in this process. */
   readonly key: Uint8Array;
+  readonly unused: UnusedPages;
 }
 
 const NOT_ALLOWED = 3;
@@ -43,7 +45,11 @@ const wanted = JSON.parse(identity!) as Confinement | null;
 const pipeline = (await import(pathToFileURL(entry!).href)) as PipelineEntry;
 // The next start finds everything compiled. Afterwards this process may write nothing.
 flushCompileCache();
-const prepared = await pipeline.prepare?.(JSON.parse(prospect!) as Prospect);
+// Loading, preparing and running need different parts of the runtime: each begins without what the one before it had.
+const unused = new UnusedPages(new HostFiles());
+unused.giveBack();
+const prepared = await pipeline.prepare?.(JSON.parse(prospect!) as Prospect, unused);
+unused.giveBack();
 
 const client = new AttacherClient(CONTROL_FD, DESCRIPTOR_FD);
 // A service manager sends it to both processes.
@@ -56,4 +62,4 @@ if (failure !== null) {
 const start = await client.confined();
 if (start === null) process.exit(1);
 const { key, ...rest } = start;
-process.exit(await pipeline.runPipeline({ client, prepared, start: rest, key: Buffer.from(key, 'hex') }));
+process.exit(await pipeline.runPipeline({ client, prepared, start: rest, key: Buffer.from(key, 'hex'), unused }));

@@ -79,6 +79,8 @@ class Resident {
       broken: (why) => this.#kill(`the pipeline broke the control protocol: ${why}`),
     });
     this.#deadline = setTimeout(() => this.#kill('the pipeline did not start in time'), START_MS_MAX);
+    // The pipeline is at its largest now.
+    this.#unused.giveBack();
   }
 
   /** Detaches, lets the pipeline write what was captured, and ends; a second call ends it at once. */

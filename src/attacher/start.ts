@@ -25,6 +25,7 @@ import { Refusal } from './refusal.ts';
 import { claimRuntime, removeRuntime } from './runtime.ts';
 import { resolveScope } from './scope.ts';
 import type { ResidentState } from './state.ts';
+import { UnusedPages } from './unused-pages.ts';
 import { findUser } from './users.ts';
 
 export interface AttacherOptions {
@@ -138,6 +139,9 @@ export const startAttacher = (options: AttacherOptions): Refusal => {
     );
   }
 
+  // Both processes are at their largest while the pipeline starts: what this one does not need beside it goes before.
+  const unused = new UnusedPages(host);
+  unused.giveBack();
   const child = spawnPipeline(options, identity, [
     control[1],
     descriptors[1],
@@ -157,6 +161,8 @@ export const startAttacher = (options: AttacherOptions): Refusal => {
   }
   // With this end of it, the channel would outlive the pipeline.
   closeSync(control[1]);
+  // It only waits now, so without what spawning touched.
+  unused.giveBack();
   waitReadable(control[0], READY_MS_MAX);
   const links = kernel.attach();
   if (links instanceof Refusal) {

@@ -14,22 +14,24 @@ export interface Mapping {
 }
 
 const HEAD = /^([0-9a-f]+)-([0-9a-f]+) (\S{4}) \S+ \S+ (\d+)/;
-const SMAPS_BYTES_MAX = 8 << 20;
+const MAPS_BYTES_MAX = 8 << 20;
+
+/** A private mapping of a file that is not writable, by its line. */
+const maybeFileOnly = ([, , , access, inode]: RegExpExecArray): boolean => /^r-[x-]p$/.test(access!) && inode !== '0';
 
 /**
- * Mappings in the text of /proc/PID/smaps (proc(5)) whose pages are all their file's own: private, of a file, not writable, and without a page that
+ * Mappings in the lines of /proc/PID/smaps (proc(5)) whose pages are all their file's own: private, of a file, not writable, and without a page that
  * was changed before it became so (relocations).
  */
-export function fileOnlyMappings(smaps: string): Mapping[] {
+export function fileOnlyMappings(smaps: Iterable<string>): Mapping[] {
   const found: Mapping[] = [];
   let current: Mapping | null = null;
-  for (const line of smaps.split('\n')) {
+  for (const line of smaps) {
     const head = HEAD.exec(line);
     if (head !== null) {
-      const [, from, to, access, inode] = head;
+      const [, from, to] = head;
       const start = BigInt(`0x${from}`);
-      const fits = /^r-[x-]p$/.test(access!) && inode !== '0';
-      current = fits ? { line, from: start, bytes: BigInt(`0x${to}`) - start } : null;
+      current = maybeFileOnly(head) ? { line, from: start, bytes: BigInt(`0x${to}`) - start } : null;
     } else if (current !== null && line.startsWith('Anonymous:')) {
       if (/^Anonymous:\s+0 kB$/.test(line)) found.push(current);
       current = null;
@@ -38,27 +40,36 @@ export function fileOnlyMappings(smaps: string): Mapping[] {
   return found;
 }
 
-/** Those of `mappings` that are still there, by the text of /proc/PID/maps: what lies at an address now may be something else. */
-export function stillThere(mappings: readonly Mapping[], maps: string): Mapping[] {
-  const lines = new Set(maps.split('\n'));
-  return mappings.filter(({ line }) => lines.has(line));
+/** Lines in the text of /proc/PID/maps that may be such mappings. */
+export function candidates(maps: string): Set<string> {
+  const fits = (line: string): boolean => {
+    const head = HEAD.exec(line);
+    return head !== null && maybeFileOnly(head);
+  };
+  return new Set(maps.split('\n').filter(fits));
 }
 
 /** Gives back what the process does not use at the moment, and what malloc holds free. A kernel that does not tell of mappings leaves them as they are. */
 export class UnusedPages {
   readonly #host: HostFiles;
-  #mappings: readonly Mapping[] | null = null;
+  #known: ReadonlySet<string> = new Set();
+  #mappings: readonly Mapping[] = [];
 
   constructor(host: HostFiles) {
     this.#host = host;
   }
 
-  /** The first time, when the process has started: some tens of milliseconds. Then one: the list of mappings alone is read again. */
+  /** The first time, and when a library was loaded since: some tens of milliseconds. Else some: the list of mappings alone is read again. */
   giveBack(): void {
     trimHeap();
-    const text = this.#host.read(`/proc/self/${this.#mappings === null ? 'smaps' : 'maps'}`, SMAPS_BYTES_MAX);
-    if (text === null) return;
-    this.#mappings = this.#mappings === null ? fileOnlyMappings(text) : stillThere(this.#mappings, text);
-    for (const { from, bytes } of this.#mappings) adviseUnused(from, bytes);
+    const maps = this.#host.read('/proc/self/maps', MAPS_BYTES_MAX);
+    if (maps === null) return;
+    const lines = candidates(maps);
+    if (!lines.isSubsetOf(this.#known)) {
+      this.#known = lines;
+      this.#mappings = fileOnlyMappings(this.#host.lines('/proc/self/smaps', MAPS_BYTES_MAX));
+    }
+    // What lies at an address now may be something else than it was.
+    for (const { line, from, bytes } of this.#mappings) if (lines.has(line)) adviseUnused(from, bytes);
   }
 }
