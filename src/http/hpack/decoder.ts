@@ -74,7 +74,7 @@ export class HpackShared {
   readonly lines: SharedLines;
   readonly pool: MessagePool;
   readonly list = new HeaderList();
-  /** Literals outside the table whose name is static or spelled out, and such names alone. */
+  /** Literals whose name is static or spelled out, and such names alone. */
   readonly literals = new EncodedLines();
   readonly names = new EncodedLines();
   readonly budget: TableBudget = { bytes: 0 };
@@ -148,39 +148,46 @@ export class HpackDecoder {
         this.table.resize(this.#value);
       } else {
         resizable = false;
-        const indexed = (first & 0x40) !== 0;
         // What must never be indexed is not remembered either (RFC 7541 6.2.3).
-        if (first < 0x10) {
-          at = this.#plainLiteral(memory, at, end, block, list);
-          if (at < 0) return false;
-          continue;
-        }
-        at = this.#literal(memory, at, end, indexed ? 6 : 4, indexed, block, list);
+        at =
+          (first & 0xf0) === 0x10
+            ? this.#literal(memory, at, end, 4, false, block, list)
+            : this.#repeatable(memory, at, end, (first & 0x40) !== 0, block, list);
         if (at < 0) return false;
       }
     }
     return true;
   }
 
-  /** A literal that does not change the table (RFC 7541 6.2.2): known by its bytes where it is repeated. */
-  #plainLiteral(memory: Memory, from: number, end: number, block: FieldBlock, list: HeaderList): number {
+  /** A literal that enters the table or changes nothing (RFC 7541 6.2.1, 6.2.2): known by its bytes where it is repeated. */
+  #repeatable(
+    memory: Memory,
+    from: number,
+    end: number,
+    indexed: boolean,
+    block: FieldBlock,
+    list: HeaderList,
+  ): number {
     const { literals, lines } = this.#shared;
     const guessed = literals.guess(memory.view, from, end);
     if (guessed !== null) {
+      if (indexed) this.table.add(guessed, null, guessed.octets - guessed.raw.length);
       push(block, list, guessed, 0, 0);
       return from + literals.length;
     }
-    const size = this.#literalEnd(memory.view, from, end) - from;
-    if (size <= 0 || size > ENCODED_BYTES_MAX) return this.#literal(memory, from, end, 4, false, block, list);
+    const prefix = indexed ? 6 : 4;
+    const size = this.#literalEnd(memory.view, from, end, prefix) - from;
+    if (size <= 0 || size > ENCODED_BYTES_MAX) return this.#literal(memory, from, end, prefix, indexed, block, list);
     const hash = hashBytes(memory.view, from, size, 0);
     const known = literals.find(memory.view, from, size, hash);
     if (known !== null) {
+      if (indexed) this.table.add(known, null, known.octets - known.raw.length);
       push(block, list, known, 0, 0);
       return from + size;
     }
     const { badName } = list;
     list.badName = false;
-    const next = this.#literal(memory, from, end, 4, false, block, list);
+    const next = this.#literal(memory, from, end, prefix, indexed, block, list);
     if (next >= 0 && !list.badName && literals.again(hash)) {
       const line = lines.value(this.#name!, this.#memory, this.#at, this.#length);
       if (line !== null) literals.add(memory, from, size, hash, line);
@@ -190,8 +197,8 @@ export class HpackDecoder {
   }
 
   /** Where the literal at `from` ends whose name does not come from the dynamic table; -1: it is none, or not all there. */
-  #literalEnd(view: DataView, from: number, end: number): number {
-    let at = this.#integer(view, from, end, 4);
+  #literalEnd(view: DataView, from: number, end: number, prefix: number): number {
+    let at = this.#integer(view, from, end, prefix);
     if (at < 0 || this.#value > STATIC_ENTRIES) return -1;
     for (let strings = this.#value === 0 ? 2 : 1; strings > 0; strings--) {
       if (at >= end) return -1;

@@ -64,23 +64,75 @@ test('a literal that is cut is an error, also when its beginning is known', () =
   expect(decode(whole).outcome).toBe('done');
 });
 
-test('whatever is repeated, in any order: always what was sent', () => {
+test('a literal that is repeated enters the table each time', () => {
+  const decode = decoder();
+  const block = Buffer.concat([literal(0x40, 'x-a', '1'), literal(0x40, 'x-b', '2')]);
+  for (let i = 0; i < 5; i++) {
+    expect(decode(block).pairs).toEqual([
+      ['x-a', '1'],
+      ['x-b', '2'],
+    ]);
+    // The newest first: 62 and 63.
+    expect(decode(Buffer.from([0xbe, 0xbf])).pairs).toEqual([
+      ['x-b', '2'],
+      ['x-a', '1'],
+    ]);
+  }
+  expect(decode(Buffer.from([0x80 | (62 + 9)])).pairs).toEqual([['x-a', '1']]);
+  expect(decode(Buffer.from([0x80 | (62 + 10)])).outcome).toBe('error');
+});
+
+/** The octets of a table of 4,096, and what an entry costs beside its own (RFC 7541 4.1). */
+const TABLE = 4_096;
+const OVERHEAD = 32;
+
+/** What a decoder must make of fields, by the letter of RFC 7541. */
+class Model {
+  #entries: (readonly [string, string])[] = [];
+
+  /** An entry by its index from 0, the newest; undefined: there is none. */
+  entry(i: number): readonly [string, string] | undefined {
+    return this.#entries[i];
+  }
+
+  add(name: string, value: string): void {
+    this.#entries.unshift([name, value]);
+    while (this.#entries.reduce((sum, [n, v]) => sum + n.length + v.length + OVERHEAD, 0) > TABLE) this.#entries.pop();
+  }
+}
+
+test('whatever is repeated, in any order, in the table or not: always what was sent', () => {
   const field = fc.tuple(
-    fc.constantFrom(0x00, 0x10),
+    fc.constantFrom(0x00, 0x10, 0x40),
     fc.constantFrom('a', 'ab', 'server', 'x-long-name'),
-    fc.constantFrom('', 'a', 'b', 'aaaa', 'x'.repeat(ENCODED_BYTES_MAX - 9), 'y'.repeat(600)),
+    fc.constantFrom('', 'a', 'b', 'aaaa', 'x'.repeat(ENCODED_BYTES_MAX - 9), 'y'.repeat(600), 'z'.repeat(TABLE)),
   );
+  const place = fc.nat(20);
   fc.assert(
-    fc.property(fc.array(fc.array(field, { maxLength: 8 }), { maxLength: 30 }), (blocks) => {
+    fc.property(fc.array(fc.array(fc.oneof(field, place), { maxLength: 8 }), { maxLength: 30 }), (blocks) => {
       const decode = decoder();
-      for (const fields of blocks) {
-        const { pairs } = decode(Buffer.concat(fields.map(([pattern, name, value]) => literal(pattern, name, value))));
-        expect(pairs).toEqual(fields.map(([, name, value]) => [name, value]));
+      const model = new Model();
+      for (const block of blocks) {
+        const bytes: Buffer[] = [];
+        const sent: (readonly [string, string])[] = [];
+        for (const f of block) {
+          if (typeof f === 'number') {
+            const entry = model.entry(f);
+            if (entry === undefined) continue;
+            bytes.push(Buffer.from([0x80 | (62 + f)]));
+            sent.push(entry);
+          } else {
+            const [pattern, name, value] = f;
+            bytes.push(literal(pattern, name, value));
+            sent.push([name, value]);
+            if (pattern === 0x40) model.add(name, value);
+          }
+        }
+        expect(decode(Buffer.concat(bytes)).pairs).toEqual(sent.map(([name, value]) => [name, value]));
       }
     }),
   );
 });
-
 test('equal hashes with other bytes are not taken for one another', () => {
   const lines = new EncodedLines();
   const line = (text: string): FieldLine => new FieldLine(new HeaderName(1, 'x'), 'x', text);

@@ -87,7 +87,7 @@ export class DynamicTable {
     if (this.count === this.#lines.length) this.#grow();
     const place = this.#next;
     this.#lines[place] = line;
-    this.#values[place] = value;
+    if (this.#values[place] !== value) this.#values[place] = value;
     this.#sizes[place] = size;
     this.#next = (place + 1) & (this.#lines.length - 1);
     this.#size += size;
@@ -123,7 +123,7 @@ export class DynamicTable {
       this.#size -= this.#sizes[place]!;
       this.#budget.bytes -= this.#sizes[place]!;
       this.#lines[place] = null;
-      this.#values[place] = null;
+      if (this.#values[place] !== null) this.#values[place] = null;
       this.count--;
     }
   }
