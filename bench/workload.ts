@@ -204,7 +204,7 @@ export async function pacedLoad(
 ): Promise<Load> {
   const ports = servers.map(({ port }) => port).join(',');
   const args = [ports, connections, rate, seconds, servers[0]!.folder.file('heads')].map(String);
-  const out = await must([await generator(), ...args], { timeoutMs: (seconds + 60) * 1000 });
+  const out = await must([await generator(), ...args], { timeoutMs: (seconds + 150) * 1000 });
   return JSON.parse(out) as Load;
 }
 

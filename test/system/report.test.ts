@@ -87,7 +87,13 @@ when(
       await sleep(WINDOW_MS);
     }
     await agent.until((calls) => calls.length === made);
-  }, 120_000);
+    // The first minute is over, and on the disk a moment later; one that still runs is in memory alone.
+    await agent.program.until('the first minute in the store', async () => {
+      const { code, stdout } = await headwater('report', '--json', '--data', data, '--until', boundary);
+      return code === 0 && (JSON.parse(stdout) as Report).ledger.exchanges >= madeBefore;
+    });
+    expect((await agent.get('/v1/settled')).status).toBe(200);
+  });
   afterAll(async () => await scope.disposeAsync());
 
   describe.concurrent('asked of the running agent', () => {
@@ -125,7 +131,6 @@ when(
     });
 
     test('the store says the same while the agent writes to it', async () => {
-      // A minute that still runs is in memory alone.
       const before = await json<Report>('report', '--data', data, '--until', boundary);
       const live = await json<Report>('report', '--socket', agent.socket, '--until', boundary);
       expect(before.routes.map(({ load: _, headers: __, blocks: ___, ...row }) => ({ ...row, rate_per_s: 0 }))).toEqual(
@@ -138,24 +143,23 @@ when(
     test('every stored call, then every live one, once and in order', async () => {
       for (const pauseMs of [0, 90, 170]) {
         await using background = steadyCalls(site.port, `bg${pauseMs}-`);
-        await background.until('calls', () =>
-          agent.exchanges().some(({ request }) => request.headers.some(([, v]) => v.startsWith(`bg${pauseMs}-`))),
-        );
+        await agent.until((calls) => calls.length > made);
         await sleep(pauseMs);
         await using tail = new Program([HEADWATER, 'tail', '--since', '1h', '--json', '--socket', agent.socket]);
-        await tail.until(
-          'what is live',
-          () => lines(tail.stdout.slice(0, tail.stdout.lastIndexOf('\n') + 1)).length > made,
-        );
-        await sleep(700);
-        await background.stop('SIGKILL');
-        await sleep(300);
-        const expected = (await agent.until(() => true)).map(({ id }) => id);
+        const printed = (): ExchangeRecord[] => lines(tail.stdout.slice(0, tail.stdout.lastIndexOf('\n') + 1));
+        await tail.until('what is live', () => printed().length > made);
+        // Some calls come while it is at the live ones for certain.
+        const sofar = printed().length;
+        await tail.until('more of it', () => printed().length > sofar + 10);
+        const { code, stdout } = await background.stop('SIGTERM');
+        expect(code).toBe(0);
+        made += Number(stdout);
+        const expected = (await agent.until((calls) => calls.length >= made)).map(({ id }) => id);
+        expect(expected).toHaveLength(made);
         await tail.until('the last call', () => tail.stdout.includes(`"${expected.at(-1)}"`));
         const ended = await tail.stop('SIGINT');
         expect([ended.code, ended.stderr]).toEqual([0, '']);
         expect(lines(ended.stdout).map(({ id }) => id)).toEqual(expected);
-        made = expected.length;
       }
     });
 
@@ -268,9 +272,16 @@ when(
         expect(changed.map(({ id }) => id)).toContain(change!.example);
       // The last call that had it.
       expect(before).toContain(gone!.example);
-      const last = Date.parse(changed[BATCH - 1]!.ts!);
+      // In windows, not in seconds: a busy machine ends one late. It is named at the end of the one after the first batch, at the latest.
+      const sql = "SELECT DISTINCT epoch_ms(start) AS at FROM states WHERE kind = 'headers'";
+      const windows = (await stored('query', '--sql', sql, '--json')).stdout
+        .trimEnd()
+        .split('\n')
+        .map((line) => (JSON.parse(line) as { at: number }).at);
+      const begunBy = (at: number): number => windows.filter((from) => from <= at).length;
+      const last = begunBy(Date.parse(changed[BATCH - 1]!.ts!));
       for (const change of [added, gone, version, rotated, order])
-        expect(Date.parse(change!.at) - last, change!.kind).toBeLessThan(2 * WINDOW_MS + 2_000);
+        expect(begunBy(Date.parse(change!.at)) - last, change!.kind).toBeLessThanOrEqual(2);
       // Nothing was called a change before there was one.
       expect(changes.filter(({ at, kind }) => at < boundary && kind !== 'order')).toEqual([]);
     });

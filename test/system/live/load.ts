@@ -134,7 +134,7 @@ export class Load implements AsyncDisposable {
   }
 
   /** Lets requests that are on their way end, and says how it went. With `each`, waits for the last of them. */
-  async finish(timeoutMs = 60_000): Promise<LoadResult> {
+  async finish(timeoutMs = 200_000): Promise<LoadResult> {
     this.program.stdin.end();
     const ended = await this.program.wait(timeoutMs);
     if (ended.code !== 0) throw new Error(`the load ended with ${ended.code ?? ended.signal}: ${ended.stderr}`);

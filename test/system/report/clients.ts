@@ -20,15 +20,19 @@ export async function batchOf(port: number, made: number, headers: Readonly<Reco
   expect(answers.filter(({ status }) => status === 0)).toEqual([]);
 }
 
-/** A few hundred calls a second, so that all that is printed of them is kept, until it is stopped. */
+/**
+ * Some dozen calls a second, so that all that is printed of them is kept, until it is asked to end: it finishes the call at hand and
+ * prints how many there were.
+ */
 export const steadyCalls = (port: number, ids: string): Program =>
   new Program([
     process.execPath,
     '-e',
-    `const [port, ids] = process.argv.slice(1); (async () => { for (let i = 0; ; i++) {
+    `const [port, ids] = process.argv.slice(1); let asked = false; process.once('SIGTERM', () => { asked = true; });
+    (async () => { let i = 0; for (; !asked; i++) {
       await fetch('http://127.0.0.1:' + port + '/small', { headers: { 'x-request-id': ids + i } }).then((r) => r.text());
-      if (i % 4 === 0) await new Promise((done) => setTimeout(done, 10));
-    } })();`,
+      await new Promise((done) => setTimeout(done, 10));
+    } process.stdout.write(String(i)); process.exit(0); })();`,
     String(port),
     ids,
   ]);
