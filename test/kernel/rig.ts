@@ -126,6 +126,25 @@ export async function untilListening(port: number, host = '127.0.0.1'): Promise<
   await sleep(30);
 }
 
+const LISTEN = '0A';
+const TIME_WAIT = '06';
+
+/** Waits until no connection of the port has anything to say any more: what its programs have seen is all there is. */
+export async function untilQuiet(port: number): Promise<void> {
+  const hex = `:${port.toString(16).toUpperCase().padStart(4, '0')}`;
+  const talking = (): boolean =>
+    ['tcp', 'tcp6'].some((table) =>
+      readFileSync(`/proc/self/net/${table}`, 'latin1')
+        .split('\n')
+        .map((line) => line.trim().split(/\s+/))
+        .some(
+          ([, local = '', remote = '', state = '']) =>
+            (local.endsWith(hex) || remote.endsWith(hex)) && state !== LISTEN && state !== TIME_WAIT,
+        ),
+    );
+  await until(() => !talking(), `connections of port ${port} to end`);
+}
+
 export interface SeenSegment {
   readonly ts: number;
   readonly flow: number;

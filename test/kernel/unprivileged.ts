@@ -1,4 +1,4 @@
-/** Reads an inherited ring (descriptors 3, 4, 5) without privileges until it has been quiet for a while; reports as JSON. */
+/** Reads an inherited ring (descriptors 3 to 6) without privileges until its standard input ends and the ring is empty; reports as JSON. */
 import { readFileSync } from 'node:fs';
 import { takeAnchor } from '../../src/kernel/clock.ts';
 import { Counters } from '../../src/kernel/counters.ts';
@@ -16,20 +16,22 @@ const counters = counted.value;
 
 let segments = 0;
 let requests = 0;
-let last = Number.POSITIVE_INFINITY;
 const reader = new RingReader(ring, descriptors.ring, {
   segment: (s) => {
     if (s.length === 0) return;
     segments++;
     if (s.direction === INGRESS) requests++;
-    last = Date.now();
   },
   socket: () => {},
 });
 reader.start();
 process.stdout.write('ready\n');
+let asked = false;
+process.stdin.resume().once('end', () => {
+  asked = true;
+});
 const timer = setInterval(() => {
-  if (Date.now() - last < 1500) return;
+  if (!asked || ring.used > 0) return;
   clearInterval(timer);
   reader.stop();
   const totals = counters.read();

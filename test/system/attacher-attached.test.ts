@@ -7,6 +7,7 @@ import { LOOK_INTERVAL_MS } from '../../src/attacher/owners.ts';
 import { Cgroup } from '../rig/cgroup.ts';
 import { Folder } from '../rig/folder.ts';
 import { when } from '../rig/need.ts';
+import { freePort } from '../rig/ports.ts';
 import { must, Program } from '../rig/program.ts';
 import { alive, mask, until } from './attacher/proc.ts';
 import { TestAttacher } from './attacher/rig.ts';
@@ -134,7 +135,7 @@ system('owners', () => {
         process.execPath,
         folder.write(
           's.mjs',
-          `import { createServer } from 'node:net'; createServer(() => {}).listen(0, '::', function () { console.log('port ' + this.address().port); });`,
+          `import { createServer } from 'node:net'; createServer(() => console.log('accepted')).listen(0, '::', function () { console.log('port ' + this.address().port); });`,
         ),
       ],
       { cgroup },
@@ -143,6 +144,8 @@ system('owners', () => {
     const port = Number(/port (\d+)/.exec(serving.stdout)![1]);
     const four = await connected(port);
     const six = await connected(port, '::1');
+    // A connection that waits in the backlog is nobody's yet.
+    await serving.until('both accepted', () => serving.stdout.split('accepted').length > 2);
     await using attacher = await TestAttacher.start(folder, [cgroup]);
     const owner = {
       pid: serving.pid,
@@ -214,7 +217,7 @@ time.sleep(60)`;
   when(it, 'nginx')('nginx: the worker that serves, not the master', async () => {
     using folder = new Folder();
     await using cgroup = new Cgroup('att');
-    const port = 20_000 + (process.pid % 20_000);
+    const port = await freePort();
     const config = `daemon off; pid ${folder.file('pid')}; worker_processes 2; error_log stderr; user root;
 events {} http { access_log off; server { listen 127.0.0.1:${port}; location / { return 200 "ok"; } } }`;
     await using serving = new Program(['nginx', '-p', folder.path, '-c', folder.write('nginx.conf', config)], {
