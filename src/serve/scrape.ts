@@ -8,6 +8,7 @@ import { pipeline } from 'node:stream/promises';
 import { createGzip } from 'node:zlib';
 import { writeAgent } from '../export/prometheus/agent.ts';
 import type { Exposition } from '../export/prometheus/family.ts';
+import { LastAnswers } from '../export/prometheus/last-answer.ts';
 import { PROTOBUF_TYPE, ProtobufExposition } from '../export/prometheus/protobuf.ts';
 import { OPENMETRICS_TYPE, PLAIN_TYPE, TextExposition } from '../export/prometheus/text.ts';
 import type { StatusSource } from '../model/status.ts';
@@ -33,6 +34,7 @@ const SEND_MS_MAX = 30_000;
 
 export class Scrapes {
   readonly #source: MetricsSource;
+  readonly #last = new LastAnswers();
   #running = 0;
   /** Settles when the answer that is being made is done. */
   #made: Promise<unknown> = Promise.resolve();
@@ -62,11 +64,11 @@ export class Scrapes {
     const { createdMs } = this.#source;
     switch (wanted(accept)) {
       case 'protobuf':
-        return new ProtobufExposition(createdMs);
+        return new ProtobufExposition(createdMs, this.#last);
       case 'plain':
-        return new TextExposition(null);
+        return new TextExposition(null, this.#last);
       default:
-        return new TextExposition(createdMs);
+        return new TextExposition(createdMs, this.#last);
     }
   }
 

@@ -11,7 +11,7 @@
  * Minutes (minutes.ts) are Unix minutes.
  */
 import { type ClockAnchor, UNSEEN } from '../base/clock.ts';
-import type { Connection } from '../model/connection.ts';
+import type { Connection, Side } from '../model/connection.ts';
 import type { Exchange } from '../model/exchange.ts';
 import { LOAD_BUCKETS, loadBucket } from '../model/load.ts';
 import type { Redacted } from '../redact/redacted.ts';
@@ -70,6 +70,15 @@ export interface SeriesTotal {
   /** The slowest call since totals() was last read, and the last failed one, `at` in Unix ms; those of before when there was none since. */
   readonly slowest: ExampleCall | null;
   readonly failed: ExampleCall | null;
+}
+
+/** One service on one side. */
+export interface ServiceTotal {
+  readonly service: string;
+  readonly side: Side;
+  readonly inFlight: number;
+  /** Counters, response times by load, time at each load: nothing else of it counts. Until the next one is asked for. */
+  readonly sum: SeriesSum;
 }
 
 const STEP_NS = 3_600e9;
@@ -226,9 +235,14 @@ export class StatsEngine {
     return call === null ? null : { ...call, at: this.#anchorMs + call.at / 1e6 };
   }
 
-  /** Of each service and side: calls in flight now. */
-  *services(): Generator<{ readonly service: string; readonly side: string; readonly inFlight: number }> {
-    for (const { service, side, load } of this.#table.groups()) yield { service, side, inFlight: load?.inFlight ?? 0 };
+  /** Of each service and side: calls in flight now, and since the start what a service's load is made of. */
+  *services(): Generator<ServiceTotal> {
+    const sum = new SeriesSum();
+    for (const group of this.#table.groups()) {
+      sum.clear().add(group.total);
+      for (const { open } of group.series()) for (const state of open) if (state !== null) sum.add(state);
+      yield { service: group.service, side: group.side, inFlight: group.load?.inFlight ?? 0, sum };
+    }
   }
 
   /** Calls and errors of each service and side in the windows that end with Unix minute `last`; none older than six hours is known. */

@@ -218,6 +218,7 @@ export class Minutes {
     slot.bytes += encoded.length;
     slot.rows.push({ key: series.key, state: encoded });
     series.total.merge(state);
+    series.group.total.mergeLoad(state);
     this.#free(state);
   }
 

@@ -55,6 +55,24 @@ export class SeriesSum {
     return found;
   }
 
+  /** Response times of calls that arrived at this load; until the next question for histograms. */
+  latencyAt(bucket: number): Histograms {
+    const found = this.#histograms;
+    found.length = 0;
+    for (let i = 0; i < this.parts.length; i++) {
+      const histogram = this.parts[i]!.latency[bucket]!;
+      if (histogram !== null && histogram.count > 0) found.push(histogram);
+    }
+    return found;
+  }
+
+  /** Time that a service spent at this load, ns. */
+  residenceAt(bucket: number): number {
+    let sum = 0;
+    for (let i = 0; i < this.parts.length; i++) sum += this.parts[i]!.residence?.[bucket] ?? 0;
+    return sum;
+  }
+
   /** Until the next question for histograms. */
   histograms(of: Phase | 'requestBody' | 'responseBody'): Histograms {
     const found = this.#histograms;

@@ -138,10 +138,19 @@ export class Group {
   readonly minutes = new MinuteRing();
   /** Calls in flight now; null before the first call. */
   load: LoadCounter | null = null;
+  /** Counters and load of all its series since the start, but for the open minutes: a scrape need not add up hundreds. */
+  readonly total: SeriesState;
 
-  constructor(service: string, side: Side) {
+  constructor(service: string, side: Side, memory: HistogramMemory) {
     this.service = service;
     this.side = side;
+    this.total = new SeriesState(memory);
+  }
+
+  *series(): Generator<Series> {
+    yield this.own;
+    if (this.other !== null) yield this.other;
+    for (const methods of this.routes.values()) yield* methods;
   }
 }
 
@@ -195,11 +204,7 @@ export class SeriesTable {
   }
 
   *series(): Generator<Series> {
-    for (const group of this.#groups.values()) {
-      yield group.own;
-      if (group.other !== null) yield group.other;
-      for (const methods of group.routes.values()) yield* methods;
-    }
+    for (const group of this.#groups.values()) yield* group.series();
   }
 
   /** Two comparisons when the connection's last call had the same route; else two or three look-ups. */
@@ -266,7 +271,8 @@ export class SeriesTable {
     let group = this.#groups.get(key);
     if (group === undefined) {
       this.#services.add(name);
-      group = new Group(name, side);
+      group = new Group(name, side, this.memory);
+      this.memory.bytes += STATE_BYTES;
       this.#groups.set(key, group);
       group.own = this.#make(group, '', '', false);
     }

@@ -30,7 +30,7 @@ export interface Exemplar {
 export class Labels {
   readonly names: readonly string[];
   readonly values: readonly string[];
-  #text: string | null = null;
+  #text: Buffer | null = null;
   #protobuf: Buffer | null = null;
 
   constructor(names: readonly string[], values: readonly string[]) {
@@ -38,7 +38,7 @@ export class Labels {
     this.values = values;
   }
 
-  text(render: (labels: Labels) => string): string {
+  text(render: (labels: Labels) => Buffer): Buffer {
     this.#text ??= render(this);
     return this.#text;
   }

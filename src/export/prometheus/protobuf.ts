@@ -11,6 +11,7 @@ import {
   sumBuckets,
   sumOf,
 } from '../../stats/sketch/histogram-sum.ts';
+import { Chunks } from './chunks.ts';
 import {
   type Exemplar,
   type Exposition,
@@ -19,6 +20,7 @@ import {
   type MetricFamily,
   NO_LABELS,
 } from './family.ts';
+import { type LastAnswer, LastAnswers } from './last-answer.ts';
 import { Wire } from './wire.ts';
 
 export const PROTOBUF_TYPE =
@@ -35,6 +37,7 @@ const TYPE = { counter: 0, gauge: 1, info: 1, histogram: 4 } as const;
 const SUFFIX = { counter: '_total', gauge: '', info: '_info', histogram: '' } as const;
 
 // Reused: nothing here is kept beyond one metric.
+const whole = new Wire();
 const inner = new Wire();
 const small = new Wire();
 const tiny = new Wire();
@@ -66,17 +69,20 @@ class ProtobufFamily implements FamilyWriter {
   readonly #bounds: readonly number[];
   readonly #limits: Int32Array;
   readonly #below: Float64Array;
-  readonly #body = new Wire();
-  readonly #createdMs: number;
-  empty = true;
+  /** The name and so on: what comes before the metrics. */
+  readonly #head = new Wire();
+  readonly #metrics = new Chunks();
+  readonly #last: LastAnswer;
+  readonly #created: Wire;
 
-  constructor(family: MetricFamily, createdMs: number) {
+  constructor(family: MetricFamily, createdMs: number, last: LastAnswer) {
     this.#family = family;
+    this.#last = last;
     this.#bounds = family.bounds ?? [];
     this.#limits = limitsOf(this.#bounds);
     this.#below = new Float64Array(this.#bounds.length);
-    this.#createdMs = createdMs;
-    this.#body
+    this.#created = timestamp(new Wire(), createdMs);
+    this.#head
       .text(1, family.name + SUFFIX[family.type])
       .text(2, family.help)
       .uint(3, TYPE[family.type]);
@@ -89,13 +95,25 @@ class ProtobufFamily implements FamilyWriter {
       return;
     }
     if (exemplar !== null) inner.message(2, exemplarOf(exemplar));
-    inner.message(3, timestamp(tiny, this.#createdMs));
+    inner.message(3, this.#created);
     this.#metric(labels, more, 3);
   }
 
   histogram(labels: Labels, parts: Histograms, exemplar: Exemplar | null, more = NO_LABELS): void {
     const count = countOf(parts);
-    inner.clear().uint(1, count).double(2, sumOf(parts));
+    const sum = sumOf(parts);
+    const same = this.#last.same(labels, more, count, sum, exemplar);
+    let at: number;
+    if (same === null) {
+      this.#histogram(parts, count, sum, exemplar);
+      at = this.#metric(labels, more, 7);
+    } else at = this.#metrics.copy(same);
+    this.#last.keep(labels, more, count, sum, exemplar, this.#metrics.piece(at));
+  }
+
+  /** A Histogram message, into `inner`. */
+  #histogram(parts: Histograms, count: number, sum: number, exemplar: Exemplar | null): void {
+    inner.clear().uint(1, count).double(2, sum);
     countBelow(parts, this.#limits, this.#below);
     let shown = exemplar;
     for (let i = 0; i <= this.#bounds.length; i++) {
@@ -106,23 +124,31 @@ class ProtobufFamily implements FamilyWriter {
       if (isShown) shown = null;
     }
     native(inner, parts);
-    inner.message(15, timestamp(tiny, this.#createdMs));
-    this.#metric(labels, more, 7);
+    inner.message(15, this.#created);
   }
 
-  /** The message, after its length. */
+  /** The message, after its length; nothing without metrics. */
   *finish(): Generator<Buffer> {
-    yield new Wire().varint(this.#body.length).view();
-    yield this.#body.view();
+    this.#last.end();
+    if (this.#metrics.empty) return;
+    yield new Wire()
+      .varint(this.#head.length + this.#metrics.length)
+      .raw(this.#head.view())
+      .view();
+    yield* this.#metrics.chunks();
   }
 
-  /** A Metric message: its labels, and `inner` as its field. */
-  #metric(labels: Labels, more: Labels, field: number): void {
+  /** A Metric message: its labels, and `inner` as its field. @returns where it begins. */
+  #metric(labels: Labels, more: Labels, field: number): number {
     const own = labels.protobuf(renderLabels);
     const last = more.protobuf(renderLabels);
     const length = own.length + last.length + Wire.sizeOf(field, inner.length);
-    this.#body.tag(4, 2).varint(length).raw(own).raw(last).message(field, inner);
-    this.empty = false;
+    whole.clear().tag(4, 2).varint(length).raw(own).raw(last).message(field, inner);
+    const out = this.#metrics;
+    out.room(whole.length);
+    const { at } = out;
+    out.block(whole.view());
+    return at;
   }
 }
 
@@ -171,19 +197,21 @@ export class ProtobufExposition implements Exposition {
   readonly contentType = PROTOBUF_TYPE;
   readonly #families: ProtobufFamily[] = [];
   readonly #createdMs: number;
+  readonly #last: LastAnswers;
 
-  /** @param createdMs since when everything is counted, Unix time. */
-  constructor(createdMs: number) {
+  /** @param createdMs since when everything is counted, Unix time. `last`: of answers since the same time. */
+  constructor(createdMs: number, last = new LastAnswers()) {
     this.#createdMs = createdMs;
+    this.#last = last;
   }
 
   family(family: MetricFamily): FamilyWriter {
-    const writer = new ProtobufFamily(family, this.#createdMs);
+    const writer = new ProtobufFamily(family, this.#createdMs, this.#last.of(PROTOBUF_TYPE, family));
     this.#families.push(writer);
     return writer;
   }
 
   *finish(): Iterable<Buffer> {
-    for (const family of this.#families) if (!family.empty) yield* family.finish();
+    for (const family of this.#families) yield* family.finish();
   }
 }

@@ -2,8 +2,8 @@
  * The statistics as metrics. One pass over the series; the caller may pause it between two of them, so that a scrape of a hundred
  * thousand time series does not hold up capture.
  */
-import { loadBucketFloor } from '../../model/load.ts';
-import type { SeriesTotal, StatsEngine } from '../../stats/engine.ts';
+import { LOAD_BUCKETS, loadBucketFloor } from '../../model/load.ts';
+import type { SeriesTotal, ServiceTotal, StatsEngine } from '../../stats/engine.ts';
 import { ERROR_CLASSES } from '../../stats/error-class.ts';
 import { OTHER, PHASES, type SeriesKey, SeriesState } from '../../stats/series.ts';
 import { SeriesSum } from '../../stats/series-sum.ts';
@@ -98,15 +98,12 @@ export class StatisticsMetrics {
     const writers = new Map<MetricFamily, FamilyWriter>();
     const to = (family: MetricFamily): FamilyWriter => writers.get(family)!;
     for (const family of catalogue.CATALOGUE) writers.set(family, out.family(family));
-    const services = new Map<string, Pool>();
     const hidden = new Map<string, Pool>();
     let hiddenSeries = 0;
     let shownSeries = 0;
     for (const total of engine.totals()) {
       const { key, sum, slowest, failed } = total;
       if (key.side !== 'server' && key.side !== 'client') continue;
-      const service = pool(services, key).state;
-      for (const part of sum.parts) service.mergeLoad(part);
       if (sum.calls > 0) {
         const shown = this.#show(key, sum);
         if (shown !== null) {
@@ -136,13 +133,9 @@ export class StatisticsMetrics {
       writeSeries(to, key.side as Side, new SeriesLabels(key), new SeriesSum().add(state), slowest, failed);
       yield;
     }
-    for (const { key, state } of services.values()) {
-      this.#service(to, key, state);
+    for (const total of engine.services()) {
+      this.#service(to, total);
       yield;
-    }
-    for (const { service, side, inFlight } of engine.services()) {
-      if (side !== 'server' && side !== 'client') continue;
-      to(catalogue.HTTP[side].active).sample(new Labels(['service'], [service]), inFlight);
     }
     if (headers !== null) yield* writeHeaders(to, headers);
     yield* writeTls(to, tls);
@@ -194,7 +187,9 @@ export class StatisticsMetrics {
     return known;
   }
 
-  #service(to: (family: MetricFamily) => FamilyWriter, { side, service }: SeriesKey, state: SeriesState): void {
+  #service(to: (family: MetricFamily) => FamilyWriter, { side, service, inFlight, sum }: ServiceTotal): void {
+    if (side !== 'server' && side !== 'client') return;
+    to(catalogue.HTTP[side].active).sample(new Labels(['service'], [service]), inFlight);
     const name = `${side}\0${service}`;
     let own = this.#services.get(name);
     if (own === undefined) {
@@ -202,20 +197,23 @@ export class StatisticsMetrics {
       this.#services.set(name, own);
     }
     const traffic = to(catalogue.TRAFFIC);
-    for (const { counter, labels } of PARTS) traffic.sample(own, state.get(counter), null, labels);
+    for (const { counter, labels } of PARTS) traffic.sample(own, sum.get(counter), null, labels);
     const connections = to(catalogue.SERVICE_CONNECTIONS);
     for (const start of ['opened', 'joined'] as const)
-      connections.sample(own, state.get(`connections_${start}`), null, STARTS.of(start));
+      connections.sample(own, sum.get(`connections_${start}`), null, STARTS.of(start));
     for (const protocol of PROTOCOLS) {
-      const calls = state.get(protocol);
+      const calls = sum.get(protocol);
       if (calls > 0) to(catalogue.PROTOCOL_CALLS).sample(own, calls, null, PROTOCOL.of(protocol));
     }
-    for (const [bucket, latency] of state.latency.entries()) {
-      if (latency === null || latency.count === 0 || bucket === 0) continue;
-      to(catalogue.LOAD_DURATION).histogram(own, [latency], null, LOADS.of(`${loadBucketFloor(bucket)}`));
+    for (let bucket = 1; bucket < LOAD_BUCKETS; bucket++) {
+      const latency = sum.latencyAt(bucket);
+      if (latency.length === 0) continue;
+      to(catalogue.LOAD_DURATION).histogram(own, latency, null, LOADS.of(`${loadBucketFloor(bucket)}`));
     }
-    for (const [bucket, ns] of (state.residence ?? []).entries())
+    for (let bucket = 0; bucket < LOAD_BUCKETS; bucket++) {
+      const ns = sum.residenceAt(bucket);
       if (ns > 0) to(catalogue.LOAD_SECONDS).sample(own, ns / 1e9, null, LOADS.of(`${loadBucketFloor(bucket)}`));
+    }
   }
 }
 

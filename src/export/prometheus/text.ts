@@ -3,6 +3,7 @@
  * And the older text format 0.0.4, for tools that know nothing else: the same samples without those.
  */
 import { countBelow, countOf, type Histograms, limitsOf, sumOf } from '../../stats/sketch/histogram-sum.ts';
+import { Chunks, NUMBER_MAX, UTF8_MAX } from './chunks.ts';
 import {
   type Exemplar,
   type Exposition,
@@ -11,7 +12,7 @@ import {
   type MetricFamily,
   NO_LABELS,
 } from './family.ts';
-import { NUMBER_MAX, TextChunks, UTF8_MAX } from './text-chunks.ts';
+import { type LastAnswer, LastAnswers } from './last-answer.ts';
 
 export const OPENMETRICS_TYPE = 'application/openmetrics-text; version=1.0.0; charset=utf-8';
 export const PLAIN_TYPE = 'text/plain; version=0.0.4; charset=utf-8';
@@ -22,8 +23,8 @@ const EXEMPLAR_VALUE_MAX = 100;
 
 const escapeLabel = (value: string): string =>
   /["\\\n]/.test(value) ? value.replaceAll('\\', '\\\\').replaceAll('"', '\\"').replaceAll('\n', '\\n') : value;
-const renderLabels = ({ names, values }: Labels): string =>
-  names.map((name, i) => `${name}="${escapeLabel(values[i]!)}"`).join(',');
+const renderLabels = ({ names, values }: Labels): Buffer =>
+  Buffer.from(names.map((name, i) => `${name}="${escapeLabel(values[i]!)}"`).join(','));
 
 /** OpenMetrics wants floats such as 0.005 and 1.0; every other number as JavaScript writes it. */
 const boundText = (bound: number): string => (Number.isInteger(bound) ? `${bound}.0` : `${bound}`);
@@ -37,7 +38,8 @@ const LINE_END = Buffer.from('\n');
 const LINE_MAX = NUMBER_MAX + 16;
 
 class TextFamily implements FamilyWriter {
-  readonly out = new TextChunks();
+  readonly out = new Chunks();
+  readonly last: LastAnswer;
   readonly #family: MetricFamily;
   readonly #isCounter: boolean;
   readonly #name: Buffer;
@@ -53,8 +55,9 @@ class TextFamily implements FamilyWriter {
   readonly #le: readonly Buffer[];
   readonly #leMax: number;
 
-  constructor(family: MetricFamily, createdS: number | null) {
+  constructor(family: MetricFamily, createdS: number | null, last: LastAnswer) {
     const { name, type, bounds = [] } = family;
+    this.last = last;
     this.#family = family;
     this.#isCounter = type === 'counter';
     this.#name = Buffer.from(name + SUFFIX[type]);
@@ -82,10 +85,10 @@ class TextFamily implements FamilyWriter {
     const own = labels.text(renderLabels);
     const last = more.text(renderLabels);
     const told = this.#isCounter ? this.#exemplar(exemplar) : '';
-    out.room(2 * (this.#name.length + UTF8_MAX * (own.length + last.length) + LINE_MAX) + UTF8_MAX * told.length);
+    out.room(2 * (this.#name.length + own.length + last.length + LINE_MAX) + UTF8_MAX * told.length);
     out.bytes(this.#name);
     const from = out.at;
-    const hasLabels = own !== '' || last !== '';
+    const hasLabels = own.length > 0 || last.length > 0;
     if (hasLabels) out.bytes(OPEN);
     this.#labels(own, last);
     out.bytes(hasLabels ? CLOSE : SPACE);
@@ -101,12 +104,28 @@ class TextFamily implements FamilyWriter {
 
   histogram(labels: Labels, parts: Histograms, exemplar: Exemplar | null, more = NO_LABELS): void {
     const { out } = this;
+    const count = countOf(parts);
+    const sum = sumOf(parts);
+    const same = this.last.same(labels, more, count, sum, exemplar);
+    const at = same === null ? this.#histogram(labels, parts, count, sum, exemplar, more) : out.copy(same);
+    this.last.keep(labels, more, count, sum, exemplar, out.piece(at));
+  }
+
+  /** @returns where it begins. */
+  #histogram(
+    labels: Labels,
+    parts: Histograms,
+    count: number,
+    sum: number,
+    exemplar: Exemplar | null,
+    more: Labels,
+  ): number {
+    const { out } = this;
     const own = labels.text(renderLabels);
     const last = more.text(renderLabels);
     const told = this.#exemplar(exemplar);
-    const line = this.#bucket.length + UTF8_MAX * (own.length + last.length) + LINE_MAX;
+    const line = this.#bucket.length + own.length + last.length + LINE_MAX;
     out.room((this.#le.length + 3) * (line + this.#leMax) + UTF8_MAX * told.length);
-    const count = countOf(parts);
     countBelow(parts, this.#limits, this.#below);
     let shown = exemplar === null ? -1 : this.#bounds.findIndex((bound) => exemplar.value <= bound);
     if (shown < 0) shown = this.#bounds.length;
@@ -129,18 +148,20 @@ class TextFamily implements FamilyWriter {
     out.number(count);
     out.bytes(LINE_END);
     this.#again(this.#sum, from, to);
-    out.number(sumOf(parts));
+    out.number(sum);
     out.bytes(LINE_END);
-    if (this.#created === null) return;
-    this.#again(this.#created.name, from, to);
-    out.bytes(this.#created.value);
+    if (this.#created !== null) {
+      this.#again(this.#created.name, from, to);
+      out.bytes(this.#created.value);
+    }
+    return start;
   }
 
-  #labels(own: string, last: string): void {
+  #labels(own: Buffer, last: Buffer): void {
     const { out } = this;
-    out.text(own);
-    if (own !== '' && last !== '') out.bytes(COMMA);
-    out.text(last);
+    out.block(own);
+    if (own.length > 0 && last.length > 0) out.bytes(COMMA);
+    out.block(last);
   }
 
   /** The beginning of a further line, with the labels that were written from `from` to `to`. */
@@ -167,21 +188,24 @@ export class TextExposition implements Exposition {
   readonly contentType: string;
   readonly #families: TextFamily[] = [];
   readonly #createdS: number | null;
+  readonly #last: LastAnswers;
 
-  /** @param createdMs since when everything is counted, Unix time; null: the older format, which cannot say it. */
-  constructor(createdMs: number | null) {
+  /** @param createdMs since when everything is counted, Unix time; null: the older format, which cannot say it. `last`: of answers since the same time. */
+  constructor(createdMs: number | null, last = new LastAnswers()) {
+    this.#last = last;
     this.#createdS = createdMs === null ? null : createdMs / 1_000;
     this.contentType = createdMs === null ? PLAIN_TYPE : OPENMETRICS_TYPE;
   }
 
   family(family: MetricFamily): FamilyWriter {
-    const writer = new TextFamily(family, this.#createdS);
+    const writer = new TextFamily(family, this.#createdS, this.#last.of(this.contentType, family));
     this.#families.push(writer);
     return writer;
   }
 
   *finish(): Iterable<Buffer> {
-    for (const { head, out } of this.#families) {
+    for (const { head, out, last } of this.#families) {
+      last.end();
       // The older format has no notion of a family without samples.
       if (this.#createdS === null && out.empty) continue;
       yield Buffer.from(head);

@@ -1,6 +1,6 @@
 /**
- * Lines of text as bytes, in chunks. What a series' lines share is made bytes once and copied from its first line, and counts are written
- * digit by digit: a scrape of a hundred thousand lines makes no strings but of other numbers.
+ * The bytes of an answer, in chunks. In text, what a series' lines share is made bytes once and copied from its first line, and counts are
+ * written digit by digit: a scrape of a hundred thousand lines makes no strings but of other numbers.
  */
 
 const CHUNK_FIRST = 1 << 10;
@@ -12,7 +12,14 @@ export const NUMBER_MAX = 24;
 const COUNT_MAX = 0xffff_ffff;
 const ZERO = 0x30;
 
-export class TextChunks {
+/** Bytes of a chunk, which stay as they are. */
+export interface Piece {
+  readonly chunk: Uint8Array;
+  readonly from: number;
+  readonly to: number;
+}
+
+export class Chunks {
   readonly #full: Buffer[] = [];
   #chunk = Buffer.alloc(0);
   /** Where the next byte goes in the current chunk. */
@@ -20,6 +27,11 @@ export class TextChunks {
 
   get empty(): boolean {
     return this.#full.length === 0 && this.at === 0;
+  }
+
+  /** Bytes that were written. */
+  get length(): number {
+    return this.#full.reduce((sum, { length }) => sum + length, this.at);
   }
 
   /** The next `bytes` bytes will be in one chunk. To be called before the methods below, with a bound on what they write. */
@@ -47,6 +59,25 @@ export class TextChunks {
   again(from: number, to: number): void {
     this.#chunk.copyWithin(this.at, from, to);
     this.at += to - from;
+  }
+
+  /** Many bytes. */
+  block(bytes: Uint8Array): void {
+    this.#chunk.set(bytes, this.at);
+    this.at += bytes.length;
+  }
+
+  /** What was written from `from` on, since room() was called. */
+  piece(from: number): Piece {
+    return { chunk: this.#chunk, from, to: this.at };
+  }
+
+  /** Calls room() itself. @returns where it begins. */
+  copy({ chunk, from, to }: Piece): number {
+    this.room(to - from);
+    const { at } = this;
+    this.block(chunk.subarray(from, to));
+    return at;
   }
 
   number(value: number): void {

@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { NUMBER_MAX, TextChunks, UTF8_MAX } from './text-chunks.ts';
+import { Chunks, NUMBER_MAX, UTF8_MAX } from './chunks.ts';
 
-const written = (out: TextChunks): string => Buffer.concat([...out.chunks()]).toString();
+const written = (out: Chunks): string => Buffer.concat([...out.chunks()]).toString();
 
 test('numbers are as JavaScript writes them', () => {
   const numbers = fc.oneof(
@@ -14,7 +14,7 @@ test('numbers are as JavaScript writes them', () => {
   );
   fc.assert(
     fc.property(fc.array(numbers), (all) => {
-      const out = new TextChunks();
+      const out = new Chunks();
       for (const number of all) {
         out.room(NUMBER_MAX + 1);
         out.number(number);
@@ -29,7 +29,7 @@ test('texts of any length and script, copied within their chunk, arrive in order
   const texts = fc.array(fc.string({ unit: 'binary', maxLength: 400 }), { maxLength: 40 });
   fc.assert(
     fc.property(texts, (all) => {
-      const out = new TextChunks();
+      const out = new Chunks();
       expect(out.empty).toBe(true);
       for (const text of all) {
         out.room(2 * UTF8_MAX * text.length + 1);
