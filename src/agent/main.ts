@@ -286,9 +286,9 @@ export async function runPipeline({ client, prepared, start, key, unused }: Hand
     wallClock.tick();
     storeClock?.second();
     heap.look();
+    unused.look();
     if (++ticks % (FORGET_MS / TICK_MS) !== 0) return;
     prints.forget();
-    unused.giveBack();
   }, TICK_MS);
 
   const reason = await new Promise<string>((resolve) => {

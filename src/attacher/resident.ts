@@ -29,10 +29,8 @@ const START_MS_MAX = 60_000;
 /** From `drain`, or from the end of the control channel, to the pipeline's end; then it is killed. */
 const DRAIN_MS_MAX = 15_000;
 const REAP_INTERVAL_MS = 10;
-/** From the pipeline's start to the moment when what starting needed is over. */
+/** From the pipeline's start, or from an answer, to the moment when what it needed is over; not after each of many. */
 const SETTLED_MS = 1_000;
-/** The same after an answer; not after each of many. */
-const ANSWERED_MS = 3_000;
 const EXIT_BAD = 1;
 
 const say = (line: string): void => {
@@ -126,21 +124,21 @@ class Resident {
     if (!this.#stopping) clearTimeout(this.#deadline);
     this.#channel.send({ type: 'start', start: message });
     if (this.#stopping) this.#channel.send({ type: 'drain', reason: 'ended while starting' });
-    this.#giveBackAfter(SETTLED_MS);
+    this.#giveBackSoon();
   }
 
   /** What a start or an answer needed goes back a while later, and what further answers need until then with it. */
-  #giveBackAfter(ms: number): void {
+  #giveBackSoon(): void {
     this.#settling ??= setTimeout(() => {
       this.#settling = null;
       this.#unused.giveBack();
-    }, ms).unref();
+    }, SETTLED_MS).unref();
   }
 
   #request(request: Request): Answer | Refusal | Promise<Answer | Refusal> {
     const files = this.#files;
     // Sockets of ten thousand connections, the programs of a process: all of it at once, and seldom.
-    if (request.op === 'owners' || request.op === 'processes' || request.op === 'tls') this.#giveBackAfter(ANSWERED_MS);
+    if (request.op === 'owners' || request.op === 'processes' || request.op === 'tls') this.#giveBackSoon();
     switch (request.op) {
       case 'reopen':
       case 'rotate': {

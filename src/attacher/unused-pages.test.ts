@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import { HostFiles } from './host.ts';
-import { candidates, fileOnlyMappings, UnusedPages } from './unused-pages.ts';
+import { candidates, fileOnlyMappings, GROWN_BYTES, UnusedPages } from './unused-pages.ts';
 
 const entry = (head: string, anonymousKb: number): string =>
   `${head}\nSize:   8 kB\nRss:   8 kB\nPss:   4 kB\nAnonymous:   ${anonymousKb} kB\nAnonHugePages:   0 kB\nVmFlags: rd mr\n`;
@@ -28,6 +28,16 @@ test('only unchanged pages of files that nobody may write through the mapping', 
   expect([...lines].map((line) => line.slice(0, 8))).toEqual(['00400000', '00402000', '00406000']);
   expect(found.every(({ line }) => lines.has(line))).toBe(true);
   expect(candidates('00402000-00406000 rw-p 00000000 00:00 0 \n')).toEqual(new Set());
+});
+
+test('a process that has not grown is left alone', () => {
+  const unused = new UnusedPages(new HostFiles());
+  const times = vi.spyOn(unused, 'giveBack').mockImplementation(() => undefined);
+  const base = 100 << 20;
+  for (const rss of [base, base + GROWN_BYTES - 1, base - 4096, base, base + GROWN_BYTES - 4097]) unused.look(rss);
+  expect(times).not.toHaveBeenCalled();
+  unused.look(base - 4096 + GROWN_BYTES);
+  expect(times).toHaveBeenCalledOnce();
 });
 
 test('this very process goes on, with fewer pages of its runtime', () => {

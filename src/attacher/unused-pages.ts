@@ -15,6 +15,8 @@ export interface Mapping {
 
 const HEAD = /^([0-9a-f]+)-([0-9a-f]+) (\S{4}) \S+ \S+ (\d+)/;
 const MAPS_BYTES_MAX = 8 << 20;
+/** Growth of the process since pages were last given back, from which on it is worth some milliseconds to do so again. */
+export const GROWN_BYTES = 12 << 20;
 
 /** A private mapping of a file that is not writable, by its line. */
 const maybeFileOnly = ([, , , access, inode]: RegExpExecArray): boolean => /^r-[x-]p$/.test(access!) && inode !== '0';
@@ -52,11 +54,19 @@ export function candidates(maps: string): Set<string> {
 /** Gives back what the process does not use at the moment, and what malloc holds free. A kernel that does not tell of mappings leaves them as they are. */
 export class UnusedPages {
   readonly #host: HostFiles;
+  /** Resident set when pages were last given back, or the smallest since. */
+  #least = Number.POSITIVE_INFINITY;
   #known: ReadonlySet<string> = new Set();
   #mappings: readonly Mapping[] = [];
 
   constructor(host: HostFiles) {
     this.#host = host;
+  }
+
+  /** Gives back when the process has grown: an idle one never does it. */
+  look(rss = process.memoryUsage.rss()): void {
+    if (rss >= this.#least + GROWN_BYTES) this.giveBack();
+    else this.#least = Math.min(this.#least, rss);
   }
 
   /** The first time, and when a library was loaded since: some tens of milliseconds. Else some: the list of mappings alone is read again. */
@@ -71,5 +81,6 @@ export class UnusedPages {
     }
     // What lies at an address now may be something else than it was.
     for (const { line, from, bytes } of this.#mappings) if (lines.has(line)) adviseUnused(from, bytes);
+    this.#least = process.memoryUsage.rss();
   }
 }
