@@ -11,7 +11,7 @@ import { must, Program, run } from '../rig/program.ts';
 const URLS = 5_000;
 
 /** `calls` by h2load, 10 streams on each of 10 connections, to nginx, which says in its answer what it was asked. */
-async function logged(calls: number, ...pace: string[]): Promise<Log> {
+async function logged(calls: number, config: string, ...pace: string[]): Promise<Log> {
   using folder = new Folder();
   await using cgroup = new Cgroup('h2-load');
   const port = await freePort();
@@ -28,9 +28,9 @@ async function logged(calls: number, ...pace: string[]): Promise<Log> {
   const ask = async (): Promise<boolean> =>
     (await run(['curl', '-s', '--http2-prior-knowledge', `http://127.0.0.1:${port}/`])).code === 0;
   await server.until('answer', ask);
-  await using agent = await Agent.start({ cgroups: [cgroup] });
+  await using agent = await Agent.start({ cgroups: [cgroup], config });
   const said = await must(['h2load', '-n', `${calls}`, '-c', '10', '-m', '10', ...pace, '-i', urls], {
-    timeoutMs: 60_000,
+    timeoutMs: 200_000,
   });
   expect(said).toContain(`${calls} succeeded`);
   return await agent.stop();
@@ -54,8 +54,9 @@ function expectNoneMixed({ exchanges }: Log): void {
 
 const needs = when(it, 'root', 'cgroup2', 'bpf', 'nginx', 'h2load', 'curl');
 
+// With room for all of them: how long a busy machine lets the pipeline wait is not what is asked.
 needs('at 4,000 calls/s: each one, exactly', async () => {
-  const log = await logged(12_000, '--rps', '400');
+  const log = await logged(12_000, 'capture:\n  ring: 64MiB\n', '--rps', '400');
   expect(log.summary.losses).toEqual([]);
   expect(log.exchanges.length).toBe(12_000);
   expectNoneMixed(log);
@@ -63,7 +64,7 @@ needs('at 4,000 calls/s: each one, exactly', async () => {
 
 needs('as fast as h2load can: nothing is mixed up, and nothing is missing without a reason', async () => {
   const calls = 60_000;
-  const log = await logged(calls);
+  const log = await logged(calls, '');
   expectNoneMixed(log);
   expect(log.exchanges.length).toBeLessThanOrEqual(calls);
   if (log.summary.losses.length === 0) expect(log.exchanges.length).toBe(calls);
@@ -78,5 +79,7 @@ const LOSSES_UNDER_LOAD: ReadonlySet<string> = new Set([
   'desync',
   'window',
   'hpack_context_lost',
+  // The closing found no room in the ring.
+  'end_unseen',
   'log_queue_full',
 ]);
