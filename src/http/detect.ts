@@ -1,5 +1,6 @@
 import type { Memory } from '../base/memory.ts';
 import { TOKEN } from './h1/scan.ts';
+import { emptyStartLine, readCutStartLine } from './h1/start.ts';
 
 /** What a stream's first bytes are the beginning of. */
 export type StartKind = 'need_more' | 'h1_request' | 'h1_response' | 'h2_preface' | 'tls' | 'other';
@@ -109,6 +110,12 @@ function classifyRequest(view: DataView, at: number, end: number): StartKind {
   if (o + 1 >= end) return 'need_more';
   return view.getUint8(o + 1) === 10 ? 'h1_request' : 'other';
 }
+
+const cut = emptyStartLine();
+
+/** For first bytes behind which nothing comes: whether they are the beginning of a request line, without doubt. */
+export const isCutRequest = (memory: Memory, offset: number, length: number): boolean =>
+  readCutStartLine('request', memory, offset, offset + length, cut);
 
 /** A first line that ends in a version is meant as a request line, whatever is wrong with the rest of it. */
 const MEANT = /HTTP\/\d+(\.\d+)?[ \t]*\r?$/i;

@@ -3,7 +3,7 @@
  * decide, then hands them and everything after them to what was chosen.
  */
 import { Memory } from '../../base/memory.ts';
-import { classifyBroken, classifyStart, continuesTls, type StartKind } from '../../http/detect.ts';
+import { classifyBroken, classifyStart, continuesTls, isCutRequest, type StartKind } from '../../http/detect.ts';
 import { beginsWithSettings, continuesSettings, framesOf } from '../../http/h2/detect.ts';
 import { proxyHeaderBytes } from '../../http/proxy-protocol.ts';
 import type { ConnectionStart } from '../../model/connection.ts';
@@ -247,7 +247,13 @@ class ChoosingStream implements StreamSink {
       this.to.gap(position, length, why, ts, ack);
       return;
     }
-    if (this.#undecided !== null) this.#passOver(this.#undecided.length, 'desync');
+    const held = this.#undecided;
+    if (held !== null && why !== 'shed_head' && isCutRequest(held.memory, 0, held.length)) {
+      this.#chooser.decided(this.#direction, 'h1_request');
+      this.to!.gap(position, length, why, ts, ack);
+      return;
+    }
+    if (held !== null) this.#passOver(held.length, 'desync');
     this.#passed = true;
     if (this.missed === null) this.missed = { length: 0, end: 0, why, ack };
     this.missed.length += length;

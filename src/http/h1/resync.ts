@@ -3,7 +3,7 @@ import type { Memory } from '../../base/memory.ts';
 import type { LossReason } from '../../model/loss.ts';
 import type { MessageKind } from '../../model/message.ts';
 import { LineScan } from './scan.ts';
-import { emptyStartLine, readStartLine } from './start.ts';
+import { emptyStartLine, readCutStartLine, readStartLine } from './start.ts';
 
 /** The most turns that are remembered. */
 const KEPT = 16;
@@ -66,12 +66,14 @@ export class Resync {
    * Does a message start at the first byte of the segment [at, end)? Its whole start line must be there and without
    * fault. And the other side must have spoken just before: it acknowledged exactly this offset, or this segment
    * acknowledges more than one that was passed over. Where neither can be known - nothing was heard of the other side, and
-   * this is the direction's first byte or comes without acknowledgement - the start line alone must do.
+   * this is the direction's first byte or comes without acknowledgement - the start line alone must do. Where the other
+   * side has spoken, or nothing came before, a segment that is all the beginning of a start line begins a message too.
    */
   startsHere(kind: MessageKind, memory: Memory, at: number, end: number, position: number, ack: number): boolean {
     const turn = this.#spokeAt(position) || (this.#skipped >= 0 && ack > this.#skipped);
     if (!turn && (this.#last >= 0 || (ack >= 0 && position > 0))) return false;
-    return wholeStartLine(kind, memory, at, end);
+    if (wholeStartLine(kind, memory, at, end)) return true;
+    return (turn || position === 0) && readCutStartLine(kind, memory, at, end, start);
   }
 
   #spokeAt(position: number): boolean {

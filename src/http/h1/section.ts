@@ -1,12 +1,16 @@
 import type { Memory } from '../../base/memory.ts';
 import type { FieldBlock } from '../../model/fields.ts';
+import type { LossReason } from '../../model/loss.ts';
 import type { Message } from '../../model/message.ts';
 import { Head, type HeadOutcome } from './head.ts';
 import type { H1Shared } from './shared.ts';
+import { emptyStartLine, readCutStartLine } from './start.ts';
 import { keepValues } from './values.ts';
 
 /** Bytes that join a piecewise section at a time: enough for the rest of most, little to copy of what follows it. */
 const PIECE_BYTES = 2_048;
+
+const start = emptyStartLine();
 
 export type SectionOutcome = HeadOutcome | 'too_large' | 'no_room';
 
@@ -51,6 +55,22 @@ export class Section {
     memory.buf.copy(block.memory.buf, this.gathered, at, at + length);
     this.gathered += length;
     return length;
+  }
+
+  /**
+   * The rest of the head will not come because of `why`: was its start line read? What is there of one goes to `message` if it
+   * is enough to be one. A head that was left out under pressure is the kernel's to count.
+   */
+  hasStart(message: Message, why: LossReason | 'left_out'): boolean {
+    if (this.head.started) return true;
+    if (why === 'shed_head') return false;
+    if (!readCutStartLine(message.kind, this.#block!.memory, 0, this.gathered, start)) return false;
+    message.version = start.version;
+    message.method = start.method;
+    message.target = start.target;
+    message.status = start.status;
+    message.reason = start.reason;
+    return true;
   }
 
   #inPlace(message: Message, memory: Memory, at: number, end: number): SectionOutcome {

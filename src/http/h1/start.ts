@@ -4,6 +4,8 @@ import type { StartLine } from '../lines.ts';
 import { SAW_BARE_CR, SAW_BARE_LF, SAW_CONTROL, SAW_NUL, SAW_TAB, TOKEN } from './scan.ts';
 
 const SP = 32;
+const HTAB = 9;
+const CR = 13;
 const WORD_HTTP = 0x50545448; // "HTTP", little endian
 const COMMON_METHODS = ['GET', 'POST', 'PUT', 'HEAD', 'DELETE', 'PATCH', 'OPTIONS', 'CONNECT', 'TRACE'];
 
@@ -95,6 +97,60 @@ function readStatusLine(memory: Memory, at: number, end: number, into: StartLine
   into.status = status;
   into.reason = end - at > 13 ? memory.buf.latin1Slice(at + 13, end) : '';
   return true;
+}
+
+/**
+ * Reads what is there of a start line whose end is not, [at, end), into `into`: a method that everybody uses and what is whole
+ * of the target; of a status line, the status. False: it is too little to be one for certain.
+ */
+export function readCutStartLine(kind: MessageKind, memory: Memory, at: number, end: number, into: StartLine): boolean {
+  into.anomalies = 0;
+  return kind === 'request' ? readCutRequestLine(memory, at, end, into) : readCutStatusLine(memory, at, end, into);
+}
+
+/** What a target may begin with where only its beginning tells that it is one. */
+const TARGET_START = /^(?:\/|https?:\/\/|\*)/i;
+const VERSION_LONGEST = ' HTTP/1.1\r';
+
+function readCutRequestLine(memory: Memory, at: number, end: number, into: StartLine): boolean {
+  const view = memory.view;
+  let o = at;
+  while (o < end && TOKEN[view.getUint8(o)] === 1) o++;
+  if (o >= end || view.getUint8(o) !== SP) return false;
+  const method = methodName(memory, at, o);
+  const target = ++o;
+  while (o < end && view.getUint8(o) > SP && view.getUint8(o) !== 0x7f) o++;
+  const text = memory.buf.latin1Slice(target, o);
+  if (text === '' || !COMMON_METHODS.includes(method)) return false;
+  if (method !== 'CONNECT' && !TARGET_START.test(text)) return false;
+  const rest = memory.buf.latin1Slice(o, Math.min(end, o + VERSION_LONGEST.length + 1));
+  if (!/^ HTTP\/1\.[01]\r?$/.test(rest) && !VERSION_LONGEST.startsWith(rest)) return false;
+  into.version = rest.startsWith(' HTTP/1.0') ? 10 : 11;
+  into.method = method;
+  into.target = rest === '' ? wholeParts(text) : text;
+  into.status = 0;
+  into.reason = '';
+  return true;
+}
+
+/**
+ * A target without the part that it was cut in: half a name shows another resource, and half a credential is not known for one
+ * (of `http://user:pass`, which an @ may follow, and of CONNECT nothing is left but the scheme).
+ */
+function wholeParts(target: string): string {
+  const scheme = /^[A-Za-z][A-Za-z0-9+.-]*:\/\//.exec(target)?.[0] ?? '';
+  if (scheme === '' && !target.startsWith('/')) return '';
+  const last = Math.max(...['/', '?', '&', '='].map((sign) => target.lastIndexOf(sign)));
+  return target.slice(0, Math.max(scheme.length, last + 1));
+}
+
+function readCutStatusLine(memory: Memory, at: number, last: number, into: StartLine): boolean {
+  const view = memory.view;
+  // "HTTP/1.1 200 " is the shortest.
+  if (last - at < 13 || view.getUint8(at + 12) !== SP) return false;
+  const end = view.getUint8(last - 1) === CR ? last - 1 : last;
+  for (let i = at + 13; i < end; i++) if (view.getUint8(i) < SP && view.getUint8(i) !== HTAB) return false;
+  return readStatusLine(memory, at, end, into);
 }
 
 /** Three digits at `at`, or -1. */

@@ -299,7 +299,7 @@ export class H1Stream extends MessageReader implements StreamSink {
   #loseMessage(message: Message, why: LossReason | 'left_out', bytes: number, position: number): void {
     const reason = why === 'left_out' ? 'window' : why;
     if (why === 'left_out') this.losses.lose('window', 1, bytes);
-    if (this.state === 'head' && (!this.section.head.started || isInterim(message))) this.dropGathered();
+    if (this.state === 'head' && (!this.section.hasStart(message, why) || isInterim(message))) this.dropGathered();
     else {
       if (this.state === 'head' || this.state === 'trailers') this.keepPart(message);
       message.lose(reason, bytes);
