@@ -6,7 +6,6 @@ import { judge } from '../store/guard.ts';
 import type { SegmentFiles, StoreReader } from '../store/reader.ts';
 import { SEQUENCE_STRIDE } from '../store/record.ts';
 import { callsTable } from '../store/tables.ts';
-import { mayHave } from '../store/value-filter.ts';
 import type { TimeRange } from './calls-range.ts';
 import { all, type Condition, holds, mayMeet, TRUE } from './condition.ts';
 import { sessionsOf } from './sessions.ts';
@@ -126,8 +125,7 @@ class Search {
     const { need } = this.#condition;
     for (const files of this.#reader.segments.toReversed()) {
       if (files.segment * SEQUENCE_STRIDE >= before) continue;
-      const { values } = files;
-      if (values === null || mayMeet(need, (sought) => mayHave(values, sought))) yield files;
+      if (mayMeet(need, files)) yield files;
     }
   }
 

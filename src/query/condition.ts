@@ -1,5 +1,7 @@
 /** What must hold for a call, as SQL, and what the segment that it is in must have for that. */
-import type { Sought } from '../store/value-filter.ts';
+import { mayHavePiece, type Piece } from '../store/piece-filter.ts';
+import type { SegmentFiles } from '../store/reader.ts';
+import { mayHave, type Sought } from '../store/value-filter.ts';
 
 export interface Condition {
   readonly sql: string;
@@ -10,6 +12,7 @@ export interface Condition {
 export type Need =
   | null
   | Sought
+  | Piece
   | { readonly type: 'all'; readonly of: readonly Need[] }
   | { readonly type: 'any'; readonly of: readonly Need[] };
 
@@ -35,15 +38,19 @@ export function any(...parts: Condition[]): Condition {
   return { sql: `(${told.map(({ sql }) => sql).join(' OR ')})`, need: of.includes(null) ? null : { type: 'any', of } };
 }
 
-/** Whether a segment may meet `need`; `has` may say yes of what is not there, never no of what is. */
-export function mayMeet(need: Need, has: (sought: Sought) => boolean): boolean {
+type Filters = Pick<SegmentFiles, 'values' | 'pieces'>;
+
+/** Whether a segment may meet `need`, by its filters: they may say yes of what is not there, never no of what is. */
+export function mayMeet(need: Need, filters: Filters): boolean {
   if (need === null) return true;
   switch (need.type) {
     case 'all':
-      return need.of.every((one) => mayMeet(one, has));
+      return need.of.every((one) => mayMeet(one, filters));
     case 'any':
-      return need.of.some((one) => mayMeet(one, has));
+      return need.of.some((one) => mayMeet(one, filters));
+    case 'piece':
+      return filters.pieces === null || mayHavePiece(filters.pieces, need);
     default:
-      return has(need);
+      return filters.values === null || mayHave(filters.values, need);
   }
 }

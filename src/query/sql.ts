@@ -170,7 +170,8 @@ function textCall(name: string, subject: CelNode, args: readonly CelNode[]): Pai
   const call = TEXT_CALLS[name];
   const header = headerOf(subject);
   const value = args.length === 1 ? textOf(args[0]!) : null;
-  if (header !== null) return call === undefined ? UNKNOWN : headerPart(header, value);
+  const first = name === 'startsWith';
+  if (header !== null) return call === undefined ? UNKNOWN : headerPart(header, value, first);
   const column = COLUMNS[attributeOf(subject) ?? ''];
   if (call === undefined || column === undefined || value === null || value === '') return UNKNOWN;
   const [sql, kind] = column;
@@ -178,7 +179,8 @@ function textCall(name: string, subject: CelNode, args: readonly CelNode[]): Pai
   const held = `${call}(${sql}, ${literal(value)})`;
   // NULL stands for the empty method, which neither begins nor ends with, nor contains anything.
   const not = sql === 'method' ? `coalesce(NOT ${held}, TRUE)` : `NOT ${held}`;
-  return { t: whole(kind, holds(held)), f: whole(kind, holds(not)) };
+  const there: Condition = kind === 'text' ? holds(held) : { sql: held, need: { type: 'piece', text: value, first } };
+  return { t: whole(kind, there), f: whole(kind, holds(not)) };
 }
 
 function isIn(item: CelNode, where: CelNode, text: string): Pair {
@@ -222,15 +224,16 @@ function headerComparison(header: Header, sign: string, value: string | null): P
   return sign === '==' ? equal : { t: equal.f, f: equal.t };
 }
 
-/** A header's value that begins with, ends with or contains `part`; what is not known of it here is null. */
-function headerPart(header: Header, part: string | null): Pair {
+/** A header's value that begins (`first`), ends with or contains `part`; what is not known of it here is null. */
+function headerPart(header: Header, part: string | null, first: boolean): Pair {
   // Whatever is asked of a header's value, it is an error where there is none.
   const there = present(header);
   // What may begin in one and end in another of the values that are joined need not stand in any of them.
   if (part === null || part === '' || /,|^ /.test(part)) return { t: there, f: there };
   const own = `contains(array_to_string(${header.part}_values, chr(10)), ${literal(part)})`;
   const shared = `contains(${header.part}_headers, ${literal(JSON.stringify(part).slice(1, -1))})`;
-  return { t: all(there, holds(`(${own} OR ${shared})`)), f: there };
+  const somewhere: Condition = { sql: `(${own} OR ${shared})`, need: { type: 'piece', text: part, first } };
+  return { t: all(there, somewhere), f: there };
 }
 
 function headersOf(node: CelNode): Header['part'] | null {

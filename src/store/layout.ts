@@ -6,7 +6,7 @@
  *     live/0000000042.log                 the segment being written, and segments that wait to be sealed
  *     live/handed                         how many calls were handed over for writing (16 bytes)
  *     sealed/2026-11-22T16/0000000041/    a closed segment: calls.parquet, states.parquet, ledger.parquet,
- *                                         websockets.parquet, values.filter
+ *                                         websockets.parquet, values.filter, pieces.filter
  *     rollup/hour/20261122T1600-0000000044/  states of an hour (ten minutes, a day) up to segment 44 merged: states.parquet
  *     aside/                              what could not be read, kept for a look
  *

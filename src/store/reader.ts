@@ -17,6 +17,7 @@ import {
   CALLS_FILE,
   LEDGER_FILE,
   list,
+  PIECES_FILE,
   SCHEMA_KEY,
   SESSIONS_FILE,
   STATES_FILE,
@@ -38,6 +39,8 @@ export interface SegmentFiles {
   readonly ledger: string | null;
   /** Which field values, names and targets the calls have (value-filter.ts); perhaps it does not exist. Null: there is none. */
   readonly values: string | null;
+  /** Which pieces their values and targets have (piece-filter.ts); the same of it. */
+  readonly pieces: string | null;
   /** WebSockets that ended. */
   readonly websockets: string | null;
   /** Version of the schema that the calls were written in. */
@@ -207,6 +210,7 @@ export class StoreReader {
             states: file(STATES_FILE),
             ledger: file(LEDGER_FILE),
             values: join(folder, VALUES_FILE),
+            pieces: join(folder, PIECES_FILE),
             websockets: file(SESSIONS_FILE),
             version: footer.metadata.get(SCHEMA_KEY) === '1' ? 1 : 2,
           };
@@ -235,6 +239,7 @@ export class StoreReader {
       states: optional(STATES_FILE),
       ledger: optional(LEDGER_FILE),
       values: null,
+      pieces: null,
       websockets: optional(SESSIONS_FILE),
       version: 2,
     };
@@ -281,6 +286,7 @@ export class StoreReader {
         states: path(STATES_FILE),
         ledger: path(LEDGER_FILE),
         values: null,
+        pieces: null,
         websockets: path(SESSIONS_FILE),
         version: 2,
       };

@@ -17,6 +17,7 @@ import { hourName, SEALED, STORE_VERSION, segmentName } from './layout.ts';
 import type { Column } from './parquet/columns.ts';
 import { parquetFile } from './parquet/file.ts';
 import { release } from './parquet/grown.ts';
+import { pieceFilter } from './piece-filter.ts';
 import type { Segment } from './segment.ts';
 import { valueFilter } from './value-filter.ts';
 
@@ -28,6 +29,8 @@ export const LEDGER_FILE = 'ledger.parquet';
 export const SESSIONS_FILE = 'websockets.parquet';
 /** Which field values, names and targets the calls have (value-filter.ts). */
 export const VALUES_FILE = 'values.filter';
+/** Which pieces of them the calls may have (piece-filter.ts). */
+export const PIECES_FILE = 'pieces.filter';
 const UNFINISHED = '.tmp';
 
 function syncFolder(path: string): void {
@@ -102,6 +105,7 @@ export function seal(data: string, number: number, openedMs: number, segment: Se
   publish(join(data, SEALED, hourName(openedMs), segmentName(number)), (folder) => {
     writeParquet(join(folder, CALLS_FILE), segment.calls.all, metadata);
     writeWhole(join(folder, VALUES_FILE), [valueFilter(segment)]);
+    writeWhole(join(folder, PIECES_FILE), [pieceFilter(segment)]);
     if (segment.states[0]!.rows > 0) writeParquet(join(folder, STATES_FILE), segment.states, metadata);
     if (segment.ledger[0]!.rows > 0) writeParquet(join(folder, LEDGER_FILE), segment.ledger, metadata);
     if (segment.sessions[0]!.rows > 0) writeParquet(join(folder, SESSIONS_FILE), segment.sessions, metadata);

@@ -3,7 +3,6 @@ import { RECORD_COLUMNS, RecordBuilder } from '../../store/call-record.ts';
 import type { Answer, Rows } from '../../store/database.ts';
 import type { SegmentFiles, StoreReader } from '../../store/reader.ts';
 import { callsTable } from '../../store/tables.ts';
-import { mayHave } from '../../store/value-filter.ts';
 import { all, holds, mayMeet } from '../condition.ts';
 import { sessionsOf } from '../sessions.ts';
 import type { WantedCalls } from '../wanted-calls.ts';
@@ -23,8 +22,7 @@ export async function* storedCalls(
 ): AsyncGenerator<Answer<CallBatch>> {
   const builder = new RecordBuilder();
   for (const files of reader.segments) {
-    const { values } = files;
-    if (values !== null && !mayMeet(condition.need, (sought) => mayHave(values, sought))) continue;
+    if (!mayMeet(condition.need, files)) continue;
     let after = -1;
     for (;;) {
       const where = all(condition, holds(`sequence > ${after}`)).sql;

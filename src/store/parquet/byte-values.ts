@@ -4,7 +4,7 @@ import type { PageBuffer } from './page.ts';
 const START_VALUES = 1_024;
 const START_BYTES = 1 << 14;
 /** Up to here a loop is faster than a call into the runtime. */
-const SHORT = 32;
+const SHORT = 64;
 const KEPT_BYTES_MAX = 4 << 20;
 /** A usual segment has this many. */
 const KEPT_VALUES_MAX = 1 << 20;
