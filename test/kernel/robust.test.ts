@@ -32,7 +32,14 @@ const WAKEUPS = 4;
 /** wrk from outside of the cgroup; returns how many requests it says were answered, and that none failed. */
 function load(requests: string, connections: number, seconds: number): Promise<number> {
   return new Promise((resolve, reject) => {
-    const wrk = spawn('wrk', ['-t1', `-c${connections}`, `-d${seconds}s`, `http://127.0.0.1:${port}${requests}`]);
+    const wrk = spawn('wrk', [
+      '-t1',
+      '--timeout',
+      '60s',
+      `-c${connections}`,
+      `-d${seconds}s`,
+      `http://127.0.0.1:${port}${requests}`,
+    ]);
     let text = '';
     wrk.stdout.on('data', (chunk) => {
       text += chunk;
