@@ -31,6 +31,7 @@ import { PacketHub } from '../serve/packets.ts';
 import { publicServer } from '../serve/public.ts';
 import { TailHub } from '../serve/tail.ts';
 import { startStoreWorker } from '../store/store.ts';
+import { StoreRehearsal } from '../store/store-rehearsal.ts';
 import { LIVE_SECRET_LIMITS, SecretStore } from '../tls/secrets.ts';
 import { filterOf } from './filter.ts';
 import { History, loadEngine } from './history.ts';
@@ -73,7 +74,9 @@ export async function prepare({ logged, stored }: Prospect, unused: UnusedPages)
   const worker = stored ? startStoreWorker() : null;
   // Most agents are never asked for the past, and do without the memory of what would answer.
   if (stored && !readableByAll(import.meta.filename)) await loadEngine();
-  rehearse({ logged, stored }, () => unused.giveBack());
+  const store = worker === null ? null : new StoreRehearsal(worker);
+  rehearse({ logged, store }, () => unused.giveBack());
+  await store?.end();
   return worker;
 }
 

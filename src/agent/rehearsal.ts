@@ -13,7 +13,7 @@ import { MadeUpRing } from '../kernel/made-up.ts';
 import { LossLedger } from '../model/loss.ts';
 import { Fingerprinter } from '../redact/fingerprint.ts';
 import { CredentialPolicy } from '../redact/policy.ts';
-import { CallEncoder } from '../store/call-encoder.ts';
+import type { StoreRehearsal } from '../store/store-rehearsal.ts';
 import { Owners } from './owners.ts';
 import { Pipeline, type RedactedSink } from './pipeline.ts';
 import { RehearsedConnection } from './rehearsal-traffic.ts';
@@ -44,19 +44,30 @@ const ANCHOR = { monotonicNs: 0n, wallNs: 1_795_363_440_000_000_000n };
 /** What else becomes of each call besides the statistics. */
 export interface Rehearsed {
   readonly logged: boolean;
-  readonly stored: boolean;
+  /** null: nothing is stored. */
+  readonly store: StoreRehearsal | null;
 }
 
-/** Runs it; `rest` after each pass. Returns how many calls came out: all that went in. */
-export function rehearse(rehearsed: Rehearsed, rest: () => void, passes: readonly number[] = PASSES): number {
-  return passes.reduce((sum, calls) => {
-    const out = pass(rehearsed, calls);
-    rest();
-    return sum + out;
-  }, 0);
+/** Calls that were made up, and those that came out: all of them. */
+export interface Rehearsal {
+  readonly made: number;
+  readonly out: number;
 }
 
-function pass(rehearsed: Rehearsed, calls: number): number {
+/** Runs it; `rest` after each pass. */
+export function rehearse(rehearsed: Rehearsed, rest: () => void, passes: readonly number[] = PASSES): Rehearsal {
+  return passes.reduce(
+    (sum, calls) => {
+      const { made, out } = pass(rehearsed, calls);
+      rehearsed.store?.endSegment();
+      rest();
+      return { made: sum.made + made, out: sum.out + out };
+    },
+    { made: 0, out: 0 },
+  );
+}
+
+function pass(rehearsed: Rehearsed, calls: number): Rehearsal {
   const id = exchangeIds('rehearsal');
   const statistics = new Statistics({ anchor: ANCHOR, id, key: Buffer.alloc(KEY_BYTES), windowNs: WINDOW_NS });
   const pipeline = rehearsalPipeline(rehearsed, statistics, id);
@@ -68,7 +79,8 @@ function pass(rehearsed: Rehearsed, calls: number): number {
   );
   const until = performance.now() + PASS_MS_MAX;
   const usedBefore = threadUs();
-  for (let n = 0, round = 1; n < calls; round++) {
+  let n = 0;
+  for (let round = 1; n < calls; round++) {
     const ts = FIRST_NS + n * CALL_NS;
     if (made.room < ROUND_BYTES_MAX) {
       made.turn();
@@ -86,7 +98,7 @@ function pass(rehearsed: Rehearsed, calls: number): number {
   made.ring.drain(pipeline.capture, RING_BYTES);
   pipeline.tracker.finish();
   statistics.finish();
-  return pipeline.counters.exchanges;
+  return { made: n, out: pipeline.counters.exchanges };
 }
 
 /** CPU time of this thread, microseconds. */
@@ -99,7 +111,7 @@ function threadUs(): number {
 const NOBODY_KNOWN = async () => ({ ok: true, value: [] as null[] }) as const;
 
 function rehearsalPipeline(
-  { logged, stored }: Rehearsed,
+  { logged, store }: Rehearsed,
   statistics: Statistics,
   id: ReturnType<typeof exchangeIds>,
 ): Pipeline {
@@ -113,14 +125,7 @@ function rehearsalPipeline(
       format.encode(x, line);
     });
   }
-  if (stored) {
-    const encoder = new CallEncoder('rehearsal');
-    let calls = 0;
-    sinks.push((x) => {
-      encoder.encode(x, ++calls);
-      encoder.words.pending.length = 0;
-    });
-  }
+  if (store !== null) sinks.push((x) => store.call(x));
   return new Pipeline({
     offline: false,
     losses: new LossLedger(),

@@ -75,7 +75,7 @@ export class UnusedPages {
     const maps = this.#host.read('/proc/self/maps', MAPS_BYTES_MAX);
     if (maps === null) return;
     const lines = candidates(maps);
-    if (!lines.isSubsetOf(this.#known)) {
+    if (![...lines].every((line) => this.#known.has(line))) {
       this.#known = lines;
       this.#mappings = fileOnlyMappings(this.#host.lines('/proc/self/smaps', MAPS_BYTES_MAX));
     }

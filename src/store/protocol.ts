@@ -40,6 +40,8 @@ export interface BatchMessage {
   readonly openedMs: number;
 }
 export type ToWorker =
+  /** Before `open`: records of made-up calls, for the thread's own account (store-rehearsal.ts). */
+  | { readonly type: 'rehearse'; readonly records: ArrayBuffer }
   | OpenMessage
   | BatchMessage
   /** No further batch for this segment: seal it. */
@@ -55,6 +57,7 @@ export type StoreEvent =
   | { readonly type: 'damage'; readonly damage: StoreDamage };
 
 export type FromWorker =
+  | { readonly type: 'rehearsed'; readonly calls: number }
   | { readonly type: 'opened'; readonly nextSegment: number; readonly damage: readonly StoreDamage[] }
   | { readonly type: 'refused'; readonly message: string; readonly hint: string }
   | { readonly type: 'event'; readonly event: StoreEvent }

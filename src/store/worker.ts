@@ -3,6 +3,7 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { steadyMs } from '../base/clock.ts';
 import type { FromWorker, ToWorker } from './protocol.ts';
 import { StoreFiles } from './store-files.ts';
+import { rehearseSegment } from './store-rehearsal.ts';
 
 /** Committed to the disk at least this often. */
 const SYNC_MS = 1_000;
@@ -13,6 +14,10 @@ const say = (message: FromWorker): void => port.postMessage(message);
 let files: StoreFiles | null = null;
 
 port.on('message', (message: ToWorker) => {
+  if (message.type === 'rehearse') {
+    say({ type: 'rehearsed', calls: rehearseSegment(message.records) });
+    return;
+  }
   if (message.type === 'open') {
     const opened = StoreFiles.open(message, say);
     if (!opened.ok) {
