@@ -18,6 +18,7 @@ import type { SealedMinute } from '../stats/minutes.ts';
 import type { SeriesKey } from '../stats/series.ts';
 import type { TlsStatistics } from '../stats/tls.ts';
 import { type SealedTls, TlsMinutes } from '../stats/tls-minutes.ts';
+import type { HeaderGauges } from './header-gauges.ts';
 
 /** Ended windows of header statistics kept one by one, to answer for the last hour, and their encoded bytes. */
 const WINDOWS_MAX = 60;
@@ -71,6 +72,8 @@ export class Statistics {
   /** Of windows that are no longer kept one by one. */
   readonly #older = new HeaderState();
   #olderNames = 0;
+  /** Told of each window that ends. */
+  gauges: HeaderGauges | null = null;
   /** Windows that a report from memory no longer holds. */
   windowsForgotten = 0;
   readonly #changes: Change[] = [];
@@ -149,13 +152,6 @@ export class Statistics {
     return { minutes: this.engine.sealed(), windows, tls, tlsLost };
   }
 
-  /** The last window that has ended, and those before it: for gauges. */
-  lastWindow(): { readonly state: HeaderState; readonly reference: HeaderState | null } | null {
-    const window = this.#windows.at(-1);
-    if (window === undefined) return null;
-    return { state: this.#merged([window], false)!, reference: this.#merged(this.#windows.slice(0, -1), true) };
-  }
-
   /** Unix ms of the first call or tick. */
   get startedMs(): number {
     return this.#anchorMs + (Number.isNaN(this.#first) ? 0 : this.#first / 1e6);
@@ -229,6 +225,7 @@ export class Statistics {
 
   *#end(sealing: Generator<void, HeaderWindow>): Generator<void, void> {
     const { state, changes } = yield* sealing;
+    if (this.gauges !== null) yield* this.gauges.ended(state);
     this.#keep({ from: state.from, to: state.to, state: yield* encodingOf(state), changes });
   }
 

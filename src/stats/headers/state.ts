@@ -211,7 +211,12 @@ export class HeaderState {
   readonly groups = new Map<string, GroupState>();
   /** What found no room: groups (each time one was asked for), and lines of names beyond a group's bound. */
   groupsRefused = 0;
-  readonly #room = { names: NAMES_TOTAL_MAX };
+  readonly #room: { names: number };
+
+  /** @param namesMax names in all groups. */
+  constructor(namesMax = NAMES_TOTAL_MAX) {
+    this.#room = { names: namesMax };
+  }
 
   group(key: HeaderGroupKey, direction: Direction): GroupState {
     let id = groupId(key, direction);
