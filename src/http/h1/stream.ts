@@ -340,13 +340,13 @@ export class H1Stream extends MessageReader implements StreamSink {
       if (this.state === 'held') this.reject(this.position);
     } else if (startOffset >= 0 && this.message?.startOffset === startOffset) {
       this.answered = true;
-      if (status === EXPECTATION_FAILED) this.#refuse(this.message);
+      if (status >= REFUSALS_FROM) this.#refuse(this.message);
     }
   }
 
   /**
-   * RFC 9110 15.5.18: the client repeats the request without its expectation. It has not sent the body, and many do not
-   * close the connection for it, though the length in its head says that a body follows.
+   * RFC 9110 10.1.1, 15.5.18: refused from 300 on, the client has not sent the body, and asks again otherwise. Many keep
+   * the connection, though the length in the head says that a body follows.
    */
   #refuse(message: Message): void {
     const inBody = this.state === 'body_length' || this.state === 'chunks';
@@ -397,4 +397,4 @@ export class H1Stream extends MessageReader implements StreamSink {
   }
 }
 
-const EXPECTATION_FAILED = 417;
+const REFUSALS_FROM = 300;
