@@ -183,6 +183,11 @@ static __always_inline int next_slice(struct __sk_buff *skb, struct direction *d
 			p->pending = at + read - p->start;
 			return 0;
 		}
+		/* No room for both: a unit whose beginning waits already is told as one piece, and its bytes once. */
+		if (at < end) {
+			p->pending = at - p->start;
+			end = at;
+		}
 	} else if (hushed) {
 		/* The piece before ends where its bytes do; the left-out record is told with the piece behind it. */
 		p->ends &= ENDS_STREAM;
