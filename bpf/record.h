@@ -229,6 +229,7 @@ __noinline int read_record(struct __sk_buff *skb, __u32 dir, __u32 offset, __u32
 	}
 	return n;
 lost:
+	d->foreign = 1;
 	lose_place(d);
 	return 0;
 }

@@ -13,9 +13,12 @@
 #include "count.h"
 #include "load.h"
 
-/* How often it is asked again: some microseconds, several times what a segment takes. Bounded, because a CPU of a virtual machine may stand still. */
-#define WAIT_LOOKS 64
-#define WAIT_ROUNDS 64
+/*
+ * How often it is asked again: a tenth of a millisecond, several times what 64 KiB take that are copied whole (some thousand looks were
+ * not enough). Bounded, because a CPU of a virtual machine may stand still.
+ */
+#define WAIT_LOOKS 384
+#define WAIT_ROUNDS 128
 
 static __always_inline int try_enter(struct direction *d)
 {

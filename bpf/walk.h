@@ -77,6 +77,17 @@ static __always_inline void catch_up(struct direction *d)
 		lose_place(d);
 }
 
+/*
+ * What becomes of a segment where nobody knows where the next header stands. TLS is wanted whole, and who reads it finds the
+ * records by itself; of frames that are not followed the window decides.
+ */
+static __always_inline int without_place(const struct socket_state *s, const struct direction *d)
+{
+	const int records = s->followed && s->guess == HW_GUESS_TLS && !d->foreign;
+
+	return records && d->plan.level == PRESSURE_NONE ? WALK_WHOLE : WALK_LOST;
+}
+
 /* Begins, goes on or ends following, for payload [offset, offset + length) that begins at `seq`. */
 static __always_inline int walk_on(struct __sk_buff *skb, struct socket_state *s, struct direction *d, __u32 dir,
 				   __u32 seq, __u32 offset, __u32 length)
@@ -89,7 +100,7 @@ static __always_inline int walk_on(struct __sk_buff *skb, struct socket_state *s
 	if (d->frame < FRAME_TLS) {
 		/* Writers begin with a whole header; whether it is one is seen when it is read. */
 		if (!((d->plan.burst && d->plan.in_order) || d->plan.late) || !s->followed)
-			return WALK_LOST;
+			return without_place(s, d);
 		follow_frames(d, s->guess == HW_GUESS_TLS ? FRAME_TLS : FRAME_H2, seq);
 	}
 	at = d->frame_seq - seq;
@@ -99,7 +110,7 @@ static __always_inline int walk_on(struct __sk_buff *skb, struct socket_state *s
 			return WALK_WHOLE;
 		if (d->plan.in_order)
 			lose_place(d);
-		return WALK_LOST;
+		return without_place(s, d);
 	}
 	/* The record in progress may have been passed over while this part of it was still to come. */
 	if (at >= length)
