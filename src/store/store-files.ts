@@ -51,6 +51,7 @@ export class StoreFiles {
   readonly damage: readonly StoreDamage[];
   readonly #data: string;
   readonly #retention: RetentionOptions;
+  readonly #startedMs = steadyMs();
   readonly #say: (message: FromWorker) => void;
   readonly #slabs: readonly Memory[];
   readonly #states: Int32Array;
@@ -181,7 +182,8 @@ export class StoreFiles {
 
   retain(nowMs: number): void {
     try {
-      retain(this.#data, this.#retention, nowMs);
+      // A clock that was ahead at the start, and was set back since, is not believed either.
+      retain(this.#data, this.#retention, this.#startedMs, Math.min(nowMs, Date.now()));
     } catch (error) {
       this.#failed(codeOf(error));
     }

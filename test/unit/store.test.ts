@@ -10,7 +10,7 @@ import { FRAME_HEAD, frames, writeHead } from '../../src/store/frames.ts';
 import { SLABS } from '../../src/store/protocol.ts';
 import { readStore } from '../../src/store/reader.ts';
 import { SEGMENT_BYTES_MAX } from '../../src/store/record.ts';
-import { retain } from '../../src/store/retention.ts';
+import { believedMs, retain } from '../../src/store/retention.ts';
 import { Folder } from '../rig/folder.ts';
 import { HOUR, NOW_MS, numbered, open, StoreRig, targets, written } from './store-rig.ts';
 
@@ -257,7 +257,7 @@ describe('retention', () => {
   test('by age: the hours that are over for longer go, whole', async () => {
     using folder = new Folder();
     const data = await hours(folder, 6);
-    expect(retain(data, { ageMs: 2 * HOUR, bytes: null }, NOW_MS + 6 * HOUR)).toBe(4);
+    expect(retain(data, { ageMs: 2 * HOUR, bytes: null }, NOW_MS, NOW_MS + 6 * HOUR)).toBe(4);
     expect(await left(data)).toEqual(numbered(4, 6));
     expect(readdirSync(join(data, 'sealed'))).not.toContain('2026-11-22T19');
   });
@@ -265,10 +265,10 @@ describe('retention', () => {
   test('by size: the oldest go until the rest fits', async () => {
     using folder = new Folder();
     const data = await hours(folder, 6);
-    expect(retain(data, { ageMs: null, bytes: 30_000 }, NOW_MS)).toBeGreaterThan(0);
+    expect(retain(data, { ageMs: null, bytes: 30_000 }, NOW_MS, NOW_MS)).toBeGreaterThan(0);
     const kept = await left(data);
     expect(kept).toEqual(numbered(6 - kept.length, 6));
-    retain(data, { ageMs: null, bytes: 0 }, NOW_MS);
+    retain(data, { ageMs: null, bytes: 0 }, NOW_MS, NOW_MS);
     expect(await left(data)).toEqual([]);
   });
 
@@ -282,13 +282,49 @@ describe('retention', () => {
     }
     const there = (): boolean[] => merged.map((name) => existsSync(join(data, 'rollup', name)));
     const total = 30_000 + 6 * 12_000;
-    retain(data, { ageMs: null, bytes: 2 * total }, NOW_MS);
+    retain(data, { ageMs: null, bytes: 2 * total }, NOW_MS, NOW_MS);
     expect(there()).toEqual([true, true, true]);
-    retain(data, { ageMs: null, bytes: 40_000 }, NOW_MS);
+    retain(data, { ageMs: null, bytes: 40_000 }, NOW_MS, NOW_MS);
     expect(there()).toEqual([false, false, true]);
     expect((await left(data)).length).toBeGreaterThan(0);
-    retain(data, { ageMs: 24 * HOUR, bytes: null }, Date.parse('2026-11-24T01:00:00Z'));
+    retain(data, { ageMs: 24 * HOUR, bytes: null }, NOW_MS, Date.parse('2026-11-24T01:00:00Z'));
     expect(there()).toEqual([false, false, false]);
+  });
+
+  test('a clock that is years ahead takes nothing, unless it stays there for two hours; size is not asked for the time', async () => {
+    using folder = new Folder();
+    const data = await hours(folder, 6);
+    const started = NOW_MS + 87_600 * HOUR;
+    const age = { ageMs: 24 * HOUR, bytes: null };
+    expect(retain(data, age, started, started)).toBe(0);
+    expect(retain(data, age, started, started + 2 * HOUR - 1)).toBe(0);
+    // Set back meanwhile.
+    expect(retain(data, age, started, NOW_MS + 9 * HOUR)).toBe(0);
+    expect(await left(data)).toEqual(numbered(0, 6));
+    expect(retain(data, { ageMs: 24 * HOUR, bytes: 60_000 }, started, started)).toBeGreaterThan(0);
+    expect(retain(data, age, started, started + 2 * HOUR)).toBeGreaterThan(0);
+    expect(await left(data)).toEqual([]);
+  });
+
+  test.each<[string, readonly number[], number, number, number]>([
+    ['nothing was there before', [], 50, 51, 51],
+    ['no leap', [1, 2, 3], 4, 9, 9],
+    ['hours without calls', [1, 2, 3], 90, 91, 4],
+    ['and two hours later', [1, 2, 3], 90, 92, 92],
+    ['what the leap brought is sealed, and the run ended', [1, 2, 90], 90.5, 91, 3],
+    ['the first of two leaps is long ago', [1, 90], 500, 501, 91],
+    ['set back: what was written ahead does not count', [1, 2, 900, 901], 3, 4, 4],
+    ['set back in this run', [1, 2], 900, 3, 3],
+    ['set back, and a leap since', [1, 900, 2], 90, 91, 3],
+    ['years from now are in the folder, and this is the time', [900, 901], 2, 3, 3],
+  ])('ages are measured to what the clock has confirmed: %s', (_, times, started, now, believed) => {
+    expect(
+      believedMs(
+        times.map((hour) => hour * HOUR),
+        started * HOUR,
+        now * HOUR,
+      ) / HOUR,
+    ).toBe(believed);
   });
 });
 
