@@ -16,6 +16,7 @@ struct {
 	enum hw_unheard unheard;
 	enum hw_spares spares;
 	enum hw_class class;
+	enum hw_udp udp;
 	struct hw_secret secret;
 	struct hw_birth birth;
 	struct hw_tap_counters taps;

@@ -125,6 +125,13 @@ enum hw_class {
 	HW_CLASSES = 11,
 };
 
+/* What UDP carries. Nothing of it is read. */
+enum hw_udp {
+	HW_UDP_OTHER = 0,
+	HW_UDP_QUIC = 1,
+	HW_UDP_KINDS = 2,
+};
+
 /* Two for each possible CPU, in the order of enum hw_direction, exact: seen equals the sum over the classes, for segments and for bytes. */
 struct hw_counters {
 	__u64 seen_segments;		/* TCP segments with payload, and IP fragments */
@@ -139,6 +146,9 @@ struct hw_counters {
 	__u64 turns_lost[2];		/* in TLS, shed or ring full: turns of the client (calls, if it is HTTP/1), and of the server (answers) */
 	__u64 tls_records_lost;		/* TLS records that were shed or found no room */
 	__u64 calm;			/* no count: segments for which the ring is not asked how full it is, because it was not half full */
+	__u64 connections;		/* sockets of connections, each when it is met first: opened, or with a packet if it is older */
+	__u64 udp_datagrams[HW_UDP_KINDS];
+	__u64 udp_bytes[HW_UDP_KINDS];	/* payload */
 } __attribute__((aligned(64)));
 
 /* What need not be copied of TLS, in an array of so many (a power of two), each at twice its cookie plus enum hw_direction modulo this. */

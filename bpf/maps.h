@@ -30,6 +30,28 @@ struct {
 	__type(value, struct creator);
 } creators SEC(".maps");
 
+/*
+ * UDP sockets that have carried a QUIC handshake: what follows it is not to be told from anything else.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, __u32);
+} quic_sockets SEC(".maps");
+
+/*
+ * Segments that came while their connection had no socket of its own (deferred accept, fast open, a full accept queue), until
+ * it has one. Without them a segment that is sent again, because nobody accepted it, would be another one. As many as can be expected
+ * to wait at once; of more the oldest are forgotten, and may be counted once more.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 8192);
+	__type(key, struct early_key);
+	__type(value, struct early);
+} early_segments SEC(".maps");
+
 /* Counters by CPU and direction. An mmapable array, not a per-CPU one: a reader without capabilities cannot look maps up. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);

@@ -4,6 +4,8 @@
  * header block and a window are copied, the rest is counted. Every segment and every byte ends in exactly one class.
  */
 #include "count.h"
+#include "datagram.h"
+#include "early.h"
 #include "handover.h"
 #include "owner.h"
 #include "parse.h"
@@ -39,7 +41,7 @@ static __noinline int tell_as_it_is(struct __sk_buff *skb, struct hw_counters *c
 static __noinline int unowned(struct __sk_buff *skb, struct hw_counters *c, struct hw_segment *h, struct packet *p)
 {
 	__u64 w = 0;
-	int look;
+	int look, copied;
 
 	if (!p->length)
 		return 1;
@@ -47,12 +49,10 @@ static __noinline int unowned(struct __sk_buff *skb, struct hw_counters *c, stru
 		w = 0;
 	look = look_quickly(w);
 	h->guess = look == LOOK_TLS ? HW_GUESS_TLS : look == LOOK_REQUEST ? HW_GUESS_H1 : HW_GUESS_UNKNOWN;
-	if (look == LOOK_REQUEST)
-		add(c->requests_seen, 1);
 	h->cookie = 0;
 	h->marks = HW_MARK_LISTENER;
-	if (tell_as_it_is(skb, c, h, p) < 0 && look == LOOK_REQUEST)
-		add(c->requests_lost, 1);
+	copied = tell_as_it_is(skb, c, h, p);
+	note_early(c, h, look == LOOK_REQUEST, copied < 0);
 	return 1;
 }
 
@@ -82,6 +82,15 @@ static __always_inline void tell_end(struct __sk_buff *skb, struct hw_counters *
 		add(c->records_lost, 1);
 	else
 		told(d, h);
+}
+
+/* The same; whoever ends a connection on which it has written nothing is its owner. */
+static __always_inline void end(struct __sk_buff *skb, struct hw_counters *c, struct bpf_sock *sk, struct socket_state *s,
+				struct direction *d, struct hw_segment *h, const __u8 dir)
+{
+	if (dir == HW_EGRESS && config.owner_by_writer && !s->owner)
+		announce(skb, sk, s, h, dir);
+	tell_end(skb, c, d, h);
 }
 
 /* A segment that cannot be followed: its bytes go to one class. */
@@ -293,6 +302,19 @@ static __always_inline void blur(struct hw_segment *h, struct packet *p, __u64 n
 	remote[1] = blurred(remote[1], noise);
 }
 
+/* The first packet of a connection whose opening was not seen. A global function: verified once. */
+__noinline int meet(struct __sk_buff *skb, __u32 dir)
+{
+	struct socket_state *s = state_of(skb);
+	struct hw_counters *c = this_cpu(dir);
+
+	if (!s || !c)
+		return 0;
+	s->cookie = bpf_get_socket_cookie(skb);
+	add(c->connections, 1);
+	return 1;
+}
+
 static __always_inline int packet(struct __sk_buff *skb, const __u8 dir)
 {
 	struct hw_segment h;
@@ -307,8 +329,10 @@ static __always_inline int packet(struct __sk_buff *skb, const __u8 dir)
 	/* Of a fragment there are none. Linux 5.10 does not see that they are not looked at then. */
 	h.tcp_flags = 0;
 	parsed = parse(skb, dir, &h, &p);
-	if (parsed == PARSED_NOT_TCP)
+	if (parsed == PARSED_NOT_TCP) {
+		count_datagram(skb, dir);
 		return 1;
+	}
 	if (parsed == PARSED_TCP && !p.length && !(h.tcp_flags & (TCP_FLAG_FIN | TCP_FLAG_RST)))
 		return 1;
 	c = this_cpu(dir);
@@ -337,7 +361,7 @@ static __always_inline int packet(struct __sk_buff *skb, const __u8 dir)
 	if (!s)
 		return give_up(c, HW_CLASS_NO_SOCKET, p.length);
 	if (!s->cookie)
-		s->cookie = bpf_get_socket_cookie(skb);
+		meet(skb, dir);
 	d = &s->direction[dir];
 	describe_segment(&h, s, dir, ts);
 	if (dir == HW_INGRESS && !try_enter(d) && !enter_late(skb, dir))
@@ -345,7 +369,7 @@ static __always_inline int packet(struct __sk_buff *skb, const __u8 dir)
 	if (p.length)
 		segment(skb, c, sk, s, d, &h, &p, dir);
 	else
-		tell_end(skb, c, d, &h);
+		end(skb, c, sk, s, d, &h, dir);
 	if (d->passed)
 		catch_up(d);
 	if (dir == HW_INGRESS)

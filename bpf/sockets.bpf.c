@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* The life cycle of connections: opened (and by which side), closed; and who makes sockets. */
 #include "count.h"
+#include "early.h"
 #include "emit.h"
 #include "state.h"
 
@@ -11,16 +12,9 @@
 /* The verifier wants each field of the context read at its own fixed offset; keeps the compiler from sharing the address. */
 #define read_field(field) ({ __u32 value_ = (field); barrier_var(value_); value_; })
 
-static __always_inline int describe(struct bpf_sock_ops *ctx, struct hw_socket *r, __u64 cookie, __u8 kind)
+/* Both ends' addresses; `local` and `remote` are zero. -1: of another family. */
+static __always_inline int read_ends(struct bpf_sock_ops *ctx, __u32 *local, __u32 *remote)
 {
-	__u32 *local = (__u32 *)r->local, *remote = (__u32 *)r->remote;
-
-	__builtin_memset(r, 0, sizeof(*r));
-	r->ts = bpf_ktime_get_ns();
-	r->cookie = cookie;
-	r->kind = kind;
-	r->local_port = ctx->local_port;
-	r->remote_port = bpf_ntohl(ctx->remote_port);
 	if (ctx->family == FAMILY_INET) {
 		local[2] = remote[2] = bpf_htonl(0xffff);
 		local[3] = read_field(ctx->local_ip4);
@@ -40,6 +34,17 @@ static __always_inline int describe(struct bpf_sock_ops *ctx, struct hw_socket *
 	return 0;
 }
 
+static __always_inline int describe(struct bpf_sock_ops *ctx, struct hw_socket *r, __u64 cookie, __u8 kind)
+{
+	__builtin_memset(r, 0, sizeof(*r));
+	r->ts = bpf_ktime_get_ns();
+	r->cookie = cookie;
+	r->kind = kind;
+	r->local_port = ctx->local_port;
+	r->remote_port = bpf_ntohl(ctx->remote_port);
+	return read_ends(ctx, (__u32 *)r->local, (__u32 *)r->remote);
+}
+
 static __always_inline struct hw_socket *reserve(void)
 {
 	struct hw_socket *r = bpf_ringbuf_reserve(&ring, sizeof(*r), 0);
@@ -53,21 +58,54 @@ static __always_inline struct hw_socket *reserve(void)
 	return r;
 }
 
+/* Payload of the segment that completed the handshake, as far as it is what comes first of the stream. */
+static __always_inline __u32 opened_with(struct bpf_sock_ops *ctx)
+{
+	struct tcphdr *tcp = ctx->skb_data;
+	void *end = ctx->skb_data_end;
+	__u32 length = ctx->skb_len, header;
+
+	if ((void *)(tcp + 1) > end)
+		return 0;
+	header = tcp->doff * 4;
+	if (length <= header || bpf_ntohl(tcp->seq) + tcp->syn != ctx->rcv_nxt)
+		return 0;
+	return length - header;
+}
+
+/* The connection that a listening socket has accepted goes on where its early segments end. */
+static __always_inline void join_early(struct bpf_sock_ops *ctx, struct hw_counters *c, struct socket_state *s)
+{
+	struct early_key key = {};
+
+	if (read_ends(ctx, (__u32 *)key.local, (__u32 *)key.remote))
+		return;
+	key.seq = ctx->rcv_nxt;
+	key.local_port = ctx->local_port;
+	key.remote_port = bpf_ntohl(ctx->remote_port);
+	take_early(c, s, &key, opened_with(ctx));
+}
+
 static __always_inline void opened(struct bpf_sock_ops *ctx, struct bpf_sock *sk, __u8 accepted)
 {
 	struct socket_state *s = bpf_sk_storage_get(&sockets, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+	struct hw_counters *c = this_cpu(HW_EGRESS);
 	struct hw_socket *r;
 
 	/* Other programs on the cgroup may want other callbacks: add to the flags. */
 	bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG);
-	if (!s)
+	if (!s || !c)
 		return;
+	if (!s->cookie)
+		add(c->connections, 1);
 	s->cookie = bpf_get_socket_cookie(ctx);
 	s->from_start = 1;
 	s->accepted = accepted;
 	if (!s->direction[HW_INGRESS].known) {
 		s->direction[HW_INGRESS].known = 1;
 		s->direction[HW_INGRESS].next_seq = s->direction[HW_INGRESS].burst_seq = ctx->rcv_nxt;
+		if (accepted)
+			join_early(ctx, c, s);
 	}
 	if (!s->direction[HW_EGRESS].known) {
 		s->direction[HW_EGRESS].known = 1;

@@ -142,6 +142,23 @@ struct socket_state {
 	__u8 followed;		/* TLS or HTTP/2 whose first record or frame was seen: see record.h */
 };
 
+/* A segment that came before its connection had a socket, ... */
+struct early_key {
+	__u64 local[2];
+	__u64 remote[2];
+	__u32 seq;		/* of its first byte */
+	__u16 local_port;
+	__u16 remote_port;
+};
+
+/* ... and what became of it. */
+struct early {
+	__u32 length;
+	__u8 lost;		/* the ring never had room for it */
+	__u8 request;		/* it begins like a request */
+	__u8 reserved[2];
+};
+
 /* Kept from socket creation on, inherited by accepted sockets. */
 struct creator {
 	__u32 pid;

@@ -143,6 +143,7 @@ export async function runPipeline({ client, prepared, start, key, unused }: Hand
     // The first process is root's: whoever does not see its name sees nobody's.
     hidden: host.read('/proc/1/comm') === null,
   });
+  void owners.learnListeners();
   const tapped = start.maps.some(({ name }) => name === 'secrets');
   const taps = tapped ? SecretReader.open(fd('secrets'), fd('taps'), anchor) : null;
   if (typeof taps === 'number')

@@ -27,7 +27,7 @@ const HIDDEN_MAX = 4_096;
 const TRIES_MAX = 3;
 
 export interface OwnersOptions {
-  readonly client: Pick<AttacherClient, 'owners' | 'processes'>;
+  readonly client: Pick<AttacherClient, 'listeners' | 'owners' | 'processes'>;
   readonly processes: ProcessCache;
   readonly cgroups: CgroupPaths;
   readonly rules: readonly ServiceRule[];
@@ -46,6 +46,8 @@ export class Owners {
   readonly #options: OwnersOptions;
   readonly #loads = new Map<string, LoadCounter>();
   readonly #listeners = new Map<string, ProcessInfo>();
+  /** Listening sockets, by the same keys, that accepted a connection whose owner nobody knows: how often the attacher was asked since. */
+  readonly #nameless = new Map<string, number>();
   readonly #cgroupOf = new WeakMap<Connection, number>();
   /** Connections without an owner: since when, and how often the attacher did not know. */
   readonly #ownerless = new Map<Connection, { readonly since: number; tries: number }>();
@@ -57,6 +59,16 @@ export class Owners {
 
   constructor(options: OwnersOptions) {
     this.#options = options;
+  }
+
+  /** Asks who listens: connections that end before their server has written anything have no other owner. */
+  async learnListeners(): Promise<void> {
+    const answer = await this.#options.client.listeners();
+    if (!answer.ok) return;
+    for (const { cgroupId, port, process } of answer.value) {
+      const key = `${cgroupId}:${port}`;
+      if (!this.#listeners.has(key)) this.#remember(key, process);
+    }
   }
 
   /** A new connection, perhaps without an owner event to come. */
@@ -80,9 +92,7 @@ export class Owners {
         (this.#options.hidden ? this.#hiddenProcess(connection, event, now) : this.#gone(event, now));
       this.#set(connection, facts, evidenceOf(event));
     } else if (connection.process === null) {
-      const listener = this.#listeners.get(this.#listenerKey(connection));
-      if (listener !== undefined) connection.process = { ...listener, evidence: 'listener' };
-      else this.#cgroupOnly(connection, event.cgroupId);
+      if (!this.#byListener(connection)) this.#cgroupOnly(connection, event.cgroupId);
     }
     this.named(connection);
   }
@@ -90,10 +100,7 @@ export class Owners {
   /** Names the service; to be called again when the connection's sides become known. */
   named(connection: Connection): void {
     if (connection.clientDirection < 0) return;
-    if (connection.process === null && connection.side === 'server') {
-      const listener = this.#listeners.get(this.#listenerKey(connection));
-      if (listener !== undefined) connection.process = { ...listener, evidence: 'listener' };
-    }
+    if (connection.process === null) this.#byListener(connection);
     const { process } = connection;
     const service = nameService(
       { cgroup: process?.cgroup ?? '', process: process?.name ?? '', port: connection.server.port },
@@ -105,8 +112,20 @@ export class Owners {
       this.#rememberListener(connection, process);
   }
 
+  /** Whoever listens has accepted it, or will. */
+  #byListener(connection: Connection): boolean {
+    if (connection.side !== 'server') return false;
+    const key = this.#listenerKey(connection);
+    const listener = this.#listeners.get(key);
+    if (listener !== undefined) connection.process = { ...listener, evidence: 'listener' };
+    else if (this.#cgroupOf.has(connection) && !this.#nameless.has(key) && this.#nameless.size < LISTENERS_MAX)
+      this.#nameless.set(key, 0);
+    return listener !== undefined;
+  }
+
   /** Asks the attacher for some of the owners and processes that are not known. About once a second. */
   tick(): void {
+    this.#learnNameless();
     if (this.#asking || this.#ownerless.size + this.#wanted.size === 0) return;
     const due = performance.now() - ASK_AFTER_MS;
     const batch: Connection[] = [];
@@ -123,6 +142,16 @@ export class Owners {
     ]).finally(() => {
       this.#asking = false;
     });
+  }
+
+  #learnNameless(): void {
+    let due = false;
+    for (const [key, tries] of this.#nameless) {
+      if (tries >= TRIES_MAX) continue;
+      this.#nameless.set(key, tries + 1);
+      due = true;
+    }
+    if (due) void this.learnListeners();
   }
 
   async #ask(batch: readonly Connection[]): Promise<void> {
@@ -211,11 +240,15 @@ export class Owners {
   }
 
   #rememberListener(connection: Connection, process: ProcessInfo): void {
-    const key = this.#listenerKey(connection);
+    this.#remember(this.#listenerKey(connection), process);
+  }
+
+  #remember(key: string, process: ProcessInfo): void {
     if (!this.#listeners.has(key) && this.#listeners.size >= LISTENERS_MAX) {
       this.#listeners.delete(this.#listeners.keys().next().value!);
     }
     this.#listeners.set(key, process);
+    this.#nameless.delete(key);
   }
 
   #load(key: string): LoadCounter {

@@ -108,7 +108,7 @@ function threadUs(): number {
 }
 
 /** The made-up sockets have owners. */
-const NOBODY_KNOWN = async () => ({ ok: true, value: [] as null[] }) as const;
+const NOBODY_KNOWN = async () => ({ ok: true, value: [] as never[] }) as const;
 
 function rehearsalPipeline(
   { logged, store }: Rehearsed,
@@ -135,7 +135,7 @@ function rehearsalPipeline(
     sinks: () => sinks,
     probe: new SelfProbe({ inside: () => false }),
     owners: new Owners({
-      client: { owners: NOBODY_KNOWN, processes: NOBODY_KNOWN },
+      client: { listeners: NOBODY_KNOWN, owners: NOBODY_KNOWN, processes: NOBODY_KNOWN },
       processes: new ProcessCache(host),
       cgroups: new CgroupPaths(host, ''),
       rules: [],

@@ -116,6 +116,7 @@ export class StatusKeeper implements StatusSource {
       client.taps(),
     ]);
     const { open } = pipeline.decoding;
+    const counters = this.#counters();
     return {
       version,
       started: this.#started,
@@ -131,10 +132,11 @@ export class StatusKeeper implements StatusSource {
       cgroups: this.#cgroups,
       connections: {
         open: pipeline.tracker.active,
-        total: pipeline.tracker.counters.connections,
+        total: this.#connections(counters),
         by_guess: { ...open },
         calls_unknown: pipeline.tracker.counters.callsUnknown,
       },
+      udp: counters.udp,
       tls: this.#tls(taps.ok ? taps.value : null),
       tail: tail?.status() ?? NO_TAIL,
       listeners: this.listeners,
@@ -190,7 +192,7 @@ export class StatusKeeper implements StatusSource {
     return {
       segments: counters.ledger.seen.segments,
       bytes: counters.ledger.seen.bytes,
-      connections: this.#parts.pipeline.tracker.counters.connections,
+      connections: this.#connections(counters),
       exchanges: this.#parts.pipeline.counters.exchanges,
       losses: this.#losses(counters),
     };
@@ -210,6 +212,11 @@ export class StatusKeeper implements StatusSource {
         : `lost, because: ${losses.map(({ reason: why, count, bytes }) => `${why} ${count} (${bytes} B)`).join(', ')}`,
     ];
     return lines.join('\n  ');
+  }
+
+  /** Nobody knows of a connection none of whose records found room but the kernel; of one that never got a socket, only the pipeline. */
+  #connections({ connections }: KernelCounters): number {
+    return Math.max(connections, this.#parts.pipeline.tracker.counters.connections);
   }
 
   #counters(): KernelCounters {
@@ -283,6 +290,7 @@ export class StatusKeeper implements StatusSource {
       shed_head: c.classes.shed_head,
       ip_fragment: c.classes.fragment,
       joined_midstream: c.classes.unknown,
+      quic_unread: { segments: c.udp.quic.datagrams, bytes: c.udp.quic.bytes },
     };
     const own = new Map(this.#parts.pipeline.losses.totals().map((total) => [total.reason, total]));
     return LOSS_REASONS.flatMap((reason) => {

@@ -10,6 +10,7 @@ import {
   BATCH_MAX,
   type FromAttacher,
   LineReader,
+  type ListenerOwner,
   MESSAGE_LENGTH_MAX,
   type Operation,
   type SocketTuple,
@@ -129,6 +130,12 @@ export class AttacherClient {
   async owners(tuples: readonly SocketTuple[]): Promise<Asked<(ProcessInfo | null)[]>> {
     const answer = await this.#ask({ op: 'owners', tuples: tuples.slice(0, BATCH_MAX) });
     return answer.ok ? { ok: true, value: answer.value.result as (ProcessInfo | null)[] } : answer;
+  }
+
+  /** Who listens in the observed cgroups. */
+  async listeners(): Promise<Asked<readonly ListenerOwner[]>> {
+    const answer = await this.#ask({ op: 'listeners' });
+    return answer.ok ? { ok: true, value: answer.value.result as ListenerOwner[] } : answer;
   }
 
   /** Facts of up to BATCH_MAX processes that /proc hides from this process; null: gone. */

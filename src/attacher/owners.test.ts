@@ -93,6 +93,18 @@ describe('Owners', () => {
     });
   });
 
+  it('tells who listens, by port and cgroup', () => {
+    using host = new FakeHost({
+      [`${MOUNT}/a/cgroup.procs`]: '5\n6\n',
+      ...process(5, [10], LISTEN),
+      ...process(6, [10], ''),
+    });
+    const owners = new Owners(host.files, MOUNT, [MOUNT]);
+    expect(owners.listeners(0)).toMatchObject([
+      { port: 8080, cgroupId: host.files.inode(`${MOUNT}/a`), process: { pid: 5, evidence: 'listener' } },
+    ]);
+  });
+
   it('looks only at processes inside the observed cgroups', () => {
     using host = new FakeHost({
       [`${MOUNT}/a/cgroup.procs`]: '5\n',

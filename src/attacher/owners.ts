@@ -19,7 +19,7 @@ import {
   type TcpRow,
 } from './proc-net.ts';
 import { readProcess, startTime } from './processes.ts';
-import type { SocketTuple } from './protocol.ts';
+import { LISTENERS_MAX, type ListenerOwner, type SocketTuple } from './protocol.ts';
 import { scopePids } from './scope-pids.ts';
 
 /** A look at /proc happens at most this often; between, what the last one did not look for is not known. Requests come once a second. */
@@ -82,6 +82,20 @@ export class Owners {
     if (this.#look === null || nowMs - this.#look.at >= LOOK_INTERVAL_MS) this.#look = this.#lookFor(tuples, nowMs);
     const look = this.#look;
     return tuples.map((tuple) => this.#owner(tuple, look));
+  }
+
+  /** Who listens in the observed cgroups; a look of its own. */
+  listeners(nowMs: number): ListenerOwner[] {
+    const { namespaces, holders } = this.#lookFor([], nowMs);
+    const found: ListenerOwner[] = [];
+    for (const { localPort, inode } of namespaces.flatMap(({ listeners }) => listeners)) {
+      const pids = holders.get(inode);
+      if (pids === undefined || found.length >= LISTENERS_MAX) continue;
+      const pid = this.#oldest(pids);
+      const process = this.#describe(pid, 'listener');
+      if (process !== null) found.push({ port: localPort, cgroupId: this.#cgroupId(pid), process });
+    }
+    return found;
   }
 
   #owner(tuple: SocketTuple, look: Look): ProcessInfo | null {

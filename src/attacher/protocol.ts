@@ -3,6 +3,7 @@
  * socket beside it (sent before the line that announces them). The pipeline parses hostile bytes and is not trusted: what
  * it can ask for is a fixed list, without a path in it, bounded in size and rate.
  */
+import type { ProcessInfo } from '../model/connection.ts';
 
 /** Longest line the attacher takes from the pipeline. */
 export const REQUEST_LENGTH_MAX = 16 * 1024;
@@ -10,6 +11,8 @@ export const REQUEST_LENGTH_MAX = 16 * 1024;
 export const MESSAGE_LENGTH_MAX = 4 * 1024 * 1024;
 /** Tuples or pids in one request. */
 export const BATCH_MAX = 64;
+/** Listening sockets in one answer: the longest paths of cgroups fit. */
+export const LISTENERS_MAX = 512;
 /** Requests that the attacher answers a second; more are answered with `busy`, unread beyond twice that. */
 export const REQUESTS_PER_S_MAX = 200;
 /** Answers that the pipeline has not read yet, in bytes, before it is taken for hung and ended. */
@@ -26,6 +29,14 @@ export interface SocketTuple {
   readonly cgroupId: number;
 }
 
+/** Who listens on a port: of processes that share the socket the oldest. */
+export interface ListenerOwner {
+  readonly port: number;
+  /** Inode number of the process's cgroup folder. */
+  readonly cgroupId: number;
+  readonly process: ProcessInfo;
+}
+
 /** What the pipeline asks for. */
 export type Operation =
   /** Set the log aside and open a new one. Answer: descriptors [log] or [log, source, archive]. */
@@ -35,6 +46,8 @@ export type Operation =
   /** Open the log's path again. Answer: descriptors [log]. */
   | { readonly op: 'reopen' }
   | { readonly op: 'owners'; readonly tuples: readonly SocketTuple[] }
+  /** Who listens in the observed cgroups. Answer: ListenerOwner[], at most LISTENERS_MAX. */
+  | { readonly op: 'listeners' }
   | { readonly op: 'processes'; readonly pids: readonly number[] }
   /** Look at the TLS implementations that these processes run, now. */
   | { readonly op: 'tls'; readonly pids: readonly number[] }
@@ -132,6 +145,7 @@ const operationOf = (body: Record<string, unknown>): Operation | null => {
     case 'programs':
     case 'taps':
     case 'usage':
+    case 'listeners':
       return { op };
     case 'archived':
       return typeof ok === 'boolean' ? { op, ok } : null;

@@ -154,6 +154,8 @@ class Resident {
       case 'archived':
         withCapability('DAC_OVERRIDE', () => files?.archived(request.ok));
         return { result: null };
+      case 'listeners':
+        return { result: this.#owners.listeners(performance.now()) };
       case 'owners':
         return { result: this.#owners.resolve(request.tuples, performance.now()) };
       case 'processes':

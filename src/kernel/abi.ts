@@ -58,6 +58,9 @@ export const COUNTERS_RECORDS_LOST = 224;
 export const COUNTERS_TURNS_LOST = 232;
 export const COUNTERS_TLS_RECORDS_LOST = 248;
 export const COUNTERS_CALM = 256;
+export const COUNTERS_CONNECTIONS = 264;
+export const COUNTERS_UDP_DATAGRAMS = 272;
+export const COUNTERS_UDP_BYTES = 288;
 
 // struct hw_control
 export const CONTROL_SIZE = 65600;
@@ -124,3 +127,8 @@ export const CLASS_RING_FULL = 8;
 export const CLASS_NO_SOCKET = 9;
 export const CLASS_FRAGMENT = 10;
 export const CLASSES = 11;
+
+// enum hw_udp
+export const UDP_OTHER = 0;
+export const UDP_QUIC = 1;
+export const UDP_KINDS = 2;

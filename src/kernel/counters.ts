@@ -2,7 +2,7 @@
  * The programs' exact counters: a struct for each possible CPU and direction in an mmapable array, summed when asked. Works by the
  * inherited descriptor in a process without capabilities (bpf() itself is closed to those).
  */
-import type { CaptureLedger, StatusLedger, Traffic } from '../model/status.ts';
+import type { CaptureLedger, Datagrams, StatusLedger, Traffic } from '../model/status.ts';
 import * as abi from './abi.ts';
 import { fail, type Mapping, mapShared, type Outcome, PAGE, succeed } from './libbpf.ts';
 import type { RingDescriptors, RingLayout } from './load.ts';
@@ -18,6 +18,10 @@ export interface KernelCounters {
   readonly responses: MessageCount;
   /** Ring records of every kind that found no room. */
   readonly recordsLost: number;
+  /** Sockets of connections, each once. */
+  readonly connections: number;
+  /** UDP, of which nothing is read: QUIC, as far as its handshake was seen, and everything else. */
+  readonly udp: { readonly quic: Datagrams; readonly other: Datagrams };
   /** In TLS, left out or lost: turns of clients (calls, if it is HTTP/1) and of servers (answers), and records. */
   readonly tls: { readonly turns: { readonly request: number; readonly response: number }; readonly records: number };
 }
@@ -85,6 +89,8 @@ export class Counters {
       requests: messages(abi.COUNTERS_REQUESTS_SEEN, abi.COUNTERS_REQUESTS_LOST),
       responses: messages(abi.COUNTERS_RESPONSES_SEEN, abi.COUNTERS_RESPONSES_LOST),
       recordsLost: this.#sum(abi.COUNTERS_RECORDS_LOST),
+      connections: this.#sum(abi.COUNTERS_CONNECTIONS),
+      udp: { quic: this.#datagrams(abi.UDP_QUIC), other: this.#datagrams(abi.UDP_OTHER) },
       tls: {
         turns: { request: this.#sum(abi.COUNTERS_TURNS_LOST), response: this.#sum(abi.COUNTERS_TURNS_LOST + 8) },
         records: this.#sum(abi.COUNTERS_TLS_RECORDS_LOST),
@@ -94,6 +100,13 @@ export class Counters {
 
   close(): void {
     this.#mapping.release();
+  }
+
+  #datagrams(kind: number): Datagrams {
+    return {
+      datagrams: this.#sum(abi.COUNTERS_UDP_DATAGRAMS + 8 * kind),
+      bytes: this.#sum(abi.COUNTERS_UDP_BYTES + 8 * kind),
+    };
   }
 
   #traffic(segmentsAt: number, bytesAt: number): Traffic {

@@ -45,6 +45,8 @@ export const LOSS_REASONS = [
   'undecodable_packet',
   /** IP fragments, which are not reassembled. */
   'ip_fragment',
+  /** QUIC datagrams (HTTP/3), of which nothing is read. */
+  'quic_unread',
   /** Log lines that a slow or full disk made us drop. */
   'log_queue_full',
   'log_write_failed',

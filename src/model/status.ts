@@ -8,6 +8,12 @@ export interface Traffic {
   readonly bytes: number;
 }
 
+/** UDP datagrams, and their payload bytes. */
+export interface Datagrams {
+  readonly datagrams: number;
+  readonly bytes: number;
+}
+
 /** Messages of one kind whose head was parsed, and those that are known to have passed without being read. */
 export interface MessageCount {
   readonly seen: number;
@@ -106,8 +112,16 @@ export interface CgroupStatus {
   readonly attached: boolean;
 }
 
+/** UDP is not read. Of QUIC every datagram is also in the loss `quic_unread`. */
+export interface UdpStatus {
+  /** Of sockets on which a QUIC handshake was seen. */
+  readonly quic: Datagrams;
+  readonly other: Datagrams;
+}
+
 export interface ConnectionStatus {
   readonly open: number;
+  /** Met since the start, each end in scope once; counted in the kernel, so also those of which no record found room. */
   readonly total: number;
   /** Open connections by what their bytes look like: "http", "tls", "h2", "other", "unknown". */
   readonly by_guess: Readonly<Record<string, number>>;
@@ -199,6 +213,7 @@ export interface AgentStatus {
   readonly ring: RingStatus;
   readonly cgroups: readonly CgroupStatus[];
   readonly connections: ConnectionStatus;
+  readonly udp: UdpStatus;
   readonly tls: TlsStatus;
   readonly tail: TailStatus;
   /** Where it listens: socket path, "127.0.0.1:9464". */

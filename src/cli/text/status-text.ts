@@ -2,7 +2,7 @@
 
 import { formatSize } from '../../config/units.ts';
 import type { LossTotal } from '../../model/loss.ts';
-import type { AgentStatus, CaptureLedger, StatusLedger, TapsStatus, TlsStatus } from '../../model/status.ts';
+import type { AgentStatus, CaptureLedger, StatusLedger, TapsStatus, TlsStatus, UdpStatus } from '../../model/status.ts';
 import { count, duration, percent, some, uptime } from './numbers.ts';
 import { type Look, paint, safe, wrapWords } from './terminal.ts';
 
@@ -21,6 +21,7 @@ export function statusText(status: AgentStatus, look: Look): string {
     ['traffic', trafficLines(status.ledger)],
     ['rates', [rateLine(status)]],
     ['connections', [connectionLine(status)]],
+    ['UDP', udpLines(status.udp)],
     ['TLS', tlsLines(status.tls)],
     ['scope', scopeLines(status)],
     ['ring', [ringLine(status)]],
@@ -102,6 +103,15 @@ function connectionLine({ connections }: AgentStatus): string {
   const guesses = Object.entries(connections.by_guess).filter(([, n]) => n > 0);
   const detail = guesses.map(([guess, n]) => `${count(n)} ${safe(guess)}`).join(', ');
   return `${count(connections.open)} open${detail === '' ? '' : ` (${detail})`}, ${count(connections.total)} in all`;
+}
+
+/** Nothing where there is none. */
+function udpLines({ quic, other }: UdpStatus): string[] {
+  const lines: string[] = [];
+  if (quic.datagrams > 0)
+    lines.push(`QUIC (HTTP/3): ${some(quic.datagrams, 'datagram')}, ${formatSize(quic.bytes)}, not read`);
+  if (other.datagrams > 0) lines.push(`other: ${some(other.datagrams, 'datagram')}, ${formatSize(other.bytes)}`);
+  return lines;
 }
 
 /** `why PID` tells which files these are. */

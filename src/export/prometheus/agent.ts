@@ -1,6 +1,6 @@
 /** The agent's own numbers: the ledger, rates of capture, what it costs. */
 import { LOSS_REASONS } from '../../model/loss.ts';
-import type { AgentStatus, CaptureLedger } from '../../model/status.ts';
+import type { AgentStatus, CaptureLedger, Datagrams, UdpStatus } from '../../model/status.ts';
 import { TLS_UNREAD_CAUSES } from '../../model/tls.ts';
 import { type Exposition, Labels, type MetricFamily, NO_LABELS } from './family.ts';
 
@@ -44,6 +44,13 @@ const CAPTURED = family(
   'bytes',
 );
 const CONNECTIONS = family('headwater_connections', 'counter', 'TCP connections met.');
+const DATAGRAMS = family(
+  'headwater_udp_datagrams',
+  'counter',
+  'UDP datagrams, of which nothing is read: QUIC (HTTP/3), which is in the losses too, and others.',
+  ['protocol'],
+);
+const DATAGRAM_BYTES = family('headwater_udp_bytes', 'counter', 'Payload of these.', ['protocol'], 'bytes');
 const OPEN = family('headwater_open_connections', 'gauge', 'TCP connections followed now.', ['guess']);
 const RING = family(
   'headwater_ring_bytes',
@@ -110,6 +117,8 @@ export const AGENT_CATALOGUE: readonly MetricFamily[] = [
   SEGMENTS,
   CAPTURED,
   CONNECTIONS,
+  DATAGRAMS,
+  DATAGRAM_BYTES,
   OPEN,
   RING,
   CPU,
@@ -151,6 +160,9 @@ export function writeAgent(status: AgentStatus, out: Exposition): void {
   write(SEGMENTS, ...classes.map(([name, traffic]) => [[name], traffic.segments] as const));
   write(CAPTURED, ...classes.map(([name, traffic]) => [[name], traffic.bytes] as const));
   write(CONNECTIONS, [[], connections.total]);
+  const udp = Object.entries(status.udp) as [keyof UdpStatus, Datagrams][];
+  write(DATAGRAMS, ...udp.map(([protocol, { datagrams }]) => [[protocol], datagrams] as const));
+  write(DATAGRAM_BYTES, ...udp.map(([protocol, { bytes }]) => [[protocol], bytes] as const));
   write(OPEN, ...Object.entries(connections.by_guess).map(([guess, n]) => [[guess], n] as const));
   write(RING, [['size'], ring.size_bytes], [['used'], ring.used_bytes], [['peak'], ring.peak_bytes]);
   write(CPU, ...status.processes.map(({ role, cpu_s }) => [[role], cpu_s] as const));
