@@ -58,12 +58,12 @@ end
     `-c${connections}`,
     `-d${seconds}s`,
     '--timeout',
-    '10s',
+    '60s',
     '-s',
     script,
     url,
   ];
-  const stdout = await must(command, { ...load, timeoutMs: (seconds + 20) * 1000 });
+  const stdout = await must(command, { ...load, timeoutMs: (seconds + 150) * 1000 });
   const line = stdout.split('\n').find((text) => text.startsWith('RESULT '));
   if (line === undefined) throw new Error(`Cannot read what wrk says: ${stdout}`);
   const { requests, us, p99, ...errors } = JSON.parse(line.slice(7));
