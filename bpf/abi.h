@@ -94,7 +94,7 @@ struct hw_socket {
 	__u16 local_port;
 	__u16 remote_port;
 	__s32 lost_segments[2];
-	__u32 reached[2];	/* closed: TCP's own count, of what came in (rcv_nxt) and of what the peer acknowledged (snd_una) */
+	__u32 reached[2];	/* TCP's own count: opened, where each direction begins; closed, what came in (rcv_nxt) and what the peer acknowledged (snd_una) */
 	__u32 h2_calls;		/* closed: calls that began on HTTP/2 in cleartext, by the header blocks of its streams, read or lost */
 	__u64 cgroup_id;
 	__u8 comm[16];

@@ -119,6 +119,8 @@ static __always_inline void opened(struct bpf_sock_ops *ctx, struct bpf_sock *sk
 		return;
 	}
 	r->accepted = accepted;
+	r->reached[HW_INGRESS] = read_field(ctx->rcv_nxt);
+	r->reached[HW_EGRESS] = read_field(ctx->snd_nxt);
 	bpf_ringbuf_submit(r, wakeup());
 }
 

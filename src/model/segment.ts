@@ -91,7 +91,10 @@ export class SocketEvent {
   readonly leftOut: [number, number] = [0, 0];
   readonly lostBytes: [number, number] = [0, 0];
   readonly lostSegments: [number, number] = [0, 0];
-  /** closed: TCP's own count of each direction, as the sequence number after what arrived (a FIN's too); -1: not known. */
+  /**
+   * TCP's own count of each direction, [INGRESS, EGRESS]; -1: not known. opened: the sequence number of the first byte (0: not
+   * known). closed: that after what arrived (a FIN's too).
+   */
   readonly reached: [number, number] = [-1, -1];
   /** closed: calls that the source saw begin, whatever of them was handed over. It counts those of HTTP/2 in cleartext; else 0. */
   calls = 0;

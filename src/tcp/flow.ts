@@ -51,6 +51,12 @@ export class Flow implements Wire {
     if (this.id !== 0) reassembler.spare(this.id, direction, until);
   }
 
+  /** The source's first word on its socket: which bytes are the first, whatever comes first. */
+  opened({ reached }: SocketEvent): void {
+    if (reached[INGRESS] > 0) this.ingress.startsAt(reached[INGRESS]);
+    if (reached[EGRESS] > 0) this.egress.startsAt(reached[EGRESS]);
+  }
+
   /** The source's last word on its socket. */
   closed({ leftOut, lostBytes, reached }: SocketEvent): void {
     const { ingress, egress } = this;

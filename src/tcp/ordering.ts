@@ -25,7 +25,7 @@ export abstract class OrderedStream {
   peer!: OrderedStream;
   /** Something waits (bytes beyond a hole, a FIN, an unknown start): `expire` has to be called as time passes. */
   waiting = false;
-  /** The first byte of the stream is known from a SYN (or a SYN's acknowledgement). */
+  /** The first byte of the stream is known from a SYN (or a SYN's acknowledgement), or from the kernel. */
   fromSyn = false;
 
   protected readonly context: ReassemblyContext;

@@ -94,7 +94,7 @@ export class Reassembler extends OrderedStream {
     return this.known && ((seq - this.out.nextSeq) | 0) > 1;
   }
 
-  /** The first byte has this sequence number: a SYN was seen, or the SYN+ACK that acknowledges it. */
+  /** The first byte has this sequence number: a SYN was seen, or the SYN+ACK that acknowledges it, or the kernel tells. */
   startsAt(seq: number): void {
     if (this.out.ended || this.fromSyn || (this.known && !this.joining)) return;
     this.fromSyn = true;

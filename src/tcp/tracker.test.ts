@@ -47,6 +47,24 @@ describe('ConnectionTracker', () => {
     }
   });
 
+  it('knows the first byte from the socket, whatever comes first', () => {
+    const rig = new Rig().event('opened', 7, { accepted: false, reached: [5000, 1000] });
+    rig.send({ dir: EGRESS, seq: 1000, ack: 5000, data: 'GET', flow: 7 });
+    rig.send({ seq: 5002, ack: 1003, data: 'llo', flow: 7 }).send({ seq: 5000, ack: 1003, data: 'he', flow: 7 });
+    expect([rig.last.egress.text, rig.last.ingress.text]).toEqual(['GET', 'hello']);
+    // Bytes that never came were missed.
+    rig.event('opened', 8, { reached: [5000, 1000] }).send({ seq: 5002, ack: 1000, data: 'llo', flow: 8 });
+    rig.send({ dir: EGRESS, seq: 1000, ack: 5005, data: 'x', flow: 8 });
+    expect(rig.last.ingress.text).toBe('<gap 2>llo');
+    // What was seen on the listening socket counts more, and a source that does not tell (0) changes nothing.
+    rig.send({ seq: 6000, ack: 1, data: 'early', flow: 0, remotePort: 9 });
+    rig.event('opened', 9, { reached: [6005, 1], remotePort: 9 });
+    rig.send({ seq: 6005, ack: 1, data: '!', flow: 9, remotePort: 9 });
+    expect(rig.last.ingress.text).toBe('early!');
+    rig.event('opened', 10, { reached: [0, 0], remotePort: 10 }).send({ seq: 9, data: 'a', flow: 10, remotePort: 10 });
+    expect(rig.last.ingress.text).toBe('a');
+  });
+
   it('adopts what was seen on the listening socket', () => {
     const rig = new Rig().send({ seq: 1000, data: 'GET', ts: 4 });
     expect(rig.last.connection).toMatchObject({ side: 'server', clientDirection: INGRESS, start: 'opened' });

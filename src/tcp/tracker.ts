@@ -165,6 +165,7 @@ export class ConnectionTracker implements CaptureSink {
       connection.clientDirection = event.accepted ? INGRESS : EGRESS;
       connection.start = 'opened';
       if (connection.openedAt === UNSEEN) connection.openedAt = event.ts;
+      flow.opened(event);
     }
   }
 
