@@ -289,7 +289,7 @@ export class StatsEngine {
     let failed = 0;
     if (errorKind !== NO_ERROR) {
       counters[COUNTER['401'] + errorKind]!++;
-      if (isFailure(errorKind, x.anomalies)) {
+      if (isFailure(errorKind, x.response === null ? null : x.response.end)) {
         failed = 1;
         counters[COUNTER.errors]!++;
         series.failed.set(connection, x.ordinal, 0, at);

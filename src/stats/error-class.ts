@@ -1,6 +1,6 @@
 /** Which kind of error a call was, if it was one. */
 import type { Outcome } from '../model/exchange.ts';
-import { ANOMALY_BIT } from '../model/message.ts';
+import type { MessageEnd } from '../model/message.ts';
 
 /** The classes of the report, in its order. A call is in one of them or in none. */
 export const ERROR_CLASSES = [
@@ -63,9 +63,12 @@ function statusClass(status: number): number {
 
 /**
  * Whether a call of this class counts into the error rate. A client that gave up and a record that capture cut short are
- * shown apart: neither says that the service failed. A body that the server itself cut short does (`short_body`).
+ * shown apart: neither says that the service failed. A response that the server itself cut short does; a request that its client did not
+ * finish has the same anomaly (`short_body`), and is the client's doing.
+ *
+ * @param response how it ended; null: there was none
  */
-export function isFailure(errorClass: number, anomalies: number): boolean {
+export function isFailure(errorClass: number, response: MessageEnd | null): boolean {
   if (errorClass === NO_ERROR || errorClass === index.client_abort) return false;
-  return errorClass !== index.truncated || (anomalies & ANOMALY_BIT.short_body) !== 0;
+  return errorClass !== index.truncated || response === 'short';
 }

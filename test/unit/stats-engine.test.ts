@@ -119,6 +119,8 @@ describe('errors', () => {
       { responseEnd: 'lost', outcome: 'truncated', status: 200 },
       { responseEnd: 'lost', outcome: 'truncated', status: 502 },
       { responseEnd: 'short', outcome: 'truncated', status: 200, anomalies: 1 << 16 },
+      // An upload that its client closed in the middle.
+      { response: false, requestEnd: 'short', outcome: 'truncated', anomalies: 1 << 16 },
       { outcome: 'protocol_error', status: 400 },
       { responseEnd: 'open', outcome: 'open', status: 200 },
     ];
@@ -136,10 +138,10 @@ describe('errors', () => {
       reset_before_headers: 1,
       reset_in_body: 1,
       client_abort: 1,
-      truncated: 2,
+      truncated: 3,
       protocol_error: 1,
     });
-    // All but the abort and the one truncated by capture.
+    // All but the aborts, that of the upload too, and the one truncated by capture.
     expect(row!.errors.total).toBe(16);
     expect(row!.errors.ratio).toBe(16 / calls.length);
     expect(row!.errors.interval[0]).toBeLessThan(row!.errors.ratio);

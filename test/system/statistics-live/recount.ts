@@ -36,9 +36,9 @@ export function bits(counts: ReadonlyMap<string, number>): number {
 const isWhole = ({ outcome, response }: LoggedExchange): boolean =>
   response !== null && ['complete', 'timeout', 'protocol_error'].includes(outcome);
 
-/** A client that has its answer may leave the rest of its request unsent: the call is complete, and one of its bodies is short. */
-const hasWholeRequest = ({ outcome, anomalies }: LoggedExchange): boolean =>
-  outcome !== 'protocol_error' && !(outcome === 'complete' && anomalies?.includes('short_body'));
+/** A client that has its answer may leave the rest of its request unsent: the call is complete, and one of its bodies is short. Without an answer it is the request's. */
+const hasWholeRequest = ({ outcome, anomalies, response }: LoggedExchange): boolean =>
+  outcome !== 'protocol_error' && !((outcome === 'complete' || response === null) && anomalies?.includes('short_body'));
 
 /** Times of one kind, ns: of the calls that have it. */
 export function times(calls: readonly LoggedExchange[], phase: string): number[] {
@@ -77,7 +77,7 @@ export function errorClass({ outcome, response }: LoggedExchange): string | null
 export function isFailure(call: LoggedExchange): boolean {
   const found = errorClass(call);
   if (found === null || found === 'client_abort') return false;
-  return found !== 'truncated' || (call.anomalies ?? []).includes('short_body');
+  return found !== 'truncated' || (call.response !== null && (call.anomalies ?? []).includes('short_body'));
 }
 
 /** Unix ns of a call's first request byte and of its end. */
