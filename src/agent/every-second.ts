@@ -1,0 +1,73 @@
+/** What an agent does once a second, whatever passes: one timer for all of it, because each waking of an idle process costs. */
+import type { UnusedPages } from '../attacher/unused-pages.ts';
+import { type KernelAnchor, sinceAnchor } from '../kernel/clock.ts';
+import type { Fingerprinter } from '../redact/fingerprint.ts';
+import type { Capture } from './capture.ts';
+import type { KernelMaps } from './kernel-maps.ts';
+import { LargeHeap } from './large-heap.ts';
+import type { Owners } from './owners.ts';
+import type { Statistics } from './statistics.ts';
+import type { StatusKeeper } from './status.ts';
+import type { StoreClock } from './store-clock.ts';
+import type { WallClock } from './wall-clock.ts';
+
+const TICK_MS = 1_000;
+/** Plain credentials leave the fingerprint cache after at most two of these. */
+const FORGET_MS = 60_000;
+/** From the first look at the ring to the moment when what starting needed is over. */
+const SETTLED_MS = 1_000;
+/** What a window of statistics had is worked out in pieces of this length, with pauses in which the ring is read. */
+const WORK_MS = 2;
+const WORK_PAUSE_MS = 6;
+
+export interface EverySecondParts {
+  readonly maps: KernelMaps;
+  readonly anchor: KernelAnchor;
+  readonly capture: Capture;
+  readonly statistics: Statistics;
+  readonly owners: Owners;
+  readonly status: StatusKeeper;
+  readonly wallClock: WallClock;
+  /** null: nothing is stored. */
+  readonly storeClock: StoreClock | null;
+  readonly prints: Fingerprinter;
+  readonly unused: UnusedPages;
+}
+
+export class EverySecond {
+  readonly #parts: EverySecondParts;
+  readonly #heap = new LargeHeap();
+  readonly #timer: NodeJS.Timeout;
+  #ticks = 0;
+
+  /** Begins at once. */
+  constructor(parts: EverySecondParts) {
+    this.#parts = parts;
+    setTimeout(() => parts.unused.giveBack(), SETTLED_MS).unref();
+    this.#timer = setInterval(() => this.#tick(), TICK_MS);
+  }
+
+  stop(): void {
+    clearInterval(this.#timer);
+  }
+
+  #tick(): void {
+    const { maps, anchor, capture, statistics, owners, status, wallClock, storeClock, prints, unused } = this.#parts;
+    const now = sinceAnchor(anchor);
+    if (maps.counters.read().recordsLost > 0)
+      maps.unheard.tell(capture.pipeline.capture, maps.ring.used === 0 ? now : maps.ring.readUpTo);
+    capture.tick(now);
+    if (statistics.tick(now)) this.#work();
+    owners.tick();
+    status.tick();
+    wallClock.tick();
+    storeClock?.second();
+    this.#heap.look();
+    unused.look();
+    if (++this.#ticks % (FORGET_MS / TICK_MS) === 0) prints.forget();
+  }
+
+  readonly #work = (): void => {
+    if (this.#parts.statistics.work(WORK_MS)) setTimeout(this.#work, WORK_PAUSE_MS);
+  };
+}
