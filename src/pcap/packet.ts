@@ -8,6 +8,7 @@ import { EGRESS, INGRESS, Segment } from '../model/segment.ts';
 import type { CaptureSink } from '../model/stages.ts';
 import { PACKET_BYTES_MAX, type PacketSink } from './format.ts';
 import { CLIPPED, linkName, linkPayload, NOT_IP, UNKNOWN_LINK, UNKNOWN_NETWORK } from './link.ts';
+import { QuicDatagrams } from './quic.ts';
 
 const PROTOCOL_TCP = 6;
 const PROTOCOL_UDP = 17;
@@ -51,6 +52,7 @@ export class PacketDecoder implements PacketSink {
   readonly #sink: CaptureSink;
   readonly #losses: LossSink;
   readonly #segment = new Segment();
+  readonly #datagrams = new QuicDatagrams();
   readonly #addresses = Memory.alloc(32);
   #mapped = false;
 
@@ -104,7 +106,7 @@ export class PacketDecoder implements PacketSink {
       return;
     }
     if (buf[at + 9] !== PROTOCOL_TCP) {
-      this.#notTcp(buf[at + 9]!, memory, at + (buf[at]! & 0x0f) * 4, end, length);
+      this.#notTcp(buf[at + 9]!, memory, at, at + (buf[at]! & 0x0f) * 4, end, length);
       return;
     }
     const headerLength = (buf[at]! & 0x0f) * 4;
@@ -153,7 +155,7 @@ export class PacketDecoder implements PacketSink {
     let next = buf[at + 6]!;
     let tcp = at + IPV6_HEADER;
     for (let i = 0; next !== PROTOCOL_TCP; i++) {
-      if (!isExtension(next)) this.#notTcp(next, memory, tcp, end, length);
+      if (!isExtension(next)) this.#notTcp(next, memory, at, tcp, end, length);
       if (!isExtension(next) || i === EXTENSIONS_MAX) return;
       if (end - tcp < 8) {
         this.#losses.lose('snaplen', 1, length);
@@ -192,9 +194,10 @@ export class PacketDecoder implements PacketSink {
     this.#tcp(memory, tcp, end, left, egress, ts);
   }
 
-  /** What another protocol's payload at `at` is, if TCP may be in it; of `length` bytes in all. */
-  #notTcp(protocol: number, memory: Memory, at: number, end: number, length: number): void {
+  /** What another protocol's payload at `at` is, if calls may be in it; of the packet at `ip`, `length` bytes in all. */
+  #notTcp(protocol: number, memory: Memory, ip: number, at: number, end: number, length: number): void {
     let name = TUNNELS.get(protocol);
+    if (protocol === PROTOCOL_UDP && end - at >= UDP_HEADER) this.#quic(memory, ip, at, end);
     if (protocol === PROTOCOL_UDP && end - at >= UDP_HEADER + 8) {
       const { view } = memory;
       name = UDP_TUNNELS.get(view.getUint16(at + 2));
@@ -204,6 +207,17 @@ export class PacketDecoder implements PacketSink {
       if (!zeros) name = undefined;
     }
     if (name !== undefined) this.unusable(name, length);
+  }
+
+  /** Counts a datagram of QUIC, whose UDP header is at `at`. A later fragment of a datagram is part of the first. */
+  #quic(memory: Memory, ip: number, at: number, end: number): void {
+    const { view } = memory;
+    const four = view.getUint8(ip) >> 4 === 4;
+    if (four && (view.getUint16(ip + 6) & 0x1fff) !== 0) return;
+    const size = four ? 4 : 16;
+    const payload = at + UDP_HEADER;
+    if (!this.#datagrams.has(memory, four ? ip + 12 : ip + 8, size, at, payload, end)) return;
+    this.#losses.lose('quic_unread', 1, Math.max(0, view.getUint16(at + 4) - UDP_HEADER));
   }
 
   /**

@@ -221,6 +221,43 @@ describe('readCapture', () => {
     expect(losses.totals()).toEqual([{ reason: 'undecodable_packet', count: 7, bytes: 6 * four.length + six.length }]);
   });
 
+  it('counts QUIC from its handshake on, in both directions, and no other UDP', async () => {
+    const writer = new PcapWriter({ link: 'raw' });
+    /** A packet of the same length as a request's, as UDP from or to a port. */
+    const datagram = (ip: Buffer, payload: string, { server = 443, back = false } = {}): Buffer => {
+      const packet = Buffer.from(ip);
+      const six = packet[0]! >> 4 === 6;
+      packet[six ? 6 : 9] = 17;
+      const [addresses, size, udp] = six ? [8, 16, 40] : [12, 4, 20];
+      if (back) {
+        const source = Buffer.from(packet.subarray(addresses, addresses + size));
+        packet.copyWithin(addresses, addresses + size, addresses + 2 * size);
+        source.copy(packet, addresses + size);
+      }
+      packet.writeUInt16BE(back ? server : 50_000, udp);
+      packet.writeUInt16BE(back ? 50_000 : server, udp + 2);
+      packet.writeUInt16BE(packet.length - udp, udp + 4);
+      Buffer.from(payload, 'hex').copy(packet, udp + 8);
+      return packet;
+    };
+    const four = ipBytes(request());
+    const six = ipBytes(request(SIX));
+    for (const [ip, version] of [
+      [four, '00000001'],
+      [six, '6b3343cf'],
+    ] as const) {
+      writer.raw(datagram(ip, '40aabbccdd'), T0);
+      writer.raw(datagram(ip, `c3${version}`), T0).raw(datagram(ip, `c3${version}`, { back: true }), T0);
+      writer.raw(datagram(ip, '40aabbccdd'), T0).raw(datagram(ip, '4000000000', { back: true }), T0);
+      writer.raw(datagram(ip, 'c31a2a3a4a', { server: 53 }), T0).raw(datagram(ip, '4000000000', { server: 53 }), T0);
+    }
+    const { result, losses } = await read(writer.bytes());
+    expect(result).toMatchObject({ ok: true, packets: 14, undecodable: [] });
+    expect(losses.totals()).toEqual([
+      { reason: 'quic_unread', count: 8, bytes: 4 * (four.length - 28) + 4 * (six.length - 48) },
+    ]);
+  });
+
   it('names link types it does not know', async () => {
     const writer = new PcapWriter({ linkType: 127 }).packet(request()).packet(request());
     const { result, losses } = await read(writer.bytes());
