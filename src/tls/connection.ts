@@ -317,6 +317,12 @@ export class TlsConnection implements ConnectionDecoder, SecretWaiter, Expiring,
     return h1 && (this.#askedAt < 0 ? silent : encrypted <= this.#askedAt);
   }
 
+  /** The client's content has been read, to which this direction of the server's is the answer. */
+  hasAsked(one: TlsDirection): boolean {
+    const { client } = this.negotiation;
+    return one.direction !== client && this.directions[client].content.bytes > 0;
+  }
+
   /** Decrypted bytes [position, position + bytes) of a direction will never come. */
   missing(direction: Direction, position: number, bytes: number, why: LossReason | 'left_out', ts: number): void {
     if (this.#inner !== null) this.#inner.streams[direction].gap(position, bytes, why, ts);

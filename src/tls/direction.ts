@@ -192,20 +192,19 @@ export class TlsDirection implements RecordSink, HandshakeSink {
   #meetCut(memory: Memory, at: number, size: number, pieces: Pieces): Met {
     const { keys } = this;
     const connection = this.#connection;
-    const { tls13 } = connection.negotiation;
     const deliberate = !connection.shared.verifyAlways && pieces.isCut;
     const current = keys.current ?? (deliberate ? this.#firstKeys(memory, at, size, pieces) : null);
     if (current === null) {
       if (keys.givenUp !== null) return UNREAD;
       if (!keys.hasSecret) return connection.gaveUp ? UNREAD : STUCK;
-      return tls13 ? this.#passCut(size, pieces) : SKIPPED;
+      return this.#passCut(memory.view.getUint8(at), size, pieces);
     }
     if (keys.epochs.length > 1) {
-      const met = this.#passCut(size, pieces);
+      const met = this.#passCut(CONTENT.APPLICATION_DATA, size, pieces);
       if (met === SKIPPED) current.sequence++;
       return met;
     }
-    let type: number = tls13 ? 0 : memory.view.getUint8(at);
+    let type: number = connection.negotiation.tls13 ? 0 : memory.view.getUint8(at);
     if (current.seekable && current.openPart(memory, at, size, pieces.known, pieces.holesEnd)) {
       if (current.type === 0) current.type = typeOfCut(connection.memory, current, pieces.whole, this.#isClient);
       if (deliberate && current.type !== 0) return OPENED;
@@ -220,15 +219,15 @@ export class TlsDirection implements RecordSink, HandshakeSink {
     return SKIPPED;
   }
 
-  /** Passes over a cut record of TLS 1.3 of which it cannot be known, or not yet, which epoch it is of. */
-  #passCut(size: number, pieces: Pieces): Met {
-    const connection = this.#connection;
-    const { negotiation } = connection;
+  /** Passes over a cut record of which it cannot be known, or not yet, which epoch it is of (TLS 1.3), or that no keys are confirmed by. */
+  #passCut(type: number, size: number, pieces: Pieces): Met {
+    const { negotiation, gaveUp } = this.#connection;
+    const content = negotiation.tls13 ? this.atApplication : type === CONTENT.APPLICATION_DATA;
     const early = this.keys.epochs[0] === 'CLIENT_EARLY_TRAFFIC_SECRET';
-    if (early && negotiation.earlyData === null && !connection.gaveUp) return STUCK;
+    if (early && negotiation.earlyData === null && !gaveUp) return STUCK;
     this.#messages.reset();
     if (!this.atApplication) negotiation.lost(true);
-    if (this.atApplication || (early && negotiation.earlyData !== false)) {
+    if (content || (early && negotiation.earlyData !== false)) {
       this.content.gap(Math.max(0, size - AROUND_CONTENT_BYTES), pieces.firstHole, pieces.ts[0]!);
       this.content.recordEnds(this.reader.position + size);
     }
@@ -262,6 +261,8 @@ export class TlsDirection implements RecordSink, HandshakeSink {
       if (why === 'left_out') this.#leftOut += bytes;
       this.#lostClear += bytes;
       this.reader.searching = true;
+      // With the handshake's end its answer may be among them (TLS 1.2).
+      if (this.#connection.hasAsked(this)) this.content.gap(bytes, why, ts);
       return;
     }
     if (this.#step.bytes === 0) this.#step.since = ts;
