@@ -73,19 +73,25 @@ function tables(report: PrintableReport): Table[] {
       ],
       ['p99.9', 'first byte p50', 'p90', 'p99'],
     ),
-    table('Errors', ['errors', 'ratio', '95 % interval', 'classes'], routes, ({ errors }) => [
-      `${errors.total}`,
-      percent(errors.ratio),
-      `${percent(errors.interval[0])} - ${percent(errors.interval[1])}`,
-      Object.entries(errors.classes)
-        .filter(([, count]) => count > 0)
-        .map(([name, count]) => `${name} ${count}`)
-        .join(', '),
-    ]),
+    table(
+      'Errors',
+      ['errors', 'ratio', '95 % interval', 'classes'],
+      routes,
+      ({ errors }) => [
+        `${errors.total}`,
+        percent(errors.ratio),
+        `${percent(errors.interval[0])} - ${percent(errors.interval[1])}`,
+        Object.entries(errors.classes)
+          .filter(([, count]) => count > 0)
+          .map(([name, count]) => `${name} ${count}`)
+          .join(', '),
+      ],
+      ['95 % interval'],
+    ),
     burnTable(services),
     table(
       'Traffic',
-      ['calls/s', 'request head', 'body', 'response head', 'body'],
+      ['calls/s', 'request head', 'request body', 'response head', 'response body'],
       routes,
       ({ rate_per_s, bytes: b }) => [
         significant(rate_per_s),
@@ -94,6 +100,7 @@ function tables(report: PrintableReport): Table[] {
         bytes(b.response_header),
         bytes(b.response_body),
       ],
+      ['request head', 'response head'],
     ),
     {
       title: 'Services',
@@ -261,7 +268,7 @@ function headerTable(routes: readonly RouteReport<HeaderCells>[]): Table {
       'most frequent',
     ],
     numeric: [false, false, false, false, false, true, true, false, true, false],
-    spare: ['entropy', 'method', 'class'],
+    spare: ['entropy', 'class', 'method'],
     rows: routes.flatMap((row) =>
       row.headers.map((header, i) => [
         ...(i === 0 ? routeCells(row) : ['', '', '']),
@@ -271,7 +278,7 @@ function headerTable(routes: readonly RouteReport<HeaderCells>[]): Table {
         `${header.distinct}`,
         header.class,
         header.entropy_bits.toFixed(1),
-        header.top[0] === undefined ? '' : plain(`${header.top[0].value} (${header.top[0].count})`),
+        header.top[0] === undefined ? '' : plain(`${header.top[0].value || '(empty)'} (${header.top[0].count})`),
       ]),
     ),
   };

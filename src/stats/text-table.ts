@@ -29,17 +29,21 @@ const GAP = '  ';
 /** What a text column keeps before another column goes, and when nothing else helps. */
 const TEXT_MIN = 14;
 const TEXT_LEAST = 6;
+/** Names that differ at their end as often as at their beginning, a port or the last part of a path: they are cut in the middle. */
+const NAMES: ReadonlySet<string> = new Set(['service', 'route', 'name', 'where']);
+const ELLIPSIS = '...';
 
 const widths = (head: Cells, rows: readonly Cells[]): number[] =>
   head.map((name, i) => rows.reduce((most, row) => Math.max(most, row[i]!.length), name.length));
 
-/** The table in at most `columns`: texts are cut first, then columns go that can be spared, and the title says which. */
+/** The table in at most `columns`: what is the same in each row is said once, texts are cut, then columns go that can be spared, and the title says which. */
 function fitted(table: Table, columns: number): Table {
   if (columns === Number.POSITIVE_INFINITY) return table;
   const gone: string[] = [];
   const spare = [...(table.spare ?? [])];
   let least = TEXT_MIN;
-  for (let now = ofOneService(table); ; ) {
+  const whole = ofOneService(table);
+  for (let now = narrowed(whole, columns, Number.POSITIVE_INFINITY) === null ? ofOneSide(whole) : whole; ; ) {
     const cut = narrowed(now, columns, least);
     if (cut !== null) {
       const title = gone.length === 0 ? now.title : `${now.title} (not shown here: ${gone.join(', ')})`;
@@ -60,6 +64,20 @@ function ofOneService(table: Table): Table {
   const services = new Set(at < 0 ? [] : table.rows.map((row) => row[at]!).filter((name) => name !== ''));
   if (services.size !== 1 || table.rows.length < 2) return table;
   return { ...without(table, 'service'), title: `${table.title}: ${[...services][0]}` };
+}
+
+/** "api (server)", where all are seen on the server side: the name is what tells one from another. */
+function ofOneSide(table: Table): Table {
+  const at = table.head.indexOf('service');
+  const sides = new Set(table.rows.map((row) => / \((server|client)\)$/.exec(row[at] ?? '')?.[1]));
+  if (table.rows.some((row) => row[at] === '')) sides.delete(undefined);
+  const [side] = sides;
+  if (sides.size !== 1 || side === undefined) return table;
+  const end = ` (${side})`;
+  const rows = table.rows.map((row) =>
+    row.map((cell, i) => (i === at && cell !== '' ? cell.slice(0, -end.length) : cell)),
+  );
+  return { ...table, rows, title: `${table.title}, ${side} side` };
 }
 
 function without(table: Table, name: string): Table {
@@ -83,8 +101,12 @@ function narrowed(table: Table, columns: number, least: number): Table | null {
     if (widest < 0) return null;
     width[widest]!--;
   }
-  const cut = (cell: string, i: number): string =>
-    cell.length <= width[i]! ? cell : `${cell.slice(0, width[i]! - 3)}...`;
+  const cut = (cell: string, i: number): string => {
+    if (cell.length <= width[i]!) return cell;
+    const kept = width[i]! - ELLIPSIS.length;
+    const end = NAMES.has(table.head[i]!) ? kept >> 1 : 0;
+    return `${cell.slice(0, kept - end)}${ELLIPSIS}${cell.slice(cell.length - end)}`;
+  };
   return { ...table, rows: table.rows.map((row) => row.map(cut)) };
 }
 
