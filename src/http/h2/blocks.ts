@@ -116,15 +116,29 @@ export class Blocks {
     this.#continue(last, position);
   }
 
-  /** `bytes` of a fragment are missing, and with them the block. The frame itself goes on. */
-  lost(type: number, flags: number, why: LossReason, bytes: number): void {
+  /**
+   * `bytes` of a fragment are missing, and with them the rest of the block; its frame's first `there` bytes of `size` are in
+   * `memory`. The frame itself goes on.
+   */
+  lost(type: number, flags: number, why: LossReason, bytes: number, memory: Memory, there: number, size: number): void {
     if (type !== CONTINUATION) this.#begin(type === PUSH_PROMISE ? HEADERS : type, flags, 0);
     // Which stream was promised is not known.
     if (type === PUSH_PROMISE) this.#id = 0;
+    if (this.#begun && this.#broken === null && why !== 'head_too_large') this.#keep(type, flags, memory, there, size);
     this.#broken = why;
     this.#missing += bytes;
-    this.#parts.clear();
     this.#continue((flags & FLAG_END_HEADERS) !== 0, -1);
+  }
+
+  /** Keeps what is there of the last fragment that can be read. */
+  #keep(type: number, flags: number, memory: Memory, there: number, size: number): void {
+    let at = 0;
+    let end = there;
+    if (type !== CONTINUATION) {
+      if ((flags & FLAG_PADDED) !== 0 && there > 0) end = Math.min(there, size - memory.view.getUint8(at++));
+      if ((flags & FLAG_PRIORITY) !== 0) at += 5;
+    }
+    if (at < end && !this.#parts.append(memory, at, end)) this.#parts.clear();
   }
 
   /** What came of the block is of no use. */
@@ -186,14 +200,8 @@ export class Blocks {
     }
     readHead(message, list, this.#shared, this.#scheme);
     this.#mark(message, outcome === 'error');
-    if (message.kind === 'response' && message.status >= 100 && message.status < 200 && !this.#endStream) {
-      message.end = 'framed';
-      message.endOffset = position;
-      this.#sink.interim(message);
-      this.#shared.pool.give(message);
-      return;
-    }
-    this.#announce(message, outcome === 'error', position);
+    if (this.#isInterim(message)) this.#interject(message, position);
+    else this.#announce(message, outcome === 'error', position);
   }
 
   /** Marks what the block just decoded for `message` lacks. */
@@ -276,23 +284,51 @@ export class Blocks {
     pool.giveBlock(block);
   }
 
-  /** The block is known to have been there, and not what it said. */
+  /** The block is known to have been there, and of what it said the beginning at most. */
   #without(why: LossReason, position: number): void {
     const stream = this.#stream;
+    const known = stream.open.get(this.#id);
+    const message = this.#id === 0 || known !== undefined || stream.wasReset(this.#id) ? null : this.#take();
+    if (message !== null) this.#beginning(message);
     stream.hpack.table.lose();
     if (this.#id === 0) this.#sink.unseenRequests(why);
-    if (this.#id === 0 || stream.wasReset(this.#id)) return;
-    const known = stream.open.get(this.#id);
-    if (known !== undefined) {
+    if (message === null) {
+      if (this.#id === 0 || known === undefined) return;
       known.lose(why, this.#missing);
       if (this.#endStream) stream.finish(known, 'framed', position);
       return;
     }
-    const message = this.#take();
     message.headBytes = this.#bytes;
-    message.scheme = message.kind === 'request' ? this.#scheme : '';
     message.lose(why, this.#missing);
-    this.#announce(message, false, position);
+    if (this.#isInterim(message)) this.#interject(message, position);
+    else this.#announce(message, false, position);
+  }
+
+  /** Reads into `message` the lines of a head that came before the first missing byte. */
+  #beginning(message: Message): void {
+    const { hpack } = this.#shared;
+    const parts = this.#parts;
+    const { length } = parts;
+    const held = parts.take();
+    this.#stream.hpack.decode(held.memory, 0, length, message.fields);
+    parts.giveBack(held);
+    const { list } = hpack;
+    if (isNoHead(list, message.fields)) message.fields.clear();
+    // Not all lines are here: what misses is no fault of the sender's.
+    list.dropped += this.#missing;
+    readHead(message, list, this.#shared, this.#scheme);
+    if (list.unknown > 0) message.lose('hpack_context_lost', 0);
+  }
+
+  #isInterim(message: Message): boolean {
+    return message.kind === 'response' && message.status >= 100 && message.status < 200 && !this.#endStream;
+  }
+
+  #interject(message: Message, position: number): void {
+    message.end = 'framed';
+    message.endOffset = position;
+    this.#sink.interim(message);
+    this.#shared.pool.give(message);
   }
 }
 

@@ -89,8 +89,8 @@ export abstract class FrameReader implements StreamSink {
   protected abstract bodySkipped(length: number, body: number, why: LossReason | 'left_out'): void;
   /** The part of a control frame that is read is at `memory[at, end)`; false: it is malformed. */
   protected abstract control(memory: Memory, at: number, end: number, position: number): boolean;
-  /** A fragment of a header block is missing, `bytes` of it. */
-  protected abstract fragmentLost(why: LossReason, bytes: number): void;
+  /** `bytes` of a header block's part are missing, and the rest is not read; the first `there` of all `size` are in `memory`. */
+  protected abstract fragmentLost(why: LossReason, bytes: number, memory: Memory, there: number, size: number): void;
   /** A DATA frame with END_STREAM ended. */
   protected abstract bodyEnded(position: number): void;
   /** Bytes with frame boundaries in them are missing. */
@@ -299,10 +299,14 @@ export abstract class FrameReader implements StreamSink {
     }
     if (this.#need === 0) return;
     this.#need = 0;
-    this.#gather.clear();
-    if (!isBlockPart(this.type)) return;
-    if (why === 'left_out') this.losses.lose('window', 1, length);
-    this.fragmentLost(why === 'left_out' ? 'window' : why, length);
+    const { length: there } = this.#gather;
+    const held = this.#gather.take();
+    if (isBlockPart(this.type)) {
+      if (why === 'left_out') this.losses.lose('window', 1, length);
+      const reason = why === 'left_out' ? 'window' : why;
+      this.fragmentLost(reason, length, held.memory, there, there + length + this.#remaining);
+    }
+    this.#gather.giveBack(held);
   }
 
   #frameDone(position: number): void {

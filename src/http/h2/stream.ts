@@ -251,8 +251,8 @@ export class H2Stream extends FrameReader {
     }
   }
 
-  protected override fragmentLost(why: LossReason, bytes: number): void {
-    this.#blocks.lost(this.type, this.flags, why, bytes);
+  protected override fragmentLost(why: LossReason, bytes: number, memory: Memory, there: number, size: number): void {
+    this.#blocks.lost(this.type, this.flags, why, bytes, memory, there, size);
   }
 
   protected override boundaryLost(why: LossReason): void {
