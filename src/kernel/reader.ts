@@ -3,7 +3,7 @@
  * what came: a look at few records costs several times as much for each of them, because by then the caches hold somebody
  * else's work; a look too late finds the ring half full, and the kernel side begins to leave out bodies.
  * When the ring has stayed empty for a while the reader says so in shared memory and waits in the event loop's epoll;
- * the next record wakes it. An idle agent does nothing at all but a safety look a few times a second.
+ * the next record wakes it. An idle agent does nothing at all but a safety look with whatever else it does once a second.
  */
 import type { CaptureSink } from '../model/stages.ts';
 import { type Poll, pollReadable } from './libbpf.ts';
@@ -22,7 +22,7 @@ const WAIT_MS_MAX = 24;
 const BURST_BYTES_PER_MS = 160_000;
 /** Empty looks in a row before going to sleep. */
 const EMPTY_LOOKS_MAX = 5;
-/** A record could be published between our last look and the kernel's reading of the flag: look anyway. */
+/** A record could be published between our last look and the kernel's reading of the flag: look once more, when every core has long seen the flag. */
 const SAFETY_LOOK_MS = 250;
 
 export class RingReader {
@@ -131,11 +131,12 @@ export class RingReader {
     this.#ring.setSleeping(true);
     if (this.#ring.used > 0) return false;
     this.#poll.arm(this.#wake);
-    this.#timer = setInterval(this.#safetyLook, SAFETY_LOOK_MS);
+    this.#timer = setTimeout(this.safetyLook, SAFETY_LOOK_MS);
     return true;
   }
 
-  #safetyLook = (): void => {
-    if (this.#ring.used > 0) this.#look();
+  /** Whoever wakes anyway, about once a second, looks whether there is something that nobody woke this reader for. Costs a comparison. */
+  readonly safetyLook = (): void => {
+    if (this.#running && this.#emptyLooks >= EMPTY_LOOKS_MAX && this.#ring.used > 0) this.#look();
   };
 }
