@@ -192,11 +192,17 @@ export async function storedReport(
   nowMs: number,
 ): Promise<Answer<Report>> {
   const { minutes, observed } = coverage(reader, sinceMs, untilMs, nowMs);
-  const states = await storedStates(reader, minutes);
-  if (!states.ok) return states;
-  const burn = await storedBurn(reader, observed.untilMs);
-  if (!burn.ok) return burn;
-  return { ok: true, value: composeReport({ ...states.value, burn: burn.value }, observed.sinceMs, observed.untilMs) };
+  const { files } = reader.states;
+  try {
+    const states = await storedStates(reader, minutes);
+    if (!states.ok) return states;
+    const burn = await storedBurn(reader, observed.untilMs);
+    if (!burn.ok) return burn;
+    const whole = { ...states.value, burn: burn.value };
+    return { ok: true, value: composeReport(whole, observed.sinceMs, observed.untilMs) };
+  } finally {
+    files.forget();
+  }
 }
 
 /** Two ranges, and what changed from the first to the second. */
@@ -217,10 +223,15 @@ export async function storedComparison(
     return { ok: false, error: { type: 'invalid', message } };
   }
   const sides: ComparedStates[] = [];
-  for (const { minutes, observed } of apart) {
-    const states = await storedStates(reader, minutes);
-    if (!states.ok) return states;
-    sides.push({ ...observed, states: states.value });
+  const { files } = reader.states;
+  try {
+    for (const { minutes, observed } of apart) {
+      const states = await storedStates(reader, minutes);
+      if (!states.ok) return states;
+      sides.push({ ...observed, states: states.value });
+    }
+  } finally {
+    files.forget();
   }
   return { ok: true, value: compareStates(sides[0]!, sides[1]!) };
 }

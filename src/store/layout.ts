@@ -7,7 +7,7 @@
  *     live/handed                         how many calls were handed over for writing (16 bytes)
  *     sealed/2026-11-22T16/0000000041/    a closed segment: calls.parquet, states.parquet, ledger.parquet,
  *                                         websockets.parquet, values.filter, pieces.filter
- *     rollup/hour/20261122T1600-0000000044/  states of an hour (ten minutes, a day) up to segment 44 merged: states.parquet
+ *     rollup/hour/20261122T1600-0000000044/  states of an hour (ten minutes, a quarter of a day, a day) up to segment 44 merged: states.parquet
  *     aside/                              what could not be read, kept for a look
  *
  * A segment is live or sealed, never both: the folder's rename to its final name is the one step between the two. A log
@@ -46,12 +46,13 @@ export const hourStart = (name: string): number =>
 
 /** Stretches over which states are merged, shortest first; each is a whole number of those before it, from midnight UTC on. */
 export interface RollupLevel {
-  readonly name: 'ten' | 'hour' | 'day';
+  readonly name: 'ten' | 'hour' | 'quarter' | 'day';
   readonly ms: number;
 }
 export const ROLLUP_LEVELS: readonly RollupLevel[] = [
   { name: 'ten', ms: 600_000 },
   { name: 'hour', ms: 3_600_000 },
+  { name: 'quarter', ms: 21_600_000 },
   { name: 'day', ms: 86_400_000 },
 ];
 

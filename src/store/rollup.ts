@@ -1,5 +1,5 @@
 /**
- * Keeps merged what long reports ask for: ten minutes, hours and days that are over, from segments that are sealed. What is
+ * Keeps merged what long reports ask for: ten minutes, hours, quarters of days and days that are over, from segments that are sealed. What is
  * interrupted is made again from the same files; what comes to the disk later is merged into what is there.
  */
 import { existsSync, rmSync } from 'node:fs';

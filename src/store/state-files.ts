@@ -75,8 +75,9 @@ export class StateFiles {
   readonly #damaged: Set<string>;
   /** Stretches that each file has starts in: they never change. None: it cannot be read. */
   readonly #spans = new Map<string, readonly (readonly [number, number])[]>();
-  /** Files whose rows were asked for last, oldest first. */
-  readonly #read = new Map<string, readonly StateRow[]>();
+  /** Files whose rows were asked for last, oldest first, and what they take. */
+  readonly #read = new Map<string, { readonly rows: readonly StateRow[]; readonly bytes: number }>();
+  #readBytes = 0;
 
   constructor(data: string, damaged: Set<string>) {
     this.#data = data;
@@ -104,25 +105,35 @@ export class StateFiles {
   /** Rows of a file whose start lies in [fromMs, toMs); none when it is damaged, which is remembered. */
   rows(path: string, fromMs: number, toMs: number): readonly StateRow[] {
     if (!this.spans(path).some(([first, last]) => first < toMs && last >= fromMs)) return [];
-    let rows = this.#read.get(path);
-    if (rows === undefined) {
-      if (this.#damaged.has(path)) return [];
-      const read = rowsOf(path);
-      if (read === null && existsSync(path)) this.#damaged.add(path);
-      rows = read ?? [];
-      const oldest = this.#read.keys().next();
-      if (this.#read.size >= FILES_KEPT && oldest.done !== true) this.#read.delete(oldest.value);
-      this.#read.set(path, rows);
-    }
-    return rows.filter(({ startMs }) => startMs >= fromMs && startMs < toMs);
+    return (this.#rowsOf(path) ?? []).filter(({ startMs }) => startMs >= fromMs && startMs < toMs);
   }
 
   /** Rows of a roll-up; null: it is damaged (which is remembered) or gone. */
   rolled({ folder }: Rollup): readonly StateRow[] | null {
-    const path = join(folder, STATES_FILE);
+    return this.#rowsOf(join(folder, STATES_FILE));
+  }
+
+  #rowsOf(path: string): readonly StateRow[] | null {
+    const known = this.#read.get(path);
+    if (known !== undefined) {
+      this.#read.delete(path);
+      this.#read.set(path, known);
+      return known.rows;
+    }
     if (this.#damaged.has(path)) return null;
     const rows = rowsOf(path);
-    if (rows === null && existsSync(path)) this.#damaged.add(path);
+    if (rows === null) {
+      if (existsSync(path)) this.#damaged.add(path);
+      return null;
+    }
+    const bytes = rows.reduce((sum, { state }) => sum + state.length, 0);
+    this.#read.set(path, { rows, bytes });
+    this.#readBytes += bytes;
+    for (const [oldest, { bytes }] of this.#read) {
+      if (this.#readBytes <= ROWS_BYTES_MAX || oldest === path) break;
+      this.#read.delete(oldest);
+      this.#readBytes -= bytes;
+    }
     return rows;
   }
 
@@ -141,13 +152,14 @@ export class StateFiles {
     return found;
   }
 
-  /** Gives the rows back that are kept for the next question. */
+  /** Gives the rows back that are kept: the parts of a report ask for the same ones. */
   forget(): void {
     this.#read.clear();
+    this.#readBytes = 0;
   }
 }
-/** Segments of a minute lie side by side; a report that reads in order never goes back. */
-const FILES_KEPT = 2;
+/** Of states, while somebody asks: the minutes of a segment or three, and some hours. */
+const ROWS_BYTES_MAX = 16 << 20;
 const SPANS_KEPT = 65_536;
 const GAP_MS = 86_400_000;
 

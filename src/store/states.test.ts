@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { Folder } from '../../test/rig/folder.ts';
 import { StoreRig } from '../../test/unit/store-rig.ts';
+import { ROLLUP_LEVELS } from './layout.ts';
 import type { StoreReader } from './reader.ts';
 import { RollUp } from './rollup.ts';
 import type { MakeMerger } from './state-merge.ts';
@@ -87,17 +88,17 @@ async function answers(data: string): Promise<string[]> {
   return found;
 }
 
-test('any range is the same to the last byte before and after ten minutes, hours and days are merged', async () => {
+test('any range is the same to the last byte before and after ten minutes, hours, quarters of days and days are merged', async () => {
   using folder = new Folder();
   const data = folder.file('data');
   await filled(data, 0, RUN);
   const before = await answers(data);
   // Half of it first, then all.
-  expect(roll(data, START + DAY + HOUR + 10 * MINUTE)).toBe(6 * 25 + 25 + 1);
+  expect(roll(data, START + DAY + HOUR + 10 * MINUTE)).toBe(6 * 25 + 25 + 4 + 1);
   expect(await answers(data)).toEqual(before);
-  expect(roll(data)).toBe(6 * 24 + 3 + 25 + 2);
+  expect(roll(data)).toBe(6 * 24 + 3 + 25 + 5 + 2);
   expect(await answers(data)).toEqual(before);
-  expect([names(data, 'ten').length, names(data, 'hour').length, names(data, 'day').length]).toEqual([297, 50, 3]);
+  expect(ROLLUP_LEVELS.map(({ name }) => names(data, name).length)).toEqual([297, 50, 9, 3]);
   // Done is done.
   expect(roll(data)).toBe(0);
 });
@@ -122,7 +123,7 @@ test('minutes that come to the disk later are in the answer, and then in what is
   await reader.refresh();
   const after = await merged(reader, 0, 90);
   expect(Number(after.split(' ')[0])).toBe(exact(0, 90) + exact(30, 40));
-  expect(roll(data)).toBe(3);
+  expect(roll(data)).toBe(4);
   await reader.refresh();
   expect(await merged(reader, 0, 90)).toBe(after);
   expect(roll(data)).toBe(0);
@@ -170,7 +171,7 @@ test('an unlimited range, and minutes of 1970 beside those of today, are no long
   await rig.close(START + MINUTE);
   const reader = await new StoreRig(data).read();
   expect(await merged(reader, -8e10, 8e10)).toMatch(/^6 /);
-  expect(roll(data)).toBe(6);
+  expect(roll(data)).toBe(8);
   expect(await merged(reader, -8e10, 8e10)).toMatch(/^6 /);
   reader.close();
 });

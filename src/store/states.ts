@@ -36,7 +36,7 @@ export interface StateSources {
   readonly rolled: readonly ReadonlyMap<number, Rollup>[];
 }
 
-/** The states of a range, one for each series and kind. An empty or turned-round range is refused. */
+/** The states of a range, one for each series and kind. An empty or turned-round range is refused. What was read is kept for the next until `forget()`. */
 export async function mergedStates<M extends Merger>(
   { states: sources }: { readonly states: StateSources },
   selection: StateSelection,
@@ -50,10 +50,7 @@ export async function mergedStates<M extends Merger>(
   let since = performance.now();
   for (;;) {
     const step = steps.next();
-    if (step.done === true) {
-      sources.files.forget();
-      return { ok: true, value: step.value };
-    }
+    if (step.done === true) return { ok: true, value: step.value };
     // An agent that is asked goes on with its work.
     if (performance.now() - since < BUSY_MS) continue;
     await setImmediate();
