@@ -31,7 +31,7 @@ export default defineConfig({
   test: {
     projects: [
       // Left to itself vitest takes one worker less than there are cores: one of two.
-      { test: { name: 'unit', include: ['src/**/*.test.ts', 'test/unit/**/*.test.ts', 'test/fuzz/**/*.test.ts'], testTimeout: 240_000, maxWorkers: Math.max(2, availableParallelism() - 1), execArgv: EXEC_ARGV } },
+      { test: { name: 'unit', include: ['src/**/*.test.ts', 'test/unit/**/*.test.ts', 'test/fuzz/**/*.test.ts'], testTimeout: 240_000, hookTimeout: 240_000, maxWorkers: Math.max(2, availableParallelism() - 1), execArgv: EXEC_ARGV } },
       // Cgroups, ports, folders and copies of libraries are each test's own, and most of these files wait more than they work: two at a time.
       { test: { name: 'system', include: ['test/kernel/**/*.test.ts', 'test/system/**/*.test.ts'], exclude: ALONE, maxWorkers: 2, sequence: { groupOrder: 1 }, ...REAL } },
       { test: { name: 'system-alone', include: ALONE, maxWorkers: 1, sequence: { groupOrder: 2 }, ...REAL } },
