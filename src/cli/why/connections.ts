@@ -81,7 +81,7 @@ const aboutGuess = (
           ? 'which library does it is not known'
           : tls.length === 0
             ? 'no TLS library is mapped: it is linked in (Go, Rust, Java, a static build)'
-            : `by ${list(
+            : `by ${tls.length > 1 ? 'one of ' : ''}${list(
                 tls.map((one) => one.name),
                 3,
               )}`;

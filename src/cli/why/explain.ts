@@ -7,7 +7,7 @@ import type { WhyGroup, WhyState } from '../../model/why.ts';
 import { aboutConnections } from './connections.ts';
 import type { Facts, ProcessReport, SocketFacts, Subject } from './facts.ts';
 import { finding, list, plural, type WhyFinding } from './finding.ts';
-import { aboutLibraries, aboutSecrets } from './tls.ts';
+import { aboutLibraries, aboutSecrets, librariesOf } from './tls.ts';
 
 export const explain = (facts: Facts): WhyFinding[] => [...aboutAgent(facts), ...aboutSubject(facts)];
 
@@ -168,7 +168,7 @@ const aboutProcess = (process: ProcessReport, facts: Facts, leg: Leg | null): Wh
       group.pid === process.pid &&
       (leg === null || (group.server_port === leg.port && (group.side === leg.side || group.side === 'unknown'))),
   );
-  const known = aboutConnections(groups, process.tls, who);
+  const known = aboutConnections(groups, librariesOf(process, facts), who);
   const found = [...known, ...aboutLibraries(process, facts, who), ...sockets];
   if (process.sockets === null) {
     found.push(

@@ -1,7 +1,7 @@
 /** What `why` says of TLS: which implementation a process runs, whether its secrets are taken, and why not. Pure. */
 import type { TlsUnreadCause } from '../../model/tls.ts';
 import type { TlsProcess } from '../../model/why.ts';
-import type { Facts, ProcessReport } from './facts.ts';
+import type { Facts, ProcessReport, TlsLibrary } from './facts.ts';
 import type { WhyFinding } from './finding.ts';
 
 /** After "because". */
@@ -39,6 +39,19 @@ export const aboutSecrets = ({ agent }: Facts): WhyFinding[] => {
       text: `TLS is not read at all: ${agent.live.taps_absent}.`,
       todo: 'headwater doctor says what is missing; the option is tls.secrets (docs/tls.md).',
     },
+  ];
+};
+
+/** Implementations that a program or an extension carries inside, whatever libraries are mapped beside it. */
+const CARRIED: ReadonlySet<TlsProcess['kind']> = new Set(['go', 'boringssl', 'rustls', 'java'] as const);
+
+/** What may do a process's TLS: the libraries that it maps, and what the agent found inside of other files. null: nobody looked. */
+export const librariesOf = ({ pid, tls }: ProcessReport, { agent }: Facts): readonly TlsLibrary[] | null => {
+  if (tls === null || agent.state !== 'running') return tls;
+  const found = agent.live.tls.find((one) => one.pid === pid)?.implementations ?? [];
+  return [
+    ...tls,
+    ...found.filter(({ kind }) => CARRIED.has(kind)).map((one) => ({ name: nameOf(one), path: one.path })),
   ];
 };
 
