@@ -70,20 +70,31 @@ ${config}`,
     return body.data;
   }
 
-  /** An instant query. */
-  async query(query: string): Promise<readonly Series[]> {
-    return (await this.ask<{ result: Series[] }>('query', { query })).result;
+  /** An instant query, now or `at` a time (Unix s). */
+  async query(query: string, at?: number): Promise<readonly Series[]> {
+    const time = at === undefined ? {} : { time: String(at) };
+    return (await this.ask<{ result: Series[] }>('query', { query, ...time })).result;
   }
 
   /** The only value of an instant query; NaN when there is not exactly one. */
-  async value(query: string): Promise<number> {
-    const result = await this.query(query);
+  async value(query: string, at?: number): Promise<number> {
+    const result = await this.query(query, at);
     return result.length === 1 ? Number(result[0]!.value?.[1]) : Number.NaN;
   }
 
   /** Until `query` has an answer. */
   async until(query: string): Promise<void> {
     await this.program.until(query, async () => (await this.query(query)).length > 0);
+  }
+
+  /** Waits for a scrape that began after `ms` (Unix) and went well; when it was, Unix s: asked `at` that time, all its numbers are there. */
+  async scraped(ms: number): Promise<number> {
+    let at = Number.NaN;
+    await this.program.until('a scrape', async () => {
+      at = await this.value('timestamp(headwater_build_info)');
+      return at > ms / 1_000;
+    });
+    return at;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
