@@ -10,7 +10,7 @@ import { nginxTls, TlsHome } from '../rig/tls/servers.ts';
 
 const rig = join(import.meta.dirname, '../rig/tls');
 /** Many records, and many times the window. */
-const BODY_BYTES = 500_000;
+const BODY_BYTES = 250_000;
 /** Without and with type-length-value fields behind the addresses: a checksum, a random id, what the front knows of TLS. */
 const HEADERS = ['send-proxy-v2', 'send-proxy-v2-ssl proxy-v2-options crc32c,unique-id,ssl'];
 
