@@ -1,7 +1,6 @@
 /**
- * Writes numbered calls into a data folder until somebody kills it: `node store-writer.ts FOLDER RUN`. Every quarter of a second
- * it prints how many calls had been taken a second ago, which is what a kill must not lose. Its hours last 300 ms, so that
- * segments are sealed all the time.
+ * Writes numbered calls into a data folder until somebody kills it: `node store-writer.ts FOLDER RUN`. It prints how many calls the
+ * writing thread has put on the disk, which is what a kill must not lose. Its hours last 300 ms, so that segments are sealed all the time.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ANCHOR, StoreRig } from '../unit/store-rig.ts';
@@ -9,15 +8,16 @@ import { ANCHOR, StoreRig } from '../unit/store-rig.ts';
 const [folder, run] = process.argv.slice(2) as [string, string];
 const HOUR_MS = 3_600_000;
 const SPEED = HOUR_MS / 300;
-const SAFE_MS = 1_000;
 const BURST = 200;
+/** Batches are handed over as often as by themselves. */
+const LOOK_MS = 250;
 
 const began = Date.now();
 const now = (): number => Math.floor(1_795_363_445_000 + (Date.now() - began) * SPEED);
 const rig = await new StoreRig(folder).open({ run, anchor: ANCHOR }, now());
 process.stdout.write(`open ${JSON.stringify(rig.store.damage)}\n`);
-const taken: [number, number][] = [];
-let said = 0;
+/** Calls when the batches that hold the last of them were handed over; safe once none of these is on its way any more. */
+let handed = { calls: 0, batches: [] as readonly number[], at: began };
 for (let n = 0; ; ) {
   for (let i = 0; i < BURST; i++) {
     const next = n + 1;
@@ -32,12 +32,10 @@ for (let n = 0; ; ) {
   rig.pass(now());
   // A pipe takes this at once.
   process.stdout.write(`taken ${n}\n`);
-  taken.push([Date.now(), n]);
-  if (Date.now() - said >= 250) {
-    said = Date.now();
-    while (taken.length > 1 && taken[1]![0] <= said - SAFE_MS) taken.shift();
-    const safe = taken[0]![0] <= said - SAFE_MS ? taken[0]![1] : 0;
-    process.stdout.write(`safe ${safe}\n`);
+  const { writer } = rig.store;
+  if (Date.now() - handed.at >= LOOK_MS && !handed.batches.some((batch) => writer.onItsWay(batch))) {
+    process.stdout.write(`safe ${handed.calls}\n`);
+    handed = { calls: n, batches: writer.flush(), at: Date.now() };
   }
   await sleep(20);
 }
