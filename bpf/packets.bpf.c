@@ -112,7 +112,7 @@ static __always_inline int worth_telling(const struct socket_state *s, const str
 		return 0;
 	if ((s->guess != HW_GUESS_H1 && d->frame < FRAME_TLS) || d->plan.silent)
 		return 0;
-	return flags & TCP_FLAG_PSH || d->unreported + length >= config.report_every ||
+	return flags & TCP_FLAG_PSH || is_out_of_order(d) || d->unreported + length >= config.report_every ||
 	       d->plan.shed == HW_CLASS_SHED_HEAD;
 }
 
@@ -211,7 +211,7 @@ static __always_inline void segment(struct __sk_buff *skb, struct hw_counters *c
 		s->from_start = 1;
 	}
 	__builtin_memset(&d->plan, 0, sizeof(d->plan));
-	follow(s, d, dir, seq, p->length);
+	follow(skb, s, d, dir, seq, p->length);
 	/* After a stream's end nothing comes that could tell the sums: it does, also when it is sent again. */
 	ends = (h->tcp_flags & (TCP_FLAG_FIN | TCP_FLAG_RST)) != 0;
 	d->plan.advances |= ends;
@@ -259,7 +259,7 @@ static __always_inline void segment(struct __sk_buff *skb, struct hw_counters *c
 							 !d->plan.silent && d->frame_seq - seq < p->length);
 	if (have > PIECE_BYTES || d->plan.sliced) {
 		d->plan.ends = (h->tcp_flags & (TCP_FLAG_FIN | TCP_FLAG_RST) ? ENDS_STREAM : 0) |
-			       (h->tcp_flags & TCP_FLAG_PSH ? ENDS_WRITE : 0);
+			       (h->tcp_flags & TCP_FLAG_PSH || is_out_of_order(d) ? ENDS_WRITE : 0);
 		d->plan.seq = seq;
 		d->plan.offset = p->payload;
 		d->plan.length = p->length;

@@ -4,6 +4,7 @@
 #define HEADWATER_PLAN_H
 
 #include "count.h"
+#include "holes.h"
 #include "load.h"
 #include "look.h"
 #include "parse.h"
@@ -40,7 +41,7 @@ static __always_inline void note_overtaking(struct direction *d, __u32 seq, __u3
 }
 
 /* Follows the sequence numbers; says what is new, and where a burst begins. */
-static __always_inline void follow(struct socket_state *s, struct direction *d, __u8 dir, __u32 seq, __u32 length)
+static __always_inline void follow(struct __sk_buff *skb, struct socket_state *s, struct direction *d, __u8 dir, __u32 seq, __u32 length)
 {
 	__s32 ahead, beyond;
 
@@ -61,8 +62,7 @@ static __always_inline void follow(struct socket_state *s, struct direction *d, 
 	d->plan.advances = beyond > 0;
 	if (beyond <= 0) {
 		/* Seen before, or an earlier hole is filled. */
-		d->plan.fresh = d->holes < length ? d->holes : length;
-		d->holes -= d->plan.fresh;
+		d->plan.fresh = d->holes ? at_most(fill(skb, dir, seq, length), length) : 0;
 		d->plan.fills = d->plan.fresh != 0;
 		d->plan.again = !d->plan.fresh;
 		d->plan.late = d->plan.fills && seq == d->burst_seq && !d->starts;
@@ -83,7 +83,7 @@ static __always_inline void follow(struct socket_state *s, struct direction *d, 
 	}
 	note_overtaking(d, seq, length, ahead);
 	if (ahead > 0) {
-		d->holes += ahead;
+		open_hole(skb, dir, ahead);
 		/* Nothing is known of the bytes before this segment: an empty line is looked for from here on. */
 		d->tail = TAIL_NONE;
 	}

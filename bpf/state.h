@@ -82,6 +82,15 @@ struct plan {
 	__u8 again;		/* every byte of it was seen before: 0 or 1 */
 };
 
+/* Bytes that were overtaken: the first one's number, and how many; 0: none. */
+struct hole {
+	__u32 from;
+	__u32 size;
+};
+
+/* So many holes of one direction are kept apart. */
+#define HOLES_KEPT 8
+
 /*
  * One direction of a connection, written only by that direction's program: egress under the socket's lock, ingress by
  * the softirq that the flow is steered to, or, where several CPUs have its segments, by one of these at a time (turnstile.h).
@@ -94,6 +103,8 @@ struct direction {
 	__u32 next_seq;		/* after the highest byte seen */
 	__u32 burst_seq;	/* where the window begins */
 	__u32 holes;		/* bytes below next_seq that were not seen: they are still to come, out of order */
+	__u32 hidden;		/* of these, bytes in holes that are not kept apart */
+	struct hole hole[HOLES_KEPT];
 	__u32 streamed;		/* bytes of this burst copied beyond the window: small segments, records, DATA frames */
 	__u32 unreported;	/* bytes left out since the last record; loses its precision in races, decides only when to report */
 	__u32 frame_seq;	/* next byte that must be copied: of framing, or `frame_keep` bytes after it */

@@ -78,14 +78,14 @@ static __always_inline void catch_up(struct direction *d)
 }
 
 /*
- * What becomes of a segment where nobody knows where the next header stands. TLS is wanted whole, and who reads it finds the
- * records by itself; of frames that are not followed the window decides.
+ * What becomes of a segment where nobody knows where the next header stands. TLS and HTTP/2 are wanted whole, and who reads
+ * them finds records and frames by itself: of HTTP/2 one header block that is missing costs all that follow.
  */
 static __always_inline int without_place(const struct socket_state *s, const struct direction *d)
 {
-	const int records = s->followed && s->guess == HW_GUESS_TLS && !d->foreign;
+	const int units = s->followed && (s->guess == HW_GUESS_TLS || s->guess == HW_GUESS_H2) && !d->foreign;
 
-	return records && d->plan.level == PRESSURE_NONE ? WALK_WHOLE : WALK_LOST;
+	return units && d->plan.level == PRESSURE_NONE ? WALK_WHOLE : WALK_LOST;
 }
 
 /* Begins, goes on or ends following, for payload [offset, offset + length) that begins at `seq`. */

@@ -34,6 +34,8 @@ const frames = Buffer.concat([
   ...Array.from({ length: 14 }, (_, i) => frame(i % 5 === 4 ? 1 : 0, 1 + 2 * i, 16_384 - i)),
 ]);
 
+const upload = Buffer.from(`POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 50000\r\n\r\n${'u'.repeat(50_000)}`);
+
 const sum = (bytes: Uint8Array): number => bytes.reduce((n, one) => n + one, 0);
 
 const balanced = { segments: 0, bytes: 0 };
@@ -130,6 +132,34 @@ describe.skipIf(whyNoSegments !== '')('segments out of order', () => {
     expect(told(again)).toMatchObject({ again: true, lostBytes: 0, leftOut: 0 });
     expect(told(next)).toMatchObject({ again: false, lostBytes: size, lostSegments: 1 });
     expect(imbalance(capture.counters.read())).toEqual(balanced);
+  });
+
+  it('what is sent again while others are still to come is not taken for one of these', async () => {
+    const ranges = cutEvery(upload, SEGMENT);
+    const without = (...late: number[]): Range[] => ranges.filter((_, i) => !late.includes(i));
+    const at = (i: number): Range => ranges[i]!;
+    // Which one comes last, and all before it, some of them twice: from before it, behind it, out of another hole, all of them.
+    const orders: readonly (readonly [last: number, before: readonly Range[]])[] = [
+      ...[10, 19, 30].map((i) => [20, [...without(20), at(i)]] as [number, Range[]]),
+      [20, [...without(10, 20), at(10), at(10)]],
+      [20, [...without(10, 20, 30), at(30), at(10), at(30), at(10), at(2)]],
+      [3, [...without(3), ...without(3)]],
+    ];
+    const sendings = orders.map(([last, before]) => ({ stream: upload, segments: [...before, at(last)] }));
+    const { capture, ports } = await captured(sendings);
+    for (const [i, of] of ports.entries()) {
+      const seen = capture.of(of, INGRESS);
+      const [from, to] = at(orders[i]![0]);
+      const last = seen.findLast((s) => s.seq === (seen[0]!.seq + from) >>> 0);
+      expect(last, `order ${i}`).toMatchObject({ length: to - from, again: false });
+      // Each byte is told once, or in the sums.
+      const told = new Uint8Array(upload.length);
+      for (const s of seen) {
+        const begin = (s.seq - seen[0]!.seq) >>> 0;
+        told.fill(1, begin, begin + s.length);
+      }
+      expect(sum(told) + seen.reduce((n, s) => n + s.leftOut, 0), `order ${i}`).toBe(upload.length);
+    }
   });
 
   it('chunk sizes are followed on behind chunk data that came out of order', async () => {
