@@ -31,6 +31,8 @@ const childrenOf = (pid: number): number[] =>
 /** How `pid` ends by `signal`: its parent is stopped, so that nobody takes the answer away. */
 async function endedBy(signal: keyof typeof SIGNALS, pid: number, parent: number): Promise<number> {
   process.kill(parent, 'SIGSTOP');
+  // Told is not stopped yet: it may still be about to wait for its child.
+  while (statOf(parent)[STATE] !== 'T') await sleep(10);
   process.kill(pid, signal);
   while (statOf(pid)[STATE] !== 'Z') await sleep(10);
   return Number(statOf(pid)[EXIT_CODE]);
