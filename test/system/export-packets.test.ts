@@ -24,6 +24,15 @@ async function exporting(agent: Agent, file: string, ...args: string[]): Promise
   return program;
 }
 
+/** TCP's segments that this machine has sent again since its start: RetransSegs of /proc/net/snmp. */
+function segmentsSentAgain(): number {
+  const [names, values] = readFileSync('/proc/net/snmp', 'latin1')
+    .split('\n')
+    .filter((line) => line.startsWith('Tcp:'))
+    .map((line) => line.split(' '));
+  return Number(values![names!.indexOf('RetransSegs')]);
+}
+
 /** One row a packet, the fields divided by tabs. */
 async function tshark(file: string, filter: string, fields: readonly string[], ...args: string[]): Promise<string[]> {
   const command = [findProgram('tshark')!, '-r', file, ...args, '-Y', filter, '-T', 'fields', '-E', 'occurrence=a'];
@@ -59,6 +68,7 @@ when(
     await using site = await nodeSite({ cgroup });
     await using agent = await Agent.start({ cgroups: [cgroup] });
     const file = folder.file('calls.pcapng');
+    const sentAgain = segmentsSentAgain();
     await using taking = await exporting(agent, file, '--seconds', '6');
     const at = (host: string, path: string): string => `http://${host}:${site.port}${path}`;
     const urls = [
@@ -95,7 +105,7 @@ when(
       `tcp.port==${site.port},http`,
     );
     expect(asked).toEqual([...urls.map((url) => `GET\t${new URL(url).pathname}`), 'POST\t/small']);
-    const heads = ['http.response.code', 'tcp.analysis.retransmission', 'ip.checksum.status'];
+    const heads = ['http.response.code', 'ip.checksum.status'];
     const answered = await tshark(
       file,
       'http.response',
@@ -105,8 +115,11 @@ when(
       '-o',
       'ip.check_checksum:TRUE',
     );
-    expect(answered).toEqual(['200\t\t1', '404\t\t1', '200\t\t1', '503\t\t', '200\t\t1']);
-    expect(await tshark(file, 'tcp.analysis.retransmission or _ws.malformed', ['frame.number'])).toEqual([]);
+    expect(answered).toEqual(['200\t1', '404\t1', '200\t1', '503\t', '200\t1']);
+    expect(await tshark(file, '_ws.malformed', ['frame.number'])).toEqual([]);
+    // A packet that is there twice looks as one that was sent again, which a busy machine does too.
+    const twice = await tshark(file, 'tcp.analysis.retransmission', ['frame.number']);
+    expect(twice.length).toBeLessThanOrEqual(segmentsSentAgain() - sentAgain);
     // What the window left out is told by lengths, and by comments where whole segments are missing.
     const cut = await tshark(file, 'frame.cap_len < frame.len', ['frame.len', 'frame.cap_len']);
     const comments = await tshark(file, 'frame.comment', ['frame.comment']);
