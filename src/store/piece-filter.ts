@@ -11,8 +11,9 @@
  * The file: magic, words of either table, the trigrams, a checksum, then pages of grams with a checksum each. A filter that is missing or damaged
  * excludes nothing.
  */
-import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
+import { fstatSync } from 'node:fs';
 import { crc32 } from 'node:zlib';
+import { mayUnless, readAt } from './filter-file.ts';
 import type { ByteValues } from './parquet/byte-values.ts';
 import { release } from './parquet/grown.ts';
 import type { Segment } from './segment.ts';
@@ -161,20 +162,10 @@ export function mayHavePiece(path: string, { text, first }: Piece): boolean {
   const piece = Buffer.from(text);
   // Nothing is known of so short ones.
   if (piece.length < (first ? TRIGRAM : TRIGRAM + TRIGRAM_STEP - 1)) return true;
-  let fd: number;
-  try {
-    fd = openSync(path, 'r');
-  } catch {
-    return true;
-  }
-  try {
+  return mayUnless(path, (fd) => {
     const filter = PieceFilter.open(fd);
     return filter === null || (filter.trigrams(piece, first) && filter.grams(piece, first));
-  } catch {
-    return true;
-  } finally {
-    closeSync(fd);
-  }
+  });
 }
 
 class PieceFilter {
@@ -253,9 +244,4 @@ function readChecked(fd: number, from: number, length: number): Buffer | null {
   if (bytes === null) return null;
   const body = bytes.subarray(0, length);
   return crc32(body) === bytes.readUInt32LE(length) ? body : null;
-}
-
-function readAt(fd: number, from: number, length: number): Buffer | null {
-  const bytes = Buffer.allocUnsafe(length);
-  return readSync(fd, bytes, 0, length, from) === length ? bytes : null;
 }

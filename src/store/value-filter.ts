@@ -7,8 +7,9 @@
  * The file: magic and the number of pages, then pages of BLOCKS_A_PAGE blocks with a checksum each. A question reads one page. A filter that is missing or
  * damaged excludes nothing.
  */
-import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
+import { fstatSync } from 'node:fs';
 import { crc32 } from 'node:zlib';
+import { mayUnless, readAt } from './filter-file.ts';
 import type { ByteValues } from './parquet/byte-values.ts';
 import { grown, release } from './parquet/grown.ts';
 import type { Segment } from './segment.ts';
@@ -178,13 +179,7 @@ const KEY = 0x9e3779b9 | 0;
 
 /** Whether the segment of this filter may have it: false is certain. */
 export function mayHave(path: string, sought: Sought): boolean {
-  let fd: number;
-  try {
-    fd = openSync(path, 'r');
-  } catch {
-    return true;
-  }
-  try {
+  return mayUnless(path, (fd) => {
     const head = readAt(fd, 0, HEAD_BYTES);
     const pages = head?.subarray(0, MAGIC.length).equals(MAGIC) === true ? head.readUInt32LE(MAGIC.length) : 0;
     if (pages === 0 || fstatSync(fd).size !== HEAD_BYTES + pages * PAGE_BYTES) return true;
@@ -199,14 +194,5 @@ export function mayHave(path: string, sought: Sought): boolean {
       if ((page.readInt32LE(at + w * 4) & (1 << (Math.imul(key, SALT[w]!) >>> 27))) === 0) return false;
     }
     return true;
-  } catch {
-    return true;
-  } finally {
-    closeSync(fd);
-  }
-}
-
-function readAt(fd: number, from: number, length: number): Buffer | null {
-  const bytes = Buffer.allocUnsafe(length);
-  return readSync(fd, bytes, 0, length, from) === length ? bytes : null;
+  });
 }
