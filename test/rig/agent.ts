@@ -80,6 +80,10 @@ export function parseLog(text: string): Log {
 export const field = (message: LoggedMessage | null, name: string): string | undefined =>
   message?.headers.find(([raw]) => raw.toLowerCase() === name)?.[1];
 
+/** Value of `id` in the target's query, by which tests tell their calls apart; empty when there is none. */
+export const askedId = ({ request }: LoggedExchange): string =>
+  /[?&]id=([\w-]+)/.exec(request?.target ?? '')?.[1] ?? '';
+
 export interface AgentOptions {
   readonly cgroups: readonly (Cgroup | string)[];
   /** Further arguments of `run`. */

@@ -5,7 +5,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { Agent, type LoggedExchange, type LoggedMessage } from '../rig/agent.ts';
+import { Agent, askedId, type LoggedExchange, type LoggedMessage } from '../rig/agent.ts';
 import { Cgroup } from '../rig/cgroup.ts';
 import { SHAPES, type ShapedCall, shapedCalls } from '../rig/clients/shapes.ts';
 import { when } from '../rig/need.ts';
@@ -13,8 +13,6 @@ import { gateway, gateways } from '../rig/servers/gateways.ts';
 import type { OriginCall } from '../rig/servers/origin.ts';
 import type { Server } from '../rig/servers/server.ts';
 import { TlsHome } from '../rig/tls/servers.ts';
-
-const idOf = (x: LoggedExchange): string => /[?&]id=([\w-]+)/.exec(x.request.target)?.[1] ?? '-';
 
 /** As Node tells them: one character a byte. */
 const fieldsOf = (message: LoggedMessage): (readonly [string, string])[] =>
@@ -82,12 +80,12 @@ when(
       process.kill(-front.program.pid, 'SIGKILL');
       await front[Symbol.asyncDispose]();
       const ours = (seen: readonly LoggedExchange[]): LoggedExchange[] =>
-        seen.filter((x) => idOf(x).startsWith(`${name}-`));
+        seen.filter((x) => askedId(x).startsWith(`${name}-`));
       const whole = (side: string, port: number, seen: readonly LoggedExchange[]): Map<string, LoggedExchange> =>
         new Map(
           ours(seen)
             .filter((x) => x.side === side && x.server.port === port)
-            .map((x) => [idOf(x), x]),
+            .map((x) => [askedId(x), x]),
         );
       const seen = await agent.until((all) => {
         const upstream = originCalls(name).length;

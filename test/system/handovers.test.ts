@@ -1,14 +1,13 @@
 /** Connections that change hands: who serves is who wrote, whoever accepted. */
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
-import { Agent, field, type LoggedExchange } from '../rig/agent.ts';
+import { Agent, askedId, field } from '../rig/agent.ts';
 import { Cgroup } from '../rig/cgroup.ts';
 import { shapedCalls } from '../rig/clients/shapes.ts';
 import { findProgram, when } from '../rig/need.ts';
 import { TlsHome } from '../rig/tls/servers.ts';
 
 const six = Array.from({ length: 6 }, () => ({ path: '/small' }));
-const idOf = (x: LoggedExchange): string => /[?&]id=([\w-]+)/.exec(x.request.target)?.[1] ?? '-';
 
 when(
   it,
@@ -27,7 +26,7 @@ when(
   await agent.until((seen) => seen.length >= 18);
   const { exchanges, summary } = await agent.stop();
   expect(summary.losses).toEqual([]);
-  expect(exchanges.map(idOf)).toEqual(['a', 'b', 'c'].flatMap((name) => six.map((_, i) => `${name}-${i + 1}`)));
+  expect(exchanges.map(askedId)).toEqual(['a', 'b', 'c'].flatMap((name) => six.map((_, i) => `${name}-${i + 1}`)));
   for (const x of exchanges) {
     expect(x).toMatchObject({ outcome: 'complete', losses: [], process: { cgroup: cgroup.name, evidence: 'writer' } });
     expect(String(x.process!.pid)).toBe(field(x.response, 'x-pid'));

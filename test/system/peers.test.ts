@@ -4,7 +4,7 @@ import { connect } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
-import { Agent, field, type LoggedExchange, type Stopped } from '../rig/agent.ts';
+import { Agent, askedId, field, type Stopped } from '../rig/agent.ts';
 import { Cgroup } from '../rig/cgroup.ts';
 import { findProgram, when } from '../rig/need.ts';
 import { freePort } from '../rig/ports.ts';
@@ -14,14 +14,13 @@ import { nginx } from '../rig/servers/nginx.ts';
 import { TlsHome } from '../rig/tls/servers.ts';
 
 const live = ['root', 'cgroup2', 'bpf'] as const;
-const idOf = (x: LoggedExchange): string => /[?&]id=([\w-]+)/.exec(x.request.target)?.[1] ?? '';
 
 /** Both sides have each id once, whole, with as many body bytes as `sizes` says; and there is nothing else. */
 function expectCalls({ exchanges, summary }: Stopped, sizes: ReadonlyMap<string, number>, of: 'request' | 'response') {
   expect(summary.losses).toEqual([]);
   for (const side of ['server', 'client']) {
     const seen = exchanges.filter((x) => x.side === side);
-    expect(seen.map((x) => [idOf(x), x[of]?.body_bytes, x.response?.status, x.outcome, x.losses])).toEqual(
+    expect(seen.map((x) => [askedId(x), x[of]?.body_bytes, x.response?.status, x.outcome, x.losses])).toEqual(
       [...sizes].map(([id, bytes]) => [id, bytes, 200, 'complete', []]),
     );
   }

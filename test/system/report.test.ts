@@ -350,31 +350,23 @@ when(
     });
 
     test('query --filter, --since, --until, --limit, --headers', async () => {
-      const failed = log.filter(({ response }) => response!.status === 503).map(({ id }) => id);
+      const newestFirst = (keep: (call: LoggedExchange) => boolean): string[] =>
+        log
+          .filter(keep)
+          .map(({ id }) => id)
+          .reverse();
       const ids = async (...args: string[]): Promise<string[]> =>
         lines((await stored('query', '--json', ...args)).stdout).map(({ id }) => id);
-      expect(await ids('--limit', '99999', '--filter', 'response.code == 503')).toEqual(failed.toReversed());
-      const later = log.filter(({ ts }) => ts! >= boundary).map(({ id }) => id);
-      expect(await ids('--limit', '99999', '--since', boundary)).toEqual(later.toReversed());
-      expect(await ids('--limit', '99999', '--until', boundary)).toEqual(
-        log
-          .filter(({ ts }) => ts! < boundary)
-          .map(({ id }) => id)
-          .reverse(),
+      expect(await ids('--limit', '99999', '--filter', 'response.code == 503')).toEqual(
+        newestFirst(({ response }) => response!.status === 503),
       );
-      expect(await ids('--limit', '3')).toEqual(
-        log
-          .slice(-3)
-          .map(({ id }) => id)
-          .reverse(),
-      );
+      expect(await ids('--limit', '99999', '--since', boundary)).toEqual(newestFirst(({ ts }) => ts! >= boundary));
+      expect(await ids('--limit', '99999', '--until', boundary)).toEqual(newestFirst(({ ts }) => ts! < boundary));
+      expect(await ids('--limit', '3')).toEqual(newestFirst(() => true).slice(0, 3));
       expect(await ids()).toHaveLength(100);
       const filter = '"x-new" in request.headers && request.headers["x-api-version"] == "2"';
       expect(await ids('--limit', '99999', '--filter', filter)).toEqual(
-        log
-          .filter(({ request }) => request.headers.some(([name]) => name === 'x-new'))
-          .map(({ id }) => id)
-          .reverse(),
+        newestFirst(({ request }) => request.headers.some(([name]) => name === 'x-new')),
       );
       expect(await ids('--filter', 'request.method == "BREW"')).toEqual([]);
       const { stdout } = await stored('query', '--limit', '1', '--headers');

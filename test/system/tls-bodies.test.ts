@@ -1,7 +1,7 @@
 /** Long bodies and long header blocks inside TLS: what is read of them, what is copied for it, and what pressure leaves. */
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { Agent, field, type LoggedExchange } from '../rig/agent.ts';
+import { Agent, askedId, field } from '../rig/agent.ts';
 import { Cgroup } from '../rig/cgroup.ts';
 import { findProgram, when } from '../rig/need.ts';
 import { must } from '../rig/program.ts';
@@ -47,8 +47,6 @@ async function fetchAll(home: TlsHome, cgroup: Cgroup, asked: readonly Asked[]):
   return sums;
 }
 
-const idOf = (x: LoggedExchange): string => /[?&]id=(\w+)/.exec(x.request?.target ?? '')?.[1] ?? '';
-
 when(
   describe,
   'root',
@@ -93,7 +91,7 @@ when(
       const asked = new Map(all.map((one) => [one.id, one]));
       expect(exchanges).toHaveLength(legs);
       for (const x of exchanges) {
-        const { id, size, trailer } = asked.get(idOf(x))!;
+        const { id, size, trailer } = asked.get(askedId(x))!;
         expect(x, id).toMatchObject({ outcome: 'complete', losses: [], response: { status: 200, body_bytes: size } });
         expect(field(x.response, 'x-id')).toBe(id);
         const sum = x.server.port === node.port ? (trailer ? id : '') : sums.get(id)!;
@@ -122,8 +120,8 @@ when(
       if (x.outcome !== 'complete') expect(x.losses, JSON.stringify(x)).not.toEqual([]);
       if (x.request === null || x.response === null) continue;
       answered++;
-      const size = sizes.get(idOf(x))!;
-      expect(field(x.response, 'x-id')).toBe(idOf(x));
+      const size = sizes.get(askedId(x))!;
+      expect(field(x.response, 'x-id')).toBe(askedId(x));
       const reasons = x.losses.map(({ reason }) => reason);
       if (reasons.length === 0) expect(x.response.body_bytes).toBe(size);
       else if (x.outcome === 'complete') expect(Math.abs(x.response.body_bytes - size)).toBeLessThan(size / 100);
@@ -147,10 +145,10 @@ when(
     );
     await must([findProgram('curl')!, '-sk', `https://localhost:${node.port}/go`], {});
     await fetched;
-    await agent.until((seen) => seen.filter((x) => idOf(x) === asked.id).length === 2);
+    await agent.until((seen) => seen.filter((x) => askedId(x) === asked.id).length === 2);
     const { ledger } = await agent.status();
     const { exchanges } = await agent.stop();
-    for (const x of exchanges.filter((one) => idOf(one) === asked.id))
+    for (const x of exchanges.filter((one) => askedId(one) === asked.id))
       expect(x).toMatchObject({ outcome: 'complete', losses: [], response: { body_bytes: size } });
     const [copied, seen] = (['copied', 'seen'] as const).map(
       (what) => ledger.captured[what].bytes - read.ledger.captured[what].bytes,

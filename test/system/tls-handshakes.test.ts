@@ -5,7 +5,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { AgentStatus } from '../../src/model/status.ts';
-import { Agent, HEADWATER, type LoggedExchange, parseLog, type Stopped } from '../rig/agent.ts';
+import { Agent, askedId, HEADWATER, type LoggedExchange, parseLog, type Stopped } from '../rig/agent.ts';
 import { Cgroup } from '../rig/cgroup.ts';
 import { findProgram, when } from '../rig/need.ts';
 import { Program, run } from '../rig/program.ts';
@@ -16,8 +16,6 @@ import { nginxTls, TlsHome } from '../rig/tls/servers.ts';
 /** What s_client prints then. */
 const HANDSHAKE_OVER = /Verif(?:y return code|ication error)[\s\S]*---\n/;
 const answered = (id: string): RegExp => new RegExp(`x-id: ${id}\\r?\\n`);
-
-const idOf = (x: LoggedExchange): string => /[?&]id=([\w-]+)/.exec(x.request.target)?.[1] ?? '';
 
 when(
   describe,
@@ -203,12 +201,12 @@ when(
 
   test('every call is in the log on both sides, whole', () => {
     const sides = [...asked.keys()].flatMap((id) => [`${id} client`, `${id} server`]).sort();
-    expect(live.exchanges.map((x) => `${idOf(x)} ${x.side}`).sort()).toEqual(sides);
+    expect(live.exchanges.map((x) => `${askedId(x)} ${x.side}`).sort()).toEqual(sides);
     for (const x of live.exchanges) {
-      expect(x, idOf(x)).toMatchObject({
+      expect(x, askedId(x)).toMatchObject({
         outcome: 'complete',
         losses: [],
-        tls: { version: asked.get(idOf(x)), sni: 'localhost' },
+        tls: { version: asked.get(askedId(x)), sni: 'localhost' },
       });
       expect(x.response?.status).toBe(200);
     }
@@ -219,8 +217,8 @@ when(
   });
 
   test('replay says the same', () => {
-    expect(offline.map(idOf).sort()).toEqual([...asked.keys()].sort());
-    expect(offline.filter((x) => x.outcome !== 'complete' || x.losses.length > 0).map(idOf)).toEqual([]);
+    expect(offline.map(askedId).sort()).toEqual([...asked.keys()].sort());
+    expect(offline.filter((x) => x.outcome !== 'complete' || x.losses.length > 0).map(askedId)).toEqual([]);
   });
 
   test('TLS 1.2 sessions are resumed in replay by what is known of their first connection', () => {

@@ -4,7 +4,7 @@
  */
 import { readFileSync, statSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { Agent, field, HEADWATER, type LoggedExchange, parseLog, type Stopped } from '../rig/agent.ts';
+import { Agent, askedId, field, HEADWATER, type LoggedExchange, parseLog, type Stopped } from '../rig/agent.ts';
 import { Cgroup } from '../rig/cgroup.ts';
 import { findProgram, when } from '../rig/need.ts';
 import { must, run } from '../rig/program.ts';
@@ -60,8 +60,6 @@ const SUITES_12 = [
   ['ECDHE-ECDSA-AES128-CCM', 'TLS_ECDHE_ECDSA_WITH_AES_128_CCM'],
   ['ECDHE-ECDSA-AES256-CCM8', 'TLS_ECDHE_ECDSA_WITH_AES_256_CCM_8'],
 ] as const;
-
-const idOf = (x: LoggedExchange): string => /[?&]id=([\w-]+)/.exec(x.request.target)?.[1] ?? '';
 
 when(
   describe,
@@ -168,7 +166,7 @@ when(
       const python = [findProgram('python3')!, `${PEERS}/client.py`, fromPython, keys];
       expect(await must(python, { cgroup, env: home.env })).toBe('200\n');
     }
-    await agent.until((seen) => new Set(seen.map(idOf)).size >= said.length).catch(() => {});
+    await agent.until((seen) => new Set(seen.map(askedId)).size >= said.length).catch(() => {});
     live = await agent.stop();
     await dump.stop();
     expect(statSync(file).size).toBeGreaterThan(100_000);
@@ -190,7 +188,7 @@ when(
     for (const side of ['server', 'client'] as const) {
       const byId = Map.groupBy(
         live.exchanges.filter((x) => x.side === side),
-        idOf,
+        askedId,
       );
       const missing = said.filter(({ id }) => byId.get(id)?.length !== 1);
       expect(missing.map(plain), `${side} side`).toEqual([]);
@@ -224,7 +222,7 @@ when(
       .split('\n');
     const mine = live.exchanges.filter((x) => x.side === 'server' && x.server.port === servers['nginx']!.port);
     expect(mine.length).toBe(lines.length);
-    const byId = new Map(mine.map((x) => [idOf(x), x]));
+    const byId = new Map(mine.map((x) => [askedId(x), x]));
     for (const line of lines) {
       const [id, version, , , protocol] = line.split('\t');
       expect(byId.get(id!)).toMatchObject({
@@ -242,8 +240,8 @@ when(
       const ends = [x.client.port, x.server.port];
       return { protocol, request, response: { ...response, interim }, outcome, losses, anomalies, tls, ends };
     };
-    const byId = new Map(offline.map((x) => [idOf(x), x]));
+    const byId = new Map(offline.map((x) => [askedId(x), x]));
     expect(offline).toHaveLength(said.length);
-    for (const x of live.exchanges) expect(told(x)).toEqual(told(byId.get(idOf(x))!));
+    for (const x of live.exchanges) expect(told(x)).toEqual(told(byId.get(askedId(x))!));
   });
 });

@@ -2,17 +2,16 @@
 import { copyFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { AgentStatus } from '../../src/model/status.ts';
-import { Agent, field, type LoggedExchange } from '../rig/agent.ts';
+import { Agent, askedId, field, type LoggedExchange } from '../rig/agent.ts';
 import { Cgroup } from '../rig/cgroup.ts';
 import { findProgram, missing, when } from '../rig/need.ts';
 import { must, type Program } from '../rig/program.ts';
 import type { Server } from '../rig/servers/server.ts';
 import { haproxyTls, nginxTls, nodeTls, TlsHome } from '../rig/tls/servers.ts';
 
-const idOf = (x: LoggedExchange): string => /[?&]id=([\w-]+)/.exec(x.request.target)?.[1] ?? '';
 const sides = (exchanges: readonly LoggedExchange[], id: string): string[] =>
   exchanges
-    .filter((x) => idOf(x) === id && x.outcome === 'complete' && x.response?.status === 200)
+    .filter((x) => askedId(x) === id && x.outcome === 'complete' && x.response?.status === 200)
     .map((x) => x.side)
     .sort();
 
@@ -86,7 +85,7 @@ for line in sys.stdin:
     const { tls } = JSON.parse((await agent.get('/v1/status')).body) as AgentStatus;
     expect(tls.unread).toMatchObject([{ cause: 'handshake_unseen', connections: 2 }]);
     const { exchanges, summary } = await agent.stop();
-    expect(exchanges.map(idOf)).toEqual(['after', 'after']);
+    expect(exchanges.map(askedId)).toEqual(['after', 'after']);
     expect(summary.losses.map(({ reason }) => reason)).toEqual(['tls_no_secret']);
   });
 
@@ -111,7 +110,7 @@ for line in sys.stdin:
     await client.ask('moved');
     await agent.until((seen) => sides(seen, 'moved').length === 1);
     const { exchanges } = await agent.stop();
-    expect(exchanges.map((x) => [idOf(x), x.side])).toEqual([['moved', 'client']]);
+    expect(exchanges.map((x) => [askedId(x), x.side])).toEqual([['moved', 'client']]);
   });
 
   test('who is outside is not read, whatever library it shares', async () => {
@@ -125,7 +124,7 @@ for line in sys.stdin:
     await call(other, 'asked', inside);
     await agent.until((seen) => sides(seen, 'asked').length === 1 && sides(seen, 'served').length === 1);
     const { exchanges } = await agent.stop();
-    expect(exchanges.map((x) => [idOf(x), x.side]).sort()).toEqual([
+    expect(exchanges.map((x) => [askedId(x), x.side]).sort()).toEqual([
       ['asked', 'client'],
       ['served', 'server'],
     ]);
@@ -145,7 +144,7 @@ for line in sys.stdin:
     await call(young, 'replaced', outside);
     await agent.until((seen) => sides(seen, 'deleted').length === 1 && sides(seen, 'replaced').length === 1);
     const { exchanges, summary } = await agent.stop();
-    expect(exchanges.map(idOf).sort()).toEqual(['deleted', 'replaced']);
+    expect(exchanges.map(askedId).sort()).toEqual(['deleted', 'replaced']);
     expect(summary.losses).toEqual([]);
   });
 
@@ -184,7 +183,7 @@ for line in sys.stdin:
       expect(summary.losses).toEqual([]);
       expect(exchanges.length).toBe(4 * ids.length);
       for (const id of ids) {
-        const legs = exchanges.filter((x) => idOf(x) === id);
+        const legs = exchanges.filter((x) => askedId(x) === id);
         const outer = id === 'three' ? 'http/1.1' : 'h2';
         expect(legs.map((x) => [x.server.port, x.side, x.protocol]).sort()).toEqual(
           [

@@ -1,7 +1,7 @@
 /** Long bodies behind a PROXY protocol header of version 2, in cleartext and in TLS, up and down: exact on each leg, and so is the next call. */
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
-import { Agent, type LoggedExchange } from '../rig/agent.ts';
+import { Agent, askedId, type LoggedExchange } from '../rig/agent.ts';
 import { Cgroup } from '../rig/cgroup.ts';
 import { findProgram, when } from '../rig/need.ts';
 import { must } from '../rig/program.ts';
@@ -33,8 +33,6 @@ listen in
     },
     cgroup,
   );
-
-const idOf = (x: LoggedExchange): string => /[?&]id=([\w-]+)/.exec(x.request?.target ?? '')?.[1] ?? '';
 
 when(
   it,
@@ -90,7 +88,7 @@ when(
   await agent.until((seen) => seen.length >= 6 * sent.size);
   const { exchanges, summary } = await agent.stop();
   const told = (x: LoggedExchange): string =>
-    `${idOf(x)} ${x.outcome} ${x.request.body_bytes}+${x.response?.body_bytes} ${JSON.stringify(x.losses)}`;
+    `${askedId(x)} ${x.outcome} ${x.request.body_bytes}+${x.response?.body_bytes} ${JSON.stringify(x.losses)}`;
   const expected = [...sent].flatMap(([id, { up, down }]) => Array(6).fill(`${id} complete ${up}+${down} []`));
   expect(exchanges.map(told).sort()).toEqual(expected.sort());
   expect(summary.losses).toEqual([]);

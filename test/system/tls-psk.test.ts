@@ -1,6 +1,6 @@
 /** Handshakes by a key that both ends were given, without any certificate, live: every call on both sides, with and without a key exchange. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { Agent, type LoggedExchange, type Stopped } from '../rig/agent.ts';
+import { Agent, askedId, type Stopped } from '../rig/agent.ts';
 import { Cgroup } from '../rig/cgroup.ts';
 import { findProgram, when } from '../rig/need.ts';
 import { Program } from '../rig/program.ts';
@@ -30,8 +30,6 @@ const CASES = {
   ],
   'ecdhe-12-cbc': [['-tls1_2', '-cipher', 'ECDHE-PSK-AES128-CBC-SHA256'], [], 'TLS_ECDHE_PSK_WITH_AES_128_CBC_SHA256'],
 } as const;
-
-const idOf = (x: LoggedExchange): string => /[?&]id=([\w-]+)/.exec(x.request.target)?.[1] ?? '';
 
 when(
   describe,
@@ -96,14 +94,19 @@ when(
   });
 
   test('every call is in the log on both sides, whole', () => {
-    expect(live.exchanges.map((x) => `${idOf(x)} ${x.side}`).sort()).toEqual(
+    expect(live.exchanges.map((x) => `${askedId(x)} ${x.side}`).sort()).toEqual(
       Object.keys(CASES)
         .flatMap((id) => [`${id} client`, `${id} server`])
         .sort(),
     );
     for (const x of live.exchanges) {
-      const cipher = CASES[idOf(x) as keyof typeof CASES][2];
-      expect(x, idOf(x)).toMatchObject({ outcome: 'complete', losses: [], tls: { cipher }, response: { status: 200 } });
+      const cipher = CASES[askedId(x) as keyof typeof CASES][2];
+      expect(x, askedId(x)).toMatchObject({
+        outcome: 'complete',
+        losses: [],
+        tls: { cipher },
+        response: { status: 200 },
+      });
     }
     expect(live.summary.losses).toEqual([]);
   });
