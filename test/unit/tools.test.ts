@@ -53,42 +53,74 @@ describe('links', () => {
 });
 
 describe('summary', () => {
-  const summary = async (checks: number, ...results: unknown[]): Promise<{ code: number; last: string }> => {
-    const files = await Promise.all(
-      results.map(async (result, i) => {
-        const file = join(folder, `${i}.json`);
-        await writeFile(file, JSON.stringify(result));
-        return file;
-      }),
-    );
-    const args = ['tools/summary.ts', String(checks), ...files];
-    const ended = await run(process.execPath, args).catch((error: { code: number; stdout: string }) => error);
-    return { code: 'code' in ended ? ended.code : 0, last: ended.stdout.trimEnd().split('\n').at(-1)! };
-  };
-  const file = (status: string, ...tests: string[]): unknown => ({
+  interface Results {
+    unit?: unknown;
+    system?: unknown;
+    again?: unknown;
+  }
+  const file = (name: string, status: string, ...tests: string[]): unknown => ({
     testResults: [
-      { name: 'x.test.ts', status, message: '', assertionResults: tests.map((t) => ({ status: t, fullName: t })) },
+      { name, status, message: '', assertionResults: tests.map((t, i) => ({ status: t, fullName: `${name} ${i}` })) },
     ],
   });
+  const none = { testResults: [] };
+
+  async function tool(what: string, results: Results): Promise<{ code: number; lines: string[] }> {
+    for (const [name, result] of Object.entries({ unit: none, system: none, 'system-alone': none, ...results }))
+      await writeFile(join(folder, `${name}.json`), JSON.stringify(result));
+    const args = ['tools/summary.ts', what, folder];
+    const ended = await run(process.execPath, args).catch((error: { code: number; stdout: string }) => error);
+    return { code: 'code' in ended ? ended.code : 0, lines: ended.stdout.trimEnd().split('\n') };
+  }
+  const summary = async (checks: number, results: Results): Promise<{ code: number; last: string }> => {
+    const { code, lines } = await tool(String(checks), results);
+    return { code, last: lines.at(-1)! };
+  };
 
   it('adds up the projects', async () => {
-    expect(await summary(0, file('passed', 'passed', 'skipped'), file('passed', 'passed', 'todo', 'pending'))).toEqual({
+    const system = file('b', 'passed', 'passed', 'todo', 'pending');
+    expect(await summary(0, { unit: file('a', 'passed', 'passed', 'skipped'), system })).toEqual({
       code: 0,
       last: '2 passed, 0 failed, 3 skipped',
     });
   });
 
   it('fails for a failed test, a failed check, a file that failed before its first test, and a missing result', async () => {
-    expect(await summary(0, file('failed', 'passed', 'failed'))).toEqual({
-      code: 1,
-      last: '1 passed, 1 failed, 0 skipped',
-    });
-    expect(await summary(1, file('passed', 'passed'))).toEqual({ code: 1, last: '1 passed, 1 failed, 0 skipped' });
-    expect(await summary(0, file('failed'))).toEqual({ code: 1, last: '0 passed, 1 failed, 0 skipped' });
-    expect(await summary(0, {}, file('passed', 'passed'))).toEqual({ code: 1, last: '1 passed, 1 failed, 0 skipped' });
+    const bad = { code: 1, last: '1 passed, 1 failed, 0 skipped' };
+    const good = file('a', 'passed', 'passed');
+    expect(await summary(0, { unit: file('a', 'failed', 'passed', 'failed') })).toEqual(bad);
+    expect(await summary(1, { unit: good })).toEqual(bad);
+    expect(await summary(0, { unit: good, system: file('b', 'failed') })).toEqual(bad);
+    expect(await summary(0, { unit: good, system: {} })).toEqual(bad);
   });
 
   it('fails when no test ran', async () => {
-    expect(await summary(0, file('passed', 'skipped'))).toEqual({ code: 1, last: '0 passed, 0 failed, 1 skipped' });
+    expect(await summary(0, { unit: file('a', 'passed', 'skipped') })).toEqual({
+      code: 1,
+      last: '0 passed, 0 failed, 1 skipped',
+    });
+  });
+
+  it('names what failed at first and passed when run again, and fails for what failed twice', async () => {
+    const system = file('b', 'failed', 'passed', 'failed');
+    const twice = await tool('0', { system, again: file('b', 'passed', 'passed', 'passed') });
+    expect(twice).toEqual({
+      code: 0,
+      lines: ['UNSTEADY, failed at first and passed when run again, alone: b 1', '2 passed, 0 failed, 0 skipped'],
+    });
+    expect((await summary(0, { system, again: system })).last).toBe('1 passed, 1 failed, 0 skipped');
+    // The run again was cut off.
+    expect((await summary(0, { system, again: {} })).last).toBe('1 passed, 1 failed, 0 skipped');
+  });
+
+  it('says which files to run again: a few with real programs, never a unit test', async () => {
+    const failed = (name: string): unknown => file(name, 'failed', 'failed');
+    const files = async (results: Results): Promise<string[]> => (await tool('--failed-files', results)).lines;
+    expect(await files({ unit: failed('a'), system: failed('b') })).toEqual(['b']);
+    expect(await files({ unit: failed('a') })).toEqual(['']);
+    const many = {
+      testResults: 'bcde'.split('').flatMap((n) => (failed(n) as { testResults: unknown[] }).testResults),
+    };
+    expect(await files({ system: many })).toEqual(['']);
   });
 });
