@@ -1,6 +1,7 @@
 /**
  * Server and client whose every byte was written beforehand: node scripted.ts FILE [CERTIFICATE KEY], with a JSON list of connections, each a
- * list of [request, response] in base64, one after another; in TLS where a certificate is given. Prints how many calls were made.
+ * list of [request, response] in base64, one after another; in TLS where a certificate is given. Prints "listening", begins when its
+ * standard input ends (until then whoever observes it can find it), and prints how many calls were made.
  */
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
@@ -35,6 +36,8 @@ const server: Server =
 server.listen(0, '127.0.0.1');
 await once(server, 'listening');
 const { port } = server.address() as AddressInfo;
+process.stdout.write('listening\n');
+await once(process.stdin.resume(), 'end');
 
 let next = 0;
 async function work(): Promise<void> {
