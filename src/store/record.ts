@@ -74,6 +74,11 @@ export const HAS_RESPONSE = 2;
 /** Bounds of a segment: whichever is reached first closes it. They bound what a reader and the sealer hold. */
 export const SEGMENT_ROWS_MAX = 122_880;
 export const SEGMENT_BYTES_MAX = 32 << 20;
+/** Large calls make shorter segments too: a flood of ten thousand fields each would fill 32 MiB with 3,000 of them, for nobody's good. */
+const LARGE_CALLS_BYTES = 8 << 20;
+const USUAL_CALL_BYTES = 768;
+export const segmentBytesMax = (rows: number): number =>
+  Math.min(SEGMENT_BYTES_MAX, LARGE_CALLS_BYTES + rows * USUAL_CALL_BYTES);
 /** Of its dictionary: a flood of names or paths makes segments shorter, not the memory larger. */
 export const SEGMENT_WORDS_MAX = 65_536;
 export const SEGMENT_WORD_BYTES_MAX = 4 << 20;

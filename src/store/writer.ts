@@ -29,11 +29,11 @@ import {
   KIND_HEADER,
   KIND_LEDGER,
   KIND_STATE,
-  SEGMENT_BYTES_MAX,
   SEGMENT_ROWS_MAX,
   SEGMENT_WORD_BYTES_MAX,
   SEGMENT_WORDS_MAX,
   SEQUENCE_STRIDE,
+  segmentBytesMax,
 } from './record.ts';
 import { RecordBuffer } from './record-buffer.ts';
 import { HANDED_SEGMENTS, handedBytes } from './recover.ts';
@@ -132,7 +132,7 @@ export class StoreWriter {
     const { words } = this.#encoder;
     if (
       this.#rows >= SEGMENT_ROWS_MAX ||
-      this.#bytes >= SEGMENT_BYTES_MAX ||
+      this.#bytes >= segmentBytesMax(this.#rows) ||
       words.count >= SEGMENT_WORDS_MAX ||
       words.bytes >= SEGMENT_WORD_BYTES_MAX
     ) {
