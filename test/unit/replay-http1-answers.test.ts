@@ -88,17 +88,19 @@ casesOf('which response answers what, and how it ended', [
     ['POST / > 417 complete short_body early_response', 'GET /2 > 200 1 complete'],
   ],
   [
-    'any refusal before the body: the next request begins where the body would have',
+    'any final status before the body: the next request begins where the body would have',
     () => {
       const talk = o();
-      for (const status of [401, 403, 307, 413, 503]) {
+      for (const status of [200, 401, 403, 307, 413, 503]) {
         talk.client(`PUT /${status} HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n`);
         talk.server(`HTTP/1.1 ${status} X\r\nContent-Length: 0\r\n\r\n`);
       }
       return talk.client(get('/2')).server(ok('a')).close();
     },
     [
-      ...[401, 403, 307, 413, 503].map((status) => `PUT /${status} > ${status} complete short_body early_response`),
+      ...[200, 401, 403, 307, 413, 503].map(
+        (status) => `PUT /${status} > ${status} complete short_body early_response`,
+      ),
       'GET /2 > 200 1 complete',
     ],
   ],
@@ -113,6 +115,18 @@ casesOf('which response answers what, and how it ended', [
         .server(ok('a'))
         .close(),
     ['PUT /1 5 > 403 complete early_response', 'GET /2 > 200 1 complete'],
+  ],
+  [
+    'an early 200, and the body all the same',
+    () =>
+      o()
+        .client('PUT /1 HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n')
+        .server(ok('a'))
+        .client('12345')
+        .client(get('/2'))
+        .server(ok('b'))
+        .close(),
+    ['PUT /1 5 > 200 1 complete early_response', 'GET /2 > 200 1 complete'],
   ],
   [
     '417 close',

@@ -96,7 +96,7 @@ export abstract class MessageReader {
   /** An interim response came; its first byte's segment acknowledged `ack`. */
   protected abstract interjected(ack: number): void;
   /** The head of a final response to the request at `startOffset` (-1: not seen) came; `framing` is known. */
-  protected abstract answers(startOffset: number, status: number): void;
+  protected abstract answers(startOffset: number): void;
   /** A body may follow at `position`, or not: the request is not known. */
   protected abstract look(position: number): void;
   /** `message` has ended; the sink is about to be told. */
@@ -253,7 +253,7 @@ export abstract class MessageReader {
     // The sink may end the exchange and take the request back with the response's head.
     const answered = request === null ? -1 : request.startOffset;
     this.sink.head(message);
-    this.answers(answered, message.status);
+    this.answers(answered);
     this.#startBody(position, request === null);
   }
 

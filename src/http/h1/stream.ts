@@ -212,8 +212,8 @@ export class H1Stream extends MessageReader implements StreamSink {
     if (this.#peer !== null) this.#peer.#resync.interjected(ack);
   }
 
-  protected override answers(startOffset: number, status: number): void {
-    if (this.#peer !== null) this.#peer.#answer(startOffset, this.framing === 'switched', status);
+  protected override answers(startOffset: number): void {
+    if (this.#peer !== null) this.#peer.#answer(startOffset, this.framing === 'switched');
   }
 
   protected override finished(message: Message): void {
@@ -332,7 +332,7 @@ export class H1Stream extends MessageReader implements StreamSink {
   }
 
   /** The final response to the request at `startOffset` (-1: not seen) has begun. */
-  #answer(startOffset: number, switched: boolean, status: number): void {
+  #answer(startOffset: number, switched: boolean): void {
     if (switched) this.#switchOver();
     else if (startOffset >= 0 && startOffset === this.#asked) {
       this.#asked = -1;
@@ -340,13 +340,13 @@ export class H1Stream extends MessageReader implements StreamSink {
       if (this.state === 'held') this.reject(this.position);
     } else if (startOffset >= 0 && this.message?.startOffset === startOffset) {
       this.answered = true;
-      if (status >= REFUSALS_FROM) this.#refuse(this.message);
+      this.#refuse(this.message);
     }
   }
 
   /**
-   * RFC 9110 10.1.1, 15.5.18: refused from 300 on, the client has not sent the body, and asks again otherwise. Many keep
-   * the connection, though the length in the head says that a body follows.
+   * RFC 9110 10.1.1, 15.5.18: with a final status instead of 100 the client need not send the body, whatever the status is
+   * (Apache HttpClient does not), and asks again. Many keep the connection, though the length in the head says that a body follows.
    */
   #refuse(message: Message): void {
     const inBody = this.state === 'body_length' || this.state === 'chunks';
@@ -396,5 +396,3 @@ export class H1Stream extends MessageReader implements StreamSink {
     return at + kept;
   }
 }
-
-const REFUSALS_FROM = 300;
