@@ -51,3 +51,14 @@ test('corrections below a second are not told, until together they are one', () 
   set(1_000);
   expect(wall.steps).toBe(1);
 });
+
+test('a thread that waits for a core between the two clocks does not make a step of it', () => {
+  const said: string[] = [];
+  const looks = [0, -2_000, 0, 0, 0];
+  const wall = new WallClock(
+    (text) => said.push(text),
+    () => looks.shift()!,
+  );
+  for (let i = 0; i < 4; i++) wall.tick();
+  expect([looks, said, wall.steps, wall.problem]).toEqual([[], [], 0, '']);
+});

@@ -26,6 +26,8 @@ export class WallClock {
     const aheadMs = this.#aheadMs();
     const byMs = aheadMs - this.#toldMs;
     if (Math.abs(byMs) < STEP_MS_MIN) return;
+    // Between its two clocks this thread may have had to wait for a core: then a second look says otherwise.
+    if (Math.abs(this.#aheadMs() - aheadMs) >= STEP_MS_MIN) return;
     this.steps++;
     this.#toldMs = Math.abs(aheadMs) < STEP_MS_MIN ? 0 : aheadMs;
     const moved = `the machine's clock went ${byMs > 0 ? 'forward' : 'back'} by ${seconds(byMs)} (it was set, or the machine slept)`;

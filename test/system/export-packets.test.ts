@@ -1,6 +1,5 @@
 /** `export --pcapng` on real traffic: the file through tshark and through replay says what the programs did and what the agent saw live. */
 import { readFileSync, statSync } from 'node:fs';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import { Agent, field, HEADWATER, type LoggedExchange } from '../rig/agent.ts';
 import { Cgroup } from '../rig/cgroup.ts';
@@ -23,6 +22,17 @@ async function exporting(agent: Agent, file: string, ...args: string[]): Promise
   await program.until('packets', () => program.stderr.includes('are written as they are'));
   return program;
 }
+
+/** Longer than any test: it ends because somebody ends it. */
+const UNTIL_ENDED = ['--seconds', '3600'];
+
+/** Waits until so many calls, with their answers, can be read from the file: packets come a moment after the calls are in the log. */
+const hasWritten = (program: Program, file: string, calls: number): Promise<void> =>
+  program.until(`${calls} calls in its file`, async () => {
+    // It may be empty as yet.
+    const there = await replayed(file).catch(() => null);
+    return there?.exchanges.filter(({ response }) => response !== null).length === calls;
+  });
 
 /** TCP's segments that this machine has sent again since its start: RetransSegs of /proc/net/snmp. */
 function segmentsSentAgain(): number {
@@ -69,7 +79,7 @@ when(
     await using agent = await Agent.start({ cgroups: [cgroup] });
     const file = folder.file('calls.pcapng');
     const sentAgain = segmentsSentAgain();
-    await using taking = await exporting(agent, file, '--seconds', '6');
+    await using taking = await exporting(agent, file, ...UNTIL_ENDED);
     const at = (host: string, path: string): string => `http://${host}:${site.port}${path}`;
     const urls = [
       at('127.0.0.1', '/small'),
@@ -82,14 +92,15 @@ when(
       cgroup,
       input: 'x'.repeat(30_000),
     });
-    const { code, stderr } = await taking.wait(20_000);
+    const live = await agent.until((calls) => calls.length >= 2 * (urls.length + 1));
+    await hasWritten(taking, file, urls.length + 1);
+    const { code, stderr } = await taking.stop('SIGINT');
     expect(code).toBe(0);
     expect(stderr).toContain('not redacted');
     expect(stderr).not.toContain(SECRETS_NOTE);
     expect(stderr).toMatch(/headwater: \d+ packets, [\d.]+k\n$/);
     expect(statSync(file).mode & 0o777).toBe(0o600);
 
-    const live = await agent.until((calls) => calls.length >= 2 * (urls.length + 1));
     const offline = await replayed(file);
     expect(offline.exchanges.map(essence).sort(byId)).toEqual(
       live
@@ -132,7 +143,7 @@ when(
       ).toBeLessThan(0.002);
   });
 
-  test('ends with Ctrl-C, with the agent, or with its reader: what is there can be read', async () => {
+  test('ends with its time, with Ctrl-C, with the agent, or with its reader: what is there can be read', async () => {
     using folder = new Folder();
     await using cgroup = new Cgroup('packets');
     await using site = await nodeSite({ cgroup });
@@ -140,20 +151,26 @@ when(
     const call = (id: string) => curl(['-H', `x-request-id: ${id}`, `http://127.0.0.1:${site.port}/small`]);
     const ids = async (file: string): Promise<string[]> => (await replayed(file)).exchanges.map(idOf);
 
-    await using first = await exporting(agent, folder.file('a.pcapng'), '--seconds', '60');
+    await using brief = await exporting(agent, folder.file('brief.pcapng'), '--seconds', '1');
+    const over = await brief.ended;
+    expect([over.code, over.stderr]).toEqual([0, expect.stringMatching(/headwater: \d+ packets, \S+\n$/)]);
+    expect(await ids(folder.file('brief.pcapng'))).toEqual([]);
+
+    await using first = await exporting(agent, folder.file('a.pcapng'), ...UNTIL_ENDED);
     await call('a0');
-    await sleep(200);
+    await hasWritten(first, folder.file('a.pcapng'), 1);
     expect((await first.stop('SIGINT')).code).toBe(0);
     expect(await ids(folder.file('a.pcapng'))).toEqual(['a0']);
 
-    const piped = await Promise.all([
-      run(['sh', '-c', `"$0" export --pcapng - --seconds 3 --socket "$1" | head -c 300`, HEADWATER, agent.socket]),
-      sleep(1_500).then(() => call('b0')),
-    ]);
-    expect([piped[0].code, piped[0].stdout.length]).toEqual([0, 300]);
+    const toReader = `"$0" export --pcapng - ${UNTIL_ENDED.join(' ')} --socket "$1" | head -c 300`;
+    await using piped = new Program(['sh', '-c', toReader, HEADWATER, agent.socket]);
+    // The reader has its bytes before the first packet; that it is gone is known when another is written.
+    while (piped.running) await call('b0');
+    const { code: readers, stdout } = await piped.ended;
+    expect([readers, stdout.length]).toEqual([0, 300]);
 
-    await using last = await exporting(agent, folder.file('c.pcapng'), '--seconds', '60');
-    await using other = await exporting(agent, folder.file('d.pcapng'), '--seconds', '60');
+    await using last = await exporting(agent, folder.file('c.pcapng'), ...UNTIL_ENDED);
+    await using other = await exporting(agent, folder.file('d.pcapng'), ...UNTIL_ENDED);
     const third = await run([HEADWATER, 'export', '--pcapng', folder.file('e'), '--socket', agent.socket]);
     expect([third.code, third.stderr]).toEqual([
       3,
@@ -177,9 +194,9 @@ when(
     await using site = await nodeSite({ cgroup });
     await using agent = await Agent.start({ cgroups: [cgroup] });
     const file = folder.file('a.pcapng');
-    await using taking = await exporting(agent, file, '--seconds', '60');
+    await using taking = await exporting(agent, file, ...UNTIL_ENDED);
     await curl(['-H', 'x-request-id: k0', `http://127.0.0.1:${site.port}/small`]);
-    await sleep(500);
+    await hasWritten(taking, file, 1);
     agent.program.signal('SIGKILL');
     const { code, stderr } = await taking.ended;
     expect([code, stderr.trimEnd().split('\n').at(-1)]).toEqual([1, ENDED]);
@@ -228,8 +245,8 @@ when(
     await agent.tapped(3);
     const open = home.folder.file('open.pcapng');
     const closed = home.folder.file('closed.pcapng');
-    await using taking = await exporting(agent, open, '--seconds', '20', '--with-secrets');
-    await using without = await exporting(agent, closed, '--seconds', '20');
+    await using taking = await exporting(agent, open, ...UNTIL_ENDED, '--with-secrets');
+    await using without = await exporting(agent, closed, ...UNTIL_ENDED);
     expect(taking.stderr).toContain(SECRETS_NOTE);
     let made = 0;
     for (const server of Object.values(servers))
@@ -245,7 +262,7 @@ when(
         }
     const live = (await agent.until((calls) => calls.length >= 2 * made)).filter(({ side }) => side === 'client');
     expect(live).toHaveLength(made);
-    await sleep(500);
+    await hasWritten(taking, open, made);
     for (const program of [taking, without]) expect((await program.stop('SIGINT')).code).toBe(0);
 
     const target = ({ request }: LoggedExchange | ReplayedExchange): string => request!.target;
@@ -267,7 +284,7 @@ when(
     expect(readFileSync(open).includes('CLIENT_TRAFFIC_SECRET_0')).toBe(true);
     // In the file alone: neither in the log nor in what the agent says.
     const { ended } = await agent.stop();
-    expect(ended.stderr).toContain('packets are handed out for 20 s, with TLS secrets');
+    expect(ended.stderr).toContain('packets are handed out for 3600 s, with TLS secrets');
     expect(`${ended.stderr}${readFileSync(agent.log, 'latin1')}`).not.toMatch(/_SECRET|CLIENT_RANDOM/);
   });
 });

@@ -7,8 +7,8 @@ import { answered, connect } from './agent.ts';
 import { openOutput } from './output.ts';
 
 const SECONDS = 10;
-/** By how much the agent's seconds may have begun before ours. */
-const LATENESS_MS = 500;
+/** A timer may fire by less than a millisecond early. */
+const TIMER_GRAIN_MS = 1;
 /** The agent's longest block is a packet of 64 KiB with its comment. */
 const BLOCK_BYTES_MAX = 1 << 20;
 
@@ -20,6 +20,8 @@ export async function exportPackets(file: string, flags: ExportFlags): Promise<n
   const seconds = flags.seconds ?? SECONDS;
   const secrets = flags.withSecrets === true;
   const client = connect(flags.socket);
+  // Before the request: the agent's seconds begin later, however late its answer comes.
+  const until = performance.now() + seconds * 1_000 - TIMER_GRAIN_MS;
   const stream = answered(client, await client.packets(seconds, secrets));
   const output = await openOutput(file, true);
   let interrupted = false;
@@ -33,7 +35,6 @@ export async function exportPackets(file: string, flags: ExportFlags): Promise<n
     note(
       'with TLS secrets: whoever has this file can read what these connections encrypted; keep it as you keep the traffic itself',
     );
-  const until = performance.now() + seconds * 1_000 - LATENESS_MS;
   const blocks = new Blocks();
   try {
     for await (const chunk of stream.bytes) for (const block of blocks.take(chunk)) await output.write(block);
