@@ -242,7 +242,7 @@ export class H2Pairer implements MultiplexSink {
     }
     const mismatch =
       (request !== null && mismatched(request)) ||
-      (response !== null && request?.method !== 'HEAD' && response.status !== 304 && mismatched(response));
+      (response !== null && !mayLackBody(request?.method ?? '', response) && mismatched(response));
     if (mismatch) p.anomalies |= ANOMALY_BIT.content_length_mismatch;
     p.outcome = outcomeOf(p, closing, late);
     if (mismatch) p.outcome = 'protocol_error';
@@ -293,6 +293,10 @@ const WEBSOCKET_END: ReadonlyArray<readonly [MessageEnd, WebSocketEnd]> = [
   ['lost', 'lost'],
   ['open', 'open'],
 ];
+
+/** Its Content-Length is that of a body which is not sent; where the method was lost (''), nothing contradicts that. */
+const mayLackBody = (method: string, { status, bodyBytes }: Message): boolean =>
+  method === 'HEAD' || status === 304 || (method === '' && bodyBytes === 0);
 
 const DIGITS = /^\d{1,15}$/;
 

@@ -175,6 +175,24 @@ describe('missing bytes', () => {
     expect(rig.seen.length).toBeGreaterThanOrEqual(7);
   });
 
+  test('joined in the middle: the length in the answer to a HEAD whose method was lost contradicts nothing', () => {
+    const peers = new Peers();
+    for (const [id, length] of [
+      [1, '7'],
+      [3, '1234'],
+      [5, '56'],
+    ] as const) {
+      peers.add('client', w.headers(id, peers.client.block(request('HEAD', `/items/${id}`)), true));
+      peers.add('server', w.headers(id, peers.server.block(response(200, ['content-length', length])), true));
+    }
+    const rig = new H2Rig();
+    play(peers.pieces.slice(-4), rig.connection('joined')).end('fin');
+    expect(rig.seen).toMatchObject([
+      { streamId: 3, request: null, outcome: 'truncated', anomalies: [] },
+      { streamId: 5, request: { line: ' http:// /items/5' }, outcome: 'truncated', anomalies: [] },
+    ]);
+  });
+
   test('a call that began while frames were passed over is not said to have had no answer', () => {
     const rig = new H2Rig();
     const peers = new Peers().call(1);
