@@ -9,6 +9,7 @@ import type { Owners } from './owners.ts';
 import type { Statistics } from './statistics.ts';
 import type { StatusKeeper } from './status.ts';
 import type { StoreClock } from './store-clock.ts';
+import type { StoreFeed } from './store-feed.ts';
 import type { WallClock } from './wall-clock.ts';
 
 const TICK_MS = 1_000;
@@ -28,7 +29,8 @@ export interface EverySecondParts {
   readonly owners: Owners;
   readonly status: StatusKeeper;
   readonly wallClock: WallClock;
-  /** null: nothing is stored. */
+  /** null, both: nothing is stored. */
+  readonly feed: StoreFeed | null;
   readonly storeClock: StoreClock | null;
   readonly prints: Fingerprinter;
   readonly unused: UnusedPages;
@@ -43,6 +45,8 @@ export class EverySecond {
   /** Begins at once. */
   constructor(parts: EverySecondParts) {
     this.#parts = parts;
+    // What the statistics are of begins with the capture, not a second later.
+    parts.statistics.tick(0);
     setTimeout(() => parts.unused.giveBack(), SETTLED_MS).unref();
     this.#timer = setInterval(() => this.#tick(), TICK_MS);
   }
@@ -52,7 +56,8 @@ export class EverySecond {
   }
 
   #tick(): void {
-    const { maps, anchor, capture, statistics, owners, status, wallClock, storeClock, prints, unused } = this.#parts;
+    const { maps, anchor, capture, statistics, owners, status, wallClock, prints, unused } = this.#parts;
+    const { feed, storeClock } = this.#parts;
     const now = sinceAnchor(anchor);
     if (maps.counters.read().recordsLost > 0)
       maps.unheard.tell(capture.pipeline.capture, maps.ring.used === 0 ? now : maps.ring.readUpTo);
@@ -62,6 +67,7 @@ export class EverySecond {
     status.tick();
     wallClock.tick();
     storeClock?.second();
+    feed?.giveBack();
     this.#heap.look();
     unused.look();
     if (++this.#ticks % (FORGET_MS / TICK_MS) === 0) prints.forget();

@@ -1,4 +1,5 @@
 /** Feeds the store with what is not a call: states of the statistics, changes, and the ledger. */
+import { adviseZero } from '../kernel/posix.ts';
 import type { LossTotal } from '../model/loss.ts';
 import { STATE_KIND } from '../query/states.ts';
 import { decodeHeaders, encodeHeaders } from '../stats/headers/codec.ts';
@@ -36,6 +37,11 @@ export class StoreFeed {
     this.#take();
     this.#put();
     this.#store.writer.tick(nowMs, exchanges, losses);
+  }
+
+  /** Once a second: batches that a burst filled give their memory back. */
+  giveBack(): void {
+    for (const bytes of this.#store.writer.idle()) adviseZero(bytes);
   }
 
   /** The last states, counts and calls; returns the calls that the disk did not take. */

@@ -3,6 +3,7 @@ import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import {
+  adviseZero,
   descriptorPair,
   errnoName,
   listenUnix,
@@ -98,5 +99,18 @@ describe('capabilities', () => {
     const shown = /^CapPrm:\s*([0-9a-f]+)$/m.exec(readFileSync('/proc/thread-self/status', 'utf8'))?.[1];
     expect(sets.permitted).toBe(BigInt(`0x${shown}`));
     expect(writeCapabilities(sets)).toBe(0);
+  });
+});
+
+describe('pages that nobody needs', () => {
+  it('go, whole ones inside the bytes alone, also of memory that threads share', () => {
+    const bytes = new Uint8Array(new SharedArrayBuffer(1 << 20)).fill(1);
+    expect(adviseZero(bytes.subarray(100_000, 300_000))).toBe(0);
+    const zeros = bytes.reduce((sum, byte) => sum + (byte === 0 ? 1 : 0), 0);
+    expect(zeros % 4_096).toBe(0);
+    expect(zeros).toBeGreaterThan(200_000 - 2 * 4_096);
+    expect([bytes[99_999], bytes[200_000], bytes[300_000]]).toEqual([1, 0, 1]);
+    expect(adviseZero(bytes.subarray(10, 20))).toBe(0);
+    expect(bytes[15]).toBe(1);
   });
 });

@@ -109,6 +109,16 @@ export const waitReadable = (fd: number, ms: number): number => {
  */
 export const adviseUnused = (from: bigint, bytes: bigint): number => answer(c.madvise(from, bytes, MADV_DONTNEED));
 
+const PAGE = 4_096n;
+
+/** Gives back the pages that lie wholly in `bytes`, which become zeros. 0 or -errno. */
+export const adviseZero = (bytes: Uint8Array): number => {
+  const address = koffi.address(bytes);
+  const from = (address + PAGE - 1n) & -PAGE;
+  const to = (address + BigInt(bytes.length)) & -PAGE;
+  return to <= from ? 0 : adviseUnused(from, to - from);
+};
+
 /** Gives the kernel back the pages in which nothing that malloc(3) gave out lies (malloc_trim(3)): left alone, glibc keeps them below whatever is still used. */
 export const trimHeap = (): void => void mallocTrim?.(0);
 

@@ -7,24 +7,13 @@ import { constants, openSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Worker } from 'node:worker_threads';
 import type { ClockAnchor } from '../base/clock.ts';
-import type { Memory } from '../base/memory.ts';
 import type { Exchange } from '../model/exchange.ts';
 import type { LossReason, LossSink, LossTotal } from '../model/loss.ts';
 import type { WebSocketSession } from '../model/websocket.ts';
 import type { Redacted } from '../redact/redacted.ts';
 import { CallEncoder } from './call-encoder.ts';
 import { HANDED_FILE } from './layout.ts';
-import {
-  type BatchMessage,
-  SLAB_BYTES,
-  SLAB_FREE,
-  SLAB_TAKEN,
-  SLABS,
-  type StoreEvent,
-  slabMemory,
-  slabStates,
-  type ToWorker,
-} from './protocol.ts';
+import { type BatchMessage, SLAB_BYTES, SLABS, type StoreEvent, type ToWorker } from './protocol.ts';
 import {
   KIND_HEADER,
   KIND_LEDGER,
@@ -38,6 +27,7 @@ import {
 import { RecordBuffer } from './record-buffer.ts';
 import { HANDED_SEGMENTS, handedBytes } from './recover.ts';
 import type { SegmentHeader, StateKey } from './segment.ts';
+import { Slabs } from './slabs.ts';
 
 export type { StateKey } from './segment.ts';
 
@@ -76,8 +66,7 @@ export class StoreWriter {
   readonly #losses: LossSink;
   readonly #worker: Worker;
   readonly #encoder: CallEncoder;
-  readonly #slabs: readonly Memory[];
-  readonly #states: Int32Array;
+  readonly #slabs: Slabs;
   readonly #handedFd: number;
   /** First segment of this run, and calls that the last one lost. */
   readonly #begun: { readonly first: number; readonly owed: number };
@@ -112,8 +101,7 @@ export class StoreWriter {
     this.#worker = options.worker;
     this.#anchor = options.anchor;
     this.#encoder = new CallEncoder(options.run);
-    this.#slabs = Array.from({ length: SLABS }, (_, i) => slabMemory(options.shared, i));
-    this.#states = slabStates(options.shared);
+    this.#slabs = new Slabs(options.shared);
     this.#segment = options.nextSegment;
     this.#nowMs = nowMs;
     this.#begun = { first: options.nextSegment, owed: options.owed };
@@ -199,20 +187,23 @@ export class StoreWriter {
 
   /** Batches on their way to the disk. */
   get waiting(): number {
-    let waiting = this.#slab < 0 ? 0 : -1;
-    for (let slab = 0; slab < SLABS; slab++) if (Atomics.load(this.#states, slab) !== SLAB_FREE) waiting++;
-    return waiting;
+    return this.#slabs.taken - (this.#slab < 0 ? 0 : 1);
   }
 
   /** Hands over what is there; returns the batches on their way. */
   flush(): number[] {
     this.#handOver();
-    return Array.from(this.#slabs.keys()).filter((slab) => this.onItsWay(slab));
+    return Array.from({ length: SLABS }, (_, slab) => slab).filter((slab) => this.onItsWay(slab));
   }
 
   /** Whether batch `slab` is not on the disk yet. */
   onItsWay(slab: number): boolean {
-    return slab !== this.#slab && Atomics.load(this.#states, slab) !== SLAB_FREE;
+    return slab !== this.#slab && !this.#slabs.isFree(slab);
+  }
+
+  /** Memory of batches that were not used since the last call: whoever calls may give its pages back. */
+  idle(): Buffer[] {
+    return this.#slabs.idle();
   }
 
   event(event: StoreEvent): void {
@@ -298,11 +289,8 @@ export class StoreWriter {
   /** Takes a free batch, or the one at hand that nothing is in; false: there is none. */
   #begin(): boolean {
     if (this.#slab < 0) {
-      let slab = 0;
-      while (slab < SLABS && Atomics.load(this.#states, slab) !== SLAB_FREE) slab++;
-      if (slab === SLABS) return false;
-      Atomics.store(this.#states, slab, SLAB_TAKEN);
-      this.#slab = slab;
+      this.#slab = this.#slabs.take();
+      if (this.#slab < 0) return false;
     }
     this.#length = 0;
     this.#calls = 0;
@@ -349,7 +337,7 @@ export class StoreWriter {
   }
 
   #copy(record: RecordBuffer): void {
-    record.memory.buf.copy(this.#slabs[this.#slab]!.buf, this.#length, 0, record.length);
+    record.memory.buf.copy(this.#slabs.memory[this.#slab]!.buf, this.#length, 0, record.length);
     this.#length += record.length;
     this.#bytes += record.length;
   }
