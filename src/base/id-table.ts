@@ -1,7 +1,7 @@
 /**
  * What is under way by an id of 31 bits, where ids are handed out one after another and most are gone soon (HTTP/2
  * streams): open addressing by the id itself, so that consecutive ids have a place each. A Map makes garbage of every
- * deletion. Ids that find no place near their own go to a Map all the same: a peer that picks them for that gains nothing.
+ * deletion. One id at a time needs no table: that is all that most connections ever have. Ids that find no place near their own go to a Map all the same: a peer that picks them for that gains nothing.
  */
 
 /** No id: 0 is one, though no peer that keeps to the rules uses it. */
@@ -14,20 +14,30 @@ const PROBES = 8;
 /** A table is not made larger for so few ids in proportion: they collide on purpose. */
 const SPARSE = 4;
 
+const NOTHING: never[] = [];
+
 export class IdTable<T> {
   size = 0;
-  #ids: number[] = [];
-  #values: (T | undefined)[] = [];
+  /** One of them, outside the table; EMPTY: none is. */
+  #id = EMPTY;
+  #value: T | undefined = undefined;
+  #ids: number[] = NOTHING;
+  #values: (T | undefined)[] = NOTHING;
   #mask = -1;
   #others: Map<number, T> | null = null;
 
   get(id: number): T | undefined {
+    if (id === this.#id) return this.#value;
     const place = this.#find(id);
     return place < 0 ? this.#others?.get(id) : this.#values[place];
   }
 
   /** Takes the place of what was under the same id. */
   set(id: number, value: T): void {
+    if (id === this.#id) {
+      this.#value = value;
+      return;
+    }
     let place = this.#find(id);
     if (place >= 0) {
       this.#values[place] = value;
@@ -38,6 +48,11 @@ export class IdTable<T> {
       return;
     }
     this.size++;
+    if (this.#id === EMPTY) {
+      this.#id = id;
+      this.#value = value;
+      return;
+    }
     for (place = this.#free(id); place < 0; place = this.#free(id)) {
       if (this.#ids.length > SPARSE * this.size) {
         this.#others ??= new Map();
@@ -51,16 +66,21 @@ export class IdTable<T> {
   }
 
   delete(id: number): void {
-    const place = this.#find(id);
-    if (place >= 0) {
-      this.#ids[place] = EMPTY;
-      this.#values[place] = undefined;
-    } else if (this.#others === null || !this.#others.delete(id)) return;
+    if (id === this.#id) {
+      this.#id = EMPTY;
+      this.#value = undefined;
+    } else {
+      const place = this.#find(id);
+      if (place >= 0) {
+        this.#ids[place] = EMPTY;
+        this.#values[place] = undefined;
+      } else if (this.#others === null || !this.#others.delete(id)) return;
+    }
     if (--this.size > 0) return;
     this.#others = null;
     if (this.#ids.length <= PLACES_KEPT) return;
-    this.#ids = [];
-    this.#values = [];
+    this.#ids = NOTHING;
+    this.#values = NOTHING;
     this.#mask = -1;
   }
 
@@ -68,6 +88,7 @@ export class IdTable<T> {
   entries(): [id: number, value: T][] {
     if (this.size === 0) return NOTHING;
     const found: [number, T][] = this.#others === null ? [] : [...this.#others];
+    if (this.#id !== EMPTY) found.push([this.#id, this.#value!]);
     for (const [place, id] of this.#ids.entries()) if (id !== EMPTY) found.push([id, this.#values[place]!]);
     return found.sort(([a], [b]) => a - b);
   }
@@ -115,5 +136,3 @@ export class IdTable<T> {
     }
   }
 }
-
-const NOTHING: never[] = [];

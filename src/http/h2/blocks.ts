@@ -7,7 +7,7 @@ import type { LossReason, LossSink } from '../../model/loss.ts';
 import { ANOMALY_BIT, type Message } from '../../model/message.ts';
 import type { MultiplexSink } from '../../model/stages.ts';
 import type { BodyUnits } from '../../model/units.ts';
-import type { HeaderList } from '../hpack/decoder.ts';
+import type { HeaderList } from '../hpack/header-list.ts';
 import { WebSocketFrames } from '../websocket/frames.ts';
 import {
   CONTINUATION,
@@ -26,14 +26,15 @@ import type { H2Stream } from './stream.ts';
 /** Messages of one direction that have begun and not ended. */
 const STREAMS_MAX = 4_096;
 
+/** Reads the header blocks of one direction after another; while one came in part only, of that direction alone. */
 export class Blocks {
   /** Whose block goes on in the next frame; 0: none. */
   streamId = 0;
-  readonly #stream: H2Stream;
-  readonly #sink: MultiplexSink;
+  /** The direction at hand. */
+  #stream!: H2Stream;
+  #sink!: MultiplexSink;
   readonly #shared: H2Shared;
-  readonly #losses: LossSink;
-  readonly #scheme: string;
+  #losses!: LossSink;
   readonly #parts: Gather;
   /** Of the block at hand: a HEADERS or PUSH_PROMISE frame was seen, and what it said. */
   #begun = false;
@@ -48,13 +49,16 @@ export class Blocks {
   #broken: LossReason | null = null;
   #missing = 0;
 
-  constructor(stream: H2Stream, sink: MultiplexSink, shared: H2Shared, losses: LossSink, scheme: string) {
-    this.#stream = stream;
-    this.#sink = sink;
+  constructor(shared: H2Shared) {
     this.#shared = shared;
-    this.#losses = losses;
-    this.#scheme = scheme;
     this.#parts = new Gather(shared.pool);
+  }
+
+  /** Reads those of `stream` from now on. */
+  of(stream: H2Stream): void {
+    this.#stream = stream;
+    this.#sink = stream.sink;
+    this.#losses = stream.losses;
   }
 
   /** A frame's part of a header block (RFC 9113 6.2, 6.6, 6.10); false: padding or priority do not fit. */
@@ -198,7 +202,7 @@ export class Blocks {
       this.#shared.pool.give(message);
       return;
     }
-    readHead(message, list, this.#shared, this.#scheme);
+    readHead(message, list, this.#shared, this.#stream.scheme);
     this.#mark(message, outcome === 'error');
     if (this.#isInterim(message)) this.#interject(message, position);
     else this.#announce(message, outcome === 'error', position);
@@ -256,7 +260,7 @@ export class Blocks {
       message.fields.clear();
       message.fields.takeFrom(block);
       pool.giveBlock(block);
-      readHead(message, hpack.list, this.#shared, this.#scheme);
+      readHead(message, hpack.list, this.#shared, this.#stream.scheme);
       this.#mark(message, outcome === 'error');
       if (!this.#endStream) message.units = this.#units(message);
       this.#close(message, outcome === 'error', position);
@@ -316,7 +320,7 @@ export class Blocks {
     if (isNoHead(list, message.fields)) message.fields.clear();
     // Not all lines are here: what misses is no fault of the sender's.
     list.dropped += this.#missing;
-    readHead(message, list, this.#shared, this.#scheme);
+    readHead(message, list, this.#shared, this.#stream.scheme);
     if (list.unknown > 0) message.lose('hpack_context_lost', 0);
   }
 

@@ -4,8 +4,8 @@
  */
 import { UNSEEN } from '../../base/clock.ts';
 import type { Memory } from '../../base/memory.ts';
+import { FieldBlock } from '../../model/fields.ts';
 import type { LossReason, LossSink } from '../../model/loss.ts';
-import type { MessagePool } from '../../model/pool.ts';
 import type { Peer, StreamEnd, StreamSink } from '../../model/stages.ts';
 import {
   bytesNeeded,
@@ -18,7 +18,7 @@ import {
   lengthAt,
   PREFACE,
 } from './frames.ts';
-import { Gather } from './gather.ts';
+import type { Gather, Gathers } from './gather.ts';
 import { BoundarySearch } from './resync.ts';
 
 export type H2State =
@@ -53,9 +53,12 @@ export abstract class FrameReader implements StreamSink {
   protected flags = 0;
   /** The largest frame that the receiver allows. */
   protected frameMax = FRAME_BYTES_DEFAULT;
-  protected readonly losses: LossSink;
-  readonly #gather: Gather;
-  readonly #search = new BoundarySearch();
+  readonly losses: LossSink;
+  readonly #gathers: Gathers;
+  /** What came of a frame header, or of what has to be together; null: nothing. */
+  #gather: Gather | null = null;
+  /** null: frames were never looked for. */
+  #search: BoundarySearch | null = null;
   #state: H2State;
   /** Bytes were passed over since frames were last read. */
   #passed = false;
@@ -68,12 +71,14 @@ export abstract class FrameReader implements StreamSink {
   #body = 0;
 
   /** `opened`: bytes before the first frame that is read are not those of an older connection. */
-  constructor(by: Peer, pool: MessagePool, losses: LossSink, joined: boolean, opened: boolean) {
+  constructor(by: Peer, gathers: Gathers, losses: LossSink, joined: boolean, opened: boolean) {
     this.by = by;
     this.losses = losses;
     this.guessed = joined;
     this.#state = joined ? 'seeking' : by === 'client' ? 'preface' : 'header';
-    this.#gather = new Gather(pool);
+    this.#gathers = gathers;
+    if (!joined) return;
+    this.#search = new BoundarySearch();
     if (opened) this.#search.reason = 'desync';
   }
 
@@ -155,10 +160,10 @@ export abstract class FrameReader implements StreamSink {
         this.#lost(length, why);
         return;
       case 'seeking':
-        this.#search.gap(position + length);
+        this.#search!.gap(position + length);
         this.#passed = true;
         this.missed += length;
-        if (why === 'left_out') this.losses.lose(this.#search.reason, 1, length);
+        if (why === 'left_out') this.losses.lose(this.#search!.reason, 1, length);
         return;
       case 'failed':
         if (why === 'left_out') this.losses.lose('h2_undecoded', 1, length);
@@ -173,13 +178,12 @@ export abstract class FrameReader implements StreamSink {
     if (how !== 'fin' && how !== 'rst') this.ts = UNSEEN;
     if (this.#state === 'seeking') this.#tellPassed();
     this.#state = 'ended';
-    this.#gather.clear();
+    this.#forget();
     this.ended(how);
   }
 
   #header(memory: Memory, at: number, end: number, origin: number): number {
-    const gather = this.#gather;
-    if (gather.length === 0) {
+    if (this.#gather === null) {
       this.frameTs = this.ts;
       this.frameAt = at + origin;
       if (end - at >= FRAME_HEADER_BYTES) {
@@ -187,11 +191,13 @@ export abstract class FrameReader implements StreamSink {
         return at + FRAME_HEADER_BYTES;
       }
     }
+    this.#gather ??= this.#gathers.take();
+    const gather = this.#gather;
     const next = gather.add(memory, at, end, FRAME_HEADER_BYTES);
     if (gather.length < FRAME_HEADER_BYTES) return next;
-    const { view } = gather.memory;
-    gather.clear();
-    this.#begin(view, 0, next + origin);
+    this.#gather = null;
+    this.#begin(gather.memory.view, 0, next + origin);
+    this.#gathers.give(gather);
     return next;
   }
 
@@ -216,7 +222,7 @@ export abstract class FrameReader implements StreamSink {
     } else this.#need = bytesNeeded(type, flags, length);
     if (length > 0) return;
     if (isBlockPart(type)) {
-      this.#control(this.#gather.memory, 0, 0, position);
+      this.#control(FieldBlock.NO_MEMORY, 0, 0, position);
       if (this.#state !== 'payload') return;
     }
     this.#frameDone(position);
@@ -227,21 +233,22 @@ export abstract class FrameReader implements StreamSink {
     const need = this.#need;
     let next = at;
     if (need > 0) {
-      const gather = this.#gather;
-      if (gather.length === 0 && end - at >= need) {
+      if (this.#gather === null && end - at >= need) {
         next = at + need;
         this.#need = 0;
         this.#remaining -= need;
         this.#control(memory, at, next, next + origin);
       } else {
+        this.#gather ??= this.#gathers.take();
+        const gather = this.#gather;
         next = gather.add(memory, at, end, need);
         if (next < 0) return this.#tooLarge(at, end, origin);
         this.#remaining -= next - at;
         if (gather.length < need) return next;
         this.#need = 0;
-        const held = gather.take();
-        this.#control(held.memory, 0, need, next + origin);
-        gather.giveBack(held);
+        this.#gather = null;
+        this.#control(gather.memory, 0, need, next + origin);
+        this.#gathers.give(gather);
       }
       if (this.#state !== 'payload') return next;
     }
@@ -259,7 +266,7 @@ export abstract class FrameReader implements StreamSink {
   /** No memory for a header block: what it held is not known. */
   #tooLarge(at: number, end: number, origin: number): number {
     const taken = Math.min(end - at, this.#remaining);
-    const held = this.#gather.length;
+    const held = this.#gather?.length ?? 0;
     this.#skipPayload(taken, 'head_too_large');
     this.losses.lose('head_too_large', 1, held + taken);
     if (this.#remaining === 0) this.#frameDone(at + taken + origin);
@@ -299,14 +306,16 @@ export abstract class FrameReader implements StreamSink {
     }
     if (this.#need === 0) return;
     this.#need = 0;
-    const { length: there } = this.#gather;
-    const held = this.#gather.take();
+    const gather = this.#gather;
+    this.#gather = null;
     if (isBlockPart(this.type)) {
       if (why === 'left_out') this.losses.lose('window', 1, length);
       const reason = why === 'left_out' ? 'window' : why;
-      this.fragmentLost(reason, length, held.memory, there, there + length + this.#remaining);
+      const there = gather?.length ?? 0;
+      const memory = gather?.memory ?? FieldBlock.NO_MEMORY;
+      this.fragmentLost(reason, length, memory, there, there + length + this.#remaining);
     }
-    this.#gather.giveBack(held);
+    if (gather !== null) this.#gathers.give(gather);
   }
 
   #frameDone(position: number): void {
@@ -317,7 +326,7 @@ export abstract class FrameReader implements StreamSink {
   /** `length` bytes with frame boundaries in them are missing. */
   #lost(length: number, why: LossReason | 'left_out'): void {
     if (why === 'left_out') this.losses.lose('window', 1, length);
-    this.#gather.clear();
+    this.#forget();
     this.guessed = true;
     this.missed += length;
     this.#seekOn();
@@ -326,20 +335,27 @@ export abstract class FrameReader implements StreamSink {
 
   /** The peer breaks framing: its messages cannot end any more. */
   #fail(): void {
-    this.#gather.clear();
+    this.#forget();
     if (this.guessed) this.#seekOn();
     else this.#state = 'failed';
     this.broken();
   }
 
+  /** What was gathered is of no use. */
+  #forget(): void {
+    if (this.#gather !== null) this.#gathers.give(this.#gather);
+    this.#gather = null;
+  }
+
   #seekOn(): void {
+    this.#search ??= new BoundarySearch();
     this.#search.begin('desync');
     this.#state = 'seeking';
   }
 
   /** Looks for a frame boundary in the segment [at, end); returns where reading goes on. */
   #seek(view: DataView, at: number, end: number, origin: number): number {
-    const found = this.#search.find(view, at, end, origin, this.frameMax);
+    const found = this.#search!.find(view, at, end, origin, this.frameMax);
     if (found < 0) return this.#pass(at, end);
     if (found > at) this.#pass(at, found);
     this.#state = 'header';
@@ -350,18 +366,18 @@ export abstract class FrameReader implements StreamSink {
   #tellPassed(): void {
     if (!this.#passed) return;
     this.#passed = false;
-    this.framesPassed(this.#search.reason);
+    this.framesPassed(this.#search!.reason);
   }
 
   #pass(at: number, end: number): number {
     this.#passed = true;
     this.missed += end - at;
-    this.losses.lose(this.#search.reason, 1, end - at);
+    this.losses.lose(this.#search!.reason, 1, end - at);
     return end;
   }
 
   /** Why bytes of an unknown stream are passed over. */
   protected get passedOver(): LossReason {
-    return this.#search.reason;
+    return this.#search!.reason;
   }
 }

@@ -5,6 +5,7 @@ import { BLOCK_BYTES_MAX } from '../hpack/decoder.ts';
 
 /** Holds most control frames and every frame header. */
 const SMALL_BYTES = 64;
+const GATHERS_KEPT = 64;
 
 /** Bytes that must be together and came in pieces. Its memory is the pool's, which is bounded for all connections. */
 export class Gather {
@@ -61,5 +62,24 @@ export class Gather {
     if (!this.#pool.reserve(this.#block, first ? 0 : this.length, bytes)) return false;
     if (first && this.length > 0) this.#small!.buf.copy(this.#block.memory.buf, 0, 0, this.length);
     return true;
+  }
+}
+
+/** Gathers that nobody needs now; most connections never need one, and none for long. */
+export class Gathers {
+  readonly #pool: MessagePool;
+  readonly #free: Gather[] = [];
+
+  constructor(pool: MessagePool) {
+    this.#pool = pool;
+  }
+
+  take(): Gather {
+    return this.#free.pop() ?? new Gather(this.#pool);
+  }
+
+  give(gather: Gather): void {
+    gather.clear();
+    if (this.#free.length < GATHERS_KEPT) this.#free.push(gather);
   }
 }

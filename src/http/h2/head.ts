@@ -1,7 +1,7 @@
 /** From a decoded header list to a message's own words (RFC 9113 8.2 and 8.3). */
 import type { FieldBlock } from '../../model/fields.ts';
 import { ANOMALY_BIT, type Message } from '../../model/message.ts';
-import type { HeaderList } from '../hpack/decoder.ts';
+import type { HeaderList } from '../hpack/header-list.ts';
 import { type H2Shared, ROLE_CONNECTION, ROLE_NONE } from './shared.ts';
 
 const SEEN_METHOD = 1;

@@ -10,7 +10,7 @@ import { ANOMALY_BIT, type Message, type MessageEnd } from '../../model/message.
 import type { MultiplexSink, Peer, StreamEnd } from '../../model/stages.ts';
 import { HpackDecoder } from '../hpack/decoder.ts';
 import { TABLE_BYTES_DEFAULT } from '../hpack/table.ts';
-import { Blocks } from './blocks.ts';
+import type { Blocks } from './blocks.ts';
 import { FrameReader } from './frame-reader.ts';
 import {
   CONTINUATION,
@@ -57,9 +57,11 @@ class Resets {
 export class H2Stream extends FrameReader {
   readonly open = new IdTable<Message>();
   readonly hpack: HpackDecoder;
-  readonly #sink: MultiplexSink;
+  readonly sink: MultiplexSink;
+  readonly scheme: string;
   readonly #shared: H2Shared;
-  readonly #blocks: Blocks;
+  /** What reads the header block of which a part came; null: none is under way. */
+  #blocks: Blocks | null = null;
   #peer: H2Stream | null = null;
   readonly #resets: Resets;
   readonly #count: CallCount;
@@ -82,14 +84,14 @@ export class H2Stream extends FrameReader {
     count: CallCount,
   ) {
     const joined = start === 'joined';
-    super(by, shared.pool, losses, joined, opened);
-    this.#sink = sink;
+    super(by, shared.gathers, losses, joined, opened);
+    this.sink = sink;
+    this.scheme = scheme;
     this.#shared = shared;
     this.#resets = resets;
     this.#count = count;
     this.#last = opened ? -1 : 0;
     this.hpack = new HpackDecoder(shared.hpack, joined, joined ? Infinity : TABLE_BYTES_DEFAULT);
-    this.#blocks = new Blocks(this, sink, shared, losses, scheme);
   }
 
   /**
@@ -166,12 +168,12 @@ export class H2Stream extends FrameReader {
     message.end = end;
     message.endOffset = position;
     if (end !== 'lost') message.lastByteAt = this.ts;
-    this.#sink.end(message);
+    this.sink.end(message);
   }
 
   protected override allowed(length: number): boolean {
     const { type, streamId } = this;
-    const continues = this.#blocks.streamId;
+    const continues = this.#blocks === null ? 0 : this.#blocks.streamId;
     if (continues !== 0 && (type !== CONTINUATION || streamId !== continues)) return false;
     switch (type) {
       case DATA:
@@ -219,7 +221,7 @@ export class H2Stream extends FrameReader {
       case HEADERS:
       case PUSH_PROMISE:
       case CONTINUATION:
-        return this.#blocks.fragment(this.type, this.flags, memory, at, end, position);
+        return this.#fragment(memory, at, end, position);
       case SETTINGS:
         for (let o = at; o + 6 <= end; o += 6) this.#peer?.setting(view.getUint16(o), view.getUint32(o + 2));
         break;
@@ -227,9 +229,42 @@ export class H2Stream extends FrameReader {
         if (end - at === 4) this.#reset(view.getUint32(at));
         break;
       case GOAWAY:
-        if (end - at === 8) this.#sink.goaway(this.by, view.getUint32(at) & 0x7fffffff, this.ts);
+        if (end - at === 8) this.sink.goaway(this.by, view.getUint32(at) & 0x7fffffff, this.ts);
     }
     return true;
+  }
+
+  #fragment(memory: Memory, at: number, end: number, position: number): boolean {
+    const blocks = this.#reading();
+    const fits = blocks.fragment(this.type, this.flags, memory, at, end, position);
+    this.#read(blocks);
+    return fits;
+  }
+
+  /** What reads the header block at hand. */
+  #reading(): Blocks {
+    if (this.#blocks !== null) return this.#blocks;
+    const blocks = this.#shared.takeBlocks();
+    blocks.of(this);
+    return blocks;
+  }
+
+  /** A part was read: `blocks` stays while the block is not whole. */
+  #read(blocks: Blocks): void {
+    if (blocks.streamId !== 0) this.#blocks = blocks;
+    else {
+      this.#blocks = null;
+      blocks.abandon();
+      this.#shared.giveBlocks(blocks);
+    }
+  }
+
+  /** What came of a header block is of no use. */
+  #abandon(): void {
+    const blocks = this.#blocks;
+    if (blocks === null) return;
+    blocks.abandon();
+    this.#read(blocks);
   }
 
   /** What the other direction's sender must keep to from now on. */
@@ -241,7 +276,7 @@ export class H2Stream extends FrameReader {
   #reset(code: number): void {
     const { streamId } = this;
     this.#resets.add(streamId);
-    this.#sink.reset(this.by, streamId, code, this.ts);
+    this.sink.reset(this.by, streamId, code, this.ts);
     for (const stream of [this, this.#peer]) {
       const message = stream?.open.get(streamId);
       if (message !== undefined) {
@@ -252,23 +287,25 @@ export class H2Stream extends FrameReader {
   }
 
   protected override fragmentLost(why: LossReason, bytes: number, memory: Memory, there: number, size: number): void {
-    this.#blocks.lost(this.type, this.flags, why, bytes, memory, there, size);
+    const blocks = this.#reading();
+    blocks.lost(this.type, this.flags, why, bytes, memory, there, size);
+    this.#read(blocks);
   }
 
   protected override boundaryLost(why: LossReason): void {
-    this.#blocks.abandon();
+    this.#abandon();
     this.hpack.table.lose();
     for (const [, message] of this.open.entries()) message.lose(why, 0);
-    this.#sink.missed(this.by, why);
+    this.sink.missed(this.by, why);
   }
 
   /** Answers to calls that began meanwhile may be among them. */
   protected override framesPassed(why: LossReason): void {
-    this.#sink.missed(this.by, why);
+    this.sink.missed(this.by, why);
   }
 
   protected override broken(): void {
-    this.#blocks.abandon();
+    this.#abandon();
     if (this.guessed) {
       this.hpack.table.lose();
       return;
@@ -287,7 +324,7 @@ export class H2Stream extends FrameReader {
       if (client.#last !== 0) client.#passed((server.#last - client.#last) / 2, client.reached);
       if (client.missed >= REQUEST_BYTES_MIN) this.#count.callsUnknown = true;
     }
-    this.#blocks.abandon();
+    this.#abandon();
     this.hpack.table.lose();
     for (const [, message] of this.open.entries()) {
       if (how === 'evicted' || how === 'vanished') message.lose(GONE[how], 0);

@@ -11,6 +11,7 @@ import type { FieldBlock, FieldLine } from '../../model/fields.ts';
 import type { MessagePool } from '../../model/pool.ts';
 import { hashBytes } from '../lines.ts';
 import { ENCODED_BYTES_MAX, EncodedLines } from './encoded.ts';
+import { HeaderList, push } from './header-list.ts';
 import { huffmanDecode, huffmanRoom } from './huffman.ts';
 import type { SharedLines } from './lines.ts';
 import { DynamicTable, type TableBudget } from './table.ts';
@@ -24,50 +25,12 @@ export type HpackOutcome =
 export const BLOCK_BYTES_MAX = 128 << 10;
 /** Decoded bytes of one block's values that are no shared lines: the largest slab. */
 const VALUE_BYTES_MAX = 128 << 10;
-/** Lines of one block, and octets of all of them as RFC 9113 6.5.2 counts, so that a block cannot grow a hundredfold. */
-const LINES_MAX = 4_096;
-const LIST_BYTES_MAX = 256 << 10;
-const LINE_OVERHEAD = 32;
 /** An integer may have so many bytes after its first: 28 bits and more than any of them needs. */
 const INTEGER_SHIFT_MAX = 28;
 const STATIC_ENTRIES = 61;
 const COLON = 58;
 /** Below it a loop over words is faster than a call. */
 const SHORT_COPY = 64;
-
-/** Pseudo-header fields that a block may have; more are an anomaly and not kept. */
-const PSEUDO_MAX = 16;
-
-/** What a block held besides its regular lines; reused from block to block. */
-export class HeaderList {
-  /** Pseudo-header fields in order; a value that is not its line's lies in the block's memory. */
-  readonly pseudo: FieldLine[] = [];
-  readonly pseudoAt: number[] = [];
-  readonly pseudoLength: number[] = [];
-  pseudoCount = 0;
-  /** A pseudo-header field stood behind a regular one, or there were too many. */
-  pseudoMisplaced = false;
-  /** A name had capitals or a character that no name has (RFC 9113 8.2.1). */
-  badName = false;
-  /** Lines that name an entry which was not seen. */
-  unknown = 0;
-  /** Octets of lines that are over a bound and were left out. */
-  dropped = 0;
-  /** Bytes of the block's memory that are used. */
-  used = 0;
-  /** Octets of all lines. */
-  size = 0;
-
-  clear(): void {
-    this.pseudoCount = 0;
-    this.pseudoMisplaced = false;
-    this.badName = false;
-    this.unknown = 0;
-    this.dropped = 0;
-    this.used = 0;
-    this.size = 0;
-  }
-}
 
 /** What the decoders of a pipeline share. */
 export class HpackShared {
@@ -80,6 +43,7 @@ export class HpackShared {
   readonly budget: TableBudget = { bytes: 0 };
   /** Holds any decoded string of a block. */
   readonly scratch = Memory.alloc(huffmanRoom(BLOCK_BYTES_MAX));
+  readonly blocks: BlockDecoder = new BlockDecoder(this);
 
   constructor(lines: SharedLines, pool: MessagePool) {
     this.lines = lines;
@@ -87,11 +51,34 @@ export class HpackShared {
   }
 }
 
+/** The decoder of one direction of one connection: what it remembers from block to block. */
 export class HpackDecoder {
   readonly table: DynamicTable;
   /** The largest table that the receiver has allowed so far (SETTINGS_HEADER_TABLE_SIZE); Infinity: not known. */
   limit: number;
+  readonly #blocks: BlockDecoder;
+
+  constructor(shared: HpackShared, lost: boolean, limit: number) {
+    this.table = new DynamicTable(lost, shared.budget);
+    this.limit = limit;
+    this.#blocks = shared.blocks;
+  }
+
+  /**
+   * Decodes the whole block [at, end) of `memory`: regular lines go to `block`, the rest to the shared list, which is
+   * valid until the next call. After an error the lines before it are there, and the table is unknown.
+   */
+  decode(memory: Memory, at: number, end: number, block: FieldBlock): HpackOutcome {
+    return this.#blocks.decode(this.table, this.limit, memory, at, end, block);
+  }
+}
+
+/** Decodes the blocks of all connections, each by its own table. */
+class BlockDecoder {
   readonly #shared: HpackShared;
+  /** Of the block at hand: its direction's table, and how large that may become. */
+  #table!: DynamicTable;
+  #limit = 0;
   /** Of the integer and the string read last. */
   #value = 0;
   #memory!: Memory;
@@ -100,21 +87,17 @@ export class HpackDecoder {
   /** Of the literal read last. */
   #name: FieldLine | null = null;
 
-  constructor(shared: HpackShared, lost: boolean, limit: number) {
+  constructor(shared: HpackShared) {
     this.#shared = shared;
-    this.table = new DynamicTable(lost, shared.budget);
-    this.limit = limit;
   }
 
-  /**
-   * Decodes the whole block [at, end) of `memory`: regular lines go to `block`, the rest to the shared list, which is
-   * valid until the next call. After an error the lines before it are there, and the table is unknown.
-   */
-  decode(memory: Memory, at: number, end: number, block: FieldBlock): HpackOutcome {
+  decode(table: DynamicTable, limit: number, memory: Memory, at: number, end: number, block: FieldBlock): HpackOutcome {
+    this.#table = table;
+    this.#limit = limit;
     const { list } = this.#shared;
     list.clear();
     const ok = this.#decode(memory, at, end, block, list);
-    if (!ok) this.table.lose();
+    if (!ok) table.lose();
     return ok ? 'done' : 'error';
   }
 
@@ -135,17 +118,17 @@ export class HpackDecoder {
         } else at++;
         if (index === 0) return false;
         if (index <= STATIC_ENTRIES) push(block, list, staticLines[index]!, 0, 0);
-        else if (index - STATIC_ENTRIES <= this.table.count) {
-          const line = this.table.line(index - STATIC_ENTRIES - 1);
+        else if (index - STATIC_ENTRIES <= this.#table.count) {
+          const line = this.#table.line(index - STATIC_ENTRIES - 1);
           if (line === null) this.#unknown(block, list, index);
           else push(block, list, line, 0, 0);
-        } else if (this.table.lost) this.#unknown(block, list, index);
+        } else if (this.#table.lost) this.#unknown(block, list, index);
         else return false;
       } else if ((first & 0xe0) === 0x20) {
         // Only in front of the first field (RFC 7541 4.2).
         at = this.#integer(view, at, end, 5);
-        if (at < 0 || !resizable || this.#value > this.limit) return false;
-        this.table.resize(this.#value);
+        if (at < 0 || !resizable || this.#value > this.#limit) return false;
+        this.#table.resize(this.#value);
       } else {
         resizable = false;
         // What must never be indexed is not remembered either (RFC 7541 6.2.3).
@@ -171,7 +154,7 @@ export class HpackDecoder {
     const { literals, lines } = this.#shared;
     const guessed = literals.guess(memory.view, from, end);
     if (guessed !== null) {
-      if (indexed) this.table.add(guessed, null, guessed.octets - guessed.raw.length);
+      if (indexed) this.#table.add(guessed, null, guessed.octets - guessed.raw.length);
       push(block, list, guessed, 0, 0);
       return from + literals.length;
     }
@@ -181,7 +164,7 @@ export class HpackDecoder {
     const hash = hashBytes(memory.view, from, size, 0);
     const known = literals.find(memory.view, from, size, hash);
     if (known !== null) {
-      if (indexed) this.table.add(known, null, known.octets - known.raw.length);
+      if (indexed) this.#table.add(known, null, known.octets - known.raw.length);
       push(block, list, known, 0, 0);
       return from + size;
     }
@@ -252,10 +235,10 @@ export class HpackDecoder {
       if (at < 0) return -1;
       name = this.#name;
     } else if (index <= STATIC_ENTRIES) name = lines.staticNames[index]!;
-    else if (index - STATIC_ENTRIES <= this.table.count) {
-      const raw = this.table.raw(index - STATIC_ENTRIES - 1);
+    else if (index - STATIC_ENTRIES <= this.#table.count) {
+      const raw = this.#table.raw(index - STATIC_ENTRIES - 1);
       name = raw === null ? null : lines.nameLine(raw);
-    } else if (this.table.lost) name = null;
+    } else if (this.#table.lost) name = null;
     else return -1;
 
     const room = this.#valueRoom(memory, at, end);
@@ -267,7 +250,7 @@ export class HpackDecoder {
     const length = this.#length;
     if (name === null) {
       this.#unknown(block, list, index);
-      if (indexed) this.table.addUnknown(length);
+      if (indexed) this.#table.addUnknown(length);
       return next;
     }
     this.#name = name;
@@ -276,10 +259,10 @@ export class HpackDecoder {
       const shared = lines.value(name, this.#memory, this.#at, length);
       if (shared !== null) {
         line = shared;
-        this.table.add(shared, null, length);
-      } else if (this.table.holds(name.raw.length, length)) {
-        this.table.add(name, this.#memory.buf.latin1Slice(this.#at, this.#at + length), length);
-      } else this.table.add(name, '', length);
+        this.#table.add(shared, null, length);
+      } else if (this.#table.holds(name.raw.length, length)) {
+        this.#table.add(name, this.#memory.buf.latin1Slice(this.#at, this.#at + length), length);
+      } else this.#table.add(name, '', length);
     }
     if (line !== name) {
       push(block, list, line, 0, 0);
@@ -359,29 +342,6 @@ function isName(view: DataView, at: number, length: number): boolean {
     if (c <= 32 || c >= 127 || (c >= 65 && c <= 90) || (c === COLON && i > 0)) return false;
   }
   return true;
-}
-
-/** Puts a line where it belongs, unless the block is over its bounds. */
-function push(block: FieldBlock, list: HeaderList, line: FieldLine, at: number, length: number): void {
-  const octets = line.octets + length;
-  list.size += octets + LINE_OVERHEAD;
-  if (list.size > LIST_BYTES_MAX || block.count >= LINES_MAX) {
-    list.dropped += octets;
-    return;
-  }
-  if (!line.pseudo) {
-    block.push(line, at, length);
-    return;
-  }
-  // A line that is not known may be a pseudo-header field itself.
-  if (block.count > list.unknown || list.pseudoCount >= PSEUDO_MAX) {
-    list.pseudoMisplaced = true;
-    return;
-  }
-  const i = list.pseudoCount++;
-  list.pseudo[i] = line;
-  list.pseudoAt[i] = at;
-  list.pseudoLength[i] = length;
 }
 
 function copy(from: Memory, at: number, to: Memory, where: number, length: number): void {

@@ -12,7 +12,7 @@ export const TABLE_BYTES_MAX = 64 << 10;
 export const TABLE_BYTES_DEFAULT = 4_096;
 /** All tables of a pipeline together, as RFC 7541 4.1 counts; beyond it a table forgets what it had. */
 const ALL_BYTES_MAX = 64 << 20;
-const PLACES_FIRST = 16;
+const PLACES_FIRST = 8;
 
 /** What all tables hold. */
 export interface TableBudget {
@@ -23,10 +23,11 @@ export class DynamicTable {
   /** Deeper entries than those kept may exist: an index beyond them is unknown and no error. */
   lost: boolean;
   count = 0;
-  /** By place; the newest is before `#next`. A line without value: its value is in `#values`. */
-  #lines: (FieldLine | null)[] = [];
-  #values: (string | null)[] = [];
-  #sizes: number[] = [];
+  /**
+   * Two for each place: a line, and its value where that is not the line's own (then null). Of an entry whose name was not
+   * seen: null, and its size. One array, for there are two tables a connection; the newest is before `#next`.
+   */
+  #entries: (FieldLine | string | number | null)[] = [];
   #next = 0;
   #size = 0;
   #max = TABLE_BYTES_DEFAULT;
@@ -71,10 +72,11 @@ export class DynamicTable {
    * kept longer than the encoder does is never asked for.
    */
   addUnknown(valueLength: number): void {
-    this.#add(null, null, valueLength + ENTRY_OVERHEAD);
+    const size = valueLength + ENTRY_OVERHEAD;
+    this.#add(null, size, size);
   }
 
-  #add(line: FieldLine | null, value: string | null, size: number): void {
+  #add(line: FieldLine | null, value: string | number | null, size: number): void {
     if (size > this.#max) {
       this.#evict(0);
       return;
@@ -84,12 +86,12 @@ export class DynamicTable {
       this.lose();
       return;
     }
-    if (this.count === this.#lines.length) this.#grow();
-    const place = this.#next;
-    this.#lines[place] = line;
-    if (this.#values[place] !== value) this.#values[place] = value;
-    this.#sizes[place] = size;
-    this.#next = (place + 1) & (this.#lines.length - 1);
+    if (2 * this.count === this.#entries.length) this.#grow();
+    const entries = this.#entries;
+    const at = this.#next;
+    entries[at] = line;
+    if (entries[at + 1] !== value) entries[at + 1] = value;
+    this.#next = (at + 2) & (entries.length - 1);
     this.#size += size;
     this.#budget.bytes += size;
     this.count++;
@@ -102,40 +104,55 @@ export class DynamicTable {
 
   /** Entry `i` of those that exist, 0 being the newest, with its value; null: its name was not seen. */
   line(i: number): FieldLine | null {
-    const place = (this.#next - 1 - i) & (this.#lines.length - 1);
-    const line = this.#lines[place]!;
-    const value = this.#values[place]!;
+    const entries = this.#entries;
+    const at = this.#at(i);
+    const line = entries[at] as FieldLine | null;
+    if (line === null) return null;
+    const value = entries[at + 1] as string | null;
     if (value === null) return line;
     const whole = new FieldLine(line.name, line.raw, value);
-    this.#lines[place] = whole;
-    this.#values[place] = null;
+    entries[at] = whole;
+    entries[at + 1] = null;
     return whole;
   }
 
   /** The name of entry `i` of those that exist; null: it was not seen. */
   raw(i: number): string | null {
-    return this.#lines[(this.#next - 1 - i) & (this.#lines.length - 1)]?.raw ?? null;
+    const line = this.#entries[this.#at(i)] as FieldLine | null | undefined;
+    return line?.raw ?? null;
+  }
+
+  #at(i: number): number {
+    return (this.#next - 2 - 2 * i) & (this.#entries.length - 1);
   }
 
   #evict(room: number): void {
+    const entries = this.#entries;
     while (this.#size > room) {
-      const place = (this.#next - this.count) & (this.#lines.length - 1);
-      this.#size -= this.#sizes[place]!;
-      this.#budget.bytes -= this.#sizes[place]!;
-      this.#lines[place] = null;
-      if (this.#values[place] !== null) this.#values[place] = null;
+      const at = this.#at(this.count - 1);
+      const size = sizeOf(entries[at] as FieldLine | null, entries[at + 1] as string | number | null);
+      this.#size -= size;
+      this.#budget.bytes -= size;
+      entries[at] = null;
+      if (entries[at + 1] !== null) entries[at + 1] = null;
       this.count--;
     }
   }
 
+  /** Called when every place is taken. */
   #grow(): void {
-    const old = this.#lines.length;
-    const length = old === 0 ? PLACES_FIRST : old * 2;
-    const places = Array.from({ length: old }, (_, i) => (this.#next + i) & (old - 1));
-    const fill = length - old;
-    this.#lines = [...places.map((p) => this.#lines[p]!), ...new Array<null>(fill).fill(null)];
-    this.#values = [...places.map((p) => this.#values[p]!), ...new Array<null>(fill).fill(null)];
-    this.#sizes = [...places.map((p) => this.#sizes[p]!), ...new Array<number>(fill).fill(0)];
-    this.#next = old;
+    const old = this.#entries;
+    const entries = new Array<FieldLine | string | number | null>(Math.max(2 * PLACES_FIRST, 2 * old.length)).fill(
+      null,
+    );
+    for (let i = 0; i < old.length; i++) entries[i] = old[(this.#next + i) & (old.length - 1)]!;
+    this.#entries = entries;
+    this.#next = old.length;
   }
+}
+
+/** Octets of an entry as RFC 7541 4.1 counts them. */
+function sizeOf(line: FieldLine | null, value: string | number | null): number {
+  if (line === null) return value as number;
+  return (value === null ? line.octets : line.raw.length + (value as string).length) + ENTRY_OVERHEAD;
 }
