@@ -1,7 +1,6 @@
 /** /api/v1 of a real agent with a store: pages over real calls, and SQL that tries to do more than read them. */
 import { existsSync } from 'node:fs';
 import { connect } from 'node:net';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, it } from 'vitest';
 import { Agent, HEADWATER } from '../rig/agent.ts';
 import { Cgroup } from '../rig/cgroup.ts';
@@ -42,13 +41,9 @@ when(
     return { status: answer.status, body: (await answer.json()) as T };
   };
   // What is handed to the store is on the disk within a second or two.
-  let stored = 0;
-  for (let i = 0; i < 60 && stored < CALLS; i++) {
-    await sleep(250);
-    const { body } = await ask<Page>('calls', { limit: '100' });
-    stored = body.calls?.length ?? 0;
-  }
-  expect(stored).toBe(CALLS);
+  const stored = async (): Promise<number> => (await ask<Page>('calls', { limit: '100' })).body.calls?.length ?? 0;
+  await agent.program.until('its calls in the store', async () => (await stored()) >= CALLS);
+  expect(await stored()).toBe(CALLS);
 
   const seen: string[] = [];
   for (let cursor: string | null = ''; cursor !== null; ) {

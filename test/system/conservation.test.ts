@@ -2,27 +2,37 @@
  * R7: offered = emitted + losses, without a difference. What was offered is what the client itself has counted; what
  * the kernel has seen must be in exactly one of its classes; what a record says must be right, or it says what it misses.
  */
-import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, it } from 'vitest';
 import type { AgentStatus } from '../../src/model/status.ts';
 import { Agent, type LoggedExchange } from '../rig/agent.ts';
 import { Cgroup } from '../rig/cgroup.ts';
 import { when } from '../rig/need.ts';
+import type { Server } from '../rig/servers/server.ts';
 import { echoServer } from './live/echo.ts';
 import { Load, type LoadResult, load } from './live/load.ts';
-import { expectConserved, expectNeverWrong, pidOf, settled, statusOf } from './live/truth.ts';
+import { expectConserved, expectNeverWrong, idIn, pidOf, settled, statusOf } from './live/truth.ts';
 
 const needs = ['root', 'cgroup2', 'bpf', 'nginx'] as const;
+/** More than a kilobyte each, with both of its sides: several times what the largest ring here holds. */
+const CALLS_UNREAD = 4_000;
+const CALLS_AFTER = 500;
+
+/** Waits until the server has answered so many calls more. */
+async function answered(server: Server, more: number): Promise<void> {
+  const before = (await server.logged()).length;
+  expect((await server.logged(before + more)).length).toBeGreaterThanOrEqual(before + more);
+}
 
 when(it, ...needs)('everything is captured: both sides of every call, once', async () => {
   await using cgroup = new Cgroup('conserve');
   await using server = await echoServer({ cgroup });
   await using agent = await Agent.start({ cgroups: [cgroup], config: 'capture:\n  ring: 64MiB\n' });
-  const { sent, answered, errors } = await load(
-    { port: server.port, connections: 8, each: 300, depth: 3, mix: true },
-    { cgroup },
-  );
-  expect([answered, errors]).toEqual([sent, []]);
+  const {
+    sent,
+    answered: got,
+    errors,
+  } = await load({ port: server.port, connections: 8, each: 300, depth: 3, mix: true }, { cgroup });
+  expect([got, errors]).toEqual([sent, []]);
   expect(await server.logged(sent)).toHaveLength(sent);
   await agent.until((exchanges) => exchanges.length >= 2 * sent);
   const status = await statusOf(agent);
@@ -44,9 +54,9 @@ when(it, ...needs)('everything is captured: both sides of every call, once', asy
 });
 
 when(it, ...needs)('a ring far too small, and nobody who reads it: what is missing is counted and marked', async () => {
-  await farTooSmall(async (running, resume) => {
+  await farTooSmall(async (running, resume, server) => {
     resume();
-    await sleep(500);
+    await answered(server, CALLS_AFTER);
     return await running.finish();
   });
 });
@@ -62,9 +72,9 @@ when(it, ...needs)('the same, and every connection ends while nobody reads', asy
   expect(exchanges.filter(({ outcome }) => outcome === 'open')).toEqual([]);
 });
 
-/** Stops the pipeline for a second under load; `end` lets it go on, and ends the load. */
+/** Stops the pipeline under load; `end` lets it go on, and ends the load. */
 async function farTooSmall(
-  end: (running: Load, resume: () => void) => Promise<LoadResult>,
+  end: (running: Load, resume: () => void, server: Server) => Promise<LoadResult>,
 ): Promise<{ exchanges: readonly LoggedExchange[]; connections: AgentStatus['connections'] }> {
   await using cgroup = new Cgroup('conserve');
   await using server = await echoServer({ cgroup });
@@ -73,9 +83,9 @@ async function farTooSmall(
   const pipeline = pidOf(await statusOf(agent), 'pipeline');
   await agent.until((exchanges) => exchanges.length > 100);
   process.kill(pipeline, 'SIGSTOP');
-  await sleep(1_000);
-  const { sent, answered, errors } = await end(running, () => process.kill(pipeline, 'SIGCONT'));
-  expect([answered, errors]).toEqual([sent, []]);
+  await answered(server, CALLS_UNREAD);
+  const { sent, answered: got, errors } = await end(running, () => process.kill(pipeline, 'SIGCONT'), server);
+  expect([got, errors]).toEqual([sent, []]);
   const status = await settled(agent);
   expectConserved(status);
   const { captured, requests, responses, unseen_bytes_estimate } = status.ledger;
@@ -100,17 +110,18 @@ when(it, ...needs)('the same with pipelining: a hole never shifts later pairs un
   await using cgroup = new Cgroup('conserve');
   await using server = await echoServer({ cgroup });
   await using agent = await Agent.start({ cgroups: [cgroup], config: 'capture:\n  ring: 1MiB\n' });
-  // The clients are seen to pipeline before the first hole; after that they slide, and send in bursts as it comes.
+  // Each client is seen to pipeline before the first hole; after that they slide, and send in bursts as it comes.
   await using running = new Load({ port: server.port, connections: 8, depth: 3, mix: true, warmMs: 800 }, { cgroup });
-  await agent.until((exchanges) => exchanges.length >= 48);
+  const inFirstBurst = (exchange: LoggedExchange): boolean => /^c\d-[012]$/.test(idIn(exchange));
+  await agent.until((exchanges) => exchanges.filter(inFirstBurst).length === 2 * 8 * 3);
   const pipeline = pidOf(await statusOf(agent), 'pipeline');
-  await sleep(900);
+  await answered(server, CALLS_AFTER);
   process.kill(pipeline, 'SIGSTOP');
-  await sleep(500);
+  await answered(server, CALLS_UNREAD);
   process.kill(pipeline, 'SIGCONT');
-  await sleep(300);
-  const { sent, answered, errors } = await running.finish();
-  expect([answered, errors]).toEqual([sent, []]);
+  await answered(server, CALLS_AFTER);
+  const { sent, answered: got, errors } = await running.finish();
+  expect([got, errors]).toEqual([sent, []]);
   expectConserved(await settled(agent));
   const { exchanges } = await agent.stop();
   expectNeverWrong(exchanges);
