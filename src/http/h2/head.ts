@@ -2,7 +2,8 @@
 import type { FieldBlock } from '../../model/fields.ts';
 import { ANOMALY_BIT, type Message } from '../../model/message.ts';
 import type { HeaderList } from '../hpack/header-list.ts';
-import { type H2Shared, ROLE_CONNECTION, ROLE_NONE } from './shared.ts';
+import { ROLE_CONNECTION, ROLE_NONE } from './roles.ts';
+import type { H2Shared } from './shared.ts';
 
 const SEEN_METHOD = 1;
 const SEEN_SCHEME = 2;
