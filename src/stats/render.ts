@@ -88,6 +88,7 @@ function tables(report: PrintableReport): Table[] {
       ],
       ['95 % interval'],
     ),
+    firstErrorsTable(routes),
     burnTable(services),
     table(
       'Traffic',
@@ -134,6 +135,32 @@ function tables(report: PrintableReport): Table[] {
     },
   ];
   return all.filter(({ rows }) => rows.length > 0);
+}
+
+/** Of each class that a service had: how many calls over all its routes, and the first one. */
+function firstErrorsTable(routes: readonly RouteReport[]): Table {
+  const services = new Map<string, Map<string, { calls: number; at: string; cells: Cells }>>();
+  for (const row of routes) {
+    const id = JSON.stringify([row.service, row.side]);
+    const classes = services.get(id) ?? new Map();
+    services.set(id, classes);
+    const [service, method, route] = routeCells(row) as [string, string, string];
+    for (const { class: error, at, example } of row.errors.first) {
+      const known = classes.get(error);
+      const calls = row.errors.classes[error] + (known?.calls ?? 0);
+      if (known !== undefined && known.at <= at) known.calls = calls;
+      else classes.set(error, { calls, at, cells: [service, error, at, method, route, plain(example)] });
+    }
+  }
+  return {
+    title: 'First errors',
+    head: ['service', 'class', 'first', 'method', 'route', 'example', 'calls'],
+    numeric: [false, false, false, false, false, false, true],
+    spare: ['method', 'route', 'first'],
+    rows: [...services.values()].flatMap((classes) =>
+      [...classes.values()].map(({ calls, cells }) => [...cells, `${calls}`]),
+    ),
+  };
 }
 
 /** Of services that failed calls of late. */

@@ -179,8 +179,9 @@ when(
     else expect(Math.abs(found! / exact - 1), `${what}: ${found} for ${exact}`).toBeLessThan(most);
   };
 
-  test('every call is in one row, and was made by a client', () => {
+  test('every call is in one row, in the range, and was made by a client', () => {
     expect(report.ledger.exchanges).toBe(log.length);
+    for (const { ts } of log) expect(ts! >= report.range.since, `${ts} before ${report.range.since}`).toBe(true);
     expect(total(report.routes.map(({ count }) => count))).toBe(log.length);
     for (const row of report.routes) expect(own(row)).toHaveLength(row.count);
     const names = report.services.map(({ service, side, count }) => [`${service.replace(/:.*/, '')} ${side}`, count]);

@@ -146,6 +146,37 @@ describe('as text', () => {
     expect(text.split('\n').every((line) => line === line.trimEnd())).toBe(true);
   });
 
+  test('the first call of each class of a service, over all its routes, with its id; none, no table', () => {
+    const rig = new StatsRig();
+    const at = (ms: number): NonNullable<Call['times']> => [ms * MS, ms * MS + 1, ms * MS + 2, ms * MS + 3];
+    const calls: readonly (readonly [ms: number, route: string, status: number, service: string])[] = [
+      [900, '/a', 503, 'api'],
+      [100, '/b', 503, 'api'],
+      [500, '/a', 404, 'api'],
+      [300, '/a', 200, 'api'],
+      [700, '/c', 503, 'other'],
+      [1_200, '/b', 503, 'api'],
+      [1_300, '/a', 404, 'api'],
+    ];
+    for (const [ms, route, status, service] of calls)
+      rig.call({ times: at(ms), route, status, connection: connectionOf(service) });
+    const report = reportOf(rig.engine.states());
+    const example = (route: string, name: string): string =>
+      report.routes.find((row) => row.route === route)!.errors.first.find((first) => first.class === name)!.example;
+    const table = reportText(report)
+      .split('\n\n')
+      .find((part) => part.startsWith('First errors'))!
+      .split('\n')
+      .slice(2)
+      .map((line) => line.split(/ {2,}/).map((cell) => cell.replace(/^.*T\d\d:\d\d:/, '')));
+    expect(table.sort()).toEqual([
+      ['api (server)', '404', '00.500Z', 'GET', '/a', example('/a', '404'), '2'],
+      ['api (server)', '5xx', '00.100Z', 'GET', '/b', example('/b', '5xx'), '3'],
+      ['other (server)', '5xx', '00.700Z', 'GET', '/c', example('/c', '5xx'), '1'],
+    ]);
+    expect(reportText(reportOf(traffic(1, 10, 10, 0)))).not.toContain('First errors');
+  });
+
   test.each([80, 100, 120, 160])(
     'fits %d columns, with one service and with several, and says what is left out',
     (columns) => {
