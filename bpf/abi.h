@@ -89,7 +89,7 @@ struct hw_socket {
 	__u8 kind;
 	__u8 accepted;		/* opened: the local end is the server */
 	__u8 evidence;
-	__u8 reserved;
+	__u8 shed;		/* closed: HW_MARK_SHED_* of left_out, ingress in the low half and egress in the high one */
 	__u32 pid;		/* thread group; 0 when not known */
 	__u16 local_port;
 	__u16 remote_port;

@@ -31,22 +31,23 @@ static __noinline int note_early(struct hw_counters *c, const struct hw_segment 
 
 	early_key_of(&key, h);
 	known = bpf_map_lookup_elem(&early_segments, &key);
-	if (known) {
-		if (known->lost && !lost) {
-			known->lost = 0;
-			if (known->request)
-				add(c->requests_lost, -1);
-		}
-		return 0;
+	if (!known) {
+		struct early first = { .length = h->length, .lost = lost, .request = request };
+
+		/* Another CPU may have the next copy: one of the two is the first. */
+		if (bpf_map_update_elem(&early_segments, &key, &first, BPF_NOEXIST))
+			known = bpf_map_lookup_elem(&early_segments, &key);
 	}
-
-	struct early first = { .length = h->length, .lost = lost, .request = request };
-
-	bpf_map_update_elem(&early_segments, &key, &first, BPF_ANY);
-	if (request) {
-		add(c->requests_seen, 1);
-		if (lost)
-			add(c->requests_lost, 1);
+	if (!known) {
+		if (request) {
+			add(c->requests_seen, 1);
+			if (lost)
+				add(c->requests_lost, 1);
+		}
+	} else if (known->lost && !lost && !known->taken) {
+		known->lost = 0;
+		if (known->request)
+			add(c->requests_lost, -1);
 	}
 	return 0;
 }
@@ -61,7 +62,7 @@ static __always_inline void take_early(struct hw_counters *c, struct socket_stat
 	struct early *known = bpf_map_lookup_elem(&early_segments, key);
 	__u32 length = with;
 
-	if (known) {
+	if (known && !known->taken) {
 		if (with) {
 			if (known->lost) {
 				const __u32 n = at_most(with, PIECE_BYTES);
@@ -83,7 +84,7 @@ static __always_inline void take_early(struct hw_counters *c, struct socket_stat
 			d->head = HEAD_OPEN;
 			d->bursts = d->starts = 1;
 		}
-		bpf_map_delete_elem(&early_segments, key);
+		known->taken = 1;
 	}
 	d->next_seq += length;
 }

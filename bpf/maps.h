@@ -43,7 +43,7 @@ struct {
 /*
  * Segments that came while their connection had no socket of its own (deferred accept, fast open, a full accept queue), until
  * it has one. Without them a segment that is sent again, because nobody accepted it, would be another one. As many as can be expected
- * to wait at once; of more the oldest are forgotten, and may be counted once more.
+ * to wait at once, and to have a copy on its way still; of more the oldest are forgotten, and may be counted once more.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);

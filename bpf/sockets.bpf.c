@@ -132,6 +132,7 @@ static __always_inline int describe_end(struct bpf_sock_ops *ctx, const struct s
 	r->reached[HW_INGRESS] = read_field(ctx->rcv_nxt);
 	r->reached[HW_EGRESS] = read_field(ctx->snd_una);
 	r->h2_calls = s->h2_calls;
+	r->shed = (s->direction[HW_INGRESS].marks & 15) | s->direction[HW_EGRESS].marks << 4;
 #pragma unroll
 	for (int i = 0; i < 2; i++) {
 		r->left_out[i] = s->direction[i].left_out;

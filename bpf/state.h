@@ -167,7 +167,8 @@ struct early {
 	__u32 length;
 	__u8 lost;		/* the ring never had room for it */
 	__u8 request;		/* it begins like a request */
-	__u8 reserved[2];
+	__u8 taken;		/* the connection has its socket, and goes on from here: copies that are still on their way count nothing */
+	__u8 reserved;
 };
 
 /* Kept from socket creation on, inherited by accepted sockets. */

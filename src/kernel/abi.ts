@@ -31,6 +31,7 @@ export const SOCKET_COOKIE = 8;
 export const SOCKET_KIND = 16;
 export const SOCKET_ACCEPTED = 17;
 export const SOCKET_EVIDENCE = 18;
+export const SOCKET_SHED = 19;
 export const SOCKET_PID = 20;
 export const SOCKET_LOCAL_PORT = 24;
 export const SOCKET_REMOTE_PORT = 26;

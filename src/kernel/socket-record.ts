@@ -1,6 +1,6 @@
 /** The kernel's record of something about a socket apart from its bytes (struct hw_socket), as a SocketEvent. */
 import type { Memory } from '../base/memory.ts';
-import { type Direction, SocketEvent } from '../model/segment.ts';
+import { type Direction, SHED_BODY, SHED_HEAD, SocketEvent } from '../model/segment.ts';
 import * as abi from './abi.ts';
 import type { KernelAnchor } from './clock.ts';
 
@@ -62,7 +62,9 @@ export class SocketRecord {
     e.comm = end === comm ? '' : buf.latin1Slice(comm, end);
     e.calls = view.getUint32(at + abi.SOCKET_H2_CALLS, true);
     e.cgroupId = u64(view, at + abi.SOCKET_CGROUP_ID);
+    const shed = view.getUint8(at + abi.SOCKET_SHED);
     for (let d: Direction = 0; d < 2; d++) {
+      e.shed[d] = (shed >> (4 * d)) & (SHED_BODY | SHED_HEAD);
       e.leftOut[d] = s64(view, at + abi.SOCKET_LEFT_OUT + 8 * d);
       e.lostBytes[d] = s64(view, at + abi.SOCKET_LOST_BYTES + 8 * d);
       e.lostSegments[d] = view.getInt32(at + abi.SOCKET_LOST_SEGMENTS + 4 * d, true);

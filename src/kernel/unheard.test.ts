@@ -16,8 +16,8 @@ function made() {
       unheard.tell(
         {
           segment: () => undefined,
-          socket: ({ kind, flow, ts, reached, lostBytes }: SocketEvent) => {
-            heard.push(`${kind} ${flow} ${ts} ${reached} ${lostBytes}`);
+          socket: ({ kind, flow, ts, reached, lostBytes, shed }: SocketEvent) => {
+            heard.push(`${kind} ${flow} ${ts} ${reached} ${lostBytes} ${shed}`);
           },
         },
         until,
@@ -27,6 +27,7 @@ function made() {
       view.setBigUint64(at + abi.SOCKET_TS, anchor.monotonicNs + BigInt(ts), true);
       view.setBigUint64(at + abi.SOCKET_COOKIE, BigInt(cookie), true);
       view.setUint8(at + abi.SOCKET_KIND, abi.KIND_CLOSED);
+      view.setUint8(at + abi.SOCKET_SHED, 0x31);
       view.setUint32(at + abi.SOCKET_REACHED + 4, 0xffff_fff0, true);
       view.setBigUint64(at + abi.SOCKET_LOST_BYTES, 9n, true);
     },
@@ -42,8 +43,8 @@ describe('closings that found no room', () => {
     write(abi.UNHEARD_MAX - 1, 2e9);
     expect(tell(2.5e9)).toBe(2);
     expect(heard).toEqual([
-      `closed 3 ${2e9} 0,4294967280 9,0`,
-      `closed ${abi.UNHEARD_MAX - 1} ${2e9} 0,4294967280 9,0`,
+      `closed 3 ${2e9} 0,4294967280 9,0 1,3`,
+      `closed ${abi.UNHEARD_MAX - 1} ${2e9} 0,4294967280 9,0 1,3`,
     ]);
     expect(tell(2.5e9)).toBe(0);
     expect(tell(3.5e9)).toBe(1);

@@ -89,6 +89,8 @@ export class SocketEvent {
   cgroupId = 0;
   /** closed: bytes and segments of each direction left out or lost since its last segment, [INGRESS, EGRESS]. */
   readonly leftOut: [number, number] = [0, 0];
+  /** closed: of each direction SHED_* bits, why bytes were left out where it was pressure and not the window. */
+  readonly shed: [number, number] = [0, 0];
   readonly lostBytes: [number, number] = [0, 0];
   readonly lostSegments: [number, number] = [0, 0];
   /**

@@ -58,10 +58,10 @@ export class Flow implements Wire {
   }
 
   /** The source's last word on its socket. */
-  closed({ leftOut, lostBytes, reached }: SocketEvent): void {
+  closed({ leftOut, shed, lostBytes, reached }: SocketEvent): void {
     const { ingress, egress } = this;
-    ingress.account(leftOut[INGRESS], lostBytes[INGRESS]);
-    egress.account(leftOut[EGRESS], lostBytes[EGRESS]);
+    ingress.account(leftOut[INGRESS], shed[INGRESS], lostBytes[INGRESS]);
+    egress.account(leftOut[EGRESS], shed[EGRESS], lostBytes[EGRESS]);
     this.abandoned = egress.closing && ingress.endsOpen(reached[INGRESS]);
     ingress.reached(reached[INGRESS]);
     egress.reached(reached[EGRESS]);

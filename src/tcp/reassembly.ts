@@ -3,6 +3,7 @@
  * The next segment, whole, is handed on in place, nothing copied but its beginning into the history; everything else is
  * put in order by ordering.ts.
  */
+import type { LossReason } from '../model/loss.ts';
 import { type Direction, type Segment, SHED_HEAD, TCP_FIN, TCP_RST, TCP_SYN } from '../model/segment.ts';
 import type { StreamSink } from '../model/stages.ts';
 import type { ReassemblyContext } from './context.ts';
@@ -121,8 +122,9 @@ export class Reassembler extends OrderedStream {
     return at;
   }
 
-  /** The kernel's word on bytes that no segment here will carry (with the socket's end). */
-  account(leftOut: number, lostBytes: number): void {
+  /** The kernel's word on bytes that no segment here will carry (with the socket's end); `shed`: SHED_* bits of `leftOut`. */
+  account(leftOut: number, shed: number, lostBytes: number): void {
+    if (leftOut !== 0) this.out.leftOutWhy = whyLeftOut(shed);
     this.out.explained(leftOut, lostBytes);
   }
 
@@ -163,7 +165,7 @@ export class Reassembler extends OrderedStream {
   }
 
   #slow(s: Segment, ack: number): Verdict {
-    this.out.leftOutWhy = s.shed === 0 ? 'left_out' : (s.shed & SHED_HEAD) !== 0 ? 'shed_head' : 'shed_body';
+    this.out.leftOutWhy = whyLeftOut(s.shed);
     const { counters, losses } = this.context;
     this.out.explained(s.leftOut, s.lostBytes);
     if (this.out.ended) {
@@ -239,3 +241,7 @@ export class Reassembler extends OrderedStream {
     return TAKEN;
   }
 }
+
+/** SHED_* bits as a reason. */
+const whyLeftOut = (shed: number): LossReason | 'left_out' =>
+  shed === 0 ? 'left_out' : (shed & SHED_HEAD) !== 0 ? 'shed_head' : 'shed_body';

@@ -1,7 +1,17 @@
 import { describe, expect, it } from 'vitest';
 import { handshake, Rig, type SegmentSpec } from '../../test/unit/tcp/rig.ts';
 import type { Connection } from '../model/connection.ts';
-import { type Direction, EGRESS, INGRESS, type SocketEvent, TCP_FIN, TCP_RST, TCP_SYN } from '../model/segment.ts';
+import {
+  type Direction,
+  EGRESS,
+  INGRESS,
+  SHED_BODY,
+  SHED_HEAD,
+  type SocketEvent,
+  TCP_FIN,
+  TCP_RST,
+  TCP_SYN,
+} from '../model/segment.ts';
 
 const S = 1e9;
 
@@ -341,6 +351,15 @@ describe("TCP's own count at a socket's end", () => {
       'abc<ring_full 40>$vanished',
       '<ring_full 7>$vanished',
     ]);
+  });
+
+  it('tells why bytes behind that segment were left out', () => {
+    const rig = closed([1003 + 40, 5000 + 7], { leftOut: [40, 7], shed: [SHED_HEAD, SHED_BODY] });
+    expect([rig.last.ingress.text, rig.last.egress.text]).toEqual([
+      'abc<shed_head 40>$vanished',
+      '<shed_body 7>$vanished',
+    ]);
+    expect(closed([1003 + 40, 5000], { leftOut: [40, 0] }).last.ingress.text).toBe('abc<left_out 40>$vanished');
   });
 
   it("knows that a FIN has a number of its own, whatever the kernel's counts say", () => {

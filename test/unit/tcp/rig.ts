@@ -161,6 +161,7 @@ export class Rig {
     e.calls = change.calls ?? 0;
     for (const i of [INGRESS, EGRESS]) {
       e.leftOut[i] = change.leftOut?.[i] ?? 0;
+      e.shed[i] = change.shed?.[i] ?? 0;
       e.lostBytes[i] = change.lostBytes?.[i] ?? 0;
       e.reached[i] = change.reached?.[i] ?? -1;
     }
