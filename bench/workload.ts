@@ -11,6 +11,8 @@ import { must, Program } from '../test/rig/program.ts';
 import { OUT } from './out.ts';
 
 const BODIES = [0, 150, 700, 2_000];
+/** Longer than anything waits for. */
+const ENDLESS_SECONDS = 3_600;
 
 /** Fields that nginx adds to its own, as arguments of add_header; the one that names the call goes before them. */
 export const RESPONSE_FIELDS = [
@@ -167,23 +169,29 @@ export class Workload implements AsyncDisposable {
 
   /** Saturates it for `seconds`; wrk runs outside the cgroup, so that each call is seen once. */
   async load(seconds: number, connections = 32): Promise<Load> {
-    const out = await must(
-      [
-        'wrk',
-        '-t1',
-        // A machine that others use too may take longer than wrk's two seconds.
-        '--timeout',
-        '60s',
-        `-c${connections}`,
-        `-d${seconds}s`,
-        '-s',
-        this.folder.file('load.lua'),
-        `${this.#scheme}://127.0.0.1:${this.port}/`,
-      ],
-      { timeoutMs: (seconds + 150) * 1000 },
-    );
+    const out = await must(this.#wrk(seconds, connections), { timeoutMs: (seconds + 150) * 1000 });
     const line = out.trim().split('\n').at(-1)!;
     return JSON.parse(line) as Load;
+  }
+
+  /** Saturates it until the program is ended. */
+  endless(connections: number): Program {
+    return new Program(this.#wrk(ENDLESS_SECONDS, connections));
+  }
+
+  #wrk(seconds: number, connections: number): string[] {
+    return [
+      'wrk',
+      '-t1',
+      // A machine that others use too may take longer than wrk's two seconds.
+      '--timeout',
+      '60s',
+      `-c${connections}`,
+      `-d${seconds}s`,
+      '-s',
+      this.folder.file('load.lua'),
+      `${this.#scheme}://127.0.0.1:${this.port}/`,
+    ];
   }
 
   /** `rate` calls a second (load.c). `requests` is exact: every answer is awaited. */
