@@ -1,6 +1,7 @@
 /** What an agent does once a second, whatever passes: one timer for all of it, because each waking of an idle process costs. */
 import type { UnusedPages } from '../attacher/unused-pages.ts';
 import { type KernelAnchor, sinceAnchor } from '../kernel/clock.ts';
+import { trimHeap } from '../kernel/posix.ts';
 import type { Fingerprinter } from '../redact/fingerprint.ts';
 import type { Capture } from './capture.ts';
 import type { KernelMaps } from './kernel-maps.ts';
@@ -68,7 +69,8 @@ export class EverySecond {
     wallClock.tick();
     storeClock?.second();
     feed?.giveBack();
-    this.#heap.look();
+    // Whatever compiles or grows under such a load leaves malloc's heap full of holes.
+    if (this.#heap.look()) trimHeap();
     unused.look();
     if (++this.#ticks % (FORGET_MS / TICK_MS) === 0) prints.forget();
   }
