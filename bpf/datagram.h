@@ -37,23 +37,22 @@ __noinline int count_datagram(struct __sk_buff *skb, __u32 dir)
 {
 	struct hw_counters *c;
 	struct bpf_sock *sk;
-	union {
-		struct iphdr ip;
-		struct ipv6hdr ip6;
-	} u;
+	struct iphdr ip;
 	__u32 at, bytes, kind = HW_UDP_OTHER;
 	__u32 *quic = NULL;
 
-	if (bpf_skb_load_bytes(skb, 0, &u.ip, sizeof(u.ip)))
+	if (bpf_skb_load_bytes(skb, 0, &ip, sizeof(ip)))
 		return 1;
-	if (u.ip.version == 4) {
-		if (u.ip.protocol != IPPROTO_UDP || u.ip.frag_off & bpf_htons(IP_OFFSET_MASK))
+	if (ip.version == 4) {
+		if (ip.protocol != IPPROTO_UDP || ip.frag_off & bpf_htons(IP_OFFSET_MASK))
 			return 1;
-		at = u.ip.ihl * 4;
+		at = ip.ihl * 4;
 	} else {
-		if (bpf_skb_load_bytes(skb, 0, &u.ip6, sizeof(u.ip6)) || u.ip6.version != 6 || u.ip6.nexthdr != IPPROTO_UDP)
+		const __u32 behind = ip.version == 6 ? behind_extensions(skb) : 0;
+
+		if (BEHIND_NEXT(behind) != IPPROTO_UDP || BEHIND_PART(behind) == BEHIND_LATER)
 			return 1;
-		at = sizeof(u.ip6);
+		at = BEHIND_AT(behind);
 	}
 	at += sizeof(struct udphdr);
 	c = this_cpu(dir);

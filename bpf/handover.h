@@ -13,8 +13,8 @@
  * Units of framing (chunk-size lines, TLS records, frames) read in one call, and calls for one segment. More in one segment
  * are lost; the framing with them.
  */
-#define SLICES 8
-#define SLICE_CALLS_MAX 128
+#define SLICES 4
+#define SLICE_CALLS_MAX 256
 /* Pieces of one segment, each a record. */
 #define PIECES_MAX 12
 

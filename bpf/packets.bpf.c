@@ -47,8 +47,9 @@ static __noinline int unowned(struct __sk_buff *skb, struct hw_counters *c, stru
 		return 1;
 	if (p->length >= 8 && bpf_skb_load_bytes(skb, p->payload, &w, 8))
 		w = 0;
-	look = look_quickly(w);
+	look = look_at_word(w);
 	h->guess = look == LOOK_TLS ? HW_GUESS_TLS : look == LOOK_REQUEST ? HW_GUESS_H1 : HW_GUESS_UNKNOWN;
+	h->guess = blurred(h->guess, w);
 	h->cookie = 0;
 	h->marks = HW_MARK_LISTENER;
 	copied = tell_as_it_is(skb, c, h, p);

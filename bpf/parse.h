@@ -78,6 +78,48 @@ static __always_inline int take_tcp(struct __sk_buff *skb, const struct tcphdr *
 	return PARSED_TCP;
 }
 
+/* What behind_extensions says: where the transport header begins, of which protocol, of which part of the packet. */
+#define BEHIND_AT(r) ((__u32)(r) & 0xffff)
+#define BEHIND_NEXT(r) ((__u32)(r) >> 16 & 0xff)
+#define BEHIND_WHOLE 0
+#define BEHIND_FIRST 1	/* of a fragment that begins with it */
+#define BEHIND_LATER 2	/* of one in which it is not */
+#define BEHIND_PART(r) ((__u32)(r) >> 24)
+
+/*
+ * The transport header of an IPv6 packet, behind its extension headers (RFC 8200 4); 0: there is none that is known. A global
+ * function: verified once.
+ */
+__noinline __u32 behind_extensions(struct __sk_buff *skb)
+{
+	struct { __u8 next, length; __be16 rest; } extension;
+	__u32 at = sizeof(struct ipv6hdr), part = BEHIND_WHOLE;
+	__u8 next;
+
+	if (bpf_skb_load_bytes(skb, __builtin_offsetof(struct ipv6hdr, nexthdr), &next, 1))
+		return 0;
+	for (int i = 0; i <= EXTENSION_HEADERS_MAX; i++) {
+		if (next == IPPROTO_TCP || next == IPPROTO_UDP || part == BEHIND_LATER)
+			return at | next << 16 | part << 24;
+		if (bpf_skb_load_bytes(skb, at, &extension, sizeof(extension)))
+			return 0;
+		if (next == IPPROTO_FRAGMENT) {
+			/* An atomic fragment (RFC 6946) has neither an offset nor more to come: it is whole. */
+			if (extension.rest & bpf_htons(0xfff9))
+				part = extension.rest & bpf_htons(0xfff8) ? BEHIND_LATER : BEHIND_FIRST;
+			at += 8;
+		} else if (next == IPPROTO_AH) {
+			at += (extension.length + 2) * 4;
+		} else if (next == IPPROTO_HOPOPTS || next == IPPROTO_ROUTING || next == IPPROTO_DSTOPTS) {
+			at += (extension.length + 1) * 8;
+		} else {
+			return 0;
+		}
+		next = extension.next;
+	}
+	return 0;
+}
+
 /* Any shape of header, by copies. */
 static __noinline int parse_slowly(struct __sk_buff *skb, __u8 direction, struct hw_segment *h, struct packet *p)
 {
@@ -86,7 +128,6 @@ static __noinline int parse_slowly(struct __sk_buff *skb, __u8 direction, struct
 		struct iphdr ip;
 		struct ipv6hdr ip6;
 		struct tcphdr tcp;
-		struct { __u8 next, length; __be16 rest; } extension;
 	} u;
 	__u8 version;
 	__u32 at;
@@ -102,34 +143,17 @@ static __noinline int parse_slowly(struct __sk_buff *skb, __u8 direction, struct
 			return PARSED_FRAGMENT;
 		copy_addresses4(h, u.ip.saddr, u.ip.daddr, direction);
 	} else {
-		__u8 next;
+		__u32 behind;
 
 		if (bpf_skb_load_bytes(skb, 0, &u.ip6, sizeof(u.ip6)) || u.ip6.version != 6)
 			return PARSED_NOT_TCP;
-		next = u.ip6.nexthdr;
-		at = sizeof(u.ip6);
 		copy_addresses6(h, (const __u64 *)&u.ip6.saddr, (const __u64 *)&u.ip6.daddr, direction);
-		for (int i = 0; i < EXTENSION_HEADERS_MAX && next != IPPROTO_TCP; i++) {
-			if (bpf_skb_load_bytes(skb, at, &u.extension, sizeof(u.extension)))
-				return PARSED_NOT_TCP;
-			if (next == IPPROTO_FRAGMENT) {
-				/* An atomic fragment (RFC 6946) has neither an offset nor more to come: it is whole. */
-				if (u.extension.rest & bpf_htons(0xfff9)) {
-					p->payload = at + 8;
-					return PARSED_FRAGMENT;
-				}
-				at += 8;
-			} else if (next == IPPROTO_AH) {
-				at += (u.extension.length + 2) * 4;
-			} else if (next == IPPROTO_HOPOPTS || next == IPPROTO_ROUTING || next == IPPROTO_DSTOPTS) {
-				at += (u.extension.length + 1) * 8;
-			} else {
-				return PARSED_NOT_TCP;
-			}
-			next = u.extension.next;
-		}
-		if (next != IPPROTO_TCP)
+		behind = behind_extensions(skb);
+		if (BEHIND_NEXT(behind) != IPPROTO_TCP)
 			return PARSED_NOT_TCP;
+		at = p->payload = BEHIND_AT(behind);
+		if (BEHIND_PART(behind) != BEHIND_WHOLE)
+			return PARSED_FRAGMENT;
 	}
 	if (bpf_skb_load_bytes(skb, at, &u.tcp, sizeof(u.tcp)))
 		return PARSED_NOT_TCP;

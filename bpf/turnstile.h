@@ -14,11 +14,12 @@
 #include "load.h"
 
 /*
- * How often it is asked again: a tenth of a millisecond, several times what 64 KiB take that are copied whole (some thousand looks were
- * not enough). Bounded, because a CPU of a virtual machine may stand still.
+ * How often it is asked again, the three multiplied: a tenth of a millisecond, several times what 64 KiB take that are copied whole
+ * (some thousand looks were not enough). Bounded, because a CPU of a virtual machine may stand still.
  */
-#define WAIT_LOOKS 384
-#define WAIT_ROUNDS 128
+#define WAIT_LOOKS 28
+#define WAIT_ROUNDS 28
+#define WAIT_TRIES 64
 
 static __always_inline int try_enter(struct direction *d)
 {
@@ -34,8 +35,8 @@ static __always_inline void leave(struct direction *d)
 	add(d->inside, -1);
 }
 
-/* Waits until nobody is inside, or not much longer. */
-__noinline int wait_a_little(struct __sk_buff *skb, __u32 dir)
+/* Looks some times whether nobody is inside. */
+__noinline int look_inside(struct __sk_buff *skb, __u32 dir)
 {
 	struct socket_state *s = state_of(skb);
 
@@ -47,6 +48,15 @@ __noinline int wait_a_little(struct __sk_buff *skb, __u32 dir)
 	return 0;
 }
 
+/* Waits until nobody is inside, or not much longer. */
+__noinline int wait_a_little(struct __sk_buff *skb, __u32 dir)
+{
+	for (int i = 0; i < WAIT_ROUNDS; i++)
+		if (look_inside(skb, dir))
+			return 1;
+	return 0;
+}
+
 /* 1: this CPU is inside; 0: another one was for too long. A global function: verified once. */
 __noinline int enter_late(struct __sk_buff *skb, __u32 dir)
 {
@@ -54,7 +64,7 @@ __noinline int enter_late(struct __sk_buff *skb, __u32 dir)
 
 	if (!s)
 		return 0;
-	for (int i = 0; i < WAIT_ROUNDS; i++)
+	for (int i = 0; i < WAIT_TRIES; i++)
 		if (wait_a_little(skb, dir) && try_enter(direction_of(s, dir)))
 			return 1;
 	return 0;

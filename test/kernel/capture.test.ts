@@ -365,4 +365,17 @@ describe.skipIf(whyNot !== '')('capture', () => {
     for (const s of carried) expect(s.flags & TCP_SYN, `direction ${s.direction}`).toBe(TCP_SYN);
     expect(imbalance(capture.counters.read())).toEqual(balanced);
   });
+
+  it('sees calls behind IPv6 extension headers, on both ends', async () => {
+    const cgroup = makeCgroup();
+    const capture = new Capture(cgroup);
+    const script = start(cgroup, 'python3', [join(import.meta.dirname, 'extensions.py')]);
+    const code = await capture.during(new Promise((resolve) => script.once('exit', resolve)));
+    expect(code).toBe(0);
+    for (const start of ['GET /behind HTTP/1.1\r\n', 'HTTP/1.1 200 OK\r\n']) {
+      const carried = capture.segments.filter((s) => s.payload.latin1Slice().startsWith(start));
+      expect(carried.map((s) => s.direction).sort(), start).toEqual([INGRESS, EGRESS]);
+    }
+    expect(imbalance(capture.counters.read())).toEqual(balanced);
+  });
 });
