@@ -3,6 +3,7 @@
 import type { Side } from '../model/connection.ts';
 import type { Comparison } from '../stats/compare.ts';
 import type { Change } from '../stats/headers/changes.ts';
+import { encodeHeaders, mergeHeaders } from '../stats/headers/codec.ts';
 import { HeaderState } from '../stats/headers/state.ts';
 import { COUNTER, countsOf, encodeSeries, SeriesState } from '../stats/series.ts';
 import { StateSet } from '../stats/state-set.ts';
@@ -121,10 +122,22 @@ async function headersBefore(reader: StoreReader, minutes: Span): Promise<Answer
   const untilMs = Math.floor(minutes.sinceMs / grain) * grain;
   const sinceMs = Math.max(EVER.sinceMs, Math.floor((untilMs - length) / grain) * grain);
   if (sinceMs >= untilMs) return { ok: true, value: null };
-  const answer = await mergedStates(reader, { sinceMs, untilMs, kinds: [STATE_KIND.headers] }, mergerOf);
-  if (!answer.ok) return answer;
-  const merged = answer.value[0]?.merged;
-  return { ok: true, value: merged?.kind === STATE_KIND.headers ? merged.state : null };
+  const selection = { sinceMs, untilMs, kinds: [STATE_KIND.headers] };
+  const answer = await mergedStates(reader, selection, () => new ReferenceMerger());
+  return answer.ok ? { ok: true, value: answer.value[0]?.merged.state ?? null } : answer;
+}
+
+/** Of header statistics what a comparison looks at: counts and values. */
+class ReferenceMerger implements Merger {
+  readonly state = new HeaderState();
+
+  add(state: Uint8Array): void {
+    mergeHeaders(this.state, state, 'values');
+  }
+
+  encode(): Uint8Array {
+    return encodeHeaders(this.state);
+  }
 }
 
 /** Of states of calls no more than burn rates need. */

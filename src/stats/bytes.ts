@@ -95,12 +95,27 @@ export class ByteReader {
     return this.#bytes.length - this.#at;
   }
 
+  /** Where it is: for `seek`. */
+  get at(): number {
+    return this.#at;
+  }
+
+  /** Goes back to where it was. */
+  seek(at: number): void {
+    this.#at = at;
+  }
+
   byte(): number {
     if (this.left < 1) return this.fail();
     return this.#bytes[this.#at++]!;
   }
 
   varint(): number {
+    const first = this.#bytes[this.#at];
+    if (first !== undefined && first < 128) {
+      this.#at++;
+      return first;
+    }
     let value = 0;
     let factor = 1;
     for (let i = 0; i < VARINT_BYTES_MAX; i++) {
@@ -138,27 +153,29 @@ export class ByteReader {
 
   /** `count` texts of at most `bytesMax` bytes of UTF-8 each. */
   texts(count: number, bytesMax: number): string[] {
-    const texts: string[] = [];
     const bytes = this.#bytes;
-    // One long text, which parts of cost nothing: almost all of them are ASCII.
-    const all = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).latin1Slice();
-    for (let i = 0; i < count && this.ok; i++) {
-      const begin = this.#at;
+    const begin = this.#at;
+    const ends = new Uint32Array(2 * count);
+    let bits = 0;
+    for (let i = 0; i < count; i++) {
       const length = this.varint();
-      const from = this.#at;
+      ends[2 * i] = this.#at;
       if (length > bytesMax || length > this.left) {
         this.fail();
-        break;
+        return [];
       }
-      let bits = 0;
-      for (let at = from; at < from + length; at++) bits |= bytes[at]!;
-      if (bits < 128) {
-        this.#at += length;
-        texts.push(all.slice(from, from + length));
-      } else {
-        this.#at = begin;
-        texts.push(this.text(bytesMax));
-      }
+      const to = this.#at + length;
+      for (let at = this.#at; at < to; at++) bits |= bytes[at]!;
+      ends[2 * i + 1] = to;
+      this.#at = to;
+    }
+    const all = Buffer.from(bytes.buffer, bytes.byteOffset + begin, this.#at - begin);
+    const texts: string[] = [];
+    // One long text, which parts of cost nothing: almost always all are ASCII.
+    const whole = bits < 128 ? all.latin1Slice() : null;
+    for (let i = 0; i < ends.length; i += 2) {
+      const [from, to] = [ends[i]! - begin, ends[i + 1]! - begin];
+      texts.push(whole === null ? all.toString('utf8', from, to) : whole.slice(from, to));
     }
     return texts;
   }

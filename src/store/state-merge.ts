@@ -1,6 +1,6 @@
 /** What lies in a state of each kind, and how states of a kind become one: the same for the writing thread and for reports. */
 import type { Change } from '../stats/headers/changes.ts';
-import { decodeHeaders, encodeHeaders } from '../stats/headers/codec.ts';
+import { encodeHeaders, mergeHeaders } from '../stats/headers/codec.ts';
 import { HeaderState } from '../stats/headers/state.ts';
 import { encodeSeries, mergeSeries, SeriesState } from '../stats/series.ts';
 import { TlsState } from '../stats/tls.ts';
@@ -42,11 +42,7 @@ export function mergerOf(kind: string): StandardMerger {
     }
     case STATE_KIND.headers: {
       const state = new HeaderState();
-      const add = (bytes: Uint8Array): void => {
-        const decoded = decodeHeaders(bytes);
-        if (decoded.ok) state.merge(decoded.state, true);
-      };
-      return { kind, state, add, encode: () => encodeHeaders(state) };
+      return { kind, state, add: (bytes) => void mergeHeaders(state, bytes), encode: () => encodeHeaders(state) };
     }
     case STATE_KIND.tls: {
       const state = new TlsState();

@@ -3,31 +3,13 @@
  * ones are written at a precision of DISTINCT_PRECISION (1.6 % standard error), because a sketch of every id in every minute at full precision
  * would be larger than the calls themselves. Examples of single values are left out.
  */
-import { ByteReader, ByteWriter } from '../bytes.ts';
-import { HyperLogLog } from '../sketch/hyperloglog.ts';
-import { LengthCounts } from './lengths.ts';
-import { ORDER_TEXT_MAX } from './name-window.ts';
-import {
-  type Direction,
-  GROUPS_MAX,
-  type GroupState,
-  HeaderState,
-  NAMES_MAX,
-  NameState,
-  ORDER_NAME,
-  OTHER_NAME,
-  VALUES_KEPT,
-} from './state.ts';
+import { ByteWriter } from '../bytes.ts';
+import { EncodedHeaders, MAGIC, VERSION } from './encoded.ts';
+import type { LengthCounts } from './lengths.ts';
+import { type GroupState, HeaderState, type NameState, ORDER_NAME, OTHER_NAME } from './state.ts';
 
-const MAGIC = 0x48;
-const VERSION = 1;
 const DISTINCT_EXACT = 128;
 const DISTINCT_PRECISION = 12;
-/** Longest text: an order of names, each character two bytes of UTF-8. */
-const TEXT_BYTES_MAX = 2 * ORDER_TEXT_MAX + 100;
-/** Texts in one state; more than any that is within its bounds has in practice. */
-const TEXTS_MAX = 1 << 22;
-const BUCKETS_MAX = 1_024;
 
 export type Decoded =
   | { readonly ok: true; readonly state: HeaderState }
@@ -73,23 +55,40 @@ export function* encodingOf(state: HeaderState): Generator<void, Uint8Array> {
 
 /** Reads what `encodeHeaders` wrote. Any other bytes give a problem, whatever they are, and never more memory than a state may take. */
 export function decodeHeaders(bytes: Uint8Array): Decoded {
-  const bad = (problem: string): Decoded => ({ ok: false, problem });
-  const from = new ByteReader(bytes);
-  if (from.byte() !== MAGIC) return bad('Cannot read header statistics: these bytes are none.');
-  const version = from.byte();
-  if (version !== VERSION)
-    return bad(
-      `Cannot read header statistics of version ${version}: this program knows ${VERSION}. Use the program that wrote them.`,
-    );
-  const count = from.varint();
-  // Each text takes a byte at least: a count beyond what is left is made up.
-  if (count > from.left || count > TEXTS_MAX) return bad('Cannot read header statistics: they are cut or damaged.');
-  const texts = from.texts(count, TEXT_BYTES_MAX);
   const state = new HeaderState();
-  readState(from, texts, state);
-  return from.ok && from.left === 0
-    ? { ok: true, state }
-    : bad('Cannot read header statistics: they are cut or damaged.');
+  const problem = mergeHeaders(state, bytes);
+  return problem === null ? { ok: true, state } : { ok: false, problem };
+}
+
+/**
+ * Adds encoded statistics to `into`; null, or why the bytes cannot be read: then `into` is as it was. `use`: values alone are what another
+ * stretch of time is compared with.
+ */
+export function mergeHeaders(into: HeaderState, bytes: Uint8Array, use: 'all' | 'values' = 'all'): string | null {
+  const encoded = EncodedHeaders.of(bytes);
+  if (typeof encoded === 'string') return encoded;
+  let group: GroupState | null = null;
+  encoded.visit({
+    stretch: (from, to, groupsRefused) => into.stretch(from, to, groupsRefused),
+    group: ({ key, direction, messages, independent, blockLines, blockBytes }) => {
+      group = into.group(key, direction);
+      group.messages += messages;
+      group.independent += independent;
+      if (use === 'values') return;
+      group.blockLines.merge(blockLines);
+      group.blockBytes.merge(blockBytes);
+    },
+    name: (from) => {
+      const { name } = from;
+      const state = name === ORDER_NAME ? group!.order : name === OTHER_NAME ? group!.overflow() : group!.name(name);
+      if (use === 'all') {
+        state.lengths.merge(from.lengths);
+        state.distinct.absorb(from.sketch);
+      }
+      state.mergeCounts(from, from.values);
+    },
+  });
+  return null;
 }
 
 type Text = (value: string) => void;
@@ -141,88 +140,4 @@ function writeLengths(lengths: LengthCounts, out: ByteWriter): void {
     out.varint(bucket);
     out.varint(n);
   }
-}
-
-function readState(from: ByteReader, texts: readonly string[], state: HeaderState): void {
-  state.from = from.varint();
-  state.to = state.from + from.varint();
-  state.groupsRefused = from.varint();
-  const groups = from.varint();
-  if (groups > GROUPS_MAX + 2 || !Number.isFinite(new Date(state.to).getTime())) from.fail();
-  for (let g = 0; g < groups && from.ok; g++) {
-    const service = textOf(from, texts);
-    const side = textOf(from, texts);
-    const method = textOf(from, texts);
-    const route = textOf(from, texts);
-    const direction: Direction = from.byte() === 0 ? 'request' : 'response';
-    const group = state.group({ service, side, method, route }, direction);
-    if (group.messages > 0) from.fail();
-    group.messages = from.varint();
-    group.independent = from.varint();
-    if (group.messages === 0 || group.independent > group.messages) from.fail();
-    group.blockLines = readLengths(from);
-    group.blockBytes = readLengths(from);
-    const names = from.varint();
-    if (names > NAMES_MAX + 2) from.fail();
-    for (let i = 0; i < names && from.ok; i++) {
-      const name = readName(from, texts, state.from);
-      if (name.messages > group.messages && name.name !== OTHER_NAME) from.fail();
-      if (name.name === ORDER_NAME) group.order = name;
-      else if (name.name === OTHER_NAME) group.other = name;
-      else group.names.set(name.name, name);
-    }
-  }
-}
-
-function readName(from: ByteReader, texts: readonly string[], epoch: number): NameState {
-  const name = new NameState(textOf(from, texts));
-  name.messages = from.varint();
-  name.lines = from.varint();
-  name.repeated = from.varint();
-  name.linesMax = from.varint();
-  name.firstAt = epoch + from.zigzag();
-  name.lastAt = name.firstAt + from.varint();
-  name.example = textOf(from, texts);
-  name.error = from.varint();
-  if (!Number.isFinite(new Date(name.firstAt).getTime()) || !Number.isFinite(new Date(name.lastAt).getTime()))
-    from.fail();
-  name.lengths = readLengths(from);
-  const sketch = from.take(from.varint());
-  const distinct = sketch === null ? null : HyperLogLog.decode(sketch);
-  if (distinct === null) from.fail();
-  else name.distinct = distinct;
-  const values = from.varint();
-  if (values > VALUES_KEPT) from.fail();
-  let counted = 0;
-  for (let i = 0; i < values && from.ok; i++) {
-    const value = textOf(from, texts);
-    const count = from.varint();
-    const late = from.varint();
-    counted += count;
-    if (late > count || count === 0) from.fail();
-    name.values.set(value, { count, late, example: '' });
-  }
-  // A value that comes twice is none of ours. Rounding of merged counts may add a half each.
-  if (name.values.size !== values || counted > name.lines + VALUES_KEPT) from.fail();
-  return name;
-}
-
-function readLengths(from: ByteReader): LengthCounts {
-  const total = from.varint();
-  if (total === 0) return new LengthCounts();
-  const min = from.varint();
-  const max = from.varint();
-  const size = from.varint();
-  if (size > BUCKETS_MAX) from.fail();
-  const entries: [number, number][] = [];
-  for (let i = 0; i < size && from.ok; i++) entries.push([from.varint(), from.varint()]);
-  const lengths = LengthCounts.of(total, min, max, entries);
-  if (lengths === null) from.fail();
-  return lengths ?? new LengthCounts();
-}
-
-function textOf(from: ByteReader, texts: readonly string[]): string {
-  const text = texts[from.varint()];
-  if (text === undefined) from.fail();
-  return text ?? '';
 }

@@ -4,7 +4,7 @@ const EXACT = 16;
 const BUCKETS_AN_OCTAVE = 8;
 /** Longer ones count as this long in the quantiles; `max` stays exact. */
 const LENGTH_MAX = (1 << 20) - 1;
-const BUCKETS = bucketOf(LENGTH_MAX) + 1;
+export const BUCKETS = bucketOf(LENGTH_MAX) + 1;
 
 function bucketOf(length: number): number {
   if (length < EXACT) return length;
@@ -27,6 +27,8 @@ export class LengthCounts {
   max = 0;
   /** null while all lengths were the same. */
   buckets: Float64Array | null = null;
+  /** Of `begin`. */
+  #room: Float64Array | null = null;
 
   add(length: number, weight: number): void {
     if (this.total === 0) {
@@ -76,27 +78,18 @@ export class LengthCounts {
     return out;
   }
 
-  /** What `entries`, `min` and `max` said; null when they contradict one another. */
-  static of(
-    total: number,
-    min: number,
-    max: number,
-    entries: readonly (readonly [number, number])[],
-  ): LengthCounts | null {
-    const made = new LengthCounts();
-    if (min > max || (entries.length === 0 && min !== max)) return null;
-    made.total = total;
-    made.min = min;
-    made.max = max;
-    if (entries.length === 0) return made;
-    made.buckets = new Float64Array(BUCKETS);
-    let sum = 0;
-    for (const [bucket, count] of entries) {
-      if (bucket >= BUCKETS) return null;
-      made.buckets[bucket]! += count;
-      sum += count;
+  /** Takes the place of what was counted: `total` lengths in buckets that are put in next; the memory is used again. */
+  begin(total: number, min: number, max: number, spread: boolean): void {
+    this.total = total;
+    this.min = min;
+    this.max = max;
+    if (!spread) {
+      this.buckets = null;
+      return;
     }
-    return sum === total ? made : null;
+    this.#room ??= new Float64Array(BUCKETS);
+    this.#room.fill(0);
+    this.buckets = this.#room;
   }
 
   #spread(): void {

@@ -5,6 +5,9 @@
  */
 import { HyperLogLog } from '../sketch/hyperloglog.ts';
 import { LengthCounts } from './lengths.ts';
+import { mergeValues, VALUES_KEPT, type ValueCount, ValueList } from './values.ts';
+
+export { VALUES_KEPT, type ValueCount };
 
 export type Direction = 'request' | 'response';
 
@@ -15,8 +18,6 @@ export interface HeaderGroupKey {
   readonly route: string;
 }
 
-/** Values of one name with a count of their own. */
-export const VALUES_KEPT = 64;
 /** Names in one group and direction. */
 export const NAMES_MAX = 256;
 /** Names in all groups of one state, as merged from many windows: about 3 kB each. Those beyond count in their group's `:other`. */
@@ -28,14 +29,10 @@ export const OTHER_NAME = ':other';
 /** Stands for the order of the names: its values are the names of a block in their order. */
 export const ORDER_NAME = ':order';
 
-export interface ValueCount {
-  /** Lower bound; the true count is at most `error` of its name more. */
-  count: number;
-  /** Those of `count` that belong to values which first came in the second half of their window. */
-  late: number;
-  /** Id of a call with this value; "" when it was not kept. */
-  example: string;
-}
+/** What is counted of a name by itself. */
+export type NameCounts = Readonly<
+  Pick<NameState, 'messages' | 'lines' | 'repeated' | 'linesMax' | 'error' | 'firstAt' | 'lastAt' | 'example'>
+>;
 
 /** One header name in one group and direction. Times are Unix milliseconds. */
 export class NameState {
@@ -67,8 +64,16 @@ export class NameState {
     return Math.max(0, this.lines - counted);
   }
 
-  /** Takes what another stretch showed. `own`: nobody uses it any more. */
-  merge(other: NameState, own = false): void {
+  /** Takes what another stretch showed. */
+  merge(other: NameState): void {
+    this.lengths.merge(other.lengths);
+    this.distinct.merge(other.distinct);
+    merging.take(other.values);
+    this.mergeCounts(other, merging);
+  }
+
+  /** The same without what is only counted by length and by difference; `values` is of use to nobody afterwards. */
+  mergeCounts(other: NameCounts, values: ValueList): void {
     if (this.messages === 0 || other.firstAt < this.firstAt) this.firstAt = other.firstAt;
     if (other.lastAt >= this.lastAt) {
       this.lastAt = other.lastAt;
@@ -78,65 +83,17 @@ export class NameState {
     this.lines += other.lines;
     this.repeated += other.repeated;
     this.linesMax = Math.max(this.linesMax, other.linesMax);
-    this.lengths.merge(other.lengths);
-    this.distinct.merge(other.distinct);
-    this.error += other.error;
-    this.#mergeValues(other.values, own);
+    this.error += other.error + mergeValues(this.values, values);
   }
 
   /** Keeps the VALUES_KEPT most frequent values. */
   trim(): void {
-    this.#mergeValues(NO_VALUES, true);
-  }
-
-  /**
-   * Keeps the VALUES_KEPT most frequent values of both: the others' largest count is what any value may now miss (Agarwal et al., 2013, 3.1).
-   * Values that do not stay are not put in first: most are ids that come once.
-   */
-  #mergeValues(theirs: ReadonlyMap<string, ValueCount>, own: boolean): void {
-    const { values } = this;
-    const added: [string, ValueCount][] = [];
-    for (const entry of theirs) {
-      const mine = values.get(entry[0]);
-      if (mine === undefined) added.push(entry);
-      else {
-        mine.count += entry[1].count;
-        mine.late += entry[1].late;
-        mine.example = entry[1].example || mine.example;
-      }
-    }
-    const cut = this.#cut(added);
-    this.error += cut;
-    if (cut > 0) for (const [value, entry] of values) if (!reduced(entry, cut)) values.delete(value);
-    for (const [value, entry] of added) {
-      if (entry.count <= cut) continue;
-      const mine = own ? entry : { ...entry };
-      if (cut > 0) reduced(mine, cut);
-      values.set(value, mine);
-    }
-  }
-
-  /** Count of the most frequent value that finds no place; 0: there is room for all. */
-  #cut(added: readonly [string, ValueCount][]): number {
-    const size = this.values.size + added.length;
-    if (size <= VALUES_KEPT) return 0;
-    const counts = new Float64Array(size);
-    let n = 0;
-    for (const { count } of this.values.values()) counts[n++] = count;
-    for (const [, { count }] of added) counts[n++] = count;
-    return counts.sort()[size - 1 - VALUES_KEPT]!;
+    merging.clear();
+    this.error += mergeValues(this.values, merging);
   }
 }
 
-const NO_VALUES: ReadonlyMap<string, ValueCount> = new Map();
-
-/** Takes `cut` off a count; false: nothing is left. */
-function reduced(entry: ValueCount, cut: number): boolean {
-  if (entry.count <= cut) return false;
-  entry.late *= 1 - cut / entry.count;
-  entry.count -= cut;
-  return true;
-}
+const merging = new ValueList();
 
 /** One direction of one group. */
 export class GroupState {
@@ -167,24 +124,25 @@ export class GroupState {
     this.independent += from.independent;
     this.blockLines.merge(from.blockLines);
     this.blockBytes.merge(from.blockBytes);
-    this.order.merge(from.order, own);
+    this.order.merge(from.order);
     for (const [name, state] of from.names) {
       if (own && !this.names.has(name) && this.#hasRoom) {
         this.#room.names--;
         this.names.set(name, state);
-      } else this.#name(name).merge(state, own);
+      } else this.name(name).merge(state);
     }
-    if (from.other !== null) this.#other().merge(from.other, own);
+    if (from.other !== null) this.overflow().merge(from.other);
   }
 
   get #hasRoom(): boolean {
     return this.names.size < NAMES_MAX && this.#room.names > 0;
   }
 
-  #name(name: string): NameState {
+  /** State of a name; that of all others when there is no room for it. */
+  name(name: string): NameState {
     let known = this.names.get(name);
     if (known === undefined) {
-      if (!this.#hasRoom) return this.#other();
+      if (!this.#hasRoom) return this.overflow();
       this.#room.names--;
       known = new NameState(name);
       this.names.set(name, known);
@@ -192,7 +150,7 @@ export class GroupState {
     return known;
   }
 
-  #other(): NameState {
+  overflow(): NameState {
     this.other ??= new NameState(OTHER_NAME);
     return this.other;
   }
@@ -247,14 +205,15 @@ export class HeaderState {
 
   /** Takes what another stretch of time showed. `own`: nobody uses it any more, so its parts need not be copied. */
   merge(other: HeaderState, own = false): void {
-    if (this.groups.size === 0 && this.to === 0) {
-      this.from = other.from;
-      this.to = other.to;
-    } else {
-      this.from = Math.min(this.from, other.from);
-      this.to = Math.max(this.to, other.to);
-    }
-    this.groupsRefused += other.groupsRefused;
+    this.stretch(other.from, other.to, other.groupsRefused);
     for (const group of other.groups.values()) this.group(group.key, group.direction).merge(group, own);
+  }
+
+  /** Another stretch of time is part of it; its groups come next. */
+  stretch(from: number, to: number, groupsRefused: number): void {
+    const empty = this.groups.size === 0 && this.to === 0;
+    this.from = empty ? from : Math.min(this.from, from);
+    this.to = empty ? to : Math.max(this.to, to);
+    this.groupsRefused += groupsRefused;
   }
 }

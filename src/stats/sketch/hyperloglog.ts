@@ -7,23 +7,33 @@
  * precision merge to the coarser one.
  */
 import type { ByteBudget } from './budget.ts';
+import {
+  absorbDense,
+  absorbFolded,
+  absorbGaps,
+  DENSE,
+  DENSE_HEAD,
+  ENTRY,
+  encodeGaps,
+  GAPS,
+  isSketch,
+  largest,
+  PRECISION,
+  PRECISION_MIN,
+  RANK_BITS,
+  RANK_MAX,
+  SPARSE,
+  SPARSE_HEAD,
+  SPARSE_MAX,
+} from './registers.ts';
 
-export const PRECISION = 14;
-export const PRECISION_MIN = 7;
-/** Values kept one by one. */
-export const SPARSE_MAX = 512;
-/** Ranks of 32 bits: 1 to 33. */
-const RANK_MAX = 33;
-const RANK_BITS = 6;
+export { isSketch, PRECISION, PRECISION_MIN, SPARSE_MAX };
+
 const START = 8;
 
 /** Of every sketch that saw nothing yet: most that are read from the disk get others at once. Its one place is never filled. */
 const NO_LANES = new Int32Array(1);
 const NO_RANKS = new Uint8Array(1);
-
-const SPARSE = 1;
-const DENSE = 2;
-const GAPS = 3;
 
 export class HyperLogLog {
   precision: number;
@@ -139,18 +149,18 @@ export class HyperLogLog {
     const base = registers.reduce((least, rank) => Math.min(least, rank), RANK_MAX);
     // Ranks lie close together: 4 bits above the smallest hold almost all, and the few that do not follow one by one.
     const beyond: number[] = [];
-    const out = new Uint8Array(5 + registers.length / 2 + registers.length * 3);
+    const out = new Uint8Array(DENSE_HEAD + registers.length / 2 + registers.length * 3);
     out[0] = DENSE;
     out[1] = this.precision;
     out[2] = base;
     for (let i = 0; i < registers.length; i++) {
       const above = registers[i]! - base;
       if (above >= 15) beyond.push(i);
-      out[5 + (i >> 1)]! |= Math.min(above, 15) << ((i & 1) << 2);
+      out[DENSE_HEAD + (i >> 1)]! |= Math.min(above, 15) << ((i & 1) << 2);
     }
     out[3] = beyond.length & 0xff;
     out[4] = beyond.length >> 8;
-    let at = 5 + registers.length / 2;
+    let at = DENSE_HEAD + registers.length / 2;
     for (const i of beyond) {
       out[at++] = i & 0xff;
       out[at++] = i >> 8;
@@ -161,56 +171,34 @@ export class HyperLogLog {
 
   /** Reads what `encode` wrote; null when these bytes are none of that. */
   static decode(bytes: Uint8Array): HyperLogLog | null {
-    const precision = bytes[1] ?? 0;
-    if (bytes.length < 4 || precision < PRECISION_MIN || precision > PRECISION) return null;
-    const sketch = new HyperLogLog(precision);
-    if (bytes[0] === SPARSE) {
-      const size = bytes[2]! + bytes[3]! * 256;
-      if (size > SPARSE_MAX || bytes.length !== 4 + size * 5) return null;
-      sketch.#reserve(size);
-      for (let at = 4; at < bytes.length; at += 5) {
-        let entry = 0;
-        for (let b = 4; b >= 0; b--) entry = entry * 256 + bytes[at + b]!;
-        const rank = entry % 64;
-        if (rank < 1 || rank > RANK_MAX || entry >= 2 ** (32 + RANK_BITS)) return null;
-        sketch.#put(Math.floor(entry / 64) | 0, rank);
-      }
-      return sketch.#size === size ? sketch : null;
-    }
-    if (bytes[0] === GAPS) return sketch.#readGaps(bytes) ? sketch : null;
-    const half = 2 ** (precision - 1);
-    if (bytes[0] !== DENSE || bytes.length < 5 + half) return null;
-    const base = bytes[2]!;
-    const beyond = bytes[3]! + bytes[4]! * 256;
-    if (base > RANK_MAX || bytes.length !== 5 + half + beyond * 3) return null;
-    sketch.#densify();
-    const registers = sketch.#ranks;
-    for (let i = 0; i < half; i++) {
-      const two = bytes[5 + i]!;
-      registers[2 * i] = base + (two & 15);
-      registers[2 * i + 1] = base + (two >> 4);
-    }
-    if (base + 15 > RANK_MAX && registers.some((rank) => rank > RANK_MAX)) return null;
-    for (let at = 5 + half; at < bytes.length; at += 3) {
-      const i = bytes[at]! + bytes[at + 1]! * 256;
-      if (i >= registers.length || bytes[at + 2]! > RANK_MAX) return null;
-      registers[i] = bytes[at + 2]!;
-    }
+    if (!isSketch(bytes)) return null;
+    const sketch = new HyperLogLog(bytes[1]!);
+    sketch.absorb(bytes);
     return sketch;
   }
 
-  #readGaps(bytes: Uint8Array): boolean {
-    this.#densify();
-    const registers = this.#ranks;
-    let register = -1;
-    for (let at = 2; at < bytes.length; at++) {
-      const first = bytes[at++]!;
-      register += first < 128 ? first + 1 : (first & 127) + bytes[at++]! * 128 + 1;
-      const rank = bytes[at];
-      if (rank === undefined || rank < 1 || rank > RANK_MAX || !(register < registers.length)) return false;
-      registers[register] = rank;
+  /** Takes what another sketch saw, as `encode` wrote it (`isSketch` says whether it did), without making that one. */
+  absorb(bytes: Uint8Array): void {
+    const precision = bytes[1]!;
+    if (precision < this.precision) this.fold(precision);
+    const shift = precision - this.precision;
+    switch (bytes[0]) {
+      case SPARSE:
+        if (this.#lanes === NO_LANES && this.#budget === null) this.#reserve((bytes.length - SPARSE_HEAD) / ENTRY);
+        for (let at = SPARSE_HEAD; at < bytes.length; at += ENTRY) {
+          const low = bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 24);
+          this.#put((low >>> RANK_BITS) | (bytes[at + 4]! << (32 - RANK_BITS)), low & (2 ** RANK_BITS - 1));
+        }
+        return;
+      case GAPS:
+        this.#densify();
+        absorbGaps(this.#ranks, bytes, shift);
+        return;
+      default:
+        this.#densify();
+        if (shift === 0) absorbDense(this.#ranks, bytes);
+        else absorbFolded(this.#ranks, bytes, precision, shift);
     }
-    return true;
   }
 
   #put(lane: number, rank: number): void {
@@ -272,43 +260,6 @@ export class HyperLogLog {
     this.#size = 0;
     for (let i = 0; i < lanes.length; i++) if (ranks[i] !== 0) this.#put(lanes[i]!, ranks[i]!);
   }
-}
-
-/** The larger of each two registers, four at a time: none has its top bit set, so a subtraction borrows from no neighbour. */
-function largest(mine: Uint8Array, theirs: Uint8Array): void {
-  const a = new Int32Array(mine.buffer, mine.byteOffset, mine.length >> 2);
-  const b = new Int32Array(theirs.buffer, theirs.byteOffset, theirs.length >> 2);
-  for (let i = 0; i < a.length; i++) {
-    const x = a[i]!;
-    const y = b[i]!;
-    // 0x80 where x is not smaller, then 0xff there.
-    const top = ((x | TOP_BITS) - y) & TOP_BITS;
-    const keep = top | (top - (top >>> 7));
-    a[i] = (x & keep) | (y & ~keep);
-  }
-}
-const TOP_BITS = 0x80808080 | 0;
-
-/** Registers that are not 0, each as how many it skips (a byte, or two with the first one's top bit set) and its rank; null: too long. */
-function encodeGaps(registers: Uint8Array, precision: number): Uint8Array | null {
-  const out = new Uint8Array(registers.length / 2);
-  out[0] = GAPS;
-  out[1] = precision;
-  let at = 2;
-  let last = -1;
-  for (let i = 0; i < registers.length; i++) {
-    if (registers[i] === 0) continue;
-    if (at + 3 > out.length) return null;
-    const gap = i - last - 1;
-    if (gap < 128) out[at++] = gap;
-    else {
-      out[at++] = (gap & 127) | 128;
-      out[at++] = gap >> 7;
-    }
-    out[at++] = registers[i]!;
-    last = i;
-  }
-  return out.slice(0, at);
 }
 
 /** Ertl's improved raw estimator over registers of ranks 0 to 33. */
