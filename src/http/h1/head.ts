@@ -1,6 +1,7 @@
-/** Where reading stands in a head or trailer section, and what a direction has learnt of its heads. */
+/** Where reading stands in a head or trailer section. */
 import type { Entry } from '../lines.ts';
 import { CODING_NONE, type Coding, LENGTH_NONE, type Lengths } from './framing.ts';
+import type { Learnt } from './learnt.ts';
 import { LineScan } from './scan.ts';
 
 export type HeadOutcome =
@@ -14,10 +15,10 @@ export type HeadOutcome =
   /** More lines than a block may have. */
   | 'too_many';
 
-/** One section in eight. */
-const CURIOUS_MASK = 7;
+/** Lines with a value of their own up to which the list of them is kept. */
+const VARIED_KEPT = 256;
 
-/** Where reading stands in the section of one direction of one connection, and what it has learnt. */
+/** Where reading stands in the section of one direction of one connection. */
 export class Head implements Lengths {
   /** Offset of the first unread line, from the section's start. */
   at = 0;
@@ -41,15 +42,12 @@ export class Head implements Lengths {
   lastEntry: Entry | null = null;
   lastValueAt = 0;
   lastValueLength = 0;
-  /** Slots of the lines seen last, in order; those that are left out now and then stay. */
-  readonly predicted: number[] = [];
-  predictedStart = -1;
+  /** What the direction has learnt of its heads, and where in its lines reading is. */
+  learnt!: Learnt;
   cursor = 0;
-  /** Sections begun; misses in a row of the start line. */
-  #sections = 0;
-  startMisses = 0;
 
-  begin(trailers: boolean): void {
+  begin(trailers: boolean, learnt: Learnt): void {
+    this.learnt = learnt;
     this.at = 0;
     this.started = trailers;
     this.trailers = trailers;
@@ -59,22 +57,18 @@ export class Head implements Lengths {
     this.hosts = 0;
     this.upgrade = false;
     this.foldedFraming = false;
+    if (this.varied.length > VARIED_KEPT) this.varied.length = 0;
     this.variedCount = 0;
     this.variedBytes = 0;
     this.scan.begin(0);
     this.lastEntry = null;
     this.cursor = 0;
-    this.#sections++;
+    learnt.sections++;
   }
 
   /** Line `index` has a value of its own, `length` bytes. */
   vary(index: number, length: number): void {
     this.varied[this.variedCount++] = index;
     this.variedBytes += length;
-  }
-
-  /** What was not in the table last time is looked up now and then only: it is likely to be unique. */
-  get curious(): boolean {
-    return (this.#sections & CURIOUS_MASK) === 0;
   }
 }

@@ -9,7 +9,8 @@ import { ANOMALY_BIT, type Message, type MessageEnd, type MessageKind } from '..
 import type { MessageSink } from '../../model/stages.ts';
 import { Body } from './body.ts';
 import { type Framing, requestFraming, responseFraming } from './framing.ts';
-import { Section, type SectionOutcome } from './section.ts';
+import { Learnt } from './learnt.ts';
+import type { Section, SectionOutcome } from './section.ts';
 import type { H1Shared } from './shared.ts';
 
 export type H1State =
@@ -52,7 +53,10 @@ export abstract class MessageReader {
   protected readonly sink: MessageSink;
   protected readonly shared: H1Shared;
   protected readonly losses: LossSink;
-  protected readonly section: Section;
+  /** Of the section at hand; its own while that is not whole. */
+  protected section: Section;
+  #keeps = false;
+  readonly #learnt = new Learnt();
   protected readonly body = new Body();
   protected message: Message | null = null;
   /** Messages that have begun, and of the other side's those that had when this body went astray. */
@@ -80,7 +84,7 @@ export abstract class MessageReader {
     this.losses = losses;
     this.state = start === 'opened' ? 'start' : 'seeking';
     this.guessed = start === 'joined';
-    this.section = new Section(shared);
+    this.section = shared.section;
   }
 
   /** The bytes [at, end) came in a state that is none of a message's own; returns where reading goes on. */
@@ -182,8 +186,22 @@ export abstract class MessageReader {
     this.message = message;
     this.answered = false;
     this.upgrade = false;
-    this.section.begin(message.fields, false);
+    this.#dropSection();
+    this.section.begin(message.fields, false, this.#learnt);
     return message;
+  }
+
+  /** What was read of the section comes with its rest: nobody else may use it meanwhile. */
+  #keepSection(): void {
+    if (this.#keeps) return;
+    this.#keeps = true;
+    this.shared.keepSection();
+  }
+
+  #dropSection(): void {
+    if (this.#keeps) this.shared.giveSection(this.section);
+    this.#keeps = false;
+    this.section = this.shared.section;
   }
 
   /** Reads on in the head or trailer section; returns where the next byte is. */
@@ -193,6 +211,9 @@ export abstract class MessageReader {
     // What follows may begin another section.
     const { next } = section;
     this.#outcome(message, outcome, next + origin);
+    const { state } = this;
+    if (state === 'head' || state === 'trailers' || state === 'held') this.#keepSection();
+    else this.#dropSection();
     return next;
   }
 
@@ -299,7 +320,9 @@ export abstract class MessageReader {
         break;
       case 'trailers':
         message.trailers = this.shared.pool.takeBlock();
-        this.section.begin(message.trailers, true);
+        this.#dropSection();
+        this.section.begin(message.trailers, true, this.#learnt);
+        this.#keepSection();
         this.state = 'trailers';
         break;
       case 'bad':

@@ -72,9 +72,9 @@ export class HeadReader {
     }
     const view = memory.view;
     const entries = this.#table.entries;
-    const predicted = head.predicted;
+    const predicted = head.learnt.predicted;
     const scan = head.scan;
-    const curious = head.curious;
+    const curious = head.learnt.curious;
     let at = base + head.at;
     for (;;) {
       if (at >= end) break;
@@ -122,9 +122,9 @@ export class HeadReader {
   #startLine(head: Head, message: Message, memory: Memory, base: number, end: number): HeadOutcome {
     const view = memory.view;
     const at = base;
-    const scan = head.scan;
-    if (head.predictedStart >= 0 && scan.searched === 0) {
-      const entry = this.#table.entries[head.predictedStart]!;
+    const { scan, learnt } = head;
+    if (learnt.predictedStart >= 0 && scan.searched === 0) {
+      const entry = this.#table.entries[learnt.predictedStart]!;
       if (entry.kind === KIND_START && at + entry.length <= end && equalBytes(view, at, entry)) {
         entry.used = 1;
         this.#started(head, message, entry.start!, entry.length);
@@ -134,7 +134,7 @@ export class HeadReader {
     const next = scan.find(view, base, end);
     if (next < 0) return 'need_more';
     const length = next - at;
-    const likely = head.startMisses < START_MISSES_MAX || head.curious;
+    const likely = learnt.startMisses < START_MISSES_MAX || learnt.curious;
     const cacheable = likely && scan.flags === 0 && length <= LINE_BYTES_MAX && length >= 4;
     let hash = 0;
     if (cacheable) {
@@ -142,13 +142,13 @@ export class HeadReader {
       const entry = this.#table.find(view, at, length, hash, KIND_START);
       // A request line never reads as a status line nor the other way round, but the kind is checked all the same.
       if (entry !== null && entry.start!.status > 0 === (message.kind === 'response')) {
-        head.predictedStart = entry.slot;
-        head.startMisses = 0;
+        learnt.predictedStart = entry.slot;
+        learnt.startMisses = 0;
         this.#started(head, message, entry.start!, length);
         return 'done';
       }
     }
-    head.startMisses++;
+    learnt.startMisses++;
     const start = this.#start;
     if (!readStartLine(message.kind, memory, at, base + scan.contentEnd, scan.flags, start)) {
       head.anomalies |= start.anomalies;
@@ -156,7 +156,7 @@ export class HeadReader {
       return 'bad';
     }
     if (cacheable && this.#table.seenBefore(hash)) {
-      head.predictedStart = this.#table.addStart(memory, at, length, hash, { ...start }).slot;
+      learnt.predictedStart = this.#table.addStart(memory, at, length, hash, { ...start }).slot;
     }
     this.#started(head, message, start, length);
     return 'done';
@@ -221,7 +221,8 @@ export class HeadReader {
 
     let entry = named;
     // A name alone was predicted: its value was not known last time.
-    const likely = !foreseen || table.entries[head.predicted[head.cursor]!]!.kind === KIND_LINE || head.curious;
+    const likely =
+      !foreseen || table.entries[head.learnt.predicted[head.cursor]!]!.kind === KIND_LINE || head.learnt.curious;
     if (likely && (flags & ~SAW_CONTROL) === 0 && length <= LINE_BYTES_MAX && length >= 4) {
       const hash = hashBytes(view, colon, next - colon, named.hash);
       const known = table.find(view, at, length, hash, KIND_LINE);
@@ -297,7 +298,7 @@ export class HeadReader {
 
   /** The name of the line at `at`, if it is one of the next predicted; moves the cursor there. */
   #predictName(head: Head, view: DataView, at: number, end: number): Entry | null {
-    const predicted = head.predicted;
+    const predicted = head.learnt.predicted;
     const entries = this.#table.entries;
     let last = head.cursor + LOOKAHEAD;
     if (last > predicted.length) last = predicted.length;
@@ -315,7 +316,7 @@ export class HeadReader {
   /** Remembers what stood at the cursor: in place of what was predicted there, or between. */
   #learn(head: Head, predicted: boolean, slot: number): void {
     if (slot < 0) return;
-    const list = head.predicted;
+    const list = head.learnt.predicted;
     if (predicted) list[head.cursor++] = slot;
     else if (head.cursor < PREDICTED_MAX) {
       // A list that only grows has lost touch with what comes.

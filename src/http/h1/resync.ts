@@ -5,15 +5,15 @@ import type { MessageKind } from '../../model/message.ts';
 import { LineScan } from './scan.ts';
 import { emptyStartLine, readCutStartLine, readStartLine } from './start.ts';
 
-/** The most turns that are remembered. */
-const KEPT = 16;
+/** The most turns that are remembered besides the last. */
+const KEPT = 15;
 
 const start = emptyStartLine();
 const scan = new LineScan();
 
 /**
  * What one direction knows of its message starts. It remembers turns: offsets of this direction that data of the other
- * one acknowledged. A message that does not share a burst with the one before it starts at such an offset; a piece of a
+ * one acknowledged, and that are still to come: mostly there is one. A message that does not share a burst with the one before it starts at such an offset; a piece of a
  * body does not, save where the other side answers early. That tells a message from a body that looks like one.
  */
 export class Resync {
@@ -21,25 +21,29 @@ export class Resync {
   reason: LossReason = 'joined_midstream';
   /** The last acknowledgement noted; -1: not known. */
   #last = -1;
-  #turns: number[] | null = null;
-  #next = 0;
+  /** The last turn, and those before it that are still to come. */
+  #turn = -1;
+  #turns: readonly number[] | null = null;
   /** What the first segment that was passed over acknowledged, -1: none since the last gap. */
   #skipped = -1;
 
-  /** Data of the other side acknowledged `ack` of this one; -1: not known. */
-  spoke(ack: number): void {
+  /** Data of the other side acknowledged `ack` of this one; -1: not known. Turns before `from` are of no use any more. */
+  spoke(ack: number, from: number): void {
     if (ack === this.#last) return;
+    if (this.#turn >= from) this.#remember(from);
     this.#last = ack;
-    if (ack < 0) return;
-    this.#turns ??= [];
-    this.#turns[this.#next] = ack;
-    this.#next = (this.#next + 1) % KEPT;
+    this.#turn = ack;
+  }
+
+  #remember(from: number): void {
+    const kept = this.#turns?.filter((turn) => turn >= from) ?? [];
+    this.#turns = [...kept.slice(-(KEPT - 1)), this.#turn];
   }
 
   /** What was said at `ack` was no turn: the other side only interjected (100 Continue). */
   interjected(ack: number): void {
-    const i = this.#turns === null ? -1 : this.#turns.indexOf(ack);
-    if (i >= 0) this.#turns![i] = -1;
+    if (ack === this.#turn) this.#turn = -1;
+    else if (this.#turns !== null) this.#turns = this.#turns.filter((turn) => turn !== ack);
   }
 
   /** The search begins. */
@@ -77,7 +81,7 @@ export class Resync {
   }
 
   #spokeAt(position: number): boolean {
-    return this.#turns?.includes(position) === true;
+    return position === this.#turn || this.#turns?.includes(position) === true;
   }
 }
 

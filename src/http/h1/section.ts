@@ -3,6 +3,7 @@ import type { FieldBlock } from '../../model/fields.ts';
 import type { LossReason } from '../../model/loss.ts';
 import type { Message } from '../../model/message.ts';
 import { Head, type HeadOutcome } from './head.ts';
+import type { Learnt } from './learnt.ts';
 import type { H1Shared } from './shared.ts';
 import { emptyStartLine, readCutStartLine } from './start.ts';
 import { keepValues } from './values.ts';
@@ -15,7 +16,7 @@ const start = emptyStartLine();
 export type SectionOutcome = HeadOutcome | 'too_large' | 'no_room';
 
 /**
- * A head or a trailer section of one direction. One that is all there is read where it lies; of one that is not, the
+ * A head or a trailer section of one direction, which keeps it only while the section is not whole. One that is all there is read where it lies; of one that is not, the
  * bytes are gathered in the block's memory, and every line is read once.
  */
 export class Section {
@@ -33,11 +34,11 @@ export class Section {
   }
 
   /** A section begins: its fields go to `block`, an empty one. */
-  begin(block: FieldBlock, trailers: boolean): void {
+  begin(block: FieldBlock, trailers: boolean, learnt: Learnt): void {
     this.#block = block;
     this.#inParts = false;
     this.gathered = 0;
-    this.head.begin(trailers);
+    this.head.begin(trailers, learnt);
   }
 
   /** Reads on with the bytes at `memory[at]`. `need_more` or `fold`: call again with what is behind `next`. */

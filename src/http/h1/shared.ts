@@ -4,6 +4,7 @@ import { BodyReaders } from '../body.ts';
 import { LineTable } from '../lines.ts';
 import { NameTable } from '../names.ts';
 import { HeadReader } from './reader.ts';
+import { Section } from './section.ts';
 
 export interface H1Limits {
   /** Start line through the empty line, in bytes; the same for a trailer section. At most the largest slab. */
@@ -16,6 +17,9 @@ export interface H1Limits {
 
 export const H1_LIMITS: H1Limits = { headBytes: 128 << 10, chunkLineBytes: 16 << 10, heldBytes: 16 << 10 };
 
+/** Sections kept for reuse. */
+const SECTIONS_KEPT = 64;
+
 /** What all HTTP/1 connections of a pipeline share. */
 export class H1Shared {
   readonly names: NameTable;
@@ -26,6 +30,9 @@ export class H1Shared {
   readonly bodies: BodyReaders;
   /** Message starts that were passed over because bytes are missing, and that the kernel has not counted as lost. */
   readonly passed: Record<MessageKind, number> = { request: 0, response: 0 };
+  /** Reads the next section: nearly all are there whole, and leave nothing behind. */
+  section: Section = new Section(this);
+  readonly #sections: Section[] = [];
 
   constructor(
     names: NameTable = new NameTable(),
@@ -39,5 +46,14 @@ export class H1Shared {
     this.limits = limits;
     this.reader = new HeadReader(lines);
     this.bodies = new BodyReaders(names);
+  }
+
+  /** The present section is not whole: it stays with the direction that reads it, until `giveSection`. */
+  keepSection(): void {
+    this.section = this.#sections.pop() ?? new Section(this);
+  }
+
+  giveSection(section: Section): void {
+    if (this.#sections.length < SECTIONS_KEPT) this.#sections.push(section);
   }
 }

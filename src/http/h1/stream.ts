@@ -14,7 +14,7 @@ import { MessageReader } from './message-reader.ts';
 import { Peek } from './peek.ts';
 import { Resync, wholeStartLine } from './resync.ts';
 
-/** The shortest message is "HTTP/1.0 200\r\n\r\n"; fewer bytes hide no start for certain. */
+/** The shortest message is "HTTP/1.0 200\r\n\r\n". */
 const MESSAGE_BYTES_MIN = 16;
 
 export class H1Stream extends MessageReader implements StreamSink {
@@ -47,7 +47,7 @@ export class H1Stream extends MessageReader implements StreamSink {
 
   data(memory: Memory, offset: number, length: number, position: number, ts: number, ack: number): void {
     if (length === 0) return;
-    if (this.#peer !== null) this.#peer.#resync.spoke(ack);
+    if (this.#peer !== null) this.#peer.#heard(ack);
     if (this.#offered && this.#asked < 0 && isPreface(memory.view, offset, offset + length)) {
       this.#becomeHttp2();
       this.switchedAt = position;
@@ -145,17 +145,18 @@ export class H1Stream extends MessageReader implements StreamSink {
     }
   }
 
-  /**
-   * A segment that came without its bytes acknowledged `ack` of the other side's (-1: not known). It was sent all the same,
-   * so the other side's next bytes begin a message.
-   */
+  /** A segment without its bytes acknowledged `ack` (-1: not known). It was sent, so the other side's next bytes begin a message. */
   told(ack: number): void {
-    if (ack >= 0 && this.#peer !== null) this.#peer.#resync.spoke(ack);
+    if (ack >= 0 && this.#peer !== null) this.#peer.#heard(ack);
   }
 
   /** The other side spoke just before the next byte, though its bytes are missing: a message may begin there. */
   turned(): void {
-    this.#resync.spoke(this.position);
+    this.#heard(this.position);
+  }
+
+  #heard(ack: number): void {
+    this.#resync.spoke(ack, this.state === 'peek' ? this.#peek!.position : this.position);
   }
 
   end(how: StreamEnd, _ts: number): void {
