@@ -28,6 +28,13 @@ export class MovedClock {
     return new MovedClock(['unshare', '--mount', 'sh', '-c', 'mount --bind "$0" /etc && exec "$@"', etc], file);
   }
 
+  /** Sets the clock back to where a minute is over in `leftMs`, at most a second more. What it shows from then on, Unix ms. */
+  nearMinute(leftMs: number): () => number {
+    const behindS = Math.floor(((Date.now() + leftMs) % MINUTE_MS) / 1_000);
+    this.set(-behindS);
+    return () => Date.now() - behindS * 1_000;
+  }
+
   /** Sets the clock to so many seconds ahead of the machine's. */
   set(aheadS: number): void {
     const ns = Buffer.alloc(8);
@@ -38,4 +45,5 @@ export class MovedClock {
   }
 }
 
+const MINUTE_MS = 60_000;
 const CLOCK_C = join(import.meta.dirname, 'clock.c');

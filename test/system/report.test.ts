@@ -9,6 +9,7 @@ import type { Report } from '../../src/query/report.ts';
 import type { Comparison } from '../../src/stats/compare.ts';
 import { Agent, HEADWATER, type LoggedExchange } from '../rig/agent.ts';
 import { Cgroup } from '../rig/cgroup.ts';
+import { MovedClock } from '../rig/clock.ts';
 import { Folder } from '../rig/folder.ts';
 import { when } from '../rig/need.ts';
 import { type Ended, Program, run } from '../rig/program.ts';
@@ -16,10 +17,12 @@ import type { Server } from '../rig/servers/server.ts';
 import { nodeSite } from '../rig/servers/site.ts';
 import { validLine } from '../unit/log-schema.ts';
 import { validReport } from '../unit/report-schema.ts';
-import { BATCH, batchOf, NEW, OLD, PATHS, steadyCalls } from './report/clients.ts';
+import { BATCH, batchOf, jsonLines, NEW, OLD, PATHS, steadyCalls } from './report/clients.ts';
 
 const MINUTE_MS = 60_000;
 const WINDOW_MS = 1_000;
+/** Its clock is set so that the next minute begins so long after its start: enough for what comes before, and no whole minute to wait for. */
+const MINUTE_LEFT_MS = 20_000;
 /** Before the change, and after it. */
 const BEFORE = 5;
 const AFTER = 3;
@@ -45,13 +48,7 @@ async function json<T>(...args: string[]): Promise<T> {
   expect([code, stderr]).toEqual([0, '']);
   return JSON.parse(stdout) as T;
 }
-const lines = (stdout: string): ExchangeRecord[] =>
-  stdout === ''
-    ? []
-    : stdout
-        .trimEnd()
-        .split('\n')
-        .map((line) => JSON.parse(line) as ExchangeRecord);
+const lines = jsonLines<ExchangeRecord>;
 
 /** The ends of a range are printed in whole milliseconds. */
 const expectNear = (value: number, expected: number): void => expect(Math.abs(value / expected - 1)).toBeLessThan(1e-3);
@@ -66,6 +63,8 @@ when(
   'root',
   'cgroup2',
   'bpf',
+  'clang',
+  'unshare',
 )('report, query and tail --since', () => {
   beforeAll(async () => {
     scope = new AsyncDisposableStack();
@@ -73,15 +72,18 @@ when(
     cgroup = scope.use(new Cgroup('report'));
     site = scope.use(await nodeSite({ cgroup }));
     data = folder.file('data');
-    agent = scope.use(await Agent.start({ cgroups: [cgroup], data, args: ['--window', `${WINDOW_MS / 1_000}s`] }));
-    for (let i = 0; i < BEFORE || Date.now() % MINUTE_MS < 5_000; i++) {
+    const clock = await MovedClock.make(folder);
+    const now = clock.nearMinute(MINUTE_LEFT_MS);
+    const args = ['--window', `${WINDOW_MS / 1_000}s`];
+    agent = scope.use(await Agent.start({ cgroups: [cgroup], data, args, under: clock.under }));
+    for (let i = 0; i < BEFORE || now() % MINUTE_MS < 5_000; i++) {
       await batch(OLD);
       await sleep(WINDOW_MS);
     }
     madeBefore = made;
-    const at = Math.ceil(Date.now() / MINUTE_MS) * MINUTE_MS;
+    const at = Math.ceil(now() / MINUTE_MS) * MINUTE_MS;
     boundary = new Date(at).toISOString();
-    await sleep(at - Date.now() + 2 * WINDOW_MS); // a window that began before belongs to the first minute
+    await sleep(at - now() + 2 * WINDOW_MS); // a window that began before belongs to the first minute
     for (let i = 0; i < AFTER; i++) {
       await batch(NEW);
       await sleep(WINDOW_MS);
@@ -274,10 +276,9 @@ when(
       expect(before).toContain(gone!.example);
       // In windows, not in seconds: a busy machine ends one late. It is named at the end of the one after the first batch, at the latest.
       const sql = "SELECT DISTINCT epoch_ms(start) AS at FROM states WHERE kind = 'headers'";
-      const windows = (await stored('query', '--sql', sql, '--json')).stdout
-        .trimEnd()
-        .split('\n')
-        .map((line) => (JSON.parse(line) as { at: number }).at);
+      const windows = jsonLines<{ at: number }>((await stored('query', '--sql', sql, '--json')).stdout).map(
+        ({ at }) => at,
+      );
       const begunBy = (at: number): number => windows.filter((from) => from <= at).length;
       const last = begunBy(Date.parse(changed[BATCH - 1]!.ts!));
       for (const change of [added, gone, version, rotated, order])
@@ -328,6 +329,7 @@ when(
       for (const title of [
         'Response time',
         'Errors',
+        'First errors',
         'Traffic',
         'Services',
         'Latency under load',
@@ -382,12 +384,7 @@ when(
         calls: log.filter(({ response }) => response!.status === status).length,
       }));
       const rows = await stored('query', '--sql', sql, '--json');
-      expect(
-        rows.stdout
-          .trimEnd()
-          .split('\n')
-          .map((line) => JSON.parse(line)),
-      ).toEqual(truth);
+      expect(jsonLines(rows.stdout)).toEqual(truth);
       const table = await stored('query', '--sql', sql);
       expect(
         table.stdout

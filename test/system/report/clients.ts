@@ -1,4 +1,4 @@
-/** Clients of the report's test. They run outside the cgroup: each call is seen once, by its server. */
+/** Clients of the report's test, and what commands print. Clients run outside the cgroup: each call is seen once, by its server. */
 import { expect } from 'vitest';
 import { type Call, undici } from '../../rig/clients/plan.ts';
 import { Program } from '../../rig/program.ts';
@@ -36,3 +36,12 @@ export const steadyCalls = (port: number, ids: string): Program =>
     String(port),
     ids,
   ]);
+
+/** What --json printed, a value a line. */
+export const jsonLines = <T = unknown>(stdout: string): T[] =>
+  stdout === ''
+    ? []
+    : stdout
+        .trimEnd()
+        .split('\n')
+        .map((line) => JSON.parse(line) as T);
