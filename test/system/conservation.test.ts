@@ -10,18 +10,12 @@ import { when } from '../rig/need.ts';
 import type { Server } from '../rig/servers/server.ts';
 import { echoServer } from './live/echo.ts';
 import { Load, type LoadResult, load } from './live/load.ts';
-import { expectConserved, expectNeverWrong, idIn, pidOf, settled, statusOf } from './live/truth.ts';
+import { answered, expectConserved, expectNeverWrong, idIn, pidOf, settled, statusOf } from './live/truth.ts';
 
 const needs = ['root', 'cgroup2', 'bpf', 'nginx'] as const;
 /** More than a kilobyte each, with both of its sides: several times what the largest ring here holds. */
 const CALLS_UNREAD = 4_000;
 const CALLS_AFTER = 500;
-
-/** Waits until the server has answered so many calls more. */
-async function answered(server: Server, more: number): Promise<void> {
-  const before = (await server.logged()).length;
-  expect((await server.logged(before + more)).length).toBeGreaterThanOrEqual(before + more);
-}
 
 when(it, ...needs)('everything is captured: both sides of every call, once', async () => {
   await using cgroup = new Cgroup('conserve');

@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, vi } from 'vitest';
 import type { AgentStatus } from '../../../src/model/status.ts';
 import { type Agent, field, type LoggedExchange } from '../../rig/agent.ts';
+import type { Server } from '../../rig/servers/server.ts';
 import { idOf } from './load.ts';
 
 export const statusOf = async (agent: Agent): Promise<AgentStatus> =>
@@ -28,6 +29,12 @@ export async function settled(agent: Agent): Promise<AgentStatus> {
 /** Waits, for as long as a busy machine may take, until `check` does not fail. */
 export const eventually = <T>(check: () => T | Promise<T>): Promise<T> =>
   vi.waitFor(check, { timeout: 90_000, interval: 50 });
+
+/** Waits until the server has answered so many calls more. */
+export async function answered(server: Server, more: number): Promise<void> {
+  const before = (await server.logged()).length;
+  expect((await server.logged(before + more)).length).toBeGreaterThanOrEqual(before + more);
+}
 
 export const pidOf = (status: AgentStatus, role: 'attacher' | 'pipeline'): number =>
   status.processes.find((process) => process.role === role)!.pid;
