@@ -16,6 +16,7 @@ enum hw_kind {
 	HW_KIND_OPENED = 2,
 	HW_KIND_CLOSED = 3,
 	HW_KIND_OWNER = 4,
+	HW_KIND_LISTENS = 5,	/* where the process may be asked: it begins to listen */
 };
 
 enum hw_direction {

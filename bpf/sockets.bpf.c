@@ -164,6 +164,26 @@ static __always_inline void closed(struct bpf_sock_ops *ctx, struct bpf_sock *sk
 		bpf_ringbuf_submit(r, wakeup());
 }
 
+/*
+ * A process begins to listen, and this runs in it: it serves clients that are gone before anybody has written to them. The accepted
+ * sockets have the cgroup that the process is in, as a rule.
+ */
+static __always_inline void listens(struct bpf_sock_ops *ctx)
+{
+	struct hw_socket *r = reserve();
+
+	if (!r)
+		return;
+	if (describe(ctx, r, bpf_get_socket_cookie(ctx), HW_KIND_LISTENS)) {
+		bpf_ringbuf_discard(r, BPF_RB_NO_WAKEUP);
+		return;
+	}
+	r->pid = bpf_get_current_pid_tgid() >> 32;
+	r->cgroup_id = bpf_get_current_cgroup_id();
+	bpf_get_current_comm(r->comm, sizeof(r->comm));
+	bpf_ringbuf_submit(r, wakeup());
+}
+
 SEC("sockops")
 int headwater_ops(struct bpf_sock_ops *ctx)
 {
@@ -177,6 +197,10 @@ int headwater_ops(struct bpf_sock_ops *ctx)
 		break;
 	case BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB:
 		opened(ctx, sk, 1);
+		break;
+	case BPF_SOCK_OPS_TCP_LISTEN_CB:
+		if (config.owner_by_writer)
+			listens(ctx);
 		break;
 	case BPF_SOCK_OPS_STATE_CB:
 		if (ctx->args[1] == TCP_CLOSE_STATE)

@@ -97,6 +97,16 @@ export class Owners {
     this.named(connection);
   }
 
+  /**
+   * The kernel told who listens from now on: the attacher, asked later, may know nobody any more, nor be in time for a client that is gone
+   * before its server has written anything. `event` is valid during the call only.
+   */
+  listens(event: SocketEvent): void {
+    const now = performance.now();
+    const facts = this.#options.processes.get(event.pid, now) ?? this.#gone(event, now);
+    this.#remember(`${event.cgroupId}:${event.localPort}`, { ...facts, evidence: 'listener' });
+  }
+
   /** Names the service; to be called again when the connection's sides become known. */
   named(connection: Connection): void {
     if (connection.clientDirection < 0) return;

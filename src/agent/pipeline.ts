@@ -30,6 +30,12 @@ const LATE_TIMES = 2;
 /** Takes exchanges that passed the filter; valid during the call only. */
 export type RedactedSink = (exchange: Redacted<Exchange>) => void;
 
+/** Who is behind sockets, as the kernel tells it. Events are valid during the call only. */
+interface SocketOwners {
+  told(connection: Connection, event: SocketEvent): void;
+  listens(event: SocketEvent): void;
+}
+
 export interface PipelineOptions {
   readonly losses: LossLedger;
   readonly offline: boolean;
@@ -50,7 +56,7 @@ export interface PipelineOptions {
   /** Every TLS record's tag is checked; always so offline. */
   readonly verifyTags?: boolean;
   /** Who is behind the connections; null offline. */
-  readonly owners: (ConnectionLife & { told(connection: Connection, event: SocketEvent): void }) | null;
+  readonly owners: (ConnectionLife & SocketOwners) | null;
   readonly connectionsMax?: number;
   readonly idleNs?: number;
   /** Bytes that may wait for missing ones, over all connections. */
@@ -141,7 +147,9 @@ export class Pipeline implements ExchangeSink {
       decoder: decoderFactory(this.decoding),
       losses: this.losses,
       offline: options.offline,
-      ...(options.owners === null ? {} : { owner: options.owners.told.bind(options.owners) }),
+      ...(options.owners === null
+        ? {}
+        : { owner: options.owners.told.bind(options.owners), listens: options.owners.listens.bind(options.owners) }),
       ...(options.connectionsMax === undefined ? {} : { connectionsMax: options.connectionsMax }),
       ...(options.spare === undefined ? {} : { spare: options.spare }),
       ...(options.idleNs === undefined ? {} : { idleNs: options.idleNs }),

@@ -84,6 +84,7 @@ export const KIND_SEGMENT = 1;
 export const KIND_OPENED = 2;
 export const KIND_CLOSED = 3;
 export const KIND_OWNER = 4;
+export const KIND_LISTENS = 5;
 
 // enum hw_direction
 export const INGRESS = 0;

@@ -4,6 +4,14 @@ import { type Direction, SHED_BODY, SHED_HEAD, SocketEvent } from '../model/segm
 import * as abi from './abi.ts';
 import type { KernelAnchor } from './clock.ts';
 
+/** SocketEvent.kind by the record's. */
+const KINDS: Readonly<Partial<Record<number, SocketEvent['kind']>>> = {
+  [abi.KIND_OPENED]: 'opened',
+  [abi.KIND_CLOSED]: 'closed',
+  [abi.KIND_OWNER]: 'owner',
+  [abi.KIND_LISTENS]: 'listens',
+};
+
 const EVIDENCE = ['cgroup', 'writer', 'creator'] as const;
 
 /** 64 bits as a double: exact below 2^53. Socket cookies count up from 1 on each CPU and are far below that. */
@@ -45,9 +53,10 @@ export class SocketRecord {
   read(at: number): SocketEvent | null {
     const { view, buf } = this.#memory;
     const kind = view.getUint8(at + abi.SOCKET_KIND);
-    if (kind < abi.KIND_OPENED || kind > abi.KIND_OWNER) return null;
+    const name = KINDS[kind];
+    if (name === undefined) return null;
     const e = this.#event;
-    e.kind = kind === abi.KIND_OPENED ? 'opened' : kind === abi.KIND_CLOSED ? 'closed' : 'owner';
+    e.kind = name;
     e.ts = this.#time.read(view, at + abi.SOCKET_TS);
     e.flow = u64(view, at + abi.SOCKET_COOKIE);
     e.addressesAt = at + abi.SOCKET_LOCAL;

@@ -71,7 +71,8 @@ export class Segment {
 
 /** What the kernel (or a file reader) says of a socket apart from its bytes. Reused like Segment. */
 export class SocketEvent {
-  kind: 'opened' | 'closed' | 'owner' = 'opened';
+  /** listens: a process begins to listen on the local port; it is no connection's. */
+  kind: 'opened' | 'closed' | 'owner' | 'listens' = 'opened';
   flow = 0;
   ts: number = UNSEEN;
   addresses: Memory = NOTHING;
@@ -80,7 +81,7 @@ export class SocketEvent {
   remotePort = 0;
   /** opened: true when the local end is the server (accepted), false when it connected. */
   accepted = false;
-  /** owner: 0 when not known. */
+  /** owner, listens: 0 when not known. */
   pid = 0;
   comm = '';
   /** owner: the process was writing to the socket, or made it (or the listener it was accepted from); 'cgroup': pid is 0. */

@@ -36,6 +36,8 @@ export interface TrackerOptions {
   readonly offline: boolean;
   /** The kernel told who owns a connection's socket. The event is valid during the call only. */
   readonly owner?: (connection: Connection, event: SocketEvent) => void;
+  /** The kernel told who begins to listen. The event is valid during the call only. */
+  readonly listens?: (event: SocketEvent) => void;
   /** Connections at once; the longest unused one is given up for a new one. */
   readonly connectionsMax?: number;
   /** Nanoseconds without a segment after which a connection is given up. */
@@ -144,6 +146,10 @@ export class ConnectionTracker implements CaptureSink {
   }
 
   socket(event: SocketEvent): void {
+    if (event.kind === 'listens') {
+      this.#options.listens?.(event);
+      return;
+    }
     let flow = this.#byId.get(event.flow) ?? this.#adopt(event);
     if (event.kind === 'closed') {
       const { leftOut, lostBytes, lostSegments } = event;
