@@ -41,7 +41,7 @@ export interface BatchMessage {
 }
 export type ToWorker =
   /** Before `open`: records of made-up calls, for the thread's own account (store-rehearsal.ts). */
-  | { readonly type: 'rehearse'; readonly records: ArrayBuffer }
+  | { readonly type: 'rehearse'; readonly records: ArrayBuffer; readonly last: boolean }
   | OpenMessage
   | BatchMessage
   /** No further batch for this segment: seal it. */
@@ -57,6 +57,7 @@ export type StoreEvent =
   | { readonly type: 'damage'; readonly damage: StoreDamage };
 
 export type FromWorker =
+  /** A segment of made-up calls is over. */
   | { readonly type: 'rehearsed'; readonly calls: number }
   | { readonly type: 'opened'; readonly nextSegment: number; readonly damage: readonly StoreDamage[] }
   | { readonly type: 'refused'; readonly message: string; readonly hint: string }

@@ -95,7 +95,7 @@ export class StoreRehearsal {
     return new StoreWriter(
       {
         handedFd: this.#nowhere,
-        anchor: { monotonicNs: 0n, wallNs: BigInt(FIRST_MS) * 1_000_000n },
+        anchor: { wallNs: BigInt(FIRST_MS) * 1_000_000n },
         run: 'rehearsal',
         losses: { lose: () => undefined },
         worker: { postMessage: (message) => this.#taken(message) },

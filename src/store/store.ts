@@ -1,9 +1,11 @@
 /** The embedded store: opens a data folder for writing, and closes it with everything on the disk. docs/store.md explains it. */
+import { constants, openSync } from 'node:fs';
 import { extname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import type { ClockAnchor } from '../base/clock.ts';
 import type { LossSink, LossTotal } from '../model/loss.ts';
+import { HANDED_FILE } from './layout.ts';
 import { type FromWorker, type RetentionOptions, SHARED_BYTES, type StoreEvent, type ToWorker } from './protocol.ts';
 import type { StoreDamage } from './recover.ts';
 import { StoreWriter } from './writer.ts';
@@ -95,7 +97,7 @@ export class Store {
     }
     writer = new StoreWriter(
       {
-        data,
+        handedFd: openSync(join(data, HANDED_FILE), constants.O_WRONLY | constants.O_CREAT, 0o640),
         anchor: options.anchor,
         run: options.run,
         losses: options.losses,

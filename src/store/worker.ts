@@ -3,7 +3,7 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { steadyMs } from '../base/clock.ts';
 import type { FromWorker, ToWorker } from './protocol.ts';
 import { StoreFiles } from './store-files.ts';
-import { rehearseSegment } from './store-rehearsal.ts';
+import { RehearsedSegment } from './store-rehearsal.ts';
 
 /** Committed to the disk at least this often. */
 const SYNC_MS = 1_000;
@@ -12,10 +12,12 @@ const KEEP_MS = 60_000;
 const port = parentPort!;
 const say = (message: FromWorker): void => port.postMessage(message);
 let files: StoreFiles | null = null;
+let rehearsed = new RehearsedSegment();
 
 port.on('message', (message: ToWorker) => {
   if (message.type === 'rehearse') {
-    say({ type: 'rehearsed', calls: rehearseSegment(message.records) });
+    const calls = rehearsed.batch(message.records, message.last);
+    if (calls !== null) say({ type: 'rehearsed', calls });
     return;
   }
   if (message.type === 'open') {
@@ -25,6 +27,7 @@ port.on('message', (message: ToWorker) => {
       return;
     }
     files = opened.files;
+    rehearsed = new RehearsedSegment();
     say({ type: 'opened', nextSegment: files.nextSegment, damage: files.damage });
     setInterval(() => files?.sync(), SYNC_MS).unref();
     setInterval(() => files?.keep(steadyMs()), KEEP_MS).unref();

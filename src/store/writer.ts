@@ -3,16 +3,13 @@
  * when they are full and several times a second; when all of them are on their way, calls are counted as lost, with the
  * reason, and nothing waits.
  */
-import { constants, openSync, writeSync } from 'node:fs';
-import { join } from 'node:path';
-import type { Worker } from 'node:worker_threads';
+import { writeSync } from 'node:fs';
 import type { ClockAnchor } from '../base/clock.ts';
 import type { Exchange } from '../model/exchange.ts';
 import type { LossReason, LossSink, LossTotal } from '../model/loss.ts';
 import type { WebSocketSession } from '../model/websocket.ts';
 import type { Redacted } from '../redact/redacted.ts';
 import { CallEncoder } from './call-encoder.ts';
-import { HANDED_FILE } from './layout.ts';
 import { type BatchMessage, SLAB_BYTES, SLABS, type StoreEvent, type ToWorker } from './protocol.ts';
 import {
   KIND_HEADER,
@@ -39,12 +36,13 @@ const FLUSH_MS = 250;
 const LEDGER_WAITING_MAX = 256;
 
 export interface WriterOptions {
-  readonly data: string;
+  /** The file that says how far this run has come (recover.ts). Not cut: until the first trace is written, the last run's stands. */
+  readonly handedFd: number;
   readonly anchor: ClockAnchor;
   /** First part of the ids of this run's calls. */
   readonly run: string;
   readonly losses: LossSink;
-  readonly worker: Worker;
+  readonly worker: { postMessage(message: ToWorker): void };
   readonly shared: SharedArrayBuffer;
   readonly nextSegment: number;
   /** Calls that the last run lost. */
@@ -64,7 +62,7 @@ export class StoreWriter {
   accepted = 0;
   lost = 0;
   readonly #losses: LossSink;
-  readonly #worker: Worker;
+  readonly #worker: WriterOptions['worker'];
   readonly #encoder: CallEncoder;
   readonly #slabs: Slabs;
   readonly #handedFd: number;
@@ -105,8 +103,7 @@ export class StoreWriter {
     this.#segment = options.nextSegment;
     this.#nowMs = nowMs;
     this.#begun = { first: options.nextSegment, owed: options.owed };
-    // Not cut: until the first trace is written, the last run's stands.
-    this.#handedFd = openSync(join(options.data, HANDED_FILE), constants.O_WRONLY | constants.O_CREAT, 0o640);
+    this.#handedFd = options.handedFd;
     this.#handed(false);
   }
 
