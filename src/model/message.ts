@@ -49,6 +49,8 @@ export const ANOMALIES = [
   'h2_frame_error',
   'bad_pseudo_header',
   'content_length_mismatch',
+  /** What frames or routes a message stands behind its body, where it is too late for that (RFC 9110 6.5.1). */
+  'forbidden_trailer',
 ] as const;
 export type Anomaly = (typeof ANOMALIES)[number];
 

@@ -145,6 +145,52 @@ describe('a direction that contradicts itself is read again only where a message
   });
 });
 
+describe('of a request line that breaks the rules is shown what nobody reads differently', () => {
+  test.each<[string, string, string]>([
+    ['GET  /a HTTP/1.1', 'GET', '/a'],
+    ['GET\t/a\tHTTP/1.1', 'GET', '/a'],
+    ['POST /a http/1.1', 'POST', '/a'],
+    ['DELETE /a?b=c HTTP/2.0', 'DELETE', '/a?b=c'],
+    ['GET /a', 'GET', '/a'],
+    ['GET /a HTTP/1.1 ', 'GET', '/a'],
+    ['GET /a b HTTP/1.1', 'GET', ''],
+    ['GET /a HTTP/1.1 x', 'GET', ''],
+    ['GET /\x7f HTTP/1.1', 'GET', ''],
+    ['GET http://user:word@host/a  HTTP/1.1', 'GET', ''],
+    ['HEAD  /a HTTP/1.1', '', ''],
+    ['get  /a HTTP/1.1', '', ''],
+  ])('%s', async (line, method, target) => {
+    const text = `${line}\r\nHost: a\r\n\r\n`;
+    const refused = 'HTTP/1.1 400 Bad Request\r\nContent-Length: 2\r\n\r\nno';
+    for (const size of [text.length, 1]) {
+      // Of a connection's first line it may not be known that it is HTTP at all.
+      const talk = opened().client(get('/1')).server(ok('x')).split('client', text, size).server(refused);
+      const said = await replayed(talk.close('server').bytes());
+      expect(said.exchanges.map((x) => [x.outcome, x.response?.status, x.response?.body_bytes])).toEqual([
+        ['complete', 200, 1],
+        ['protocol_error', 400, 2],
+      ]);
+      const { request } = said.exchanges[1]!;
+      expect([request?.method, request?.target]).toEqual([method, target]);
+    }
+  });
+});
+
+test('what frames or routes a message is marked where it stands in its trailers', async () => {
+  for (const [trailer, anomalies] of [
+    ['Content-Length: 3', ['forbidden_trailer']],
+    ['transfer-encoding: chunked', ['forbidden_trailer']],
+    ['Host: b', ['forbidden_trailer']],
+    ['X-Sum: 3', undefined],
+  ] as const) {
+    const answer = `HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n${trailer}\r\n\r\n`;
+    for (const size of [answer.length, 1]) {
+      const said = await replayed(opened().client(get('/1')).split('server', answer, size).close('server').bytes());
+      expect(said.exchanges.map((x) => [x.outcome, x.anomalies])).toEqual([['complete', anomalies]]);
+    }
+  }
+});
+
 describe('what lets two readers disagree is a protocol_error with its reason', () => {
   const post = (head: string, body: string): string => `POST / HTTP/1.1\r\nHost: a\r\n${head}\r\n${body}`;
   const chunked = 'Transfer-Encoding: chunked\r\n';

@@ -51,7 +51,7 @@ const REQUESTS: Case[] = [
     log: [
       'head POST / 1.1',
       '  Host="x" Transfer-Encoding="chunked"',
-      'end framed head=56 body=0 at=0-80 trailers(Content-Length="7")',
+      'end framed head=56 body=0 at=0-80 trailers(Content-Length="7") !forbidden_trailer',
       'head GET / 1.1',
       '  Host="x"',
       'end framed head=27 body=0 at=80-107',

@@ -27,7 +27,7 @@ import {
 import { readContentLength, readTransferEncoding } from './framing.ts';
 import type { Head, HeadOutcome } from './head.ts';
 import { SAW_BARE_CR, SAW_BARE_LF, SAW_CONTROL, SAW_NUL, skipBlank, TOKEN, trimBlank } from './scan.ts';
-import { emptyStartLine, readStartLine } from './start.ts';
+import { emptyStartLine, readBrokenRequestLine, readStartLine } from './start.ts';
 
 /** Field lines in one block. */
 const LINES_MAX = 10_240;
@@ -151,6 +151,7 @@ export class HeadReader {
     learnt.startMisses++;
     const start = this.#start;
     if (!readStartLine(message.kind, memory, at, base + scan.contentEnd, scan.flags, start)) {
+      if (message.kind === 'request') readBrokenRequestLine(memory, at, base + scan.contentEnd, message);
       head.anomalies |= start.anomalies;
       head.at = length;
       return 'bad';
@@ -237,7 +238,10 @@ export class HeadReader {
     head.lastValueLength = valueLength;
     block.push(entry.line!, valueAt - base, valueLength);
     if (entry.line!.value === null) head.vary(block.count - 1, valueLength);
-    if (named.role !== ROLE_NONE && !head.trailers) meaning(head, named.role, memory, valueAt, valueLength);
+    if (named.role !== ROLE_NONE) {
+      if (!head.trailers) meaning(head, named.role, memory, valueAt, valueLength);
+      else if (named.role !== ROLE_UPGRADE) head.anomalies |= ANOMALY_BIT.forbidden_trailer;
+    }
     return 'done';
   }
 

@@ -9,6 +9,10 @@ const CR = 13;
 const WORD_HTTP = 0x50545448; // "HTTP", little endian
 const COMMON_METHODS = ['GET', 'POST', 'PUT', 'HEAD', 'DELETE', 'PATCH', 'OPTIONS', 'CONNECT', 'TRACE'];
 
+/** Methods that say nothing of how the answer is framed, and as much of a broken line as is looked at. */
+const PLAIN_METHODS = new Set(COMMON_METHODS.filter((method) => method !== 'HEAD' && method !== 'CONNECT'));
+const BROKEN_LINE_BYTES_MAX = 8_192;
+
 export const emptyStartLine = (): StartLine => ({
   version: 11,
   method: '',
@@ -131,6 +135,25 @@ function readCutRequestLine(memory: Memory, at: number, end: number, into: Start
   into.status = 0;
   into.reason = '';
   return true;
+}
+
+/**
+ * What nobody reads differently of a request line [at, end) that breaks the rules: its method, if everybody uses it and the
+ * answer's framing does not depend on it, and its target where it stands alone, before a version or the end.
+ */
+export function readBrokenRequestLine(
+  memory: Memory,
+  at: number,
+  end: number,
+  into: { method: string; target: string },
+): void {
+  const line = memory.buf.latin1Slice(at, Math.min(end, at + BROKEN_LINE_BYTES_MAX));
+  const [, method, rest] = /^([A-Z]+)[ \t]+(.*)$/s.exec(line) ?? [];
+  if (method === undefined || !PLAIN_METHODS.has(method)) return;
+  into.method = method;
+  const whole = end - at <= BROKEN_LINE_BYTES_MAX;
+  const target = whole ? /^(\/[!-~\x80-\xff]*)[ \t]*(?:[ \t]HTTP\/\d[!-~]*)?[ \t]*$/i.exec(rest!)?.[1] : undefined;
+  if (target !== undefined) into.target = target;
 }
 
 /**

@@ -150,7 +150,7 @@ export class H1Stream extends MessageReader implements StreamSink {
     if (ack >= 0 && this.#peer !== null) this.#peer.#heard(ack);
   }
 
-  /** The other side spoke just before the next byte, though its bytes are missing: a message may begin there. */
+  /** The other side spoke just before the next byte, though its bytes are missing. */
   turned(): void {
     this.#heard(this.position);
   }
