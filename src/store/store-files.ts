@@ -35,6 +35,8 @@ import { seal } from './seal.ts';
 import { Segment } from './segment.ts';
 import { mergerOf } from './state-merge.ts';
 
+/** Committed to the disk at least this often. */
+const SYNC_MS = 1_000;
 const RETRY_MS_MIN = 250;
 const RETRY_MS_MAX = 5_000;
 /** Logs whose sealing failed are tried again this often. */
@@ -64,6 +66,8 @@ export class StoreFiles {
   /** Where the next frame goes: behind the last whole one. */
   #end = 0;
   #dirty = false;
+  /** Of what was written since the last commit; null: there is nothing, and an idle thread sleeps. */
+  #sync: NodeJS.Timeout | null = null;
   /** Batches and rotations that wait for the disk, in order. At most SLABS batches. */
   readonly #waiting: (BatchMessage | { readonly type: 'rotate'; readonly segment: number })[] = [];
   #failing = '';
@@ -141,14 +145,22 @@ export class StoreFiles {
     if (this.#retry === null) this.#work();
   }
 
-  sync(): void {
+  /** Commits what was written; while the disk refuses, it is tried again. */
+  #commit(): void {
+    if (this.#sync !== null) clearTimeout(this.#sync);
+    this.#sync = null;
     if (!this.#dirty) return;
     try {
       fdatasyncSync(this.#fd);
       this.#dirty = false;
     } catch (error) {
       this.#failed(codeOf(error));
+      this.#commitSoon();
     }
+  }
+
+  #commitSoon(): void {
+    this.#sync ??= setTimeout(() => this.#commit(), SYNC_MS);
   }
 
   /** Now and then: merges states of what is over, then removes what is too old or too much. */
@@ -198,7 +210,8 @@ export class StoreFiles {
     this.#work();
     if (this.#retry !== null) clearTimeout(this.#retry);
     const unwritten = this.#waiting.reduce((sum, m) => sum + (m.type === 'batch' ? m.calls : 0), 0);
-    this.sync();
+    this.#commit();
+    if (this.#sync !== null) clearTimeout(this.#sync);
     this.#sealCurrent();
     for (const number of this.#unsealed.splice(0)) this.#sealLog(number);
     this.retain(steadyMs());
@@ -249,6 +262,7 @@ export class StoreFiles {
     this.#put(body, this.#end + FRAME_HEAD);
     this.#end += FRAME_HEAD + length;
     this.#dirty = true;
+    this.#commitSoon();
     this.#segment.consume(memory, 0, length);
   }
 

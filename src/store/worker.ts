@@ -5,8 +5,6 @@ import type { FromWorker, ToWorker } from './protocol.ts';
 import { StoreFiles } from './store-files.ts';
 import { RehearsedSegment } from './store-rehearsal.ts';
 
-/** Committed to the disk at least this often. */
-const SYNC_MS = 1_000;
 const KEEP_MS = 60_000;
 
 const port = parentPort!;
@@ -29,7 +27,6 @@ port.on('message', (message: ToWorker) => {
     files = opened.files;
     rehearsed = new RehearsedSegment();
     say({ type: 'opened', nextSegment: files.nextSegment, damage: files.damage });
-    setInterval(() => files?.sync(), SYNC_MS).unref();
     setInterval(() => files?.keep(steadyMs()), KEEP_MS).unref();
     return;
   }
