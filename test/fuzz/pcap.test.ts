@@ -116,7 +116,7 @@ function parse(bytes: Buffer, pcapng: boolean, cut: number): FormatParser {
 }
 
 describe('mutated capture files', () => {
-  it(`does not throw in ${RUNS} of them`, { timeout: 60_000 * Math.max(1, RUNS / 200_000) }, () => {
+  it(`does not throw in ${RUNS} of them`, { timeout: 240_000 * Math.max(1, RUNS / 200_000) }, () => {
     const random = new Random(20_261_122);
     let read = 0;
     for (let run = 0; run < RUNS; run++) {
@@ -130,7 +130,7 @@ describe('mutated capture files', () => {
     expect(read).toBeGreaterThan(RUNS / 3);
   });
 
-  it('always comes to a result, whatever is packed how', { timeout: 60_000 }, async () => {
+  it('always comes to a result, whatever is packed how', async () => {
     const random = new Random(7);
     for (let run = 0; run < 1500; run++) {
       const original = SAMPLES[random.below(SAMPLES.length)]!;

@@ -12,7 +12,7 @@ const EDGES = [0, 1, 0x7fff_ffff, 0x8000_0000, 0xffff_ffff, 1_000_000, 64 * 1024
 const TOTAL = 300_000;
 
 describe('hostile segments', () => {
-  it(`keeps the rules over ${SEGMENTS} of them`, { timeout: 60_000 * Math.max(1, SEGMENTS / 200_000) }, () => {
+  it(`keeps the rules over ${SEGMENTS} of them`, { timeout: 240_000 * Math.max(1, SEGMENTS / 200_000) }, () => {
     const random = new Random(19_811_201);
     const number = (): number => {
       switch (random.below(8)) {

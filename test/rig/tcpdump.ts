@@ -7,7 +7,7 @@ const WAIT_MS = 90_000;
 const LOOK_MS = 20;
 
 export interface TcpdumpOptions {
-  /** Default: lo, where the socket meets each packet twice, as sent and as received, and tcpdump keeps one. */
+  /** Default: lo, where the socket meets each packet twice, as sent and as received, and tcpdump keeps one; "any" for what is sent there too. */
   readonly device?: string;
   /** A filter in tcpdump's language. */
   readonly filter: string;
@@ -34,7 +34,7 @@ export class Tcpdump implements AsyncDisposable {
     this.#program = new Program([findProgram('tcpdump')!, ...how, '-Z', 'root', '-w', file, filter], {
       ...(netns === undefined ? {} : { netns }),
     });
-    this.#meets = device === 'lo' ? 2 : 1;
+    this.#meets = device === 'lo' || device === 'any' ? 2 : 1;
   }
 
   /** Resolves when it captures. */

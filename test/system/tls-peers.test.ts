@@ -11,7 +11,7 @@ const idOf = (text: string | undefined): string => /\br\d+\b/.exec(text ?? '')?.
 test('every call of every pair is read, and tshark reads the same', async () => {
   using folder = new Folder();
   const inside = ['sh', '-c', 'ip link set lo up && exec "$0" "$1"', script, folder.path];
-  const ended = await run(['unshare', '--net', ...inside], { timeoutMs: 150_000 });
+  const ended = await run(['unshare', '--net', ...inside], { timeoutMs: 280_000 });
   const asked = Number(ended.stdout.trim());
   expect(asked, ended.stderr).toBeGreaterThan(120);
 
@@ -47,4 +47,4 @@ test('every call of every pair is read, and tshark reads the same', async () => 
     'http2.headers.path',
   ]);
   expect([...new Set(shark.stdout.match(/\br\d+\b/g))].sort()).toEqual(ids);
-}, 170_000);
+});

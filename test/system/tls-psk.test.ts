@@ -73,12 +73,12 @@ when(
       );
       await program.until('the handshake', () => HANDSHAKE_OVER.test(program.stdout + program.stderr));
       program.stdin.write(`GET /x?id=${id} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n`);
-      const { stdout, stderr } = await program.wait(30_000);
+      const { stdout, stderr } = await program.wait(90_000);
       said.set(id, `${stdout}\n${stderr}`);
     }
     await agent.until((seen) => seen.length >= 2 * said.size).catch(() => {});
     live = await agent.stop();
-  }, 120_000);
+  });
   afterAll(async () => {
     await home[Symbol.asyncDispose]();
     await cgroup[Symbol.asyncDispose]();

@@ -72,7 +72,7 @@ const line = (n: number, pad = 60): string => `${JSON.stringify({ n, pad: 'x'.re
 const numbers = (text: string): number[] => text.split('\n').flatMap((l) => (l === '' ? [] : [JSON.parse(l).n]));
 const upTo = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
 const until = (what: () => boolean): Promise<void> =>
-  vi.waitFor(() => expect(what()).toBe(true), { timeout: 20_000, interval: 5 });
+  vi.waitFor(() => expect(what()).toBe(true), { timeout: 90_000, interval: 5 });
 
 /** Texts of all files of the log, oldest first, decompressed. */
 function texts(): string[] {

@@ -41,7 +41,7 @@ const OFFERS: Readonly<Record<Shell, (line: string) => string[]>> = {
     const out = execFileSync('zsh', ['-f', ZSH_OFFERS, 'headwater.zsh', line], {
       encoding: 'utf8',
       cwd: folder.path,
-      timeout: 30_000,
+      timeout: 200_000,
       env: { ...process.env, HOME: folder.path, TERM: 'dumb' },
     });
     return lines(out);

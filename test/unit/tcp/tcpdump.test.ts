@@ -1,14 +1,16 @@
 /** Real traffic on loopback, captured by tcpdump: the streams are what the programs sent, and what tshark makes of them. */
-import { execFileSync, spawn } from 'node:child_process';
+import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
-import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
+import { connect, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { readCapture } from '../../../src/pcap/reader.ts';
 import { findProgram, when } from '../../rig/need.ts';
+import { freePort } from '../../rig/ports.ts';
+import { Tcpdump } from '../../rig/tcpdump.ts';
 import { Rig } from './rig.ts';
 
 // The tests are skipped without them.
@@ -23,7 +25,7 @@ interface Truth {
 }
 
 /** A few connections, each with several turns of random sizes. */
-async function talk(host: string, capture: (port: number) => Promise<() => Promise<void>>): Promise<Truth[]> {
+async function talk(host: string, capture: (port: number) => Promise<Tcpdump>): Promise<Truth[]> {
   const truths: Truth[] = [];
   const answer = (socket: Socket): void => {
     socket.on('data', (data) => {
@@ -34,10 +36,11 @@ async function talk(host: string, capture: (port: number) => Promise<() => Promi
     socket.on('end', () => socket.end());
     socket.on('error', () => {});
   };
-  const server = createServer({ allowHalfOpen: true }, answer).listen(0, host);
+  // Not one that others may be given for a connection of theirs.
+  const port = await freePort();
+  const server = createServer({ allowHalfOpen: true }, answer).listen(port, host);
   await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  const stop = await capture(port);
+  await using dump = await capture(port);
   try {
     for (let c = 0; c < 5; c++) {
       const socket = connect(port, host);
@@ -58,15 +61,11 @@ async function talk(host: string, capture: (port: number) => Promise<() => Promi
         socket.off('data', count);
       }
       if (c === 4) socket.resetAndDestroy();
-      else {
-        socket.end();
-        socket.resume();
-        await once(socket, 'close');
-      }
+      else socket.end().resume();
+      await once(socket, 'close');
     }
-    await sleep(300);
+    await dump.stop();
   } finally {
-    await stop();
     server.close();
   }
   return truths;
@@ -83,30 +82,16 @@ when(
     ['lo', '127.0.0.1'],
     ['lo', '::1'],
     ['any', '127.0.0.1'],
-  ])('on %s, %s: gives the streams that were sent', { timeout: 120_000 }, async (device, host) => {
+  ])('on %s, %s: gives the streams that were sent', async (device, host) => {
     const dir = mkdtempSync(join(tmpdir(), 'headwater-tcpdump-'));
     const path = join(dir, 'a.pcap');
     try {
-      const truths = await talk(host, async (port) => {
-        const child = spawn(
-          'tcpdump',
-          ['-i', device, '-U', '--immediate-mode', '-B', '16384', '-w', path, `tcp port ${port}`],
-          {
-            stdio: ['ignore', 'ignore', 'pipe'],
-          },
-        );
-        await once(child.stderr, 'data');
-        await sleep(300);
-        return async () => {
-          child.kill('SIGINT');
-          await once(child, 'exit');
-        };
-      });
-      const nano = join(dir, 'n.pcap');
+      const truths = await talk(host, (port) => Tcpdump.start(path, { device, filter: `tcp port ${port}` }));
+      const micro = join(dir, 'm.pcap');
       const ng = join(dir, 'a.pcapng');
-      execFileSync(editcap, ['-F', 'nsecpcap', path, nano]);
+      execFileSync(editcap, ['-F', 'pcap', path, micro]);
       execFileSync(editcap, ['-F', 'pcapng', path, ng]);
-      for (const file of [path, nano, ng]) {
+      for (const file of [path, micro, ng]) {
         const rig = new Rig({ offline: true });
         expect(await readCapture(file, rig.tracker, rig.losses)).toMatchObject({
           ok: true,
