@@ -175,6 +175,19 @@ describe('missing bytes', () => {
     expect(rig.seen.length).toBeGreaterThanOrEqual(7);
   });
 
+  test.each(['fin', 'rst'] as const)('a body whose end was among lost frames was given up by nobody: %s', (how) => {
+    const peers = new Peers();
+    peers.add('client', w.headers(1, peers.client.block(request('GET', '/long')), true));
+    peers.add('server', w.headers(1, peers.server.block(response(200)), false), w.data(1, 'begin', false));
+    const rig = new H2Rig();
+    const wire = play(peers.pieces, rig.connection());
+    const end = w.data(1, 'end', true);
+    wire.gap('server', end.length, 'shed_body').end(how);
+    expect(rig.seen).toMatchObject([
+      { outcome: 'truncated', losses: [{ reason: 'shed_body', bytes: 0 }], anomalies: [], response: { body: 5 } },
+    ]);
+  });
+
   test('joined in the middle: the length in the answer to a HEAD whose method was lost contradicts nothing', () => {
     const peers = new Peers();
     for (const [id, length] of [

@@ -1,5 +1,6 @@
 /** HTTP/2 heads of which the end never came: the lines before the cut are shown, whole ones only, and that they are not all. */
 import { describe, expect, test } from 'vitest';
+import type { LossReason } from '../../src/model/loss.ts';
 import * as w from '../rig/h2/wire.ts';
 import { Peers, play, request, response } from './h2-peers.ts';
 import { H2Rig, type Seen } from './h2-rig.ts';
@@ -21,6 +22,7 @@ function cut(
   frame: (block: Buffer) => Buffer,
   kept: number,
   huffman: boolean,
+  why: LossReason = 'snaplen',
 ): Seen[] {
   const peers = new Peers();
   const client = new w.Encoder(huffman);
@@ -35,7 +37,7 @@ function cut(
     const bytes = side === by ? frame(block) : w.headers(1, block, true);
     const there = side === by ? 9 + kept : bytes.length;
     wire.send(side, bytes.subarray(0, there));
-    if (there < bytes.length) wire.gap(side, bytes.length - there, 'snaplen');
+    if (there < bytes.length) wire.gap(side, bytes.length - there, why);
   }
   wire.end('fin');
   return rig.seen.splice(0);
@@ -93,6 +95,17 @@ describe.each(Object.entries(SHAPES))('%s', (_name, frame) => {
       );
     }
   });
+});
+
+test.each(['client', 'server'] as const)('a head of the %s that was shed as a body is no whole one', (by) => {
+  const rig = new H2Rig();
+  const size = new w.Encoder(false).block([...whole[by], ...FIELDS]).length;
+  const [x] = cut(rig, by, SHAPES['plain']!, size - 1, false, 'shed_body');
+  expect(x).toMatchObject({ outcome: 'truncated', anomalies: [] });
+  expect(x!.losses).toEqual([
+    { reason: 'shed_body', bytes: 1 },
+    { reason: 'hpack_context_lost', bytes: 0 },
+  ]);
 });
 
 test('in a CONTINUATION frame: what came before it, and in it', () => {

@@ -298,14 +298,22 @@ export class Blocks {
     if (this.#id === 0) this.#sink.unseenRequests(why);
     if (message === null) {
       if (this.#id === 0 || known === undefined) return;
-      known.lose(why, this.#missing);
+      this.#lack(known, why);
       if (this.#endStream) stream.finish(known, 'framed', position);
       return;
     }
     message.headBytes = this.#bytes;
-    message.lose(why, this.#missing);
+    this.#lack(message, why);
     if (this.#isInterim(message)) this.#interject(message, position);
     else this.#announce(message, false, position);
+  }
+
+  /** Lines of `message` are missing. What was left out for a body's may be those: nothing counts as whole without them. */
+  #lack(message: Message, why: LossReason): void {
+    message.lose(why, this.#missing);
+    if (why !== 'shed_body') return;
+    message.lose('hpack_context_lost', 0);
+    this.#losses.lose('hpack_context_lost', 1, 0);
   }
 
   /** Reads into `message` the lines of a head that came before the first missing byte. */

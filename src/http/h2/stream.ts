@@ -69,6 +69,8 @@ export class H2Stream extends FrameReader {
   #last: number;
   /** Where that head began. */
   #lastAt = 0;
+  /** Where the last frames that are missing ended, or began; -1: none are. */
+  #lostAt = -1;
   /** Streams with bodies whose heads were not seen. */
   #headless: Set<number> | null = null;
 
@@ -294,8 +296,7 @@ export class H2Stream extends FrameReader {
 
   protected override boundaryLost(why: LossReason): void {
     this.#abandon();
-    this.hpack.table.lose();
-    for (const [, message] of this.open.entries()) message.lose(why, 0);
+    this.#lose(why, this.reached);
     this.sink.missed(this.by, why);
   }
 
@@ -307,13 +308,20 @@ export class H2Stream extends FrameReader {
   protected override broken(): void {
     this.#abandon();
     if (this.guessed) {
-      this.hpack.table.lose();
+      this.#lose('desync', this.frameAt);
       return;
     }
     for (const [, message] of this.open.entries()) {
       message.anomalies |= ANOMALY_BIT.h2_frame_error;
       this.finish(message, 'error', -1);
     }
+  }
+
+  /** Frames around `position` are missing: ends of what has begun may be among them. */
+  #lose(why: LossReason, position: number): void {
+    this.#lostAt = position;
+    this.hpack.table.lose();
+    for (const [, message] of this.open.entries()) message.lose(why, 0);
   }
 
   protected override ended(how: StreamEnd): void {
@@ -329,7 +337,9 @@ export class H2Stream extends FrameReader {
     for (const [, message] of this.open.entries()) {
       if (how === 'evicted' || how === 'vanished') message.lose(GONE[how], 0);
       if (how === 'fin' && message.losses.length === 0) message.anomalies |= ANOMALY_BIT.short_body;
-      this.finish(message, ENDS[how], -1);
+      // Its end may be among the frames that are missing: nobody need have cut it short.
+      const doubted = message.startOffset < this.#lostAt && how !== 'capture_end';
+      this.finish(message, doubted ? 'lost' : ENDS[how], -1);
     }
   }
 }
