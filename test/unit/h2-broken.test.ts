@@ -58,6 +58,20 @@ describe('what the peers do against the rules', () => {
     expect(seenOf(peers)).toMatchObject([{ outcome: 'protocol_error', anomalies: ['content_length_mismatch'] }]);
   });
 
+  test('what frames or routes a message is marked where it stands in its trailers', () => {
+    for (const [name, anomalies] of [
+      ['content-length', ['forbidden_trailer']],
+      ['host', ['forbidden_trailer']],
+      ['x-sum', []],
+    ] as const) {
+      const peers = new Peers();
+      peers.add('client', w.headers(1, peers.client.block(request('GET', '/')), true));
+      const trailers = w.headers(1, peers.server.block([[name, '5']]), true);
+      peers.add('server', w.headers(1, peers.server.block(response(200)), false), w.data(1, 'hello', false), trailers);
+      expect(seenOf(peers)).toMatchObject([{ outcome: 'complete', anomalies }]);
+    }
+  });
+
   test('a frame within a header block ends the belief in the connection', () => {
     const peers = new Peers();
     peers.add('client', w.headers(1, peers.client.block(request('POST', '/')), false));

@@ -270,6 +270,7 @@ export class Blocks {
     // Pseudo-header fields have no place in trailers, and trailers end the stream (RFC 9113 8.1).
     if (hpack.list.pseudoCount > 0 || hpack.list.pseudoMisplaced) message.anomalies |= ANOMALY_BIT.bad_pseudo_header;
     if (!this.#endStream || hpack.list.badName) message.anomalies |= ANOMALY_BIT.bad_field_line;
+    if (FORBIDDEN_TRAILERS.some((name) => block.find(name) >= 0)) message.anomalies |= ANOMALY_BIT.forbidden_trailer;
     if (message.trailers !== null || block.count === 0) pool.giveBlock(block);
     else message.trailers = block;
     this.#close(message, outcome === 'error', position);
@@ -347,6 +348,9 @@ export class Blocks {
 /** Pseudo-header fields come first: a block that begins with a field known to be none is not a head. */
 const isNoHead = (list: HeaderList, block: FieldBlock): boolean =>
   list.pseudoCount === 0 && block.count > 0 && !block.lines[0]!.raw.startsWith(UNKNOWN);
+
+/** RFC 9110 6.5.1. */
+const FORBIDDEN_TRAILERS = ['content-length', 'transfer-encoding', 'host'];
 
 /** How a line begins that stands for an entry which was not seen. */
 const UNKNOWN = '?';
