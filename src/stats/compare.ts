@@ -2,12 +2,12 @@
  * What changed between two ranges: rate, error ratio and percentiles of each route, each with whether chance explains it. A
  * difference is called significant at p < 0.001 two-sided, since a table has many rows:
  *
- *   - rates by the difference of two Poisson counts over their spans,
- *   - error ratios by a two-proportion z (pooled),
+ *   - rates and error ratios by exact tests (evidence.ts),
  *   - percentiles when their confidence intervals, by the ranks of the binomial (Hollander and Wolfe, 3.6), do not meet and they
  *     are further apart than the histogram's own error.
  */
 import { ERROR_CLASSES, type ErrorClass } from './error-class.ts';
+import { countsDiffer, sharesDiffer } from './evidence.ts';
 import type { Counter, SeriesKey, SeriesState } from './series.ts';
 import type { ExponentialHistogram } from './sketch/histogram.ts';
 import type { StateSet } from './state-set.ts';
@@ -105,9 +105,7 @@ function difference(before: number | null, after: number | null, significant: bo
 
 function rates(n: number, secondsA: number, m: number, secondsB: number): Difference {
   if (secondsA <= 0 || secondsB <= 0) return difference(null, null, false);
-  const [a, b] = [n / secondsA, m / secondsB];
-  const deviation = Math.sqrt(n / secondsA ** 2 + m / secondsB ** 2);
-  return difference(a, b, Math.abs(b - a) > Z * deviation);
+  return difference(n / secondsA, m / secondsB, countsDiffer(n, secondsA, m, secondsB));
 }
 
 /** Of the calls that `counter` counts among all. */
@@ -117,9 +115,7 @@ function ratios(a: SeriesState | null, b: SeriesState | null, counter: Counter):
     return difference(n > 0 ? a!.get(counter) / n : null, m > 0 ? b!.get(counter) / m : null, false);
   }
   const [x, y] = [a.get(counter), b.get(counter)];
-  const pooled = (x + y) / (n + m);
-  const deviation = Math.sqrt(pooled * (1 - pooled) * (1 / n + 1 / m));
-  return difference(x / n, y / m, Math.abs(y / m - x / n) > Z * deviation);
+  return difference(x / n, y / m, sharesDiffer(x, n, y, m));
 }
 
 function quantiles(a: ExponentialHistogram | null, b: ExponentialHistogram | null, q: number): Difference {

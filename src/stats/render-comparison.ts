@@ -20,11 +20,9 @@ function comparedLine(found: Comparison): string {
   else if (routes.every(({ presence }) => presence === 'new')) lines.push('There are no calls in the first range.');
   else if (routes.every(({ presence }) => presence === 'vanished'))
     lines.push('There are no calls in the second range.');
-  else if (!routes.some(isNews) && headers.length === 0) lines.push('Nothing changed by more than chance.');
+  else if (!routes.some(changed) && headers.length === 0) lines.push('Nothing changed by more than chance.');
   return lines.join('\n');
 }
-
-const isNews = (row: RouteComparison): boolean => row.presence !== 'both' || changed(row);
 
 /** What to look at first. */
 const RANKS = ['errors', 'slower', 'routes', 'fewer', 'better'] as const;
@@ -47,7 +45,7 @@ function findings(row: RouteComparison): Finding[] {
     found.push({ rank, what, before: text(d.before), after: text(d.after), by: by(d.change), example });
   };
   const rose = ({ before, after }: Difference): boolean => (after ?? 0) > (before ?? 0);
-  if (presence !== 'both') {
+  if (presence !== 'both' && row.rate_per_s.significant) {
     const calls = (n: number): string => (n === 0 ? '-' : `${n} ${n === 1 ? 'call' : 'calls'}`);
     const what = presence === 'new' ? 'new route' : 'no more calls';
     found.push({ rank: 'routes', what, before: calls(count.before), after: calls(count.after), by: '', example: '' });
@@ -81,7 +79,7 @@ function findingsTable(routes: readonly RouteComparison[]): Table {
   // Stable: what is of one rank stays by route, and those are by calls.
   all.sort((a, b) => RANKS.indexOf(a.finding.rank) - RANKS.indexOf(b.finding.rank));
   return {
-    title: `More than chance (p < 0.001): ${routes.filter(isNews).length} of ${routes.length} routes`,
+    title: `More than chance (p < 0.001): ${routes.filter(changed).length} of ${routes.length} routes`,
     head: ['service', 'method', 'route', 'what', 'before', 'after', 'by', 'example'],
     numeric: [false, false, false, false, true, true, true, false],
     rows: all.map(({ row, finding: { what, before, after, by: change, example } }) => [

@@ -123,10 +123,12 @@ describe('bad input: what is wrong, what to do, and the exit code', () => {
       stderr: `headwater: nothing is stored: there is no data folder ${folder.file('nothing')}/data\n  start an agent: headwater run; or name the folder of another one: --data DIR\n`,
     });
     const none = folder.file('none.sock');
-    expect(await headwater('report', '--socket', none)).toMatchObject({
-      code: 3,
-      stderr: expect.stringContaining(`no agent is running at ${none}`),
-    });
+    // An agent that is named is asked, also for what only its folder can tell: another folder's calls are not its own.
+    for (const args of [[], ['--against', '2h..1h']])
+      expect(await headwater('report', ...args, '--socket', none)).toMatchObject({
+        code: 3,
+        stderr: expect.stringContaining(`no agent is running at ${none}`),
+      });
   });
 
   test('two ranges within one minute', async () => {

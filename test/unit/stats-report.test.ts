@@ -131,6 +131,14 @@ describe('comparing two ranges', () => {
       ['/old', 'vanished'],
     ]);
     expect(rows[0]!.latency_ns.p50).toMatchObject({ before: null, change: null, significant: false });
+    expect(comparisonText(compared(rows))).toContain('2 of 2 routes');
+    // A path that is asked for now and then: one call more or less is no news, neither is that it failed, nor how long the other range was.
+    const seldom = compare(traffic(1, 100, 10, 0), traffic(2, 1, 10, 1), 1);
+    const others = compare(traffic(1, 3, 10, 0, { route: '/old' }), traffic(2, 1, 10, 1, { route: '/new' }), 600);
+    for (const found of [seldom, others]) {
+      expect(found.some(changed)).toBe(false);
+      expect(comparisonText(compared(found))).toContain('Nothing changed by more than chance.');
+    }
   });
 });
 

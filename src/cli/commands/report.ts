@@ -8,7 +8,7 @@ import { comparisonMarkdown, comparisonText } from '../../stats/render-compariso
 import type { ReportFlags } from '../program.ts';
 import { whileWaiting } from '../text/progress.ts';
 import { lookOf } from '../text/terminal.ts';
-import { connect, failClient } from './agent.ts';
+import { connect, failClient, settledData } from './agent.ts';
 import { answeredBy, failQuery, openData, sayDamaged } from './data.ts';
 
 /** `headwater report`: the five statistics over a range, or what changed between two. */
@@ -77,7 +77,7 @@ async function ofStore({ sinceMs, untilMs }: Asked, flags: ReportFlags, nowMs: n
 }
 
 async function compare(before: Asked, after: Asked, flags: ReportFlags, nowMs: number): Promise<number> {
-  const reader = await openData(flags.data);
+  const reader = await openData(flags.data ?? (await settledData(flags.socket)));
   try {
     const { storedComparison } = await import('../../query/states.ts');
     const answer = await whileWaiting('reading the store', storedComparison(reader, before, after, nowMs));
