@@ -21,6 +21,7 @@ import { scrapeLive } from './scrape-live.ts';
 import { type Effort, type Section, unsound } from './section.ts';
 import { statistics } from './statistics.ts';
 import { store } from './store.ts';
+import { sustained } from './sustained.ts';
 import { tls } from './tls.ts';
 import { tlsReplay } from './tls-replay.ts';
 
@@ -33,6 +34,7 @@ const SECTIONS: readonly Section[] = [
   idle,
   memory,
   statistics,
+  sustained,
   profile,
   store,
   scrape,
