@@ -371,8 +371,8 @@ static __always_inline int packet(struct __sk_buff *skb, const __u8 dir)
 		segment(skb, c, sk, s, d, &h, &p, dir);
 	else
 		end(skb, c, sk, s, d, &h, dir);
-	if (d->passed)
-		catch_up(d);
+	if (d->passed | d->plan.astray)
+		mend_place(skb, dir);
 	if (dir == HW_INGRESS)
 		leave(d);
 	return 1;

@@ -79,6 +79,7 @@ struct plan {
 	__u8 hushed;		/* the record read last is left out, with its header */
 	__u8 fills;		/* it fills a hole: bytes after it were seen before */
 	__u8 late;		/* and with it a burst begins */
+	__u8 astray;		/* where its TLS records begin is not known, and may be found in it */
 	__u8 again;		/* every byte of it was seen before: 0 or 1 */
 };
 

@@ -5,6 +5,7 @@
 
 #include "hello.h"
 #include "record.h"
+#include "seek.h"
 
 /* The farthest that is copied whole while framing before it is still to come: a few segments as long as they can be. */
 #define PASSED_MAX (128 << 10)
@@ -78,6 +79,33 @@ static __always_inline void catch_up(struct direction *d)
 }
 
 /*
+ * After a segment: where the next header stands is put right when segments had overtaken one another, or found again in this one. A
+ * global function: hardly any segment comes here.
+ */
+__noinline int mend_place(struct __sk_buff *skb, __u32 dir)
+{
+	struct socket_state *s = state_of(skb);
+	struct direction *d;
+	__u32 behind;
+
+	if (!s)
+		return 0;
+	d = direction_of(s, dir);
+	if (d->passed)
+		catch_up(d);
+	if (!d->plan.astray)
+		return 0;
+	d->plan.astray = 0;
+	behind = seek_records(skb, d->plan.offset, d->plan.length);
+	if (!behind)
+		return 0;
+	/* What the segment's last record has in the next one goes with it. */
+	follow_frames(d, FRAME_TLS, d->plan.seq + d->plan.length);
+	d->frame_keep = behind - d->plan.length;
+	return 0;
+}
+
+/*
  * What becomes of a segment where nobody knows where the next header stands. TLS and HTTP/2 are wanted whole, and who reads
  * them finds records and frames by itself: of HTTP/2 one header block that is missing costs all that follow.
  */
@@ -99,8 +127,11 @@ static __always_inline int walk_on(struct __sk_buff *skb, struct socket_state *s
 
 	if (d->frame < FRAME_TLS) {
 		/* Writers begin with a whole header; whether it is one is seen when it is read. */
-		if (!((d->plan.burst && d->plan.in_order) || d->plan.late) || !s->followed)
+		if (!((d->plan.burst && d->plan.in_order) || d->plan.late) || !s->followed) {
+			/* Looked for where nothing is missing before. */
+			d->plan.astray = s->guess == HW_GUESS_TLS && s->followed && !d->foreign && d->plan.in_order && !d->holes;
 			return without_place(s, d);
+		}
 		follow_frames(d, s->guess == HW_GUESS_TLS ? FRAME_TLS : FRAME_H2, seq);
 	}
 	at = d->frame_seq - seq;
@@ -162,6 +193,8 @@ __noinline int walk(struct __sk_buff *skb, __u32 dir, __u32 seq, __u32 offset, _
 		return 0;
 	d = direction_of(s, dir);
 	d->plan.offset = offset;
+	d->plan.length = length;
+	d->plan.seq = seq;
 	/* Only the first record of a direction is looked at. */
 	if (s->guess == HW_GUESS_TLS && d->plan.look == LOOK_TLS) {
 		int hello = read_hello(skb, offset - d->plan.gathered);
