@@ -27,8 +27,9 @@ export interface ReassemblyLimits {
 }
 
 export const LIVE_LIMITS: ReassemblyLimits = {
-  holeBytes: 256 * 1024,
-  holeSegments: 128,
+  // What a sender on loopback, in segments of 64 KiB, has under way while the scheduler keeps one of them waiting.
+  holeBytes: 2 * 1024 * 1024,
+  holeSegments: 512,
   holeNs: 1e9,
   ackedHoleNs: 0,
   causal: false,

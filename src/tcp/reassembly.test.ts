@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { Rig, type SegmentSpec } from '../../test/unit/tcp/rig.ts';
 import { EGRESS, INGRESS, TCP_FIN, TCP_SYN } from '../model/segment.ts';
 import { LIVE_LIMITS } from './context.ts';
+import { CHUNK_OVERHEAD } from './pending.ts';
 
 const text = (rig: Rig): string => rig.last.ingress.text;
 /** A rig whose ingress direction is known to begin at `isn + 1`. */
@@ -160,11 +161,21 @@ describe('one direction', () => {
 
     const big = opened();
     const piece = 'c'.repeat(60_000);
-    for (let i = 0; i < 4; i++) big.send({ seq: 1010 + i * 60_000, data: piece, flow: 1 });
+    const fit = Math.floor(LIVE_LIMITS.holeBytes / (piece.length + CHUNK_OVERHEAD));
+    for (let i = 0; i < fit; i++) big.send({ seq: 1010 + i * piece.length, data: piece, flow: 1 });
     expect(text(big)).toBe('');
-    big.send({ seq: 1010 + 240_000, data: piece, flow: 1 });
-    expect(big.last.ingress.position).toBe(10 + 300_000);
+    big.send({ seq: 1010 + fit * piece.length, data: piece, flow: 1 });
+    expect(big.last.ingress.position).toBe(10 + (fit + 1) * piece.length);
     expect(big.tracker.held).toBe(0);
+  });
+
+  it('waits for a segment that a megabyte has overtaken', () => {
+    const rig = opened();
+    const long = 'c'.repeat(65_483);
+    for (let i = 0; i < 16; i++) rig.send({ seq: 1036 + i * long.length, data: long, flow: 1 });
+    rig.send({ seq: 1000, data: 'a'.repeat(36), flow: 1 });
+    expect(rig.last.ingress.position).toBe(36 + 16 * long.length);
+    expect(rig.losses.totals()).toEqual([]);
   });
 
   it('gives a hole up at once when the peer has the bytes', () => {
