@@ -231,6 +231,9 @@ export class H2Pairer implements MultiplexSink {
 
   #judge(p: Pending, closing: Readonly<Closing>, now: number, late: boolean): void {
     const { request, response } = p;
+    // A client that has all that was announced need not wait for END_STREAM before it closes the stream (curl).
+    const cut = response?.end === 'rst' && closing.resetBy === 'client';
+    if (cut && response.bodyBytes > 0 && response.bodyBytes === declaredLength(response)) response.end = 'framed';
     if (request !== null && response !== null) {
       if (request.end !== 'framed' && p.responseDone && response.end === 'framed') {
         p.anomalies |= ANOMALY_BIT.early_response;
@@ -300,9 +303,15 @@ const mayLackBody = (method: string, { status, bodyBytes }: Message): boolean =>
 
 const DIGITS = /^\d{1,15}$/;
 
+/** Content-Length; null: there is none, NaN: it is no number. */
+function declaredLength(message: Message): number | null {
+  const declared = message.fields.get('content-length');
+  return declared === null ? null : DIGITS.test(declared) ? +declared : Number.NaN;
+}
+
 /** Content-Length says something else than the frames (RFC 9113 8.1.1). */
 function mismatched(message: Message): boolean {
   if (message.end !== 'framed' || message.losses.length > 0) return false;
-  const declared = message.fields.get('content-length');
-  return declared !== null && (!DIGITS.test(declared) || +declared !== message.bodyBytes);
+  const declared = declaredLength(message);
+  return declared !== null && declared !== message.bodyBytes;
 }

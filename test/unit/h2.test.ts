@@ -224,6 +224,13 @@ describe('ends', () => {
     const peers = open();
     return peers.add('server', w.headers(1, peers.server.block(response(200)), false), w.data(1, 'abc', false));
   };
+  /** All that was announced has come, and END_STREAM has not. */
+  const arrived = (): Peers =>
+    open().add(
+      'server',
+      w.headers(1, new w.Encoder(false).block(response(200, ['content-length', '3'])), false),
+      w.data(1, 'abc', false),
+    );
   const upload = (): Peers => {
     const peers = new Peers();
     return peers.add(
@@ -238,6 +245,18 @@ describe('ends', () => {
     ['RST_STREAM by the server in the body', begun, (wire) => wire.send('server', w.rst(1, 2)), 'reset_in_body'],
     ['RST_STREAM by the client while it waits', open, (wire) => wire.send('client', w.rst(1, 8)), 'client_abort'],
     ['RST_STREAM by the client in the body', begun, (wire) => wire.send('client', w.rst(1, 8)), 'client_abort'],
+    [
+      'RST_STREAM by the client that has the whole body',
+      arrived,
+      (wire) => wire.send('client', w.rst(1, 8)),
+      'complete',
+    ],
+    [
+      'RST_STREAM by the server behind the whole body',
+      arrived,
+      (wire) => wire.send('server', w.rst(1, 2)),
+      'reset_in_body',
+    ],
     ['RST_STREAM by the client in its upload', upload, (wire) => wire.send('client', w.rst(1, 8)), 'client_abort'],
     [
       'RST_STREAM by the server in an upload',
