@@ -3,8 +3,9 @@ import type { WebSocketRecord } from '../model/record.ts';
 import { RECORD_COLUMNS, RecordBuilder, type StoredRecord } from '../store/call-record.ts';
 import { type Answer, type Rows, tooLong } from '../store/database.ts';
 import { judge } from '../store/guard.ts';
-import type { SegmentFiles, StoreReader } from '../store/reader.ts';
+import type { StoreReader } from '../store/reader.ts';
 import { SEQUENCE_STRIDE } from '../store/record.ts';
+import type { SegmentFiles } from '../store/segment-files.ts';
 import { callsTable } from '../store/tables.ts';
 import type { TimeRange } from './calls-range.ts';
 import { all, type Condition, holds, mayMeet, TRUE } from './condition.ts';
@@ -113,7 +114,7 @@ class Search {
       }
       if (found.value.length < wanted) {
         size = Math.min(GROUP_MAX, size * GROUP_GROWTH);
-        before = Math.min(before, group.at(-1)!.segment * SEQUENCE_STRIDE);
+        before = Math.min(before, group.at(-1)!.from);
         group = next(segments, size);
       } else before = found.value.at(-1)!;
     }
@@ -124,7 +125,7 @@ class Search {
   *#candidates(before: number): Generator<SegmentFiles> {
     const { need } = this.#condition;
     for (const files of this.#reader.segments.toReversed()) {
-      if (files.segment * SEQUENCE_STRIDE >= before) continue;
+      if (files.from >= before) continue;
       if (mayMeet(need, files)) yield files;
     }
   }

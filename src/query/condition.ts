@@ -1,6 +1,6 @@
 /** What must hold for a call, as SQL, and what the segment that it is in must have for that. */
 import { mayHavePiece, type Piece } from '../store/piece-filter.ts';
-import type { SegmentFiles } from '../store/reader.ts';
+import type { SegmentFiles } from '../store/segment-files.ts';
 import { mayHave, type Sought } from '../store/value-filter.ts';
 
 export interface Condition {

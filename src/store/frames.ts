@@ -22,7 +22,14 @@ export function writeHead(head: Buffer, body: Uint8Array, calls: number, firstSe
 }
 
 export type Frame =
-  | { readonly type: 'batch'; readonly at: number; readonly end: number; readonly calls: number }
+  | {
+      readonly type: 'batch';
+      readonly at: number;
+      readonly end: number;
+      readonly calls: number;
+      /** Of the first of them. */
+      readonly sequence: number;
+    }
   /** The batch is damaged; the calls in it are lost. */
   | { readonly type: 'damaged'; readonly at: number; readonly end: number; readonly calls: number }
   /** From here on nothing can be read: a write that was cut short, or a damaged head. */
@@ -46,7 +53,8 @@ export function* frames(log: Buffer): Generator<Frame> {
     const end = body + length;
     const calls = head.readUInt32LE(8);
     const whole = crc32(log.subarray(body, end)) === head.readUInt32LE(24);
-    yield whole ? { type: 'batch', at: body, end, calls } : { type: 'damaged', at: body, end, calls };
+    const sequence = head.readDoubleLE(16);
+    yield whole ? { type: 'batch', at: body, end, calls, sequence } : { type: 'damaged', at: body, end, calls };
     at = end;
   }
 }

@@ -1,18 +1,19 @@
 /**
- * Reads a data folder, whether or not an agent writes to it. Sealed segments are read where they lie; live ones are first turned
- * into the same kind of file in a scratch folder. Logs are listed before sealed segments, so that a segment that is sealed
+ * Reads a data folder, whether or not an agent writes to it. Sealed segments are read where they lie; live ones are turned
+ * into the same kind of file in a scratch folder, as they grow (live-log.ts). Logs are listed before sealed segments, so that a segment that is sealed
  * meanwhile is seen at least once, and its number keeps it from being seen twice.
  */
-import { existsSync, mkdtempSync, rmSync, statSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { CallTimes } from './call-times.ts';
 import { DATABASE_LIMITS, Database, type DatabaseLimits } from './database.ts';
 import { LIVE, logName, ROLLUP_LEVELS, SEALED, segmentName, segmentOf } from './layout.ts';
 import { LedgerFiles } from './ledger-files.ts';
+import { LiveLog } from './live-log.ts';
 import { checkVersion, versionOf } from './migrate.ts';
 import { ParquetFile } from './parquet/read.ts';
-import { readLog } from './recover.ts';
+import { SEQUENCE_STRIDE } from './record.ts';
 import {
   CALLS_FILE,
   LEDGER_FILE,
@@ -26,26 +27,11 @@ import {
   writeParquet,
 } from './seal.ts';
 import { Segment } from './segment.ts';
+import { pathsOf, type SegmentFiles } from './segment-files.ts';
 import { StateFiles } from './state-files.ts';
 import type { StateSources } from './states.ts';
 import { callsTable, parquet } from './tables.ts';
 import { VIEWS } from './views.ts';
-
-/** Files of one segment. */
-export interface SegmentFiles {
-  readonly segment: number;
-  readonly calls: string;
-  readonly states: string | null;
-  readonly ledger: string | null;
-  /** Which field values, names and targets the calls have (value-filter.ts); perhaps it does not exist. Null: there is none. */
-  readonly values: string | null;
-  /** Which pieces their values and targets have (piece-filter.ts); the same of it. */
-  readonly pieces: string | null;
-  /** WebSockets that ended. */
-  readonly websockets: string | null;
-  /** Version of the schema that the calls were written in. */
-  readonly version: 1 | 2;
-}
 
 export type ReadResult =
   | { readonly ok: true; readonly reader: StoreReader }
@@ -96,11 +82,14 @@ export class StoreReader {
   readonly #scratch: string;
   /** Sealed segments that were looked at: they never change. */
   readonly #known = new Map<number, SegmentFiles | null>();
-  /** Size of each live log when it was last turned into files. */
-  readonly #live = new Map<number, number>();
+  readonly #live = new Map<number, LiveLog>();
+  /** Looks at the folder, one after the other. */
+  #looking: Promise<void> = Promise.resolve();
   /** Questions under way, and files that go when all are answered. */
   #questions = 0;
   readonly #outdated: string[] = [];
+  /** Live logs that were begun to be read: each has files of its own. */
+  #opened = 0;
   #empty: SegmentFiles | null = null;
   /** As they were when somebody asked first after the last look. */
   #rolled: StateSources['rolled'] | null = null;
@@ -117,31 +106,35 @@ export class StoreReader {
 
   /** Looks at the folder again: what was written since is there afterwards. */
   async refresh(): Promise<void> {
+    const look = this.#looking.then(() => this.#look());
+    this.#looking = look.catch(() => {});
+    await look;
+  }
+
+  async #look(): Promise<void> {
     this.#rolled = null;
     const logs = list(join(this.data, LIVE))
       .filter((name) => name.endsWith('.log'))
       .map(segmentOf)
       .filter((number) => number >= 0);
     let sealed = sealedSegments(this.data);
-    const live: SegmentFiles[] = [];
-    for (const number of logs) {
-      if (sealed.has(number)) continue;
-      const files = this.#liveFiles(number);
-      if (files !== null) live.push(files);
-    }
+    let gone = false;
+    for (const number of logs) if (!sealed.has(number) && !(await this.#refreshLive(number))) gone = true;
     // A log that vanished was sealed meanwhile.
-    if (live.length < logs.length) sealed = sealedSegments(this.data);
+    if (gone) sealed = sealedSegments(this.data);
     for (const number of this.#known.keys()) if (!sealed.has(number)) this.#known.delete(number);
-    for (const number of this.#live.keys()) if (!logs.includes(number)) this.#forgetLive(number);
     const closed: SegmentFiles[] = [];
     for (const [number, path] of sealed) {
       const files = this.#sealedFiles(number, join(this.data, path));
       if (files !== null) closed.push(files);
     }
     const isSealed = new Set(closed.map(({ segment }) => segment));
-    this.segments = [...closed, ...live.filter(({ segment }) => !isSealed.has(segment))].sort(
-      (a, b) => a.segment - b.segment,
-    );
+    for (const number of this.#live.keys())
+      if (!logs.includes(number) || isSealed.has(number)) this.#live.delete(number);
+    const live = [...this.#live.values()].flatMap(({ files }) => files);
+    const before = this.segments;
+    this.segments = [...closed, ...live].sort((a, b) => a.from - b.from);
+    this.#retire(before);
   }
 
   /** Leaves a file out from now on: it turned out to be damaged, or is gone (too old) since the last refresh. */
@@ -206,6 +199,7 @@ export class StoreReader {
         ? null
         : {
             segment,
+            from: segment * SEQUENCE_STRIDE,
             calls,
             states: file(STATES_FILE),
             ledger: file(LEDGER_FILE),
@@ -218,31 +212,16 @@ export class StoreReader {
     return files;
   }
 
-  #liveFiles(number: number): SegmentFiles | null {
+  /** False: the log is gone. */
+  async #refreshLive(number: number): Promise<boolean> {
     const log = join(this.data, LIVE, logName(number));
-    const size = statSync(log, { throwIfNoEntry: false })?.size;
-    if (size === undefined) return null;
-    const path = (name: string): string => join(this.#scratch, `${segmentName(number)}-${size}-${name}`);
-    const calls = path(CALLS_FILE);
-    if (this.#live.get(number) !== size) {
-      const segment = readLog(log);
-      if (segment === null) return null;
-      if (segment.header === null) return null;
-      this.#forgetLive(number);
-      this.#write(path, segment);
-      this.#live.set(number, size);
-    }
-    const optional = (name: string): string | null => (existsSync(path(name)) ? path(name) : null);
-    return {
-      segment: number,
-      calls,
-      states: optional(STATES_FILE),
-      ledger: optional(LEDGER_FILE),
-      values: null,
-      pieces: null,
-      websockets: optional(SESSIONS_FILE),
-      version: 2,
-    };
+    const known = this.#live.get(number);
+    if (known !== undefined && (await known.refresh())) return true;
+    this.#live.delete(number);
+    const live = new LiveLog(number, log, join(this.#scratch, `${segmentName(number)}-${this.#opened++}`));
+    if (!(await live.refresh())) return false;
+    this.#live.set(number, live);
+    return true;
   }
 
   /** Keeps the files that a question reads until it is answered, however often somebody looks again meanwhile. */
@@ -256,19 +235,12 @@ export class StoreReader {
     }
   }
 
-  #forgetLive(number: number): void {
-    this.#live.delete(number);
-    for (const name of list(this.#scratch)) {
-      if (name.startsWith(segmentName(number))) this.#outdated.push(join(this.#scratch, name));
-    }
+  /** Files of live logs that are not used any more go with the questions that read them. */
+  #retire(before: readonly SegmentFiles[]): void {
+    const used = new Set(this.segments.flatMap(pathsOf));
+    for (const path of before.flatMap(pathsOf))
+      if (path.startsWith(this.#scratch) && !used.has(path)) this.#outdated.push(path);
     if (this.#questions === 0) for (const path of this.#outdated.splice(0)) rmSync(path, { force: true });
-  }
-
-  #write(path: (name: string) => string, segment: Segment): void {
-    writeParquet(path(CALLS_FILE), segment.calls.all, {});
-    if (segment.states[0]!.rows > 0) writeParquet(path(STATES_FILE), segment.states, {});
-    if (segment.ledger[0]!.rows > 0) writeParquet(path(LEDGER_FILE), segment.ledger, {});
-    if (segment.sessions[0]!.rows > 0) writeParquet(path(SESSIONS_FILE), segment.sessions, {});
   }
 
   /** Files without rows, so that the views exist before there is anything. */
@@ -282,6 +254,7 @@ export class StoreReader {
       writeParquet(path(SESSIONS_FILE), segment.sessions, {});
       this.#empty = {
         segment: 0,
+        from: 0,
         calls: path(CALLS_FILE),
         states: path(STATES_FILE),
         ledger: path(LEDGER_FILE),

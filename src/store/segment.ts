@@ -114,6 +114,11 @@ export class Segment {
     this.#words.clear();
     this.#contexts.length = 0;
     this.#entered.clear();
+    this.clearRows();
+  }
+
+  /** Words and contexts stay: what comes next may name them. */
+  clearRows(): void {
     this.calls.clear();
     for (const column of [...this.states, ...this.ledger, ...this.sessions]) column.clear();
   }

@@ -1,6 +1,6 @@
 /** Table expressions over the files of segments. Sealed files never change: those of version 1 are read beside those of this version. */
 import { quote } from './database.ts';
-import type { SegmentFiles } from './reader.ts';
+import type { SegmentFiles } from './segment-files.ts';
 
 /** Table expression over Parquet files of one version. */
 export const parquet = (paths: readonly string[]): string => `read_parquet([${paths.map(quote).join(', ')}])`;

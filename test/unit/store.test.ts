@@ -227,9 +227,15 @@ describe('large and hostile', () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 300 }), fc.uint8Array({ maxLength: 50 }), (noise, body) => {
         const head = Buffer.alloc(FRAME_HEAD);
-        writeHead(head, body, 3, 0);
+        writeHead(head, body, 3, 40);
         const found = [...frames(Buffer.concat([head, body, noise]))];
-        expect(found[0]).toEqual({ type: 'batch', at: FRAME_HEAD, end: FRAME_HEAD + body.length, calls: 3 });
+        expect(found[0]).toEqual({
+          type: 'batch',
+          at: FRAME_HEAD,
+          end: FRAME_HEAD + body.length,
+          calls: 3,
+          sequence: 40,
+        });
         expect(found.slice(0, -1).every(({ type }) => type !== 'torn')).toBe(true);
       }),
     );

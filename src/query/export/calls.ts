@@ -1,7 +1,8 @@
 /** Every stored call that is wanted, oldest first, in bounded memory: one segment at a time, a few thousand calls at a time. */
 import { RECORD_COLUMNS, RecordBuilder } from '../../store/call-record.ts';
 import type { Answer, Rows } from '../../store/database.ts';
-import type { SegmentFiles, StoreReader } from '../../store/reader.ts';
+import type { StoreReader } from '../../store/reader.ts';
+import type { SegmentFiles } from '../../store/segment-files.ts';
 import { callsTable } from '../../store/tables.ts';
 import { all, holds, mayMeet } from '../condition.ts';
 import { sessionsOf } from '../sessions.ts';
