@@ -1,6 +1,7 @@
 /** The schema of a data folder: made, checked, and brought to this program's version. */
-import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { readAtMost } from '../base/bounded-file.ts';
 import { LIVE, SEALED, STORE_VERSION, VERSION_FILE } from './layout.ts';
 import { sealLogs } from './migrate-logs.ts';
 import type { StoreDamage } from './recover.ts';
@@ -13,21 +14,25 @@ export interface Schema {
 }
 export const SCHEMA: Schema = { version: STORE_VERSION, steps: [sealLogs] };
 
+const VERSION_BYTES_MAX = 4_096;
+
 export type VersionResult =
   | { readonly ok: true }
   | { readonly ok: false; readonly message: string; readonly hint: string };
 
 /** Version of a data folder; 0: it is none yet. A file that cannot be understood gives NaN. */
 export function versionOf(data: string): number {
-  let text: string;
+  let bytes: Buffer | null;
   try {
-    text = readFileSync(join(data, VERSION_FILE), 'utf8');
+    bytes = readAtMost(join(data, VERSION_FILE), VERSION_BYTES_MAX);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return 0;
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT') return 0;
+    if (code === 'EISDIR') return Number.NaN;
     throw error;
   }
   try {
-    const { version } = JSON.parse(text) as { version?: unknown };
+    const { version } = JSON.parse(bytes?.toString() ?? '') as { version?: unknown };
     return Number.isInteger(version) && (version as number) > 0 ? (version as number) : Number.NaN;
   } catch {
     return Number.NaN;

@@ -4,6 +4,7 @@
  */
 import { existsSync, readFileSync, renameSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
+import { readAtMost } from '../base/bounded-file.ts';
 import { Memory } from '../base/memory.ts';
 import { makeFolder } from './folder.ts';
 import { frames } from './frames.ts';
@@ -17,7 +18,7 @@ import { Segment } from './segment.ts';
 export type StoreDamage =
   /** A write that was cut short, or damage, at the end of a log or within it: `calls` is what the heads still tell. */
   | { readonly type: 'torn'; readonly file: string; readonly bytes: number; readonly calls: number }
-  /** A file that is no log at all. */
+  /** A file that says nothing: no log at all, no Parquet, or not how far the last run came. */
   | { readonly type: 'unreadable'; readonly file: string }
   /** The last run was killed: `calls` had been taken by its last tick, a few ms before, and never reached a file. */
   | { readonly type: 'uncommitted'; readonly calls: number; readonly atMs: number };
@@ -46,21 +47,23 @@ export const HANDED_SEGMENTS = SLABS + 1;
 const HANDED_FIELDS = 5;
 const HANDED_BYTES = (HANDED_FIELDS + 2 * HANDED_SEGMENTS) * 8;
 
-export function readHanded(data: string): Handed | null {
-  let bytes: Buffer;
+/** What a run left of how far it came: null when it left nothing, or nothing yet. */
+function readHanded(data: string): Handed | 'unreadable' | null {
+  let bytes: Buffer | null;
   try {
-    bytes = readFileSync(join(data, HANDED_FILE));
-  } catch {
-    return null;
+    bytes = readAtMost(join(data, HANDED_FILE), HANDED_BYTES);
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'ENOENT' ? null : 'unreadable';
   }
-  if (bytes.length !== HANDED_BYTES) return null;
+  if (bytes?.length === 0) return null;
+  if (bytes?.length !== HANDED_BYTES) return 'unreadable';
   const numbers = Array.from({ length: HANDED_BYTES / 8 }, (_, i) => bytes.readDoubleLE(i * 8));
   const [atMs, clean, first, owed, count] = numbers as [number, number, number, number, number];
   const segments = Array.from({ length: HANDED_SEGMENTS }, (_, i): [number, number] => [
     numbers[HANDED_FIELDS + 2 * i]!,
     numbers[HANDED_FIELDS + 2 * i + 1]!,
   ]).slice(0, count);
-  if (![first, owed, ...segments.flat()].every((n) => Number.isSafeInteger(n) && n >= 0)) return null;
+  if (![first, owed, ...segments.flat()].every((n) => Number.isSafeInteger(n) && n >= 0)) return 'unreadable';
   return { atMs, clean: clean === 1, first, owed, segments };
 }
 
@@ -107,7 +110,8 @@ export function recover(data: string, found: readonly StoreDamage[] = []): Recov
     committed.set(number, log.calls);
   }
   const handed = readHanded(data);
-  if (handed !== null) {
+  if (handed === 'unreadable') damage.push({ type: 'unreadable', file: setAside(data, join(data, HANDED_FILE)) });
+  else if (handed !== null) {
     last = Math.max(last, ...handed.segments.map(([segment]) => segment));
     if (!handed.clean) damage.push(uncommitted(data, handed, sealed, committed, damage));
   }

@@ -157,6 +157,32 @@ describe('after a kill', () => {
   });
 });
 
+describe('what says how far the last run came', () => {
+  test.each([
+    ['cut short', (path: string) => truncateSync(path, 20)],
+    ['overwritten', (path: string) => writeFileSync(path, Buffer.alloc(readFileSync(path).length, 0xff))],
+    ['too long', (path: string) => writeFileSync(path, Buffer.alloc(1 << 20))],
+    [
+      'a folder',
+      (path: string) => {
+        rmSync(path);
+        mkdirSync(path);
+      },
+    ],
+  ])('%s: it is moved away and named, and the calls are there', async (_, spoil) => {
+    using folder = new Folder();
+    const data = folder.file('data');
+    await written(data, 0, 3);
+    spoil(join(data, 'live', 'handed'));
+    await written(data, 3, 5, (rig) => {
+      expect(rig.store.damage).toMatchObject([{ type: 'unreadable', file: expect.stringContaining('aside/handed.') }]);
+    });
+    const reader = await new StoreRig(data).read();
+    expect(await targets(reader)).toEqual(numbered(0, 5));
+    reader.close();
+  });
+});
+
 describe('damaged Parquet', () => {
   async function three(folder: Folder): Promise<{ data: string; files: string[] }> {
     const data = folder.file('data');

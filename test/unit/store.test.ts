@@ -75,6 +75,14 @@ describe('opening', () => {
     },
   );
 
+  test('a folder in place of the version file is refused', async () => {
+    using folder = new Folder();
+    mkdirSync(folder.file('store.json'));
+    const message = expect.stringContaining('does not say which version');
+    expect(await open(folder.path)).toMatchObject({ ok: false, message });
+    expect(await readStore(folder.path)).toMatchObject({ ok: false, message });
+  });
+
   test('two agents on one folder: the second is told which process has it, and the first goes on', async () => {
     using folder = new Folder();
     const data = folder.file('data');
