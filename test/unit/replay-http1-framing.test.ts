@@ -307,7 +307,7 @@ casesOf('where a body ends', [
         .client(get('/2'))
         .server(ok('y'))
         .close(),
-    ['GET / > 200 5 T[["Content-Length","9"]] complete', 'GET /2 > 200 1 complete'],
+    ['GET / > 200 5 T[["Content-Length","9"]] complete forbidden_trailer', 'GET /2 > 200 1 complete'],
   ],
   [
     'GET with body',
