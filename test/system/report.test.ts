@@ -262,8 +262,11 @@ when(
       const [version] = about('value_new', 'x-api-version');
       const [rotated] = about('value_new', 'authorization');
       const [order] = about('order', ':order');
-      expect(added).toMatchObject({ side: 'server', before: 0, after: 1 });
-      expect(gone).toMatchObject({ side: 'server', before: 1, after: 0 });
+      expect(added).toMatchObject({ side: 'server', before: 0 });
+      expect(gone).toMatchObject({ side: 'server', before: 1 });
+      // All and none, but where a window's end cut the last batch before: too few calls for a window join the next one.
+      expect(added!.after).toBeGreaterThan(0.5);
+      expect(gone!.after).toBeLessThan(0.5);
       expect(version).toMatchObject({ after: '2' });
       expect(rotated!.after).toMatch(/^Bearer \[fp:[0-9a-f]{16}\]$/);
       expect(order!.after).toMatch(/authorization, x-new, x-api-version, x-request-id/);
