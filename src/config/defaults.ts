@@ -14,7 +14,7 @@ const DAY_NS = 24 * 60 * MINUTE_NS;
 export const defaultConfig = (): Config => ({
   cgroups: [],
   services: [],
-  capture: { window: 8 * KIB, stream_window: 64 * KIB, ring: 8 * MIB },
+  capture: { window: 8 * KIB, stream_window: 64 * KIB },
   log: {
     rotate: { size: 256 * MIB, age: DAY_NS, keep: 7 },
     compress: 'none',

@@ -18,7 +18,7 @@ test('the keys in docs/config.md are those of the schema (vitest -u writes them)
 
 test('keys have the type that they say', () => {
   expect(configKeyTable()).toContain('| `log.keep.slow` | duration |');
-  expect(configKeyTable()).toContain('| `capture.ring` | size | `8MiB` |');
+  expect(configKeyTable()).toContain('| `capture.window` | size | `8KiB` |');
 });
 
 test('every key has a description', () => {

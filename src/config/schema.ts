@@ -71,8 +71,10 @@ const capture = z.strictObject({
     .refine(...atLeast(4_096, '4KiB'))
     .refine((n) => n <= 1024 * MIB, 'expected at most 1GiB')
     .refine(isPowerOfTwo, 'expected a power of two, such as 16MiB')
-    .prefault('8MiB')
-    .describe('Size of the ring buffer between the kernel and Headwater; a power of two.'),
+    .optional()
+    .describe(
+      'Size of the ring buffer between the kernel and Headwater; a power of two. Without it 8MiB, and 16MiB with a store, whose sealing of a segment keeps both cores of a small machine busy for longer.',
+    ),
 });
 
 const rotate = z.strictObject({
