@@ -113,13 +113,14 @@ export class Counters {
     return { segments: this.#sum(segmentsAt), bytes: this.#sum(bytesAt) };
   }
 
+  /** A CPU takes back what another one counted: each has its part of the sum in two's complement, and a look between the two finds too little. */
   #sum(at: number): number {
     let sum = 0;
     for (let i = 0; i < this.#structs; i++) {
       const offset = i * abi.COUNTERS_SIZE + at;
-      sum += this.#view.getUint32(offset + 4, true) * 4294967296 + this.#view.getUint32(offset, true);
+      sum += this.#view.getInt32(offset + 4, true) * 4294967296 + this.#view.getUint32(offset, true);
     }
-    return sum;
+    return Math.max(0, sum);
   }
 }
 

@@ -10,8 +10,8 @@ import { must } from '../rig/program.ts';
 
 const START = 1_700_000_000_000_000_000n;
 const US = 1_000n;
-/** Four standard errors of a HyperLogLog with 2^14 registers: its hash has a key of its own in each run. */
-const DISTINCT_ERROR_MAX = (4 * 1.04) / Math.sqrt(2 ** 14);
+/** Four standard errors of the 2^12 registers in which a window's many values are kept: their hash has a key of its own in each run. */
+const DISTINCT_ERROR_MAX = (4 * 1.04) / Math.sqrt(2 ** 12);
 const STATUSES = [200, 200, 200, 200, 201, 304, 401, 404, 418, 429, 500, 503];
 
 function capture(seed: number): Buffer {
