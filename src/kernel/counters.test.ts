@@ -14,7 +14,10 @@ function lostRequests(parts: readonly bigint[]): number {
   const path = folder.file('counters');
   writeFileSync(path, bytes);
   const fd = openSync(path, 'r');
-  const opened = Counters.open({ ring: -1, counters: fd, control: -1, unheard: -1 }, { ringBytes: PAGE, cpus: parts.length / 2 });
+  const opened = Counters.open(
+    { ring: -1, counters: fd, control: -1, unheard: -1 },
+    { ringBytes: PAGE, cpus: parts.length / 2 },
+  );
   closeSync(fd);
   if (!opened.ok) throw new Error(opened.error.message);
   const { requests } = opened.value.read();
