@@ -2,6 +2,7 @@ import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, statSync, write
 import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { PAGE } from './libbpf.ts';
 import {
   adviseZero,
   descriptorPair,
@@ -107,8 +108,8 @@ describe('pages that nobody needs', () => {
     const bytes = new Uint8Array(new SharedArrayBuffer(1 << 20)).fill(1);
     expect(adviseZero(bytes.subarray(100_000, 300_000))).toBe(0);
     const zeros = bytes.reduce((sum, byte) => sum + (byte === 0 ? 1 : 0), 0);
-    expect(zeros % 4_096).toBe(0);
-    expect(zeros).toBeGreaterThan(200_000 - 2 * 4_096);
+    expect(zeros % PAGE).toBe(0);
+    expect(zeros).toBeGreaterThan(200_000 - 2 * PAGE);
     expect([bytes[99_999], bytes[200_000], bytes[300_000]]).toEqual([1, 0, 1]);
     expect(adviseZero(bytes.subarray(10, 20))).toBe(0);
     expect(bytes[15]).toBe(1);

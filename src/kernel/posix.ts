@@ -6,6 +6,7 @@
 import { closeSync } from 'node:fs';
 import { constants } from 'node:os';
 import koffi from 'koffi';
+import { PAGE } from './libbpf.ts';
 
 // The process's own symbols: glibc and musl alike, whatever their file names.
 const libc = koffi.load(null);
@@ -109,13 +110,12 @@ export const waitReadable = (fd: number, ms: number): number => {
  */
 export const adviseUnused = (from: bigint, bytes: bigint): number => answer(c.madvise(from, bytes, MADV_DONTNEED));
 
-const PAGE = 4_096n;
-
 /** Gives back the pages that lie wholly in `bytes`, which become zeros. 0 or -errno. */
 export const adviseZero = (bytes: Uint8Array): number => {
+  const page = BigInt(PAGE);
   const address = koffi.address(bytes);
-  const from = (address + PAGE - 1n) & -PAGE;
-  const to = (address + BigInt(bytes.length)) & -PAGE;
+  const from = (address + page - 1n) & -page;
+  const to = (address + BigInt(bytes.length)) & -page;
   return to <= from ? 0 : adviseUnused(from, to - from);
 };
 

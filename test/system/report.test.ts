@@ -166,16 +166,8 @@ when(
     });
 
     test('with a filter, and a time that is none', async () => {
-      await using tail = new Program([
-        HEADWATER,
-        'tail',
-        '--since',
-        boundary,
-        '--filter',
-        'response.code == 503',
-        '--socket',
-        agent.socket,
-      ]);
+      const filtered = ['--filter', 'response.code == 503', '--socket', agent.socket];
+      await using tail = new Program([HEADWATER, 'tail', '--since', boundary, ...filtered]);
       const failed = (AFTER * BATCH) / PATHS.length;
       await tail.until('the past', () => tail.stdout.split('\n').length > failed);
       await batch(NEW);
