@@ -300,6 +300,11 @@ export class StatsEngine {
       }
     }
     series.group.minutes.add(slot.minute, 1, failed);
+    if (x.grpc !== null) {
+      const calls = state.grpcCalls();
+      if (calls.count(x.grpc.status))
+        calls.first ??= { at: this.#anchorMs + at / 1e6, example: this.#options.id(connection, x.ordinal) };
+    }
     if (outcome === 'upgraded') counters[COUNTER.upgraded]!++;
     else if (outcome === 'open') counters[COUNTER.open]!++;
     if (x.ordinal === 1) {

@@ -89,6 +89,7 @@ function tables(report: PrintableReport): Table[] {
       ['95 % interval'],
     ),
     firstErrorsTable(routes),
+    grpcTable(routes, services),
     burnTable(services),
     table(
       'Traffic',
@@ -159,6 +160,33 @@ function firstErrorsTable(routes: readonly RouteReport[]): Table {
     spare: ['method', 'route', 'first'],
     rows: [...services.values()].flatMap((classes) =>
       [...classes.values()].map(({ calls, cells }) => [...cells, `${calls}`]),
+    ),
+  };
+}
+
+/** What HTTP does not say of gRPC calls. */
+function grpcTable(routes: readonly RouteReport[], services: readonly ServiceReport[]): Table {
+  const most = (statuses: Readonly<Record<string, number>>): string =>
+    Object.entries(statuses)
+      .sort((a, b) => b[1] - a[1])
+      .map(([name, calls]) => `${name} ${calls}`)
+      .join(', ');
+  return {
+    title: 'gRPC: how calls ended by their own status, beside HTTP',
+    head: ['service', 'method', 'route', 'calls', 'not OK', 'ratio', '95 % interval', 'statuses', 'first not OK'],
+    numeric: [false, false, false, true, true, true, true, false, false],
+    spare: ['method', '95 % interval', 'first not OK'],
+    rows: routes.flatMap((row) => {
+      if (row.grpc === null) return [];
+      const { calls, failed, ratio, interval, statuses, first } = row.grpc;
+      const bounds = `${percent(interval[0])} - ${percent(interval[1])}`;
+      const example = first === null ? '-' : plain(first.example);
+      return [[...routeCells(row), `${calls}`, `${failed}`, percent(ratio), bounds, most(statuses), example]];
+    }),
+    notes: services.flatMap(({ service, side, grpc }) =>
+      grpc === null
+        ? []
+        : `${plain(service) || '-'} (${side}): ${grpc.failed} of ${grpc.calls} calls ended with another status than OK`,
     ),
   };
 }

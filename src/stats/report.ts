@@ -4,6 +4,7 @@
  */
 import { loadBucketFloor } from '../model/load.ts';
 import { ERROR_CLASSES, type ErrorClass } from './error-class.ts';
+import type { GrpcCalls, GrpcStatus } from './grpc-calls.ts';
 import { fitUsl, type Knee, knee, littleError, loadPoints, NO_FIT_TEXT, type Usl } from './load-curve.ts';
 import { PHASES, type Phase, type SeriesKey, SeriesState } from './series.ts';
 import type { ExponentialHistogram } from './sketch/histogram.ts';
@@ -31,6 +32,21 @@ export interface ErrorReport {
   readonly classes: Readonly<Record<ErrorClass, number>>;
   /** The first call of each class. */
   readonly first: readonly { readonly class: ErrorClass; readonly at: string; readonly example: string }[];
+}
+
+/** How gRPC calls ended: HTTP says 200 whatever their status is, and the classes of errors go by HTTP. */
+export interface GrpcReport {
+  readonly calls: number;
+  /** Calls with another status than OK. */
+  readonly failed: number;
+  /** failed of the calls with a status. */
+  readonly ratio: number;
+  /** Wilson, 95 %. */
+  readonly interval: readonly [number, number];
+  /** By name; none: no status was seen. */
+  readonly statuses: Readonly<Partial<Record<GrpcStatus, number>>>;
+  /** The first call that failed; null: none did. */
+  readonly first: { readonly at: string; readonly example: string } | null;
 }
 
 export interface LoadBucketReport {
@@ -67,6 +83,8 @@ export interface RouteReport<Headers = unknown> {
   readonly download_ns: Percentiles;
   readonly statuses: Readonly<Record<string, number>>;
   readonly errors: ErrorReport;
+  /** null: no call was gRPC. */
+  readonly grpc: GrpcReport | null;
   readonly bytes: {
     readonly request_header: number;
     readonly request_body: number;
@@ -91,6 +109,8 @@ export interface ServiceReport {
   readonly count: number;
   readonly rate_per_s: number;
   readonly errors: Pick<ErrorReport, 'total' | 'ratio' | 'interval'>;
+  /** null: no call was gRPC. */
+  readonly grpc: GrpcReport | null;
   readonly burn: Readonly<Record<BurnWindow, BurnReport>>;
   /** Calls in flight, on average over the range; null: their times are not known. */
   readonly in_flight: number | null;
@@ -237,6 +257,7 @@ function routeReport<Headers>(
     ...phases,
     statuses: Object.fromEntries(state.statuses().map(([code, calls]) => [code === 0 ? 'other' : `${code}`, calls])),
     errors: errorReport(state),
+    grpc: grpcReport(state.grpc),
     bytes: {
       request_header: state.get('request_header'),
       request_body: state.get('request_body'),
@@ -276,6 +297,19 @@ function errorReport(state: SeriesState): ErrorReport {
   };
 }
 
+function grpcReport(grpc: GrpcCalls | null): GrpcReport | null {
+  if (grpc === null) return null;
+  const { answered, failed, first } = grpc;
+  return {
+    calls: grpc.counts.reduce((sum, calls) => sum + calls, 0),
+    failed,
+    ratio: answered === 0 ? 0 : failed / answered,
+    interval: wilson(failed, answered),
+    statuses: Object.fromEntries(grpc.statuses()),
+    first: first === null ? null : { at: timeText(first.at), example: first.example },
+  };
+}
+
 const NO_BURN = burnOf(() => ({ calls: 0, errors: 0 }));
 
 function serviceReport(
@@ -293,6 +327,7 @@ function serviceReport(
     count: state.calls,
     rate_per_s: rate(state.calls, seconds),
     errors: { total, ratio, interval },
+    grpc: grpcReport(state.grpc),
     burn: Object.fromEntries(
       (Object.keys(BURN_WINDOWS) as BurnWindow[]).map((window) => {
         const { calls, errors } = burn[window];

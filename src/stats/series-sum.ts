@@ -3,6 +3,7 @@
  * are added; histograms stay apart, for readers that walk over each of them (sketch/histogram-sum.ts). Made to be used for one series
  * after the other.
  */
+import { GrpcCalls } from './grpc-calls.ts';
 import { COUNTER, COUNTERS, type Counter, type Phase, type SeriesState, STATUS_END } from './series.ts';
 import type { ExponentialHistogram } from './sketch/histogram.ts';
 import type { Histograms } from './sketch/histogram-sum.ts';
@@ -39,6 +40,17 @@ export class SeriesSum {
   /** Calls by status code; 0: those whose code is not told apart. */
   get statuses(): Float64Array {
     return this.#statuses;
+  }
+
+  /** null: there were no gRPC calls. */
+  get grpc(): GrpcCalls | null {
+    let all: GrpcCalls | null = null;
+    for (const { grpc } of this.parts)
+      if (grpc !== null) {
+        all ??= new GrpcCalls();
+        all.merge(grpc);
+      }
+    return all;
   }
 
   /** Response times, at any load; until the next question for histograms. */

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { LOAD_BUCKETS } from '../model/load.ts';
+import { earlier } from './first-error.ts';
 import { COUNTERS, encodeSeries, mergeSeries, SeriesState } from './series.ts';
 
 interface Sample {
@@ -10,6 +11,8 @@ interface Sample {
   status: number;
   error: number;
   at: number;
+  /** null: not gRPC. */
+  grpc: { status: number | null } | null;
 }
 const sample: fc.Arbitrary<Sample> = fc.record({
   counter: fc.nat(COUNTERS.length - 1),
@@ -18,18 +21,21 @@ const sample: fc.Arbitrary<Sample> = fc.record({
   status: fc.constantFrom(200, 201, 204, 301, 404, 429, 500, 503),
   error: fc.nat(12),
   at: fc.nat(1e6),
+  grpc: fc.option(fc.record({ status: fc.option(fc.nat(40)) })),
 });
 const samples = fc.array(sample, { maxLength: 40 });
 
 function stateOf(list: readonly Sample[]): SeriesState {
   const state = new SeriesState();
-  for (const { counter, ns, bucket, status, error, at } of list) {
+  for (const { counter, ns, bucket, status, error, at, grpc } of list) {
     state.counters[counter]!++;
     state.latencyAt(bucket).record(ns);
     state.ttfb.record(Math.floor(ns / 2));
     state.responseBody.record(ns % 10_000);
     state.countStatus(status);
     state.firstError(error, { at, example: `r-${ns}` });
+    if (grpc !== null && state.grpcCalls().count(grpc.status))
+      state.grpcCalls().first = earlier(state.grpcCalls().first, { at, example: `g-${ns}` });
     state.residence ??= new Float64Array(LOAD_BUCKETS);
     state.area ??= new Float64Array(LOAD_BUCKETS);
     state.residence[bucket]! += ns;
@@ -70,6 +76,21 @@ describe('states of a series', () => {
         same(merged, new SeriesState());
       }),
     );
+  });
+
+  test('with gRPC calls: by status, what has no name and what was not seen apart; taken away again', () => {
+    const [state, part] = [new SeriesState(), new SeriesState()];
+    for (const status of [0, 0, 14, 17, 255, null]) state.grpcCalls().count(status);
+    for (const status of [0, 14]) part.grpcCalls().count(status);
+    expect([...state.grpc!.statuses()]).toEqual([
+      ['OK', 2],
+      ['UNAVAILABLE', 1],
+      ['other', 2],
+      ['none', 1],
+    ]);
+    expect([state.grpc!.answered, state.grpc!.failed]).toEqual([5, 3]);
+    state.subtract(part);
+    expect([state.grpc!.answered, state.grpc!.failed]).toEqual([3, 2]);
   });
 
   test('of a quiet minute take little room', () => {
@@ -123,15 +144,17 @@ describe('hostile bytes', () => {
   test('of every kind', () => {
     const into = new SeriesState();
     expect(mergeSeries(into, new Uint8Array())).toBe('truncated');
-    expect(mergeSeries(into, Uint8Array.of(2, 0, 0))).toBe('version');
+    expect(mergeSeries(into, Uint8Array.of(3, 0, 0))).toBe('version');
     expect(mergeSeries(into, Uint8Array.of(1))).toBe('corrupt');
     fc.assert(
-      fc.property(fc.uint8Array({ maxLength: 300 }), (noise) => {
-        mergeSeries(into, Uint8Array.of(1, ...noise));
+      fc.property(fc.constantFrom(1, 2), fc.uint8Array({ maxLength: 300 }), (version, noise) => {
+        mergeSeries(into, Uint8Array.of(version, ...noise));
       }),
     );
-    const whole = encodeSeries(stateOf([{ counter: 0, ns: 5, bucket: 1, status: 200, error: 0, at: 1 }]));
-    expect(mergeSeries(into, Uint8Array.of(...whole, 0))).toBe('corrupt');
-    for (let n = 0; n < whole.length; n++) expect(mergeSeries(into, whole.subarray(0, n))).not.toBeNull();
+    for (const grpc of [null, { status: 5 }]) {
+      const whole = encodeSeries(stateOf([{ counter: 0, ns: 5, bucket: 1, status: 200, error: 0, at: 1, grpc }]));
+      expect(mergeSeries(into, Uint8Array.of(...whole, 0))).toBe('corrupt');
+      for (let n = 0; n < whole.length; n++) expect(mergeSeries(into, whole.subarray(0, n))).not.toBeNull();
+    }
   });
 });

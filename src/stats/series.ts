@@ -7,6 +7,8 @@ import type { Side } from '../model/connection.ts';
 import { LOAD_BUCKETS } from '../model/load.ts';
 import { ByteReader, ByteWriter } from './bytes.ts';
 import { ERROR_CLASSES } from './error-class.ts';
+import { decodeFirst, earlier, encodeFirst, type FirstError } from './first-error.ts';
+import { GrpcCalls } from './grpc-calls.ts';
 import { ExponentialHistogram, type HistogramMemory } from './sketch/histogram.ts';
 
 export interface SeriesKey {
@@ -67,21 +69,13 @@ const STATUS_MIN = 100;
 export const STATUS_END = 1_000;
 /** Places for status codes to begin with: as many as a series tells apart (series-table.ts). */
 export const STATUSES_FIRST = 24;
-/** Bytes of an exchange id that is kept. */
-const ID_BYTES_MAX = 96;
 /** Of a duration histogram in ns; its bounds are powers of two seconds. */
 const NS_PER_S = 1e9;
 /** Body sizes: 8 buckets for each doubling, 4.4 %. */
 const SIZE_SCALE = 3;
 const VERSION = 1;
-
-/** The first call of an error class. */
-export interface FirstError {
-  /** Unix time in ms. */
-  readonly at: number;
-  /** Id of the exchange. */
-  readonly example: string;
-}
+/** With gRPC calls at its end. */
+const VERSION_GRPC = 2;
 
 export class SeriesState {
   readonly counters = new Float64Array(COUNTERS.length);
@@ -98,6 +92,8 @@ export class SeriesState {
   /** Only in the row of a service: ns spent at each concurrency, and times the calls in flight; null until there are any. */
   residence: Float64Array | null = null;
   area: Float64Array | null = null;
+  /** null: there were no gRPC calls. */
+  grpc: GrpcCalls | null = null;
   #statuses = new Uint16Array(STATUSES_FIRST);
   #statusCounts = new Float64Array(STATUSES_FIRST);
   #statusesUsed = 0;
@@ -198,6 +194,13 @@ export class SeriesState {
     this.responseBody.merge(other.responseBody);
     for (let c = 0; c < ERROR_CLASSES.length; c++) this.firstError(c, other.firstErrors[c]!);
     for (let i = 0; i < other.#statusesUsed; i++) this.countStatus(other.#statuses[i]!, other.#statusCounts[i]!);
+    if (other.grpc !== null) this.grpcCalls().merge(other.grpc);
+  }
+
+  /** Those of the state, to be added to. */
+  grpcCalls(): GrpcCalls {
+    this.grpc ??= new GrpcCalls();
+    return this.grpc;
   }
 
   /** Adds only what a service's load is made of: counters, response times by load, time at each concurrency. */
@@ -226,12 +229,12 @@ export class SeriesState {
     const own = this.#histograms();
     for (const [i, histogram] of part.#histograms().entries()) own[i]!.subtract(histogram);
     for (const [code, calls] of part.statuses()) this.countStatus(code, -calls);
+    if (part.grpc !== null) this.grpcCalls().subtract(part.grpc);
   }
 
   /** Keeps `error` if it is the first of its class. */
   firstError(errorClass: number, error: FirstError | null): void {
-    const known = this.firstErrors[errorClass]!;
-    if (error !== null && (known === null || earlier(error, known))) this.firstErrors[errorClass] = error;
+    this.firstErrors[errorClass] = earlier(this.firstErrors[errorClass]!, error);
   }
 
   /** Empty again; histograms keep their memory. */
@@ -242,6 +245,7 @@ export class SeriesState {
     this.firstErrors.fill(null);
     this.residence = null;
     this.area = null;
+    this.grpc = null;
     this.#statusesUsed = 0;
   }
 
@@ -256,7 +260,7 @@ export class SeriesState {
   }
 
   encode(out: ByteWriter): void {
-    out.byte(VERSION);
+    out.byte(this.grpc === null ? VERSION : VERSION_GRPC);
     out.varint(COUNTERS.length);
     for (const count of this.counters) out.varint(count);
     for (const histogram of this.#histograms()) histogram.encode(out);
@@ -274,8 +278,7 @@ export class SeriesState {
       const error = this.firstErrors[c]!;
       if (error === null) continue;
       out.varint(c);
-      out.varint(Math.max(0, Math.round(error.at)));
-      out.text(error.example);
+      encodeFirst(error, out);
     }
     const statuses = this.statuses();
     out.varint(statuses.length);
@@ -291,6 +294,7 @@ export class SeriesState {
       out.float64(residence![b]!);
       out.float64(area![b]!);
     }
+    this.grpc?.encode(out);
   }
 
   /** Replaces what it holds. A reason when the bytes are none of ours; it is empty then. */
@@ -299,8 +303,9 @@ export class SeriesState {
     const from = new ByteReader(bytes);
     const version = from.byte();
     if (!from.ok) return 'truncated';
-    if (version !== VERSION) return 'version';
+    if (version !== VERSION && version !== VERSION_GRPC) return 'version';
     this.#decode(from);
+    if (version === VERSION_GRPC && from.ok) this.grpc = GrpcCalls.decode(from);
     if (from.ok && from.left === 0) return null;
     this.clear();
     return 'corrupt';
@@ -324,10 +329,9 @@ export class SeriesState {
     const errors = from.varint();
     for (let n = 0; n < errors && from.ok; n++) {
       const errorClass = from.varint();
-      const at = from.varint();
-      const example = from.text(ID_BYTES_MAX);
+      const first = decodeFirst(from);
       if (errorClass >= ERROR_CLASSES.length) from.fail();
-      else if (from.ok) this.firstError(errorClass, { at, example });
+      else if (from.ok) this.firstError(errorClass, first);
     }
     const statuses = from.varint();
     for (let n = 0; n < statuses && from.ok; n++) {
@@ -361,10 +365,6 @@ export class SeriesState {
   }
 }
 
-/** A total order, so that merging in any order keeps the same one. */
-const earlier = (a: FirstError, b: FirstError): boolean =>
-  a.at < b.at || (a.at === b.at && (a.example.length - b.example.length || (a.example < b.example ? -1 : 1)) < 0);
-
 /** Why bytes are no state of ours: too short, written by a newer version, or anything else. */
 export type DecodeProblem = 'truncated' | 'version' | 'corrupt';
 
@@ -381,7 +381,8 @@ export function encodeSeries(state: SeriesState): Uint8Array {
 /** Calls and failed calls of an encoded state, without the rest of it; 0 when its bytes cannot be read. */
 export function countsOf(bytes: Uint8Array): { readonly calls: number; readonly errors: number } {
   const from = new ByteReader(bytes);
-  const isOurs = from.byte() === VERSION;
+  const version = from.byte();
+  const isOurs = version === VERSION || version === VERSION_GRPC;
   const counters = from.varint();
   const calls = counters > COUNTER.calls ? from.varint() : 0;
   const errors = counters > COUNTER.errors ? from.varint() : 0;

@@ -7,6 +7,7 @@ import { buildReport } from '../../src/stats/report.ts';
 import type { StateRow, StateSet } from '../../src/stats/state-set.ts';
 import { type TlsReport, TlsState, tlsReport } from '../../src/stats/tls.ts';
 import { wilson } from '../../src/stats/wilson.ts';
+import { validReport } from './report-schema.ts';
 import { type Call, connectionOf, Dice, FIRST_MINUTE, StatsRig } from './stats-rig.ts';
 
 const MS = 1_000_000;
@@ -55,6 +56,7 @@ function tlsOf(n: number, facts: Partial<TlsFacts>): TlsReport {
   return tlsReport('api', 'server', state);
 }
 
+const schemaErrors = (): string => JSON.stringify(validReport.errors);
 const RANGE = { since: '2026-11-22T00:00:00.000Z', until: '2026-11-22T01:00:00.000Z' };
 const compared = (routes: RouteComparison[], headers: Comparison['headers'] = []): Comparison => ({
   before: RANGE,
@@ -326,6 +328,57 @@ describe('as text', () => {
     for (const columns of [80, 100, 120])
       for (const line of reportText(report, columns).split('\n'))
         expect(line.length, line).toBeLessThanOrEqual(columns);
+  });
+
+  test('gRPC calls by their own status, apart from the classes, of each route and of the service; none, no table', () => {
+    const rig = new StatsRig();
+    const add = { method: 'POST', route: '/shop.Cart/Add', protocol: 'h2', upgrade: 'grpc' } as const;
+    for (let i = 0; i < 6; i++) rig.call({ ...add, ordinal: i + 1, grpc: i % 3 === 0 ? 14 : 0 });
+    rig.call({ ...add, route: '/shop.Cart/Pay', ordinal: 7, grpc: 5 });
+    rig.call({ ...add, route: '/shop.Cart/Pay', ordinal: 8, grpc: null, outcome: 'reset_in_body' });
+    rig.call({ ordinal: 9 });
+    const report = reportOf(rig.engine.states());
+    expect(
+      validReport({ ...report, routes: report.routes.map((row) => ({ ...row, blocks: [] })) }),
+      schemaErrors(),
+    ).toBe(true);
+    expect(report.routes.map(({ route, grpc, errors }) => [route, errors.total, grpc])).toEqual([
+      [
+        '/shop.Cart/Add',
+        0,
+        {
+          calls: 6,
+          failed: 2,
+          ratio: 2 / 6,
+          interval: wilson(2, 6),
+          statuses: { OK: 4, UNAVAILABLE: 2 },
+          first: { at: expect.any(String), example: `r-${rig.connection.id}-1` },
+        },
+      ],
+      [
+        '/shop.Cart/Pay',
+        1,
+        {
+          calls: 2,
+          failed: 1,
+          ratio: 1,
+          interval: wilson(1, 1),
+          statuses: { NOT_FOUND: 1, none: 1 },
+          first: { at: expect.any(String), example: `r-${rig.connection.id}-7` },
+        },
+      ],
+      ['/v1/users/{id}', 0, null],
+    ]);
+    expect(report.services[0]!.grpc).toMatchObject({
+      calls: 8,
+      failed: 3,
+      statuses: { OK: 4, NOT_FOUND: 1, UNAVAILABLE: 2, none: 1 },
+    });
+    const text = reportText(report);
+    expect(text).toContain('OK 4, UNAVAILABLE 2');
+    expect(text).toContain('api (server): 3 of 8 calls ended with another status than OK');
+    expect(reportMarkdown(report)).toContain('3 of 8 calls ended with another status than OK');
+    expect(reportText(reportOf(traffic(1, 5, 10, 0)))).not.toContain('gRPC');
   });
 
   test('nothing seen is a report too', () => {

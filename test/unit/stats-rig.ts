@@ -25,6 +25,8 @@ export interface Call {
   outcome?: Outcome;
   protocol?: Protocol;
   upgrade?: string;
+  /** grpc-status of a gRPC call, null: none was seen. */
+  grpc?: number | null;
   /** t0 to t3 in ns; a part that is null was not seen: [request], [response]. */
   times?: readonly [t0: number, t1: number, t2: number, t3: number];
   request?: boolean;
@@ -74,6 +76,10 @@ export class StatsRig {
     x.ordinal = spec.ordinal ?? 2;
     x.protocol = spec.protocol ?? 'http/1.1';
     x.upgrade = spec.upgrade ?? '';
+    x.grpc =
+      spec.grpc === undefined
+        ? null
+        : { status: spec.grpc, timeoutNs: null, requestMessages: 1, responseMessages: spec.grpc === 0 ? 1 : 0 };
     x.outcome = spec.outcome ?? 'complete';
     x.inFlight = spec.inFlight ?? 1;
     x.anomalies = spec.anomalies ?? 0;

@@ -75,6 +75,13 @@ export const ERRORS = family({
   help: 'Calls by class of error; client_abort and truncated are no failures.',
   labels: [...SIDE_ROUTE, 'error_class'],
 });
+export const GRPC_CALLS = family({
+  name: 'headwater_grpc_calls',
+  type: 'counter',
+  unit: '',
+  help: "gRPC calls by the status that they ended with, OK or another; 'none': no status was seen. HTTP says 200 of most that failed.",
+  labels: [...SIDE_ROUTE, 'rpc_response_status_code'],
+});
 export const PHASES_DURATION = family({
   name: 'headwater_phase_duration_seconds',
   type: 'histogram',
@@ -234,6 +241,7 @@ export const CATALOGUE: readonly MetricFamily[] = [
   CALLS,
   FAILED,
   ERRORS,
+  GRPC_CALLS,
   PHASES_DURATION,
   TRAFFIC,
   SERVICE_CONNECTIONS,

@@ -69,7 +69,17 @@ describe('one scrape', () => {
     const metrics = new StatisticsMetrics(rig.engine);
     rig.call({ ordinal: 1, times: [0, MS, 3 * MS, 9 * MS], bytes: [100, 7, 200, 1_000] });
     rig.call({ status: 503, inFlight: 5, times: [20 * MS, 21 * MS, 23 * MS, 50 * MS] });
-    rig.call({ status: 429, response: true, route: '/v1/pay', method: 'POST', protocol: 'h2', upgrade: 'grpc' });
+    rig.call({
+      status: 429,
+      response: true,
+      route: '/v1/pay',
+      method: 'POST',
+      protocol: 'h2',
+      upgrade: 'grpc',
+      grpc: null,
+    });
+    for (const grpc of [0, 0, 14])
+      rig.call({ method: 'POST', route: '/shop.Cart/Add', protocol: 'h2', upgrade: 'grpc', grpc });
     rig.call({ outcome: 'timeout', response: false, route: '/v1/pay', method: 'POST' });
     const got = scrape(metrics);
     expect([...got.keys()]).toEqual(CATALOGUE.map(({ name }) => name));
@@ -79,7 +89,7 @@ describe('one scrape', () => {
     expect(sum(got, 'http_server_request_duration_seconds_bucket', { ...users, le: '0.01' })).toBe(1);
     expect(sum(got, 'headwater_calls_total', { http_response_status_code: '503' })).toBe(1);
     expect(sum(got, 'headwater_calls_total', { http_response_status_code: 'none', route: '/v1/pay' })).toBe(1);
-    expect(sum(got, 'headwater_calls_total')).toBe(4);
+    expect(sum(got, 'headwater_calls_total')).toBe(7);
     expect(sum(got, 'headwater_failed_calls_total', { route: '/v1/pay' })).toBe(2);
     expect(sum(got, 'headwater_errors_total', { error_class: '429' })).toBe(1);
     expect(sum(got, 'headwater_errors_total', { error_class: 'timeout' })).toBe(1);
@@ -87,12 +97,17 @@ describe('one scrape', () => {
       0.006,
       9,
     );
-    expect(sum(got, 'headwater_traffic_bytes_total', { direction: 'request', part: 'header' })).toBe(400);
+    expect(sum(got, 'headwater_traffic_bytes_total', { direction: 'request', part: 'header' })).toBe(700);
     expect(sum(got, 'headwater_traffic_bytes_total', { direction: 'request', part: 'body' })).toBe(7);
-    expect(sum(got, 'headwater_protocol_calls_total', { protocol: 'grpc' })).toBe(1);
+    expect(sum(got, 'headwater_protocol_calls_total', { protocol: 'grpc' })).toBe(4);
+    const grpc = (route: string, status: string): number =>
+      sum(got, 'headwater_grpc_calls_total', { side: 'server', route, rpc_response_status_code: status });
+    expect([grpc('/shop.Cart/Add', 'OK'), grpc('/shop.Cart/Add', 'UNAVAILABLE')]).toEqual([2, 1]);
+    expect([grpc('/v1/pay', 'none'), grpc('/v1/users/{id}', 'OK')]).toEqual([1, Number.NaN]);
+    expect(sum(got, 'headwater_failed_calls_total', { route: '/shop.Cart/Add' })).toBe(0);
     expect(sum(got, 'headwater_service_connections_total', { start: 'opened' })).toBe(1);
     expect(sum(got, 'headwater_load_duration_seconds_count', { in_flight: '4' })).toBe(1);
-    expect(sum(got, 'headwater_statistics_series', { state: 'shown' })).toBe(2);
+    expect(sum(got, 'headwater_statistics_series', { state: 'shown' })).toBe(3);
   });
 
   test('TLS of each service: what was agreed on, how long it took, when the first certificate ends', () => {

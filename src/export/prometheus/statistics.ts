@@ -252,6 +252,7 @@ const OF_SERIES = catalogue.FAILED.labels.length;
 const OF_SERVICE = 2;
 const CODES = new LastLabels(catalogue.CALLS, OF_SERIES);
 const CLASSES = new LastLabels(catalogue.ERRORS, OF_SERIES);
+const GRPC = new LastLabels(catalogue.GRPC_CALLS, OF_SERIES);
 const PHASE = new LastLabels(catalogue.PHASES_DURATION, OF_SERIES);
 const STARTS = new LastLabels(catalogue.SERVICE_CONNECTIONS, OF_SERVICE);
 const PROTOCOL = new LastLabels(catalogue.PROTOCOL_CALLS, OF_SERVICE);
@@ -321,6 +322,10 @@ function writeSeries(
     const count = sum.get(name);
     if (count > 0) to(catalogue.ERRORS).sample(labels.sided, count, null, CLASSES.of(name));
   }
+  const { grpc } = sum;
+  if (grpc !== null)
+    for (const [status, count] of grpc.statuses())
+      to(catalogue.GRPC_CALLS).sample(labels.sided, count, null, GRPC.of(status));
   const phases = to(catalogue.PHASES_DURATION);
   for (const phase of PHASES) {
     const parts = sum.histograms(phase);
