@@ -7,6 +7,7 @@ import type { ConnectionStart } from '../../model/connection.ts';
 import type { LossReason, LossSink } from '../../model/loss.ts';
 import { ANOMALY_BIT, type Message, type MessageEnd, type MessageKind } from '../../model/message.ts';
 import type { MessageSink } from '../../model/stages.ts';
+import { Begun } from './begun.ts';
 import { Body } from './body.ts';
 import { type Framing, requestFraming, responseFraming } from './framing.ts';
 import { Learnt } from './learnt.ts';
@@ -59,9 +60,7 @@ export abstract class MessageReader {
   readonly #learnt = new Learnt();
   protected readonly body = new Body();
   protected message: Message | null = null;
-  /** Messages that have begun, and of the other side's those that had when this body went astray. */
-  #taken = 0;
-  #heard = 0;
+  protected readonly begun = new Begun();
   /** Offset of the next byte that will come. */
   protected position = 0;
   protected ts = 0;
@@ -114,16 +113,12 @@ export abstract class MessageReader {
   }
 
   /** `length` bytes of a chunked body will never come, with size lines among them: it goes on until the next message begins. */
-  protected stray(message: Message, length: number, why: LossReason | 'left_out', peer: MessageReader | null): void {
-    if (!this.body.astray) this.#heard = peer === null ? 0 : peer.#taken;
+  protected stray(message: Message, length: number, why: LossReason | 'left_out'): void {
+    // Of an answer that was when its head came: bytes that miss are often told when the next request has been read.
+    if (!this.body.astray && this.kind === 'request') this.begun.listen(-1);
     this.body.stray(message, length, why);
     this.guessed = true;
     if (why === 'left_out') this.losses.lose('window', 1, length);
-  }
-
-  /** How many messages the other side has begun since this one's body went astray. */
-  protected begun(peer: MessageReader | null): number {
-    return peer === null ? 0 : peer.#taken - this.#heard;
   }
 
   /** The machine: consumes all bytes, or up to a switch of protocols. */
@@ -178,7 +173,7 @@ export abstract class MessageReader {
   /** Takes a message that starts at `position`. */
   protected take(position: number): Message {
     const message = this.shared.pool.take(this.kind);
-    this.#taken++;
+    this.begun.begin(position);
     message.scheme = this.scheme;
     message.firstByteAt = this.ts;
     message.startOffset = position;

@@ -9,6 +9,7 @@ import type { LossReason } from '../../model/loss.ts';
 import { ANOMALY_BIT, type Message } from '../../model/message.ts';
 import type { StreamEnd, StreamSink } from '../../model/stages.ts';
 import { isPreface } from '../detect.ts';
+import { Begun } from './begun.ts';
 import { ENDS, GONE, isInterim } from './ends.ts';
 import { MessageReader } from './message-reader.ts';
 import { Peek } from './peek.ts';
@@ -34,10 +35,10 @@ export class H1Stream extends MessageReader implements StreamSink {
   /** Bytes that the kernel took for a body hid a message start for certain: nobody has counted it yet. */
   #hidStart = false;
 
-  /** Tells both directions of a connection of each other: needed to switch protocols and to resynchronise soundly. */
+  /** Tells both directions of each other: needed to switch protocols and to resynchronise soundly. */
   static pair(request: H1Stream, response: H1Stream): void {
-    request.#peer = response;
-    response.#peer = request;
+    [request.#peer, response.#peer] = [response, request];
+    Begun.pair(request.begun, response.begun);
   }
 
   /** Why bytes before the first message are passed over, where it is not that the connection is older. */
@@ -74,11 +75,12 @@ export class H1Stream extends MessageReader implements StreamSink {
     this.read(memory, offset, length, position, ts, ack);
   }
 
-  /** False: a body that went astray was over before these bytes, wherever it ended, and they are perhaps another's. */
+  /** False: a body that went astray was over before these bytes, wherever it ended, and they are perhaps another's. What it quotes is at no turn. */
   #isBody(memory: Memory, offset: number, length: number, position: number): boolean {
-    const begun = this.begun(this.#peer);
-    if (begun === 0 && this.#resync.isTurn(position) !== true) return true;
-    if (!wholeStartLine(this.kind, memory, offset, offset + length)) return begun === 0;
+    const begun = this.begun.since;
+    const turn = this.#resync.isTurn(position);
+    if (begun === 0 && turn !== true) return true;
+    if (turn === false || !wholeStartLine(this.kind, memory, offset, offset + length)) return begun === 0;
     this.finish(begun > 1 ? 'lost' : 'framed', position);
     return true;
   }
@@ -107,7 +109,7 @@ export class H1Stream extends MessageReader implements StreamSink {
       case 'body_close':
       case 'chunks': {
         const own = this.body.skip(message!, length, why);
-        if (own < 0 && (asBody || this.body.astray)) this.stray(message!, length, why, this.#peer);
+        if (own < 0 && (asBody || this.body.astray)) this.stray(message!, length, why);
         else if (own < 0) this.#loseMessage(message!, why, length, position + length);
         else if (own < length) {
           // Where this body ends is known all the same; what the gap hides behind it is not.
@@ -175,8 +177,7 @@ export class H1Stream extends MessageReader implements StreamSink {
         if (how === 'fin' && before !== 'head' && before !== 'body_close' && message.losses.length === 0) {
           message.anomalies |= ANOMALY_BIT.short_body;
         }
-        const closes =
-          before === 'body_close' || (before === 'chunks' && this.body.doubtful && this.begun(this.#peer) === 0);
+        const closes = before === 'body_close' || (before === 'chunks' && this.body.doubtful && this.begun.since === 0);
         this.finish(how === 'fin' ? (closes ? 'fin' : 'short') : ENDS[how], this.position);
       }
     }
@@ -214,12 +215,12 @@ export class H1Stream extends MessageReader implements StreamSink {
   }
 
   protected override answers(startOffset: number): void {
+    this.begun.listen(startOffset);
     if (this.#peer !== null) this.#peer.#answer(startOffset, this.framing === 'switched');
   }
 
   protected override finished(message: Message): void {
-    const peer = this.#peer;
-    if (peer === null) return;
+    if (this.#peer === null) return;
     if (this.kind === 'request') {
       this.#offered = this.upgrade && !this.answered;
       this.#asked = this.#offered ? message.startOffset : -1;
