@@ -1,7 +1,8 @@
 /**
  * What a gRPC call says beyond HTTP (gRPC over HTTP/2): its status comes in trailers - or in the only header block, when
  * there is nothing else - and its deadline in the request. A call whose deadline passed is a timeout, whoever says so: the
- * server by DEADLINE_EXCEEDED, the client by resetting the stream when its time is up.
+ * server by DEADLINE_EXCEEDED, by CANCELLED when the time is up (tonic), or by resetting the stream then (grpc-go); the client by
+ * resetting it.
  */
 import { UNSEEN } from '../base/clock.ts';
 import type { FieldBlock } from '../model/fields.ts';
@@ -9,8 +10,9 @@ import type { Message } from '../model/message.ts';
 import type { Pending } from './pending.ts';
 import { OTHER_ROUTE } from './route.ts';
 
-const UNIMPLEMENTED = 12;
+const CANCELLED = 1;
 const DEADLINE_EXCEEDED = 4;
+const UNIMPLEMENTED = 12;
 /**
  * A client says how long it will wait when it makes the head, and a busy one sends that later: its reset then comes so much
  * earlier than what it said. A quarter of the time-out, within bounds.
@@ -70,9 +72,20 @@ export function judgeGrpc(p: Pending, request: Message, kind: string, routes: Gr
   const exists = status !== UNIMPLEMENTED && (response === null || response.status === 200);
   p.route = routes.route(request.target, exists ? (response === null ? 'silent' : 'answered') : 'none');
   const elapsed = request.firstByteAt === UNSEEN || endedAt === UNSEEN ? 0 : endedAt - request.firstByteAt;
-  const late = timeoutNs !== null && elapsed >= timeoutNs - deadlineSlackNs(timeoutNs);
-  if (status === DEADLINE_EXCEEDED && p.outcome === 'complete') p.outcome = 'timeout';
-  else if (p.outcome === 'client_abort' && late) p.outcome = 'timeout';
+  const over = (slackNs: number): boolean => timeoutNs !== null && elapsed >= timeoutNs - slackNs;
+  // A server's time runs from when it has the head.
+  const overAtServer = over(Math.min(DEADLINE_SLACK_NS_MIN, (timeoutNs ?? 0) / 4));
+  switch (p.outcome) {
+    case 'complete':
+      if (status === DEADLINE_EXCEEDED || (status === CANCELLED && overAtServer)) p.outcome = 'timeout';
+      break;
+    case 'client_abort':
+      if (over(deadlineSlackNs(timeoutNs ?? 0))) p.outcome = 'timeout';
+      break;
+    case 'reset_before_headers':
+    case 'reset_in_body':
+      if (overAtServer) p.outcome = 'timeout';
+  }
 }
 
 function timeoutOf(fields: FieldBlock): number | null {

@@ -55,6 +55,37 @@ describe('gRPC', () => {
     }
   });
 
+  test.each([
+    // tonic's server says CANCELLED when the time is up; anybody's says it when somebody cancelled.
+    ['CANCELLED at the deadline', '50m', 50e6, 'status 1', 'timeout'],
+    ['CANCELLED before it', '50S', 50e6, 'status 1', 'complete'],
+    ['CANCELLED without one', null, 50e6, 'status 1', 'complete'],
+    ['DEADLINE_EXCEEDED, whenever', '50S', 1e6, 'status 4', 'timeout'],
+    ['OK behind it', '50m', 60e6, 'status 0', 'complete'],
+    // grpc-go's server takes the stream back.
+    ['a reset by the server at the deadline', '50m', 50e6, 'reset', 'timeout'],
+    ['a reset by the server before it', '50S', 50e6, 'reset', 'reset_before_headers'],
+    ['a reset in the answer at the deadline', '50m', 50e6, 'answer, reset', 'timeout'],
+    ['a reset in the answer before it', '50S', 50e6, 'answer, reset', 'reset_in_body'],
+    ['the end of the connection at the deadline', '50m', 50e6, 'end', 'timeout'],
+  ] as const)('deadline: %s', (_says, timeout, afterNs, how, outcome) => {
+    const peers = new Peers();
+    peers.add('client', w.headers(1, peers.client.block(call(timeout)), true));
+    const rig = new H2Rig();
+    const wire = play(peers.pieces, rig.connection());
+    wire.now += afterNs;
+    const plain = response(200, ['content-type', 'application/grpc']);
+    if (how.startsWith('status')) {
+      const block = peers.server.block([...plain, ['grpc-status', how.slice('status '.length)]]);
+      wire.send('server', w.headers(1, block, true));
+    } else if (how !== 'end') {
+      if (how.startsWith('answer')) wire.send('server', w.headers(1, peers.server.block(plain), false));
+      wire.send('server', w.rst(1, 8));
+    }
+    wire.end('fin', 'server');
+    expect(rig.seen).toMatchObject([{ outcome }]);
+  });
+
   test('a method that the server does not know has no route of its own', () => {
     const peers = new Peers();
     peers.add('client', w.headers(1, peers.client.block(call(null, '/made.up/Name')), true));
