@@ -2,7 +2,10 @@
 import { UNSEEN } from '../base/clock.ts';
 import { anomalyNames } from '../model/message.ts';
 import type { ByteValues } from './parquet/byte-values.ts';
-import { type Column, INT32, INT64, NumberColumn, TextColumn, TextsColumn, WordColumn } from './parquet/columns.ts';
+import { type Column, INT32, INT64, NumberColumn, TextColumn } from './parquet/columns.ts';
+import { TextsColumn } from './parquet/list-column.ts';
+import { TupleNumbers, TupleWords } from './parquet/tuple-columns.ts';
+import { Tuples } from './parquet/tuples.ts';
 import { CALL, CONTEXT_WORDS, HAS_REQUEST, HAS_RESPONSE } from './record.ts';
 
 const NOTHING = new Uint8Array(0);
@@ -18,6 +21,43 @@ export interface Context {
 }
 const NO_CONTEXT: Context = { words: new Array(CONTEXT_WORDS).fill(0), pid: -1, resumed: null };
 
+/** Words of a CALL that most calls of a connection have in common; the number of the connection is one of 64 bits. */
+const PEERS = [CALL.CONTEXT, CALL.CLIENT, CALL.SERVER, CALL.CLIENT_PORT, CALL.CONNECTION, CALL.CONNECTION + 4];
+const PEER = { CONTEXT: 0, CLIENT: 1, SERVER: 2, PORTS: 3, CONNECTION: 4 } as const;
+/** And those that many calls of a route have in common. Kind, flags and status are one word. */
+const KINDS = [
+  0,
+  CALL.PROTOCOL,
+  CALL.UPGRADE,
+  CALL.METHOD,
+  CALL.SCHEME,
+  CALL.AUTHORITY,
+  CALL.ROUTE,
+  CALL.REASON,
+  CALL.OUTCOME,
+  CALL.REQUEST_SHAPE,
+  CALL.RESPONSE_SHAPE,
+];
+const KIND = {
+  FLAGS: 0,
+  PROTOCOL: 1,
+  UPGRADE: 2,
+  METHOD: 3,
+  SCHEME: 4,
+  AUTHORITY: 5,
+  ROUTE: 6,
+  REASON: 7,
+  OUTCOME: 8,
+  REQUEST_SHAPE: 9,
+  RESPONSE_SHAPE: 10,
+} as const;
+/** Of the word FLAGS. */
+const flagsOf = (word: number): number => (word >>> 8) & 0xff;
+const statusOf = (word: number): number => word >>> 16;
+/** Of the word PORTS: the client's comes first. */
+const clientPortOf = (word: number): number => word & 0xffff;
+const serverPortOf = (word: number): number => word >>> 16;
+
 export class CallColumns {
   readonly #sequence = new NumberColumn('sequence', INT64);
   readonly #ts = new NumberColumn('ts', INT64, true, 'timestamp_ns');
@@ -25,77 +65,115 @@ export class CallColumns {
   readonly #firstResponse = new NumberColumn('first_response_ns', INT64, true);
   readonly #lastResponse = new NumberColumn('last_response_ns', INT64, true);
   readonly #started = new NumberColumn('first_request_ns', INT64, true);
-  readonly #run: WordColumn;
-  readonly #connection = new NumberColumn('connection', INT64);
+  readonly #run: TupleWords;
+  readonly #connection: TupleNumbers;
   readonly #ordinal = new NumberColumn('ordinal', INT32);
-  readonly #protocol: WordColumn;
-  readonly #upgrade: WordColumn;
+  readonly #protocol: TupleWords;
+  readonly #upgrade: TupleWords;
   readonly #stream = new NumberColumn('stream_id', INT64);
-  readonly #side: WordColumn;
-  readonly #service: WordColumn;
-  readonly #pid = new NumberColumn('process_pid', INT32, true);
-  readonly #process: WordColumn;
-  readonly #cgroup: WordColumn;
-  readonly #container: WordColumn;
-  readonly #evidence: WordColumn;
-  readonly #client: WordColumn;
-  readonly #clientPort = new NumberColumn('client_port', INT32);
-  readonly #server: WordColumn;
-  readonly #serverPort = new NumberColumn('server_port', INT32);
-  readonly #route: WordColumn;
-  readonly #method: WordColumn;
+  readonly #side: TupleWords;
+  readonly #service: TupleWords;
+  readonly #pid: TupleNumbers;
+  readonly #process: TupleWords;
+  readonly #cgroup: TupleWords;
+  readonly #container: TupleWords;
+  readonly #evidence: TupleWords;
+  readonly #client: TupleWords;
+  readonly #clientPort: TupleNumbers;
+  readonly #server: TupleWords;
+  readonly #serverPort: TupleNumbers;
+  readonly #route: TupleWords;
+  readonly #method: TupleWords;
   readonly #target = new TextColumn('target');
-  readonly #scheme: WordColumn;
-  readonly #authority: WordColumn;
-  readonly #status = new NumberColumn('status', INT32, true);
-  readonly #reason: WordColumn;
-  readonly #outcome: WordColumn;
+  readonly #scheme: TupleWords;
+  readonly #authority: TupleWords;
+  readonly #status: TupleNumbers;
+  readonly #reason: TupleWords;
+  readonly #outcome: TupleWords;
   readonly #inFlight = new NumberColumn('in_flight', INT64);
   readonly #requestHead = new NumberColumn('request_head_bytes', INT64);
   readonly #requestBody = new NumberColumn('request_body_bytes', INT64);
   readonly #responseHead = new NumberColumn('response_head_bytes', INT64);
   readonly #responseBody = new NumberColumn('response_body_bytes', INT64);
-  readonly #requestHeaders: WordColumn;
+  readonly #requestHeaders: TupleWords;
   readonly #requestValues = new TextsColumn('request_values');
-  readonly #responseHeaders: WordColumn;
+  readonly #responseHeaders: TupleWords;
   readonly #responseValues = new TextsColumn('response_values');
   readonly #anomalies = new TextColumn('anomalies');
   readonly #losses = new TextColumn('losses');
   readonly #extra = new TextColumn('extra');
-  readonly #tlsVersion: WordColumn;
-  readonly #tlsCipher: WordColumn;
-  readonly #tlsSni: WordColumn;
-  readonly #tlsAlpn: WordColumn;
-  readonly #tlsJa4: WordColumn;
-  readonly #tlsResumed = new NumberColumn('tls_resumed', INT32, true);
+  readonly #tlsVersion: TupleWords;
+  readonly #tlsCipher: TupleWords;
+  readonly #tlsSni: TupleWords;
+  readonly #tlsAlpn: TupleWords;
+  readonly #tlsJa4: TupleWords;
+  readonly #tlsResumed: TupleNumbers;
   readonly all: readonly Column[];
 
-  /** `text`: bytes of a word of the segment. */
-  constructor(text: (word: number) => Uint8Array) {
-    this.#run = new WordColumn('run', text);
-    this.#protocol = new WordColumn('protocol', text);
-    this.#upgrade = new WordColumn('upgrade', text);
-    this.#side = new WordColumn('side', text);
-    this.#service = new WordColumn('service', text);
-    this.#process = new WordColumn('process_name', text);
-    this.#cgroup = new WordColumn('process_cgroup', text);
-    this.#container = new WordColumn('process_container', text);
-    this.#evidence = new WordColumn('process_evidence', text);
-    this.#client = new WordColumn('client_address', text);
-    this.#server = new WordColumn('server_address', text);
-    this.#route = new WordColumn('route', text);
-    this.#method = new WordColumn('method', text, true);
-    this.#scheme = new WordColumn('scheme', text);
-    this.#authority = new WordColumn('authority', text);
-    this.#reason = new WordColumn('reason', text);
-    this.#outcome = new WordColumn('outcome', text);
-    this.#requestHeaders = new WordColumn('request_headers', text, true);
-    this.#responseHeaders = new WordColumn('response_headers', text, true);
-    this.#tlsVersion = new WordColumn('tls_version', text, true);
-    this.#tlsCipher = new WordColumn('tls_cipher', text, true);
-    this.#tlsSni = new WordColumn('tls_sni', text, true);
-    this.#tlsAlpn = new WordColumn('tls_alpn', text, true);
-    this.#tlsJa4 = new WordColumn('tls_ja4', text, true);
+  readonly #peers = new Tuples(PEERS);
+  readonly #kinds = new Tuples(KINDS);
+  readonly #double = new DataView(new ArrayBuffer(8));
+
+  /** `text`: bytes of a word of the segment; `contexts`: of the segment, by number. */
+  constructor(text: (word: number) => Uint8Array, contexts: readonly Context[]) {
+    const peers = this.#peers;
+    const kinds = this.#kinds;
+    const context = (tuple: number): Context => contexts[peers.word(tuple, PEER.CONTEXT)] ?? NO_CONTEXT;
+    const shared = (name: string, place: number, optional = false): TupleWords =>
+      new TupleWords(name, peers, (tuple) => context(tuple).words[place]!, text, optional);
+    const peer = (name: string, place: number): TupleWords =>
+      new TupleWords(name, peers, (tuple) => peers.word(tuple, place), text);
+    const kind = (name: string, place: number, optional = false): TupleWords =>
+      new TupleWords(name, kinds, (tuple) => kinds.word(tuple, place), text, optional);
+    const flags = (tuple: number): number => kinds.word(tuple, KIND.FLAGS);
+    const shape = (name: string, place: number, wanted: number): TupleWords => {
+      const word = (tuple: number): number => ((flagsOf(flags(tuple)) & wanted) === 0 ? 0 : kinds.word(tuple, place));
+      return new TupleWords(name, kinds, word, text, true);
+    };
+    this.#run = shared('run', 0);
+    this.#side = shared('side', 1);
+    this.#service = shared('service', 2);
+    this.#process = shared('process_name', 3);
+    this.#cgroup = shared('process_cgroup', 4);
+    this.#container = shared('process_container', 5);
+    this.#evidence = shared('process_evidence', 6);
+    this.#tlsVersion = shared('tls_version', 7, true);
+    this.#tlsCipher = shared('tls_cipher', 8, true);
+    this.#tlsSni = shared('tls_sni', 9, true);
+    this.#tlsAlpn = shared('tls_alpn', 10, true);
+    this.#tlsJa4 = shared('tls_ja4', 11, true);
+    const pid = (tuple: number): number | null => (context(tuple).pid < 0 ? null : context(tuple).pid);
+    this.#pid = new TupleNumbers('process_pid', INT32, peers, pid, true);
+    const resumed = (tuple: number): number | null => {
+      const known = context(tuple).resumed;
+      return known === null ? null : known ? 1 : 0;
+    };
+    this.#tlsResumed = new TupleNumbers('tls_resumed', INT32, peers, resumed, true);
+    this.#client = peer('client_address', PEER.CLIENT);
+    this.#server = peer('server_address', PEER.SERVER);
+    const port = (name: string, of: (word: number) => number): TupleNumbers =>
+      new TupleNumbers(name, INT32, peers, (tuple) => of(peers.word(tuple, PEER.PORTS)));
+    this.#clientPort = port('client_port', clientPortOf);
+    this.#serverPort = port('server_port', serverPortOf);
+    const connection = (tuple: number): number => {
+      this.#double.setUint32(0, peers.word(tuple, PEER.CONNECTION), true);
+      this.#double.setUint32(4, peers.word(tuple, PEER.CONNECTION + 1), true);
+      return this.#double.getFloat64(0, true);
+    };
+    this.#connection = new TupleNumbers('connection', INT64, peers, connection);
+    this.#protocol = kind('protocol', KIND.PROTOCOL);
+    this.#upgrade = kind('upgrade', KIND.UPGRADE);
+    this.#method = kind('method', KIND.METHOD, true);
+    this.#scheme = kind('scheme', KIND.SCHEME);
+    this.#authority = kind('authority', KIND.AUTHORITY);
+    this.#route = kind('route', KIND.ROUTE);
+    this.#reason = kind('reason', KIND.REASON);
+    this.#outcome = kind('outcome', KIND.OUTCOME);
+    const status = (tuple: number): number | null =>
+      (flagsOf(flags(tuple)) & HAS_RESPONSE) === 0 ? null : statusOf(flags(tuple));
+    this.#status = new TupleNumbers('status', INT32, kinds, status, true);
+    this.#requestHeaders = shape('request_headers', KIND.REQUEST_SHAPE, HAS_REQUEST);
+    this.#responseHeaders = shape('response_headers', KIND.RESPONSE_SHAPE, HAS_RESPONSE);
     this.all = [
       this.#sequence,
       this.#ts,
@@ -171,14 +249,15 @@ export class CallColumns {
   }
 
   clear(): void {
+    this.#peers.clear();
+    this.#kinds.clear();
     for (const column of this.all) column.clear();
   }
 
   /** Takes the CALL record at `at`; returns where the next record begins. */
-  push(view: DataView, buf: Buffer, at: number, contexts: readonly Context[]): number {
+  push(view: DataView, buf: Buffer, at: number): number {
     const u32 = (offset: number): number => view.getUint32(at + offset, true);
     const f64 = (offset: number): number => view.getFloat64(at + offset, true);
-    const flags = view.getUint8(at + CALL.FLAGS);
     this.#sequence.push(f64(CALL.SEQUENCE));
     const t0 = f64(CALL.T0);
     const t1 = f64(CALL.T1);
@@ -191,47 +270,15 @@ export class CallColumns {
     since(this.#lastRequest, t1, from);
     since(this.#firstResponse, t2, from);
     since(this.#lastResponse, t3, from);
-    this.#connection.push(f64(CALL.CONNECTION));
     this.#ordinal.push(u32(CALL.ORDINAL));
-    const context = contexts[u32(CALL.CONTEXT)] ?? NO_CONTEXT;
-    this.#run.push(context.words[0]!);
-    this.#side.push(context.words[1]!);
-    this.#service.push(context.words[2]!);
-    this.#process.push(context.words[3]!);
-    this.#cgroup.push(context.words[4]!);
-    this.#container.push(context.words[5]!);
-    this.#evidence.push(context.words[6]!);
-    if (context.pid < 0) this.#pid.pushNull();
-    else this.#pid.push(context.pid);
-    this.#tlsVersion.push(context.words[7]!);
-    this.#tlsCipher.push(context.words[8]!);
-    this.#tlsSni.push(context.words[9]!);
-    this.#tlsAlpn.push(context.words[10]!);
-    this.#tlsJa4.push(context.words[11]!);
-    if (context.resumed === null) this.#tlsResumed.pushNull();
-    else this.#tlsResumed.push(context.resumed ? 1 : 0);
-    this.#client.push(u32(CALL.CLIENT));
-    this.#server.push(u32(CALL.SERVER));
-    this.#clientPort.push(view.getUint16(at + CALL.CLIENT_PORT, true));
-    this.#serverPort.push(view.getUint16(at + CALL.SERVER_PORT, true));
-    this.#protocol.push(u32(CALL.PROTOCOL));
-    this.#upgrade.push(u32(CALL.UPGRADE));
+    this.#peers.push(view, at);
+    this.#kinds.push(view, at);
     this.#stream.push(u32(CALL.STREAM));
-    this.#method.push(u32(CALL.METHOD));
-    this.#scheme.push(u32(CALL.SCHEME));
-    this.#authority.push(u32(CALL.AUTHORITY));
-    this.#route.push(u32(CALL.ROUTE));
-    this.#reason.push(u32(CALL.REASON));
-    this.#outcome.push(u32(CALL.OUTCOME));
-    if ((flags & HAS_RESPONSE) === 0) this.#status.pushNull();
-    else this.#status.push(view.getUint16(at + CALL.STATUS, true));
     this.#inFlight.push(u32(CALL.IN_FLIGHT));
     this.#requestHead.push(u32(CALL.REQUEST_HEAD));
     this.#responseHead.push(u32(CALL.RESPONSE_HEAD));
     this.#requestBody.push(f64(CALL.REQUEST_BODY));
     this.#responseBody.push(f64(CALL.RESPONSE_BODY));
-    this.#requestHeaders.push((flags & HAS_REQUEST) === 0 ? 0 : u32(CALL.REQUEST_SHAPE));
-    this.#responseHeaders.push((flags & HAS_RESPONSE) === 0 ? 0 : u32(CALL.RESPONSE_SHAPE));
     const anomalies = u32(CALL.ANOMALIES);
     const named = anomalies === 0 ? NOTHING : Buffer.from(JSON.stringify(anomalyNames(anomalies)));
     this.#anomalies.push(named, 0, named.length);
@@ -239,10 +286,10 @@ export class CallColumns {
     const extraBytes = u32(CALL.TEXTS + 4);
     const lossBytes = u32(CALL.TEXTS + 8);
     let next = at + CALL.FIXED_BYTES;
-    this.#target.push(buf, next, targetBytes);
+    this.#target.copy(view, next, targetBytes);
     next += targetBytes;
-    next = values(this.#requestValues, u32(CALL.TEXTS + 12), view, buf, next);
-    next = values(this.#responseValues, u32(CALL.TEXTS + 16), view, buf, next);
+    next = values(this.#requestValues, u32(CALL.TEXTS + 12), view, next);
+    next = values(this.#responseValues, u32(CALL.TEXTS + 16), view, next);
     this.#extra.push(buf, next, extraBytes);
     next += extraBytes;
     this.#losses.push(buf, next, lossBytes);
@@ -255,12 +302,12 @@ function since(column: NumberColumn, at: number, from: number): void {
   else column.push(at - from);
 }
 
-function values(column: TextsColumn, count: number, view: DataView, buf: Buffer, at: number): number {
+function values(column: TextsColumn, count: number, view: DataView, at: number): number {
   column.row(count);
   let next = at;
   for (let i = 0; i < count; i++) {
     const length = view.getUint32(next, true);
-    column.push(buf, next + 4, length);
+    column.copy(view, next + 4, length);
     next += 4 + length;
   }
   return next;

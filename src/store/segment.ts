@@ -51,7 +51,7 @@ export class Segment {
   readonly #entered = new Map<string, number>();
 
   readonly #word = this.#words.text;
-  readonly calls = new CallColumns(this.#word);
+  readonly calls = new CallColumns(this.#word, this.#contexts);
 
   readonly #stateLevel = new WordColumn('level', this.#word);
   readonly #stateStart = new NumberColumn('start', INT64, false, 'timestamp_ms');
@@ -152,7 +152,7 @@ export class Segment {
     while (at < to) {
       switch (view.getUint8(at)) {
         case KIND_CALL:
-          at = this.calls.push(view, buf, at, this.#contexts);
+          at = this.calls.push(view, buf, at);
           break;
         case KIND_WORD: {
           const length = view.getUint32(at + 5, true);

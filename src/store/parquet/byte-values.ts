@@ -5,6 +5,9 @@ const START_VALUES = 1_024;
 const START_BYTES = 1 << 14;
 /** Up to here a loop is faster than a call into the runtime. */
 const SHORT = 64;
+const WORD = 4;
+/** The same for a loop over words. */
+const SHORT_WORDS = 256;
 const KEPT_BYTES_MAX = 4 << 20;
 /** A usual segment has this many. */
 const KEPT_VALUES_MAX = 1 << 20;
@@ -15,6 +18,8 @@ export class ByteValues {
   length = 0;
   lengths = new Int32Array(START_VALUES);
   count = 0;
+  /** Of `bytes`. */
+  #view = new DataView(this.bytes.buffer);
 
   push(from: Uint8Array, at: number, length: number): void {
     const end = this.length + length;
@@ -23,6 +28,26 @@ export class ByteValues {
       const { bytes } = this;
       for (let i = at, to = this.length; to < end; i++, to++) bytes[to] = from[i]!;
     } else this.bytes.set(from.subarray(at, at + length), this.length);
+    this.length = end;
+    if (this.count === this.lengths.length) this.lengths = grown(this.lengths, this.count + 1);
+    this.lengths[this.count++] = length;
+  }
+
+  /** The same, word by word: what lies in [at, at + length + WORD) can be read. */
+  copy(from: DataView, at: number, length: number): void {
+    if (length > SHORT_WORDS || at + length + WORD > from.byteLength) {
+      this.push(new Uint8Array(from.buffer, from.byteOffset, from.byteLength), at, length);
+      return;
+    }
+    const end = this.length + length;
+    if (end + WORD > this.bytes.length) this.bytes = grownBytes(this.bytes, this.length, end + WORD);
+    let view = this.#view;
+    if (view.buffer !== this.bytes.buffer) {
+      view = new DataView(this.bytes.buffer, this.bytes.byteOffset, this.bytes.length);
+      this.#view = view;
+    }
+    // What is written beyond the end is written over by the next.
+    for (let i = at, to = this.length; to < end; i += WORD, to += WORD) view.setInt32(to, from.getInt32(i, true), true);
     this.length = end;
     if (this.count === this.lengths.length) this.lengths = grown(this.lengths, this.count + 1);
     this.lengths[this.count++] = length;

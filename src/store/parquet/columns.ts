@@ -1,6 +1,6 @@
 /** Columns of a Parquet file while their rows come in. All are bounded by whoever fills them (see segment.ts). */
 import { ByteValues } from './byte-values.ts';
-import { grown, release } from './grown.ts';
+import { grown } from './grown.ts';
 import { bitsFor, type PageBuffer } from './page.ts';
 
 /** Physical types and encodings by their numbers in parquet.thrift. */
@@ -23,6 +23,8 @@ export interface Column {
   readonly optional: boolean;
   readonly encoding: number;
   readonly rows: number;
+  /** Every row has the same value, or none has one: a page has room for all. */
+  readonly uniform: boolean;
   /** Of its values, where these are text of their own; 0: they are small. */
   readonly bytes: number;
   clear(): void;
@@ -36,7 +38,7 @@ export interface Column {
 }
 
 /** Definition levels of rows: length, then the hybrid of one bit each. */
-function levels(page: PageBuffer, bits: Uint8Array, from: number, to: number): void {
+export function levels(page: PageBuffer, bits: Uint8Array, from: number, to: number): void {
   const at = page.length;
   page.u32(0);
   page.hybrid(bits, from, to, 1);
@@ -44,8 +46,6 @@ function levels(page: PageBuffer, bits: Uint8Array, from: number, to: number): v
 }
 
 const START_ROWS = 1_024;
-/** Entries of lists whose memory a column keeps for the next segment: as many as a usual one has. */
-const KEPT_ENTRIES_MAX = 1 << 20;
 
 /** Whole numbers below 2^53, to which `base` is added. */
 export class NumberColumn implements Column {
@@ -92,6 +92,12 @@ export class NumberColumn implements Column {
     this.#present[this.rows] = present;
   }
 
+  get uniform(): boolean {
+    if (this.#count !== 0 && this.#count !== this.rows) return false;
+    for (let i = 1; i < this.#count; i++) if (this.#values[i] !== this.#values[0]) return false;
+    return true;
+  }
+
   clear(): void {
     this.rows = 0;
     this.#count = 0;
@@ -121,22 +127,25 @@ export class NumberColumn implements Column {
 
   bounds(): readonly [Uint8Array, Uint8Array] | null {
     if (this.#count === 0) return null;
-    let min = this.#values[0]!;
+    const values = this.#values;
+    const count = this.#count;
+    let min = values[0]!;
     let max = min;
-    for (let i = 1; i < this.#count; i++) {
-      const value = this.#values[i]!;
+    for (let i = 1; i < count; i++) {
+      const value = values[i]!;
       if (value < min) min = value;
       else if (value > max) max = value;
     }
-    return [this.#plain(min), this.#plain(max)];
+    return [plainNumber(min, this.physical, this.base), plainNumber(max, this.physical, this.base)];
   }
+}
 
-  #plain(value: number): Uint8Array {
-    const bytes = Buffer.alloc(this.physical === INT32 ? 4 : 8);
-    if (this.physical === INT32) bytes.writeInt32LE(value);
-    else bytes.writeBigInt64LE(BigInt(value) + this.base);
-    return bytes;
-  }
+/** `value` plus `base` as PLAIN writes it. */
+export function plainNumber(value: number, physical: number, base: bigint): Uint8Array {
+  const bytes = Buffer.alloc(physical === INT32 ? 4 : 8);
+  if (physical === INT32) bytes.writeInt32LE(value);
+  else bytes.writeBigInt64LE(BigInt(value) + base);
+  return bytes;
 }
 
 /** Longest text worth a bound in the footer. */
@@ -185,9 +194,8 @@ export class WordColumn implements Column {
     this.#indices[this.#count++] = place - 1;
   }
 
-  /** The texts that are in it, each once. */
-  get texts(): readonly Uint8Array[] {
-    return this.#ids.map(this.#text);
+  get uniform(): boolean {
+    return this.#ids.length + (this.#count === this.rows ? 0 : 1) <= 1;
   }
 
   clear(): void {
@@ -227,17 +235,25 @@ export class WordColumn implements Column {
   }
 
   bounds(): readonly [Uint8Array, Uint8Array] | null {
-    if (this.#ids.length === 0 || this.#ids.length > BOUND_ENTRIES_MAX) return null;
-    let min = this.#text(this.#ids[0]!);
-    let max = min;
-    for (const id of this.#ids) {
-      const text = this.#text(id);
-      if (text.length > BOUND_BYTES_MAX) return null;
-      if (Buffer.compare(text, min) < 0) min = text;
-      else if (Buffer.compare(text, max) > 0) max = text;
-    }
-    return [min, max];
+    return wordBounds(this.#ids, this.#text);
   }
+}
+
+/** Bounds of a dictionary's texts. */
+export function wordBounds(
+  ids: readonly number[],
+  textOf: (id: number) => Uint8Array,
+): readonly [Uint8Array, Uint8Array] | null {
+  if (ids.length === 0 || ids.length > BOUND_ENTRIES_MAX) return null;
+  let min = textOf(ids[0]!);
+  let max = min;
+  for (const id of ids) {
+    const text = textOf(id);
+    if (text.length > BOUND_BYTES_MAX) return null;
+    if (Buffer.compare(text, min) < 0) min = text;
+    else if (Buffer.compare(text, max) > 0) max = text;
+  }
+  return [min, max];
 }
 
 /** Text (UTF-8) or bytes that are not worth a dictionary. */
@@ -248,6 +264,10 @@ export class TextColumn implements Column {
   readonly optional = false;
   readonly encoding = DELTA_LENGTH_BYTE_ARRAY;
   readonly values = new ByteValues();
+  /** Whether its rows are alike is not looked for, unless all are empty. */
+  get uniform(): boolean {
+    return this.values.length === 0;
+  }
 
   constructor(name: string, meaning: 'text' | 'blob' = 'text') {
     this.name = name;
@@ -266,6 +286,11 @@ export class TextColumn implements Column {
     this.values.push(from, at, length);
   }
 
+  /** The same from a view. */
+  copy(from: DataView, at: number, length: number): void {
+    this.values.copy(from, at, length);
+  }
+
   clear(): void {
     this.values.clear();
   }
@@ -281,95 +306,6 @@ export class TextColumn implements Column {
 
   nulls(): number {
     return 0;
-  }
-
-  bounds(): null {
-    return null;
-  }
-}
-
-/** A list of texts in each row; never null, perhaps empty. */
-export class TextsColumn implements Column {
-  readonly name: string;
-  readonly meaning = 'texts';
-  readonly physical = BYTE_ARRAY;
-  readonly optional = false;
-  readonly encoding = DELTA_LENGTH_BYTE_ARRAY;
-  rows = 0;
-  /** The texts of all rows. */
-  readonly values = new ByteValues();
-  /** First level entry, and first value, of each row. */
-  #levelAt = new Int32Array(START_ROWS);
-  #valueAt = new Int32Array(START_ROWS);
-  /** Repetition (0: a row begins) and definition (1: a value, 0: the list is empty) of each entry. */
-  #repetition = new Uint8Array(START_ROWS);
-  #definition = new Uint8Array(START_ROWS);
-  #entries = 0;
-  #empty = 0;
-
-  constructor(name: string) {
-    this.name = name;
-  }
-
-  get bytes(): number {
-    // A flood of empty ones has bytes in a page too: the length and two levels of each.
-    return this.values.length + this.values.count;
-  }
-
-  /** Begins a row of `count` values: each is pushed next. */
-  row(count: number): void {
-    if (this.rows === this.#levelAt.length) {
-      this.#levelAt = grown(this.#levelAt, this.rows + 1);
-      this.#valueAt = grown(this.#valueAt, this.rows + 1);
-    }
-    const wanted = this.#entries + Math.max(1, count);
-    if (wanted > this.#repetition.length) {
-      this.#repetition = grown(this.#repetition, wanted);
-      this.#definition = grown(this.#definition, wanted);
-    }
-    this.#levelAt[this.rows] = this.#entries;
-    this.#valueAt[this.rows] = this.values.count;
-    this.rows++;
-    this.#definition.fill(count === 0 ? 0 : 1, this.#entries, wanted);
-    this.#repetition.fill(1, this.#entries, wanted);
-    this.#repetition[this.#entries] = 0;
-    if (count === 0) this.#empty++;
-    this.#entries = wanted;
-  }
-
-  push(from: Uint8Array, at: number, length: number): void {
-    this.values.push(from, at, length);
-  }
-
-  clear(): void {
-    this.rows = 0;
-    this.#entries = 0;
-    this.#empty = 0;
-    this.values.clear();
-    if (this.#repetition.length <= KEPT_ENTRIES_MAX) return;
-    release(this.#repetition);
-    release(this.#definition);
-    this.#repetition = new Uint8Array(START_ROWS);
-    this.#definition = new Uint8Array(START_ROWS);
-  }
-
-  dictionary(): null {
-    return null;
-  }
-
-  page(page: PageBuffer, from: number, to: number): number {
-    const entry = this.#levelAt[from] ?? this.#entries;
-    const entryEnd = to < this.rows ? this.#levelAt[to]! : this.#entries;
-    const value = this.#valueAt[from] ?? this.values.count;
-    const valueEnd = to < this.rows ? this.#valueAt[to]! : this.values.count;
-    levels(page, this.#repetition, entry, entryEnd);
-    levels(page, this.#definition, entry, entryEnd);
-    this.values.write(page, value, valueEnd);
-    return entryEnd - entry;
-  }
-
-  nulls(): number {
-    return this.#empty;
   }
 
   bounds(): null {

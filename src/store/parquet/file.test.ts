@@ -3,8 +3,9 @@ import { DuckDBInstance } from '@duckdb/node-api';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { Folder } from '../../../test/rig/folder.ts';
-import { INT32, INT64, NumberColumn, TextColumn, TextsColumn, WordColumn } from './columns.ts';
+import { INT32, INT64, NumberColumn, TextColumn, WordColumn } from './columns.ts';
 import { parquetFile } from './file.ts';
+import { TextsColumn } from './list-column.ts';
 import { ParquetFile } from './read.ts';
 
 const WORDS = ['', 'GET', '/v1/ü', 'x'.repeat(5_000), '\u{1f600}', "'\0"].map((word) => Buffer.from(word));

@@ -115,8 +115,8 @@ export class ParquetWriter {
 }
 
 /** Rows a page: fewer where each has much text. */
-const pageRows = ({ bytes }: Column, rows: number): number =>
-  Math.max(1, Math.min(PAGE_ROWS, Math.floor((rows * PAGE_BYTES) / Math.max(1, bytes))));
+const pageRows = ({ bytes, uniform }: Column, rows: number): number =>
+  uniform ? rows : Math.max(1, Math.min(PAGE_ROWS, Math.floor((rows * PAGE_BYTES) / Math.max(1, bytes))));
 
 /** The whole file in pieces, in order: one row group. `metadata` are key-value pairs of the footer. */
 export function* parquetFile(

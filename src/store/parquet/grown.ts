@@ -19,7 +19,7 @@ export function grownBytes(bytes: Buffer, used: number, wanted: number): Buffer<
 }
 
 /** Nobody looks at it any more. A piece of something larger stays as it is. */
-export function release(array: Uint8Array | Int32Array): void {
+export function release(array: Uint8Array | Int32Array | Uint32Array): void {
   const { buffer, byteLength } = array;
   if (buffer instanceof ArrayBuffer && buffer.byteLength === byteLength) buffer.transfer(0);
 }

@@ -105,6 +105,16 @@ export class PageBuffer {
     let held = 0;
     let bits = 0;
     const end = from + groups * 8;
+    if (width === 1) {
+      // Levels: a byte for eight of them.
+      for (let i = from; i < end; i += 8) {
+        held = 0;
+        for (let bit = 0; bit < 8 && i + bit < to; bit++) held |= values[i + bit]! << bit;
+        bytes[at++] = held;
+      }
+      this.length = at;
+      return;
+    }
     for (let i = from; i < end; i++) {
       // Doubles hold what is in flight: at most 7 + 32 bits.
       held += (i < to ? values[i]! : 0) * 2 ** bits;
@@ -129,25 +139,35 @@ export class PageBuffer {
     for (let i = from + 1; i < to; i += DELTA_BLOCK) {
       const n = Math.min(DELTA_BLOCK, to - i);
       let min = Number.POSITIVE_INFINITY;
+      let max = Number.NEGATIVE_INFINITY;
+      let last = values[i - 1]!;
       for (let j = 0; j < n; j++) {
-        const delta = values[i + j]! - values[i + j - 1]!;
+        const value = values[i + j]!;
+        const delta = value - last;
+        last = value;
         deltas[j] = delta;
         if (delta < min) min = delta;
+        if (delta > max) max = delta;
       }
       this.zigzag(BigInt(min));
       this.reserve(MINIBLOCKS);
       const widths = this.length;
       this.length += MINIBLOCKS;
+      if (min === max) {
+        this.bytes.fill(0, widths, this.length);
+        continue;
+      }
       for (let m = 0; m < MINIBLOCKS; m++) {
         const start = m * MINIBLOCK;
         const end = Math.min(n, start + MINIBLOCK);
-        let max = 0;
+        let most = 0;
         for (let j = start; j < end; j++) {
-          deltas[j] = deltas[j]! - min;
-          if (deltas[j]! > max) max = deltas[j]!;
+          const delta = deltas[j]! - min;
+          deltas[j] = delta;
+          if (delta > most) most = delta;
         }
         // Miniblocks behind the last value have width 0 and no bytes.
-        const width = start < n ? bitsFor(max) : 0;
+        const width = start < n ? bitsFor(most) : 0;
         this.bytes[widths + m] = width;
         if (width > 0) this.#miniblock(deltas, start, end, width);
       }
