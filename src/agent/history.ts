@@ -52,10 +52,16 @@ export class History implements HistorySource {
         ok: true,
         value: this.#statistics.report(this.#losses(), from, untilMs ?? Number.POSITIVE_INFINITY),
       };
-    const stored = await this.#ask(({ reader, states }) => states.storedReport(reader, sinceMs, untilMs, steadyMs()));
-    // Nothing older is stored, or the store's first minute is still running: what was counted is in memory.
-    if (!stored.ok || stored.value.routes.length > 0) return stored;
-    return { ok: true, value: this.#statistics.report(this.#losses(), from, untilMs ?? Number.POSITIVE_INFINITY) };
+    const stored = await this.#ask<Report | null>(async ({ reader, states }) => {
+      if (states.storedExtent(reader) === null) return { ok: true, value: null };
+      // The agent runs: an open end is now, whenever the last call was.
+      const nowMs = steadyMs();
+      return await states.storedReport(reader, sinceMs, untilMs ?? nowMs, nowMs, (to) => this.#statistics.recent(to));
+    });
+    if (!stored.ok) return stored;
+    // Nothing older is stored: what was counted is in memory.
+    const found = stored.value ?? this.#statistics.report(this.#losses(), from, untilMs ?? Number.POSITIVE_INFINITY);
+    return { ok: true, value: found };
   }
 
   async calls(query: CallQuery): Promise<CallAnswer> {

@@ -6,7 +6,7 @@ import type { ClockAnchor } from '../base/clock.ts';
 import type { Connection } from '../model/connection.ts';
 import type { Exchange } from '../model/exchange.ts';
 import type { LossTotal } from '../model/loss.ts';
-import { composeReport, type Report } from '../query/report.ts';
+import { composeReport, type RecentStates, type Report } from '../query/report.ts';
 import type { Redacted } from '../redact/redacted.ts';
 import { StatsEngine } from '../stats/engine.ts';
 import type { HeaderObserver, HeaderStatistics } from '../stats/header-seam.ts';
@@ -33,6 +33,8 @@ const CHANGES_MAX = 1_000;
 /** Spent on a window that has ended in a tick, should nobody call `work`. */
 const TICK_WORK_MS = 2;
 const MINUTE_MS = 60_000;
+/** Minutes before the running one that a report takes from memory although the store may have them: what ended a moment ago is on its way there. */
+const HANDED_OVER_MINUTES = 2;
 
 export interface StatisticsOptions {
   readonly anchor: ClockAnchor;
@@ -194,6 +196,28 @@ export class Statistics {
       since,
       Math.max(since, until),
     );
+  }
+
+  /**
+   * What a report from the store takes from memory, up to `untilMs` in Unix time: the last minutes, or, of a run that is younger than they,
+   * what the store was not given yet, because its first minute may be another run's too.
+   */
+  recent(untilMs: number): RecentStates {
+    this.#settle();
+    const from = (this.#minute(this.#last) - HANDED_OVER_MINUTES) * MINUTE_MS;
+    const whole = from >= Math.max(this.startedMs, this.memorySinceMs);
+    const windows = whole ? this.#windows.filter((window) => window.from >= from) : this.#untaken;
+    const inside = windows.filter((window) => window.from < untilMs);
+    const headers = this.#merged(inside, false) ?? new HeaderState();
+    const running = this.headers.state(this.#last);
+    if (running.from < untilMs) headers.merge(running);
+    return {
+      fromMs: whole ? from : null,
+      series: whole ? this.engine.states(from, untilMs) : this.engine.untaken(0, untilMs),
+      headers,
+      changes: inside.flatMap(({ changes }) => changes),
+      tls: whole ? this.#tls.range(from, untilMs) : this.#tls.untaken(0, untilMs),
+    };
   }
 
   /** Unix minute of a time in ns since the anchor. */

@@ -35,6 +35,12 @@ export interface ReportStates {
   readonly burn: Iterable<ServiceBurn>;
 }
 
+/** What the agent has in memory of a range that the store answers for. */
+export interface RecentStates extends Pick<ReportStates, 'series' | 'headers' | 'changes' | 'tls'> {
+  /** All minutes from here on, Unix ms: the store is asked for those before. null: only what the store was not given yet. */
+  readonly fromMs: number | null;
+}
+
 /** `sinceMs` and `untilMs` in Unix time: rates are over this span. */
 export function composeReport(states: ReportStates, sinceMs: number, untilMs: number): Report {
   const { series, headers, reference, changes, losses, tls, burn } = states;

@@ -13,7 +13,14 @@ import type { Answer } from '../store/database.ts';
 import type { StoreReader } from '../store/reader.ts';
 import { type Merger, mergerOf, STATE_KIND } from '../store/state-merge.ts';
 import { mergedStates } from '../store/states.ts';
-import { type ComparedStates, compareStates, composeReport, type Report, type ReportStates } from './report.ts';
+import {
+  type ComparedStates,
+  compareStates,
+  composeReport,
+  type RecentStates,
+  type Report,
+  type ReportStates,
+} from './report.ts';
 
 export { STATE_KIND };
 
@@ -66,9 +73,13 @@ export function storedExtent(reader: StoreReader): Span | null {
   return held === null ? null : { sinceMs: Math.max(held.firstMs, EVER.sinceMs), untilMs: held.endMs + 1 };
 }
 
-/** The states of whole minutes. */
-export async function storedStates(reader: StoreReader, minutes: Span): Promise<Answer<Omit<ReportStates, 'burn'>>> {
-  const answer = await mergedStates(reader, minutes, mergerOf);
+/** The states of whole minutes, with what is `recent` of them. */
+export async function storedStates(
+  reader: StoreReader,
+  minutes: Span,
+  recent: RecentStates | null = null,
+): Promise<Answer<Omit<ReportStates, 'burn'>>> {
+  const answer = await statesBefore(reader, minutes, recent, mergerOf);
   if (!answer.ok) return answer;
   const series = new StateSet();
   let headers = new HeaderState();
@@ -91,6 +102,12 @@ export async function storedStates(reader: StoreReader, minutes: Span): Promise<
         changes.push(...merged.state);
     }
   }
+  if (recent !== null) {
+    for (const { key, state } of recent.series) series.merge(key, state);
+    headers.merge(recent.headers);
+    tls.merge(recent.tls);
+    changes.push(...recent.changes);
+  }
   const reference = await headersBefore(reader, minutes);
   if (!reference.ok) return reference;
   changes.sort((a, b) => (a.at < b.at ? -1 : a.at > b.at ? 1 : 0));
@@ -105,6 +122,18 @@ export async function storedStates(reader: StoreReader, minutes: Span): Promise<
       tls,
     },
   };
+}
+
+/** Of a span what the store has before memory begins. */
+async function statesBefore<M extends Merger>(
+  reader: StoreReader,
+  { sinceMs, untilMs, kinds }: Span & { readonly kinds?: readonly string[] },
+  recent: RecentStates | null,
+  make: (kind: string) => M,
+): ReturnType<typeof mergedStates<M>> {
+  const before = { sinceMs, untilMs: Math.min(untilMs, recent?.fromMs ?? untilMs), ...(kinds && { kinds }) };
+  if (before.sinceMs >= before.untilMs && before.untilMs < untilMs) return { ok: true, value: [] };
+  return await mergedStates(reader, before, make);
 }
 
 /**
@@ -160,29 +189,37 @@ class CountMerger implements Merger {
 }
 
 /** Calls and errors of each service in the windows that end with the minute of `untilMs`, each stretch between two of them read once. */
-async function storedBurn(reader: StoreReader, untilMs: number): Promise<Answer<ServiceBurn[]>> {
+async function storedBurn(
+  reader: StoreReader,
+  untilMs: number,
+  recent: RecentStates | null,
+): Promise<Answer<ServiceBurn[]>> {
   const end = Math.ceil(untilMs / MINUTE_MS) * MINUTE_MS;
   const lengths = Object.values(BURN_WINDOWS).toSorted((a, b) => a - b);
   const services = new Map<string, { service: string; side: string; within: WindowCount[] }>();
+  // A longer window holds what a shorter one does.
+  const count = (service: string, side: string, shortest: number, { calls, errors }: WindowCount): void => {
+    const name = `${side} ${service}`;
+    let known = services.get(name);
+    if (known === undefined) {
+      known = { service, side, within: lengths.map(() => ({ calls: 0, errors: 0 })) };
+      services.set(name, known);
+    }
+    for (const window of known.within.slice(shortest)) {
+      window.calls += calls;
+      window.errors += errors;
+    }
+  };
   for (const [i, length] of lengths.entries()) {
     const span = { sinceMs: end - length * MINUTE_MS, untilMs: end - (lengths[i - 1] ?? 0) * MINUTE_MS };
-    const answer = await mergedStates(reader, { ...span, kinds: [STATE_KIND.calls] }, () => new CountMerger());
+    const selection = { ...span, kinds: [STATE_KIND.calls] };
+    const answer = await statesBefore(reader, selection, recent, () => new CountMerger());
     if (!answer.ok) return answer;
-    for (const { service, side, merged } of answer.value) {
-      const name = `${side} ${service}`;
-      let known = services.get(name);
-      if (known === undefined) {
-        known = { service, side, within: lengths.map(() => ({ calls: 0, errors: 0 })) };
-        services.set(name, known);
-      }
-      const { calls, errors } = merged;
-      // A longer window holds what a shorter one does.
-      for (const window of known.within.slice(i)) {
-        window.calls += calls;
-        window.errors += errors;
-      }
-    }
+    for (const { service, side, merged } of answer.value) count(service, side, i, merged);
   }
+  // The shortest window is longer than what is recent.
+  for (const { key, state } of recent?.series ?? [])
+    count(key.service, key.side, 0, { calls: state.calls, errors: state.get('errors') });
   const value = [...services.values()].map(({ service, side, within }) => ({
     service,
     side,
@@ -197,19 +234,25 @@ function storedLosses(reader: StoreReader, span: Span): { reason: string; count:
   return [...lost].map(([reason, count]) => ({ reason, count })).sort((a, b) => (a.reason < b.reason ? -1 : 1));
 }
 
-/** A report over a range of the store; without ends, over everything in it. */
+/**
+ * A report over a range of the store; without ends, over everything in it.
+ *
+ * @param recentTo of the agent that fills the store: what it has in memory up to this Unix ms, asked for where the range reaches so far
+ */
 export async function storedReport(
   reader: StoreReader,
   sinceMs: number | null,
   untilMs: number | null,
   nowMs: number,
+  recentTo?: (untilMs: number) => RecentStates,
 ): Promise<Answer<Report>> {
   const { minutes, observed } = coverage(reader, sinceMs, untilMs, nowMs);
+  const recent = recentTo?.(minutes.untilMs) ?? null;
   const { files } = reader.states;
   try {
-    const states = await storedStates(reader, minutes);
+    const states = await storedStates(reader, minutes, recent);
     if (!states.ok) return states;
-    const burn = await storedBurn(reader, observed.untilMs);
+    const burn = await storedBurn(reader, observed.untilMs, recent);
     if (!burn.ok) return burn;
     const whole = { ...states.value, burn: burn.value };
     return { ok: true, value: composeReport(whole, observed.sinceMs, observed.untilMs) };

@@ -195,6 +195,13 @@ export class StatsEngine {
     return set;
   }
 
+  /** Of states() what `sealed` has not handed over yet. */
+  untaken(sinceMs: number, untilMs: number): StateSet {
+    const set = new StateSet();
+    this.#minutes.addUntaken(set, sinceMs, untilMs);
+    return set;
+  }
+
   /** Unix minute of the oldest sealed minute in memory; null: none was sealed. */
   get oldestMinute(): number | null {
     return this.#minutes.oldest;

@@ -140,6 +140,18 @@ export class Minutes {
     for (const { minute, rows } of this.#recent) {
       if (touches(minute, sinceMs, untilMs)) for (const { key, state } of rows) set.add(key, state);
     }
+    this.#addOpen(set, sinceMs, untilMs);
+  }
+
+  /** Adds what of them nobody took yet. */
+  addUntaken(set: StateSet, sinceMs: number, untilMs: number): void {
+    for (const { minute, rows } of this.#untaken === 0 ? [] : this.#recent.slice(-this.#untaken)) {
+      if (touches(minute, sinceMs, untilMs)) for (const { key, state } of rows) set.add(key, state);
+    }
+    this.#addOpen(set, sinceMs, untilMs);
+  }
+
+  #addOpen(set: StateSet, sinceMs: number, untilMs: number): void {
     for (const { minute, place, series, rows } of this.#open) {
       if (!touches(minute, sinceMs, untilMs)) continue;
       for (const one of series) set.merge(one.key, one.open[place]!);

@@ -83,9 +83,19 @@ export class TlsMinutes {
 
   /** The minutes that [sinceMs, untilMs), in Unix time, touches. */
   range(sinceMs: number, untilMs: number): TlsStatistics {
+    return this.#of(this.#recent, sinceMs, untilMs);
+  }
+
+  /** Of range() what `ended` has not handed over yet. */
+  untaken(sinceMs: number, untilMs: number): TlsStatistics {
+    return this.#of(this.#untaken === 0 ? [] : this.#recent.slice(-this.#untaken), sinceMs, untilMs);
+  }
+
+  /** Of these minutes, and of the one that runs. */
+  #of(minutes: readonly SealedTls[], sinceMs: number, untilMs: number): TlsStatistics {
     const found = new TlsStatistics();
     const touches = (minute: number): boolean => (minute + 1) * MINUTE_MS > sinceMs && minute * MINUTE_MS < untilMs;
-    for (const { minute, service, side, state } of this.#recent) if (touches(minute)) found.add(service, side, state);
+    for (const { minute, service, side, state } of minutes) if (touches(minute)) found.add(service, side, state);
     if (touches(this.#minute)) found.merge(this.#open);
     return found;
   }
