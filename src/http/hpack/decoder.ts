@@ -84,8 +84,9 @@ class BlockDecoder {
   #memory!: Memory;
   #at = 0;
   #length = 0;
-  /** Of the literal read last. */
+  /** Of the literal read last; null: an entry that was not seen. */
   #name: FieldLine | null = null;
+  #index = 0;
 
   constructor(shared: HpackShared) {
     this.#shared = shared;
@@ -134,7 +135,7 @@ class BlockDecoder {
         // What must never be indexed is not remembered either (RFC 7541 6.2.3).
         at =
           (first & 0xf0) === 0x10
-            ? this.#literal(memory, at, end, 4, false, block, list)
+            ? this.#neverIndexed(memory, at, end, block, list)
             : this.#repeatable(memory, at, end, (first & 0x40) !== 0, block, list);
         if (at < 0) return false;
       }
@@ -152,44 +153,69 @@ class BlockDecoder {
     list: HeaderList,
   ): number {
     const { literals, lines } = this.#shared;
-    const guessed = literals.guess(memory.view, from, end);
+    const { view } = memory;
+    const guessed = literals.guess(view, from, end);
     if (guessed !== null) {
+      lines.repeated(guessed);
       if (indexed) this.#table.add(guessed, null, guessed.octets - guessed.raw.length);
       push(block, list, guessed, 0, 0);
       return from + literals.length;
     }
-    const prefix = indexed ? 6 : 4;
-    const size = this.#literalEnd(memory.view, from, end, prefix) - from;
-    if (size <= 0 || size > ENCODED_BYTES_MAX) return this.#literal(memory, from, end, prefix, indexed, block, list);
-    const hash = hashBytes(memory.view, from, size, 0);
-    const known = literals.find(memory.view, from, size, hash);
+    const { badName } = list;
+    list.badName = false;
+    const at = this.#named(memory, from, end, indexed ? 6 : 4, list);
+    const bad = list.badName;
+    list.badName ||= badName;
+    if (at < 0) return -1;
+    const name = this.#name;
+    // The same bytes are the same line only where the name does not depend on the table.
+    if (name === null || bad || this.#index > STATIC_ENTRIES || !lines.repeats(name.name.id))
+      return this.#field(memory, at, end, indexed, block, list);
+    const size = this.#stringEnd(view, at, end) - from;
+    if (size <= 0 || size > ENCODED_BYTES_MAX) return this.#field(memory, at, end, indexed, block, list);
+    const hash = hashBytes(view, at, size - (at - from), name.serial);
+    const known = literals.find(view, from, size, hash);
     if (known !== null) {
+      lines.repeated(known);
       if (indexed) this.#table.add(known, null, known.octets - known.raw.length);
       push(block, list, known, 0, 0);
       return from + size;
     }
-    const { badName } = list;
-    list.badName = false;
-    const next = this.#literal(memory, from, end, prefix, indexed, block, list);
-    if (next >= 0 && !list.badName && literals.again(hash)) {
-      const line = lines.value(this.#name!, this.#memory, this.#at, this.#length);
+    const next = this.#field(memory, at, end, indexed, block, list);
+    if (next >= 0 && literals.again(hash)) {
+      const line = lines.value(name, this.#memory, this.#at, this.#length);
       if (line !== null) literals.add(memory, from, size, hash, line);
     }
-    list.badName ||= badName;
     return next;
   }
 
-  /** Where the literal at `from` ends whose name does not come from the dynamic table; -1: it is none, or not all there. */
-  #literalEnd(view: DataView, from: number, end: number, prefix: number): number {
-    let at = this.#integer(view, from, end, prefix);
-    if (at < 0 || this.#value > STATIC_ENTRIES) return -1;
-    for (let strings = this.#value === 0 ? 2 : 1; strings > 0; strings--) {
-      if (at >= end) return -1;
-      at = this.#integer(view, at, end, 7);
-      if (at < 0 || this.#value > end - at) return -1;
-      at += this.#value;
-    }
+  /** Where the string at `from` ends; -1: it is not all there. */
+  #stringEnd(view: DataView, from: number, end: number): number {
+    if (from >= end) return -1;
+    const at = this.#integer(view, from, end, 7);
+    return at < 0 || this.#value > end - at ? -1 : at + this.#value;
+  }
+
+  /** Reads a literal's name into #name (null: it was not seen) and its index into #index; returns where the value begins, or -1. */
+  #named(memory: Memory, from: number, end: number, prefix: number, list: HeaderList): number {
+    const { lines } = this.#shared;
+    const at = this.#integer(memory.view, from, end, prefix);
+    if (at < 0) return -1;
+    const index = this.#value;
+    this.#index = index;
+    if (index === 0) return this.#spelledName(memory, at, end, list);
+    if (index <= STATIC_ENTRIES) this.#name = lines.staticNames[index]!;
+    else if (index - STATIC_ENTRIES <= this.#table.count) {
+      const raw = this.#table.raw(index - STATIC_ENTRIES - 1);
+      this.#name = raw === null ? null : lines.nameLine(raw);
+    } else if (this.#table.lost) this.#name = null;
+    else return -1;
     return at;
+  }
+
+  #neverIndexed(memory: Memory, from: number, end: number, block: FieldBlock, list: HeaderList): number {
+    const at = this.#named(memory, from, end, 4, list);
+    return at < 0 ? -1 : this.#field(memory, at, end, false, block, list);
   }
 
   /** Reads a name that is spelled out into #name; returns where it ends, or -1. */
@@ -215,45 +241,26 @@ class BlockDecoder {
     return next;
   }
 
-  /** A literal field line (RFC 7541 6.2); returns where the next one begins, or -1. */
-  #literal(
-    memory: Memory,
-    from: number,
-    end: number,
-    prefix: number,
-    indexed: boolean,
-    block: FieldBlock,
-    list: HeaderList,
-  ): number {
+  /** The rest of a literal field line (RFC 7541 6.2), whose name is #name and whose value is at `at`; returns where the next one begins, or -1. */
+  #field(memory: Memory, at: number, end: number, indexed: boolean, block: FieldBlock, list: HeaderList): number {
     const { lines, scratch } = this.#shared;
-    let at = this.#integer(memory.view, from, end, prefix);
-    if (at < 0) return -1;
-    const index = this.#value;
-    let name: FieldLine | null;
-    if (index === 0) {
-      at = this.#spelledName(memory, at, end, list);
-      if (at < 0) return -1;
-      name = this.#name;
-    } else if (index <= STATIC_ENTRIES) name = lines.staticNames[index]!;
-    else if (index - STATIC_ENTRIES <= this.#table.count) {
-      const raw = this.#table.raw(index - STATIC_ENTRIES - 1);
-      name = raw === null ? null : lines.nameLine(raw);
-    } else if (this.#table.lost) name = null;
-    else return -1;
-
-    const room = this.#valueRoom(memory, at, end);
-    if (room < 0) return -1;
+    const name = this.#name;
+    if (at >= end) return -1;
+    const huffman = memory.view.getUint8(at) >= 0x80;
+    const text = this.#integer(memory.view, at, end, 7);
+    const size = this.#value;
+    if (text < 0 || size > end - text) return -1;
+    const room = huffman ? huffmanRoom(size) : size;
     const kept = list.used + room <= VALUE_BYTES_MAX && this.#shared.pool.reserve(block, list.used, list.used + room);
     const to = kept ? block.memory : scratch;
-    const next = this.#string(memory, at, end, to, kept ? list.used : 0);
-    if (next < 0) return -1;
+    if (!this.#text(memory, text, size, huffman, to, kept ? list.used : 0)) return -1;
+    const next = text + size;
     const length = this.#length;
     if (name === null) {
-      this.#unknown(block, list, index);
+      this.#unknown(block, list, this.#index);
       if (indexed) this.#table.addUnknown(length);
       return next;
     }
-    this.#name = name;
     let line: FieldLine = name;
     if (indexed) {
       const shared = lines.value(name, this.#memory, this.#at, length);
@@ -301,37 +308,32 @@ class BlockDecoder {
     return at;
   }
 
-  /** Bytes that the string at `at` may need; -1: it is not all there. */
-  #valueRoom(memory: Memory, at: number, end: number): number {
-    if (at >= end) return -1;
-    const huffman = memory.view.getUint8(at) >= 0x80;
-    const from = this.#integer(memory.view, at, end, 7);
-    if (from < 0 || this.#value > end - from) return -1;
-    return huffman ? huffmanRoom(this.#value) : this.#value;
-  }
-
-  /**
-   * Reads a string (RFC 7541 5.2): #memory, #at and #length say where it is - in `to` from `where` on when it was
-   * Huffman coded, else where it came from. Returns where the next thing begins, or -1.
-   */
+  /** Reads the string at `from` (RFC 7541 5.2), into `to` from `where` on if need be; returns where the next thing begins, or -1. */
   #string(memory: Memory, from: number, end: number, to: Memory, where: number): number {
-    if (from >= end) return -1;
     const huffman = memory.view.getUint8(from) >= 0x80;
     const at = this.#integer(memory.view, from, end, 7);
     const length = this.#value;
     if (at < 0 || length > end - at) return -1;
-    if (huffman) {
-      const last = huffmanDecode(memory, at, length, to, where);
-      if (last < 0) return -1;
-      this.#memory = to;
-      this.#at = where;
-      this.#length = last - where;
-    } else {
+    return this.#text(memory, at, length, huffman, to, where) ? at + length : -1;
+  }
+
+  /**
+   * A string's octets are at `at`: #memory, #at and #length say where its text is - in `to` from `where` on when it was
+   * Huffman coded, else where it came from. False: that is not how Huffman codes are.
+   */
+  #text(memory: Memory, at: number, length: number, huffman: boolean, to: Memory, where: number): boolean {
+    if (!huffman) {
       this.#memory = memory;
       this.#at = at;
       this.#length = length;
+      return true;
     }
-    return at + length;
+    const last = huffmanDecode(memory, at, length, to, where);
+    if (last < 0) return false;
+    this.#memory = to;
+    this.#at = where;
+    this.#length = last - where;
+    return true;
   }
 }
 

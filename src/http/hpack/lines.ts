@@ -6,7 +6,7 @@
 import type { Memory } from '../../base/memory.ts';
 import { FieldLine } from '../../model/fields.ts';
 import { hashBytes } from '../lines.ts';
-import type { NameTable } from '../names.ts';
+import { NAMES_MAX, type NameTable } from '../names.ts';
 import { STATIC_TABLE } from './static-table.ts';
 
 const SETS = 2_048;
@@ -18,6 +18,11 @@ const DOOR_SIGHTS = 1 << 13;
 const UNKNOWN_NAMED_MAX = 256;
 /** Hashing of names starts elsewhere than that of any line's values. */
 const NAME_SEED = 0x6e616d65;
+/** So many new values of a name are taken on trust, until it must have shown repeats: so many for each new one. */
+const NEW_TRUSTED = 64;
+const REPEATS_EXPECTED = 16;
+/** Of a name without repeats, one value in so many is looked at all the same, because names change their ways; a power of two. */
+const LOOKED_AT = 16;
 
 export class SharedLines {
   /** Static entries 1 to 61 by index: with their value, and the name alone. */
@@ -29,6 +34,10 @@ export class SharedLines {
   readonly #values = new HashedLines();
   readonly #spelled = new HashedLines();
   readonly #door = new Int32Array(DOOR_SIGHTS);
+  /** By name id: new values, and values that came again, halved together; values that were not looked at. */
+  readonly #fresh = new Uint8Array(NAMES_MAX + 1);
+  readonly #repeated = new Float64Array(NAMES_MAX + 1);
+  readonly #passed = new Uint8Array(NAMES_MAX + 1);
 
   constructor(names: NameTable) {
     this.#names = names;
@@ -74,18 +83,49 @@ export class SharedLines {
 
   /** The shared line of `name` with the value at `memory[at]`; null: not seen often enough to be worth one. */
   value(name: FieldLine, memory: Memory, at: number, length: number): FieldLine | null {
-    if (length > SHARED_BYTES_MAX) return null;
+    const { id } = name.name;
+    const repeats = this.repeats(id);
+    if (length > SHARED_BYTES_MAX || (!repeats && !this.#looksAt(id))) return null;
     const hash = hashBytes(memory.view, at, length, name.serial);
     const known = this.#values.find(memory, at, length, hash, name);
-    if (known !== null) return known;
+    if (known !== null) {
+      this.#repeated[id]!++;
+      return repeats ? known : null;
+    }
     const place = (hash >>> 8) & (DOOR_SIGHTS - 1);
     if (this.#door[place] !== hash) {
       this.#door[place] = hash;
+      this.#fresh[id]!++;
+      if (this.#fresh[id]! >= 2 * NEW_TRUSTED) {
+        this.#fresh[id] = NEW_TRUSTED;
+        this.#repeated[id]! /= 2;
+      }
       return null;
     }
+    this.#repeated[id]!++;
+    if (!repeats) return null;
     const line = new FieldLine(name.name, name.raw, memory.buf.latin1Slice(at, at + length));
     this.#values.add(hash, line);
     return line;
+  }
+
+  /** A shared line came again, and was known by other means. */
+  repeated(line: FieldLine): void {
+    this.#repeated[line.name.id]!++;
+  }
+
+  /**
+   * Whether values of this name come again as a rule. A counter, or a time in milliseconds, is seen some times and then never
+   * again: lines of their own for each would evict what does repeat, and no two blocks would have the same lines.
+   */
+  repeats(id: number): boolean {
+    const fresh = this.#fresh[id]!;
+    return fresh < NEW_TRUSTED || this.#repeated[id]! >= fresh * REPEATS_EXPECTED;
+  }
+
+  #looksAt(id: number): boolean {
+    this.#passed[id]! = (this.#passed[id]! + 1) & (LOOKED_AT - 1);
+    return this.#passed[id] === 0;
   }
 }
 
