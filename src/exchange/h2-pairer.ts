@@ -38,6 +38,8 @@ export class H2Pairer implements MultiplexSink {
   #resetBy: Peer = 'client';
   /** Why requests may have passed without being seen; null: they have not. */
   #requestLoss: LossReason | null;
+  /** Bytes of the server that are missing up to `end`; null: none are. */
+  #answersLost: { readonly why: LossReason; readonly end: number } | null = null;
 
   /** `joined`: calls may have begun before the first byte that was seen. */
   constructor(connection: Connection, shared: PairerShared, protocol: Protocol, joined: boolean) {
@@ -103,7 +105,8 @@ export class H2Pairer implements MultiplexSink {
     }
   }
 
-  missed(by: Peer, why: LossReason): void {
+  missed(by: Peer, why: LossReason, end: number): void {
+    if (by === 'server') this.#answersLost = { why, end };
     if (by === 'client') this.#requestLoss = why;
     // Where the answers are missing, requests may be that nobody has missed yet.
     else this.#requestLoss ??= why;
@@ -163,6 +166,9 @@ export class H2Pairer implements MultiplexSink {
     p.request = request;
     p.enter(this.#connection.load);
     this.#calls.set(id, p);
+    // Asked before the client had what is missing, which may be known by now: both directions wait for what is out of order.
+    const lost = this.#answersLost;
+    if (lost !== null && request.ackOffset >= 0 && request.ackOffset < lost.end) p.doubted = lost.why;
     if (this.#calls.size <= CALLS_MAX) return;
     p.overflow = true;
     p.lose('queue_limit', 0);

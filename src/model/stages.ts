@@ -89,8 +89,8 @@ export interface MultiplexSink extends Pick<MessageSink, 'head' | 'interim' | 'e
   reset(by: Peer, streamId: number, code: number, ts: number): void;
   /** GOAWAY: what the other peer began on streams above `lastStreamId` was not looked at. */
   goaway(by: Peer, lastStreamId: number, ts: number): void;
-  /** Bytes with frames in them are missing: a message of any stream may have begun or ended there. */
-  missed(by: Peer, why: LossReason): void;
+  /** Bytes with frames in them are missing, up to stream offset `end`: a message of any stream may have begun or ended there. */
+  missed(by: Peer, why: LossReason, end: number): void;
   /**
    * The server acknowledges bytes of the client that were not seen, not yet, or of which that is not known: a request may have
    * begun there. Or what it promised to push is not known.

@@ -2,6 +2,7 @@
  * HTTP/2 conversations of which packets are missing: each one alone, runs of them, the beginning, whole directions. Whatever is missing, no call has
  * another one's fields, and what is not said to be missing is right.
  */
+import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { fileOf, Talk } from '../fixtures/pcap/talk.ts';
 import type { TcpPacket } from '../fixtures/pcap/write.ts';
@@ -134,6 +135,46 @@ describe.each(SHAPES)(
     });
   },
 );
+
+test('any order, and some missing: both directions wait for one another, and a hole may be known before the call that was answered in it', async () => {
+  const move = fc.tuple(fc.nat(400), fc.integer({ min: -40, max: 40 }));
+  const drawn = [
+    fc.constantFrom(30, 100, 400, 1_400),
+    fc.boolean(),
+    fc.array(move, { maxLength: 60 }),
+    fc.array(fc.nat(400), { maxLength: 4 }),
+  ] as const;
+  await fc.assert(
+    fc.asyncProperty(...drawn, async (size, opened, moves, missing) => {
+      const { packets } = talk(size, opened, false);
+      const opening = packets.slice(0, opened ? 3 : 0);
+      const rest = packets.slice(opening.length);
+      for (const [from, by] of moves) {
+        const at = from % rest.length;
+        rest.splice(Math.max(0, at + by), 0, ...rest.splice(at, 1));
+      }
+      for (const at of missing) rest.splice(at % rest.length, 1);
+      expect(faults(await replayed(fileOf([...opening, ...rest])))).toEqual([]);
+    }),
+    // Its first calls are answered in a hole that is told before they are read.
+    {
+      numRuns: 60,
+      examples: [
+        [
+          1_400,
+          false,
+          [
+            [4, -3],
+            [24, -3],
+            [25, -3],
+            [102, -3],
+          ],
+          [7, 221],
+        ],
+      ],
+    },
+  );
+});
 
 test('a call that was asked inside a hole of the answers is doubted', async () => {
   const client = new w.Encoder();

@@ -66,9 +66,9 @@ class H2Direction implements StreamSink {
   }
 
   /** Bytes that will never come, from before it was known that this is HTTP/2. */
-  missed(_position: number, length: number, why: LossReason | 'left_out', _ack: number): void {
+  missed(position: number, length: number, why: LossReason | 'left_out', _ack: number): void {
     this.#h2.missed += length;
-    this.#pairer.missed(this.#h2.by, why === 'left_out' ? 'window' : why);
+    this.#pairer.missed(this.#h2.by, why === 'left_out' ? 'window' : why, position + length);
   }
 
   /** Bytes that were passed over before that. */

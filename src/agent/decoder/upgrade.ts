@@ -82,9 +82,9 @@ export class Upgrade implements MessageSink {
       end: (message) => (isAnswer(message) ? pairer : others).end(message),
       reset: (by, streamId, code, ts) => others.reset(by, streamId, code, ts),
       goaway: (by, lastStreamId, ts) => others.goaway(by, lastStreamId, ts),
-      missed: (by, why) => {
+      missed: (by, why, end) => {
         if (by === 'server') pairer.doubt(why);
-        others.missed(by, why);
+        others.missed(by, why, end);
       },
       unseenRequests: (why) => others.unseenRequests(why),
     };

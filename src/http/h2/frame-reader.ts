@@ -100,8 +100,8 @@ export abstract class FrameReader implements StreamSink {
   protected abstract bodyEnded(position: number): void;
   /** Bytes with frame boundaries in them are missing. */
   protected abstract boundaryLost(why: LossReason): void;
-  /** Frames were passed over because of `why`; they are read again from here on, or the direction ends. */
-  protected abstract framesPassed(why: LossReason): void;
+  /** Frames were passed over because of `why`; they are read again from stream offset `end` on, or the direction ends there. */
+  protected abstract framesPassed(why: LossReason, end: number): void;
   /** Framing is broken for good (`guessed`: as far as it was believed). */
   protected abstract broken(): void;
   protected abstract ended(how: StreamEnd): void;
@@ -176,7 +176,7 @@ export abstract class FrameReader implements StreamSink {
   end(how: StreamEnd, _ts: number): void {
     if (this.#state === 'ended') return;
     if (how !== 'fin' && how !== 'rst') this.ts = UNSEEN;
-    if (this.#state === 'seeking') this.#tellPassed();
+    if (this.#state === 'seeking') this.#tellPassed(this.reached);
     this.#state = 'ended';
     this.#forget();
     this.ended(how);
@@ -359,14 +359,14 @@ export abstract class FrameReader implements StreamSink {
     if (found < 0) return this.#pass(at, end);
     if (found > at) this.#pass(at, found);
     this.#state = 'header';
-    this.#tellPassed();
+    this.#tellPassed(found + origin);
     return found;
   }
 
-  #tellPassed(): void {
+  #tellPassed(end: number): void {
     if (!this.#passed) return;
     this.#passed = false;
-    this.framesPassed(this.#search!.reason);
+    this.framesPassed(this.#search!.reason, end);
   }
 
   #pass(at: number, end: number): number {

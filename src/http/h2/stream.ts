@@ -297,12 +297,12 @@ export class H2Stream extends FrameReader {
   protected override boundaryLost(why: LossReason): void {
     this.#abandon();
     this.#lose(why, this.reached);
-    this.sink.missed(this.by, why);
+    this.sink.missed(this.by, why, this.reached);
   }
 
   /** Answers to calls that began meanwhile may be among them. */
-  protected override framesPassed(why: LossReason): void {
-    this.sink.missed(this.by, why);
+  protected override framesPassed(why: LossReason, end: number): void {
+    this.sink.missed(this.by, why, end);
   }
 
   protected override broken(): void {
