@@ -24,6 +24,7 @@ import { store } from './store.ts';
 import { sustained } from './sustained.ts';
 import { tls } from './tls.ts';
 import { tlsReplay } from './tls-replay.ts';
+import { tlsServer } from './tls-server.ts';
 
 const SECTIONS: readonly Section[] = [
   replay,
@@ -40,6 +41,7 @@ const SECTIONS: readonly Section[] = [
   scrape,
   scrapeLive,
   tls,
+  tlsServer,
   tlsReplay,
   h2,
 ];

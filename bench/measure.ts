@@ -76,6 +76,12 @@ export async function settled(pids: readonly number[]): Promise<void> {
   }
 }
 
+/** Processes that `pid` has started. */
+export const childrenOf = (pid: number): number[] =>
+  readdirSync(`/proc/${pid}/task`).flatMap((tid) =>
+    readFileSync(`/proc/${pid}/task/${tid}/children`, 'latin1').split(' ').filter(Boolean).map(Number),
+  );
+
 /** CPU seconds that running processes have used so far, all their threads; to the nanosecond where the kernel tells. */
 export function cpuOf(pids: readonly number[]): number {
   return pids.reduce((sum, pid) => sum + (scheduledOf(pid) ?? ticksOf(pid)), 0);

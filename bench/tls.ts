@@ -3,12 +3,11 @@
  * libraries. `calls`: keep-alive at saturation, server, client and agent on the same cores. `handshakes`: a connection for each
  * call, as many as one client makes one after the other.
  */
-import { readdirSync, readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Cgroup } from '../test/rig/cgroup.ts';
 import { must } from '../test/rig/program.ts';
 import { TlsHome } from '../test/rig/tls/servers.ts';
-import { cpuOf, type Spread, settled, spread } from './measure.ts';
+import { childrenOf, cpuOf, type Spread, settled, spread } from './measure.ts';
 import { HeadwaterObserver, nobody, type Observer } from './observers.ts';
 import { figure, microseconds, section, share } from './section.ts';
 import { Workload } from './workload.ts';
@@ -42,11 +41,6 @@ const VARIANTS = [
   ['headwater', (cgroup: Cgroup) => HeadwaterObserver.start([cgroup], 'stats_only: true\n', true)],
 ] as const;
 const LOADS = ['calls', 'handshakes'] as const;
-
-const childrenOf = (pid: number): number[] =>
-  readdirSync(`/proc/${pid}/task`).flatMap((tid) =>
-    readFileSync(`/proc/${pid}/task/${tid}/children`, 'latin1').split(' ').filter(Boolean).map(Number),
-  );
 
 /** New connections, one after the other, each with one call; how many there were. */
 async function connect(workload: Workload, seconds: number): Promise<number> {

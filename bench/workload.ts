@@ -44,9 +44,17 @@ export interface WorkloadShape {
   };
   /** nginx's access_log directive. */
   readonly accessLog?: string;
+  /** Milliseconds that a connection of `endless` waits between an answer and the next call. */
+  readonly pauseMs?: number;
 }
 
-const nginxConf = (port: number, folder: Folder, shape: WorkloadShape): string => {
+/** What nginx has done since it started. */
+export interface Handled {
+  readonly connections: number;
+  readonly calls: number;
+}
+
+const nginxConf = (port: number, statusPort: number, folder: Folder, shape: WorkloadShape): string => {
   const bodies = shape.bodies ?? BODIES;
   const { tls } = shape;
   const added = [
@@ -76,6 +84,7 @@ http {
     ${added.map((field) => `add_header ${field} always;`).join('\n    ')}
     ${locations.join('\n    ')}
   }
+  server { listen 127.0.0.1:${statusPort}; location = /status { stub_status; } }
 }`;
 };
 
@@ -114,6 +123,7 @@ function request()
   n = n + 1
   return fixed[n % ${heads.length}] .. string.format("%d-%08d-4c1e-9f", tid, n) .. "\\r\\n\\r\\n"
 end
+${shape.pauseMs === undefined ? '' : `function delay() return ${shape.pauseMs} end`}
 function done(summary, latency, requests)
   io.write(string.format('{"requests":%d,"duration_us":%d,"errors":%d,"p50_us":%d,"p99_us":%d}\\n', summary.requests, summary.duration,
     summary.errors.connect + summary.errors.read + summary.errors.write + summary.errors.status + summary.errors.timeout,
@@ -142,19 +152,21 @@ export class Workload implements AsyncDisposable {
   readonly folder: Folder;
   readonly nginx: Program;
   readonly #scheme: 'http' | 'https';
+  readonly #statusPort: number;
 
-  constructor(port: number, folder: Folder, nginx: Program, scheme: 'http' | 'https') {
+  constructor(port: number, statusPort: number, folder: Folder, nginx: Program, scheme: 'http' | 'https') {
     this.#scheme = scheme;
+    this.#statusPort = statusPort;
     this.port = port;
     this.folder = folder;
     this.nginx = nginx;
   }
 
   static async start(cgroup: Cgroup, shape: WorkloadShape = {}): Promise<Workload> {
-    const port = await freePort();
+    const [port, statusPort] = [await freePort(), await freePort()];
     const folder = new Folder();
     await must(['chmod', '755', folder.path]);
-    writeFileSync(folder.file('nginx.conf'), nginxConf(port, folder, shape));
+    writeFileSync(folder.file('nginx.conf'), nginxConf(port, statusPort, folder, shape));
     writeFileSync(folder.file('load.lua'), wrkScript(shape));
     writeFileSync(
       folder.file('heads'),
@@ -164,7 +176,7 @@ export class Workload implements AsyncDisposable {
     );
     const nginx = new Program(['nginx', '-c', folder.file('nginx.conf')], { cgroup, env: shape.tls?.env ?? {} });
     await nginx.until('listening', () => listens(port));
-    return new Workload(port, folder, nginx, shape.tls === undefined ? 'http' : 'https');
+    return new Workload(port, statusPort, folder, nginx, shape.tls === undefined ? 'http' : 'https');
   }
 
   /** Saturates it for `seconds`; wrk runs outside the cgroup, so that each call is seen once. */
@@ -174,7 +186,14 @@ export class Workload implements AsyncDisposable {
     return JSON.parse(line) as Load;
   }
 
-  /** Saturates it until the program is ended. */
+  /** What it has done, itself asked not counted. */
+  async handled(): Promise<Handled> {
+    const text = await (await fetch(`http://127.0.0.1:${this.#statusPort}/status`)).text();
+    const [accepted, , calls] = /^ (\d+) (\d+) (\d+)/m.exec(text)!.slice(1).map(Number) as [number, number, number];
+    return { connections: accepted, calls };
+  }
+
+  /** Keeps it busy until the program is ended. */
   endless(connections: number): Program {
     return new Program(this.#wrk(ENDLESS_SECONDS, connections));
   }
