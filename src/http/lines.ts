@@ -3,8 +3,8 @@
  * whole field line with its CRLF, a field name with its colon, a start line with its CRLF. A hit is always verified
  * byte by byte: a hash alone would let a peer alias `authorization` to a harmless name, past redaction.
  *
- * Bounded in entries and bytes. A value enters at its second sight only (a doorkeeper of hashes remembers the first),
- * so that unique ids evict nothing. Connections remember slots, not entries: what an evicted entry held is free at once.
+ * Bounded in entries and bytes. Names and values enter at their second sight only (a doorkeeper of hashes remembers the first),
+ * so that unique ones evict nothing, and die young. Connections remember slots, not entries: what an evicted entry held is free at once.
  */
 import type { Memory } from '../base/memory.ts';
 import { FieldLine, type HeaderName } from '../model/fields.ts';
@@ -202,7 +202,7 @@ export class LineTable {
     const raw = memory.buf.latin1Slice(at, at + length);
     const entry = nameEntry(this.names.intern(lowerLatin1(raw)), raw);
     entry.hash = hash;
-    if (!short && length <= NAME_BYTES_MAX) this.#put(entry, view, at, keyLength, KIND_NAME);
+    if (!short && length <= NAME_BYTES_MAX && this.seenBefore(hash)) this.#put(entry, view, at, keyLength, KIND_NAME);
     return entry;
   }
 

@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { FieldLine, HeaderName } from './fields.ts';
 import { MessagePool, SLAB_SIZES } from './pool.ts';
 
 const BOUNDS = { freeMessages: 2, freeSlabBytes: 8_192, largeBytes: 100_000 };
@@ -54,4 +55,27 @@ test('large slabs are bounded in all; a refusal leaves the block as it was', () 
 test('more than the largest slab is a mistake of the caller', () => {
   const pool = new MessagePool();
   expect(() => pool.reserve(pool.take('request').fields, 0, SLAB_SIZES.at(-1)! + 1)).toThrow(/largest slab/);
+});
+
+test('what is short takes little, and neither small slab counts as large', () => {
+  const pool = new MessagePool(BOUNDS);
+  const { fields } = pool.take('request');
+  expect(pool.reserve(fields, 0, 60)).toBe(true);
+  expect(fields.memory.size).toBe(256);
+  fields.memory.buf.write('abcd');
+  expect(pool.reserve(fields, 4, 300)).toBe(true);
+  expect([fields.memory.size, fields.memory.buf.toString('latin1', 0, 4), pool.largeBytes]).toEqual([1_024, 'abcd', 0]);
+});
+
+test('messages of thousands of lines come back to whoever expects as many, without their lines, and boundedly many', () => {
+  const pool = new MessagePool();
+  const line = new FieldLine(new HeaderName(0, 'x'), 'X', '1');
+  const messages = Array.from({ length: 40 }, () => pool.take('request'));
+  for (const { fields } of messages) for (let i = 0; i < 4_000; i++) fields.push(line, 0, 0);
+  for (const message of messages) pool.give(message);
+  expect(pool.take('request').fields.lines.length).toBe(0);
+  const again = Array.from({ length: 40 }, () => pool.take('request', true));
+  const wide = again.filter(({ fields }) => fields.lines.length > 0);
+  expect(wide.length).toBe(Math.floor(65_536 / 4_000));
+  for (const { fields } of wide) expect([fields.count, fields.lines.includes(line)]).toEqual([0, false]);
 });

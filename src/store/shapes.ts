@@ -14,12 +14,15 @@ export type ShapeLine = readonly [string, string] | readonly [string, string, nu
 
 /** A direct-mapped table: a flood of orders replaces entries instead of growing. */
 const SHAPES_KEPT = 4_096;
-/** Longer blocks are rare; each of their lines becomes the call's own. */
+/** Longer blocks are rare: only the last one is remembered. */
 const LINES_MAX = 64;
+const LONG_TEXT_MAX = 384 << 10;
 /** Whole shapes in one segment; beyond it calls keep their values themselves, which is a bounded number of names. */
 const WHOLE_MAX = 8_192;
 
 export class Shape {
+  /** Values that are shared are in it. */
+  readonly whole: boolean;
   readonly #policy: number;
   readonly #serials: readonly number[];
   /** Number of its word in segment `segment`. */
@@ -31,6 +34,7 @@ export class Shape {
   readonly notAscii: boolean;
 
   constructor(fields: Redacted<FieldBlock>, whole: boolean) {
+    this.whole = whole;
     this.#policy = fields.policy;
     const serials: number[] = [];
     const varying: number[] = [];
@@ -70,6 +74,8 @@ export class Shapes {
   readonly #kept: (Shape | undefined)[] = new Array(SHAPES_KEPT);
   /** Hash last seen in each slot: whole shapes are made of sequences that come twice, so that one-off orders cost nothing. */
   readonly #seen = new Int32Array(SHAPES_KEPT);
+  /** The long one that came last. Whole from the second time on: a block that says one line ten thousand times comes again. */
+  #long: Shape | null = null;
   #segment = 0;
   #whole = 0;
 
@@ -85,7 +91,7 @@ export class Shapes {
 
   of(fields: Redacted<FieldBlock>): Shape {
     const count = fields.count;
-    if (count > LINES_MAX) return this.#once(fields);
+    if (count > LINES_MAX) return this.#longOne(fields);
     let hash = count + 1;
     for (let i = 0; i < count; i++) hash = (Math.imul(hash, 31) + fields.serial(i)) | 0;
     const slot = (hash ^ (hash >>> 15)) & (SHAPES_KEPT - 1);
@@ -97,12 +103,31 @@ export class Shapes {
       shape = new Shape(fields, true);
       this.#kept[slot] = shape;
     }
-    if (shape.segment !== this.#segment) {
-      if (this.#whole >= WHOLE_MAX) return this.#once(fields);
-      this.#whole++;
-      shape.word = this.#words.text(shape.text(fields));
-      shape.segment = this.#segment;
+    return this.#inSegment(shape, fields);
+  }
+
+  #longOne(fields: Redacted<FieldBlock>): Shape {
+    const last = this.#long;
+    if (!last?.matches(fields)) {
+      this.#long = this.#once(fields);
+      return this.#long;
     }
+    if (last.whole) return this.#inSegment(last, fields);
+    const whole = new Shape(fields, true);
+    this.#long = whole;
+    // As JSON a control character is six: with all of it in one word, a call may be too large for any batch.
+    if (whole.text(fields).length <= LONG_TEXT_MAX) return this.#inSegment(whole, fields);
+    this.#long = null;
+    return this.#once(fields);
+  }
+
+  /** Has its word in this segment, or is no whole one. */
+  #inSegment(shape: Shape, fields: Redacted<FieldBlock>): Shape {
+    if (shape.segment === this.#segment) return shape;
+    if (this.#whole >= WHOLE_MAX) return this.#once(fields);
+    this.#whole++;
+    shape.word = this.#words.text(shape.text(fields));
+    shape.segment = this.#segment;
     return shape;
   }
 

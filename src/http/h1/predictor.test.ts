@@ -196,17 +196,19 @@ test('lines whose hashes collide keep apart', () => {
   }
 });
 
-test('a value enters the table at its second sight, a unique one never', () => {
+test('a name or a value enters the table at its second sight, a unique one never', () => {
   const shared = new H1Shared();
   const read = connection(shared);
   read('X-Id: first\r\n');
   const after = shared.lines.size;
   for (let i = 0; i < 1_000; i++) read(`X-Id: unique-${i}\r\n`);
-  // The start line came twice.
-  expect(shared.lines.size).toBe(after + 1);
+  // The start line and the name came twice.
+  expect(shared.lines.size).toBe(after + 2);
+  for (let i = 0; i < 1_000; i++) read(`X-Id-${i}: 1\r\n`);
+  expect(shared.lines.size).toBe(after + 2);
   // Where values vary, one block in eight is looked at.
   for (let i = 0; i < 16; i++) read('X-Id: again\r\n');
-  expect(shared.lines.size).toBe(after + 2);
+  expect(shared.lines.size).toBe(after + 3);
 });
 
 test('a line that repeats is shared, between connections too', () => {

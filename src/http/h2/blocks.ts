@@ -25,6 +25,8 @@ import type { H2Stream } from './stream.ts';
 
 /** Messages of one direction that have begun and not ended. */
 const STREAMS_MAX = 4_096;
+/** A longer block may name thousands of lines, a byte each. */
+const WIDE_BYTES = 1_024;
 
 /** Reads the header blocks of one direction after another; while one came in part only, of that direction alone. */
 export class Blocks {
@@ -170,7 +172,8 @@ export class Blocks {
 
   #take(): Message {
     const stream = this.#stream;
-    const message = this.#shared.pool.take(stream.by === 'client' || this.#pushed ? 'request' : 'response');
+    const kind = stream.by === 'client' || this.#pushed ? 'request' : 'response';
+    const message = this.#shared.pool.take(kind, this.#bytes > WIDE_BYTES);
     message.version = 20;
     message.streamId = this.#id;
     message.firstByteAt = this.#firstTs;

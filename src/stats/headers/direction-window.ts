@@ -359,13 +359,16 @@ export class DirectionWindow {
       const known = this.#byId.get(id);
       if (known !== undefined) return known;
     }
-    const text = this.#text(fields.lower(i));
-    let window = this.#byText.get(text);
+    const lower = fields.lower(i);
+    const name = lower.length > TEXT_MAX ? this.#text(lower) : lower;
+    let window = this.#byText.get(name);
     if (window === undefined) {
-      if (this.#byText.size >= NAMES_MAX || !this.#budget.take(NAME_BYTES + text.length)) {
+      if (this.#byText.size >= NAMES_MAX || !this.#budget.take(NAME_BYTES + name.length)) {
         this.#other ??= new NameWindow(OTHER_NAME, this.#budget);
         return this.#other;
       }
+      // Copied only now: of a flood of names few are kept.
+      const text = this.#text(name);
       window = new NameWindow(text, this.#budget);
       this.#byText.set(text, window);
     }
