@@ -10,7 +10,7 @@ import { composeReport, type RecentStates, type Report } from '../query/report.t
 import type { Redacted } from '../redact/redacted.ts';
 import { StatsEngine } from '../stats/engine.ts';
 import type { HeaderObserver, HeaderStatistics } from '../stats/header-seam.ts';
-import type { Change } from '../stats/headers/changes.ts';
+import { CHANGE_KINDS, type Change } from '../stats/headers/changes.ts';
 import { decodeHeaders, encodingOf } from '../stats/headers/codec.ts';
 import { HeaderGroup, HeaderStats, type EndedWindow as HeaderWindow } from '../stats/headers/header-stats.ts';
 import { HeaderState } from '../stats/headers/state.ts';
@@ -30,6 +30,8 @@ const WINDOWS_BYTES_MAX = 16 << 20;
 const OLDER_NAMES_MAX = 8_192;
 /** Changes kept for answers; the store has them all. */
 const CHANGES_MAX = 1_000;
+/** Services, each side by itself, whose changes are counted from 0 on: a counter that begins with its first change looks to Prometheus as if there was none. */
+const COUNTED_SERVICES_MAX = 64;
 /** Spent on a window that has ended in a tick, should nobody call `work`. */
 const TICK_WORK_MS = 2;
 const MINUTE_MS = 60_000;
@@ -81,6 +83,7 @@ export class Statistics {
   readonly #changes: Change[] = [];
   /** Changes so far by side, service and kind. */
   readonly changeCounts = new Map<string, { side: string; service: string; kind: string; count: number }>();
+  readonly #counted = new Set<string>();
   #untaken: EndedWindow[] = [];
   #windowEnd = Number.NaN;
   /** Works out what the last window had. */
@@ -249,6 +252,7 @@ export class Statistics {
 
   *#end(sealing: Generator<void, HeaderWindow>): Generator<void, void> {
     const { state, changes } = yield* sealing;
+    for (const { key } of state.groups.values()) this.#countChanges(key);
     if (this.gauges !== null) yield* this.gauges.ended(state);
     this.#keep({ from: state.from, to: state.to, state: yield* encodingOf(state), changes });
   }
@@ -262,12 +266,27 @@ export class Statistics {
       this.#forget(this.#windows.shift()!);
     for (const change of ended.changes) {
       this.#changes.push(change);
-      const name = `${change.side} ${change.kind} ${change.service}`;
-      const known = this.changeCounts.get(name);
-      if (known !== undefined) known.count++;
-      else this.changeCounts.set(name, { side: change.side, service: change.service, kind: change.kind, count: 1 });
+      this.#changesOf(change, change.kind).count++;
     }
     if (this.#changes.length > CHANGES_MAX) this.#changes.splice(0, this.#changes.length - CHANGES_MAX);
+  }
+
+  /** The counts of a service that had a window: of all kinds, before there is any change. */
+  #countChanges(key: { readonly side: string; readonly service: string }): void {
+    const name = `${key.side} ${key.service}`;
+    if (this.#counted.has(name) || this.#counted.size >= COUNTED_SERVICES_MAX) return;
+    this.#counted.add(name);
+    for (const kind of CHANGE_KINDS) this.#changesOf(key, kind);
+  }
+
+  #changesOf({ side, service }: { readonly side: string; readonly service: string }, kind: string): { count: number } {
+    const name = `${side} ${kind} ${service}`;
+    let known = this.changeCounts.get(name);
+    if (known === undefined) {
+      known = { side, service, kind, count: 0 };
+      this.changeCounts.set(name, known);
+    }
+    return known;
   }
 
   #forget({ state }: EndedWindow): void {

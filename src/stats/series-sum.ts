@@ -85,6 +85,13 @@ export class SeriesSum {
     return sum;
   }
 
+  /** Calls in flight integrated over that time, ns. */
+  areaAt(bucket: number): number {
+    let sum = 0;
+    for (let i = 0; i < this.parts.length; i++) sum += this.parts[i]!.area?.[bucket] ?? 0;
+    return sum;
+  }
+
   /** Until the next question for histograms. */
   histograms(of: Phase | 'requestBody' | 'responseBody'): Histograms {
     const found = this.#histograms;

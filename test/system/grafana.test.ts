@@ -48,6 +48,7 @@ when(
     home.serve(name, (port) => [home.node, join(import.meta.dirname, '../rig', script), port, ...more], serving);
   const site = await started('site', 'servers/site-node.ts', home.folder.file('access.log'));
   const secure = await started('https', 'tls/https-server.mjs', '1.2');
+  const grpc = await started('grpc', 'servers/grpc-site.ts');
   const listen = `127.0.0.1:${await freePort()}`;
   await using agent = await Agent.start({
     cgroups: [serving, asking],
@@ -60,7 +61,7 @@ when(
   for (const one of Object.values(databases)) await one.until('headwater_build_info');
   const script = `${import.meta.dirname}/prometheus/traffic.ts`;
   const begin = Date.now() / 1000;
-  const traffic = [home.node, script, String(site.port), String(SECONDS), String(secure.port)];
+  const traffic = [home.node, script, String(site.port), String(SECONDS), String(secure.port), String(grpc.port)];
   await must(traffic, { cgroup: asking, timeoutMs: 90_000 });
   // A rate needs two samples, also of what only the last window brought.
   for (let samples = 0; samples < 2; samples++) {

@@ -126,6 +126,13 @@ export const LOAD_SECONDS = family({
   help: 'Time that a service spent with so many calls in flight.',
   labels: [...SIDE_SERVICE, 'in_flight'],
 });
+export const LOAD_CALL_SECONDS = family({
+  name: 'headwater_load_call_seconds',
+  type: 'counter',
+  unit: 'seconds',
+  help: 'That time, each second as often as calls were in flight: divided by headwater_load_seconds_total the average in flight at this level.',
+  labels: [...SIDE_SERVICE, 'in_flight'],
+});
 export const HEADER_PRESENCE = family({
   name: 'headwater_header_presence_ratio',
   type: 'gauge',
@@ -248,6 +255,7 @@ export const CATALOGUE: readonly MetricFamily[] = [
   PROTOCOL_CALLS,
   LOAD_DURATION,
   LOAD_SECONDS,
+  LOAD_CALL_SECONDS,
   HEADER_PRESENCE,
   HEADER_DISTINCT,
   HEADER_ENTROPY,

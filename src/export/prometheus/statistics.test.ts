@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { decodeFamilies, labelsOf } from '../../../test/fixtures/client-model.ts';
 import { type Family, parseOpenMetrics, type Sample } from '../../../test/fixtures/openmetrics.ts';
 import { Random } from '../../../test/fuzz/random.ts';
-import { connectionOf, StatsRig, WALL_NS } from '../../../test/unit/stats-rig.ts';
+import { connectionOf, Dice, queue, reportOf, StatsRig, WALL_NS } from '../../../test/unit/stats-rig.ts';
 import { TlsFacts } from '../../model/tls.ts';
 import { TLS_NAMES_MAX, TlsStatistics } from '../../stats/tls.ts';
 import { CATALOGUE } from './catalogue.ts';
@@ -108,6 +108,25 @@ describe('one scrape', () => {
     expect(sum(got, 'headwater_service_connections_total', { start: 'opened' })).toBe(1);
     expect(sum(got, 'headwater_load_duration_seconds_count', { in_flight: '4' })).toBe(1);
     expect(sum(got, 'headwater_statistics_series', { state: 'shown' })).toBe(3);
+  });
+
+  test('what the dashboard makes of the load metrics is the throughput of the report, level by level', () => {
+    const rig = new StatsRig();
+    // Four servers; a burst now and then passes through the levels below.
+    const speed = (n: number): number => Math.min(n, 4) * 1_000;
+    queue(rig, new Dice(3), { calls: 5_000, rate: (served) => (served % 500 < 50 ? 9_000 : 2_500), speed, order: 4 });
+    const got = scrape(new StatisticsMetrics(rig.engine));
+    const { buckets } = reportOf(rig.engine.states()).routes[0]!.load;
+    expect(buckets.length).toBeGreaterThan(5);
+    for (const { in_flight, count, throughput_per_s } of buckets) {
+      const at = { side: 'server', service: 'api', in_flight: `${in_flight}` };
+      const of = (name: string): number => sum(got, `headwater_load_${name}`, at);
+      expect(of('duration_seconds_count')).toBe(count);
+      const mean = of('duration_seconds_sum') / of('duration_seconds_count');
+      const throughput = of('call_seconds_total') / of('seconds_total') / mean;
+      if (throughput_per_s === null) expect(throughput * of('seconds_total') * 2).toBeLessThan(count);
+      else expect(throughput / throughput_per_s).toBeCloseTo(1, 6);
+    }
   });
 
   test('TLS of each service: what was agreed on, how long it took, when the first certificate ends', () => {

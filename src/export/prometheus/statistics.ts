@@ -212,7 +212,10 @@ export class StatisticsMetrics {
     }
     for (let bucket = 0; bucket < LOAD_BUCKETS; bucket++) {
       const ns = sum.residenceAt(bucket);
-      if (ns > 0) to(catalogue.LOAD_SECONDS).sample(own, ns / 1e9, null, LOADS.of(`${loadBucketFloor(bucket)}`));
+      if (ns === 0) continue;
+      const level = LOADS.of(`${loadBucketFloor(bucket)}`);
+      to(catalogue.LOAD_SECONDS).sample(own, ns / 1e9, null, level);
+      to(catalogue.LOAD_CALL_SECONDS).sample(own, sum.areaAt(bucket) / 1e9, null, level);
     }
   }
 }

@@ -6,14 +6,16 @@ import { GroupModel } from './group-model.ts';
 import { ModelRoom } from './model-room.ts';
 import { type Direction, type GroupState, groupId, type HeaderState } from './state.ts';
 
-export type ChangeKind =
-  | 'header_new'
-  | 'header_vanished'
-  | 'value_new'
-  | 'value_vanished'
-  | 'presence'
-  | 'distribution'
-  | 'order';
+export const CHANGE_KINDS = [
+  'header_new',
+  'header_vanished',
+  'value_new',
+  'value_vanished',
+  'presence',
+  'distribution',
+  'order',
+] as const;
+export type ChangeKind = (typeof CHANGE_KINDS)[number];
 
 export interface ValueShare {
   readonly value: string;

@@ -1,9 +1,10 @@
 /**
- * A client whose own count is the truth, as a process: `traffic.ts PORT SECONDS [TLS PORT]`. Calls of every kind at rising concurrency,
+ * A client whose own count is the truth, as a process: `traffic.ts PORT SECONDS [TLS PORT [GRPC PORT]]`. Calls of every kind at rising concurrency,
  * header fields that change half-way, and connections that leave HTTP, which is a loss. Prints what it got, by method, path and status.
- * On the port of a TLS server it only makes connections, with a call in each.
+ * On the port of a TLS server it only makes connections, with a call in each; of grpc-site.ts it asks for calls that succeed and fail.
  */
 import { Agent, request } from 'node:http';
+import { connect as connectH2 } from 'node:http2';
 import https from 'node:https';
 import { connect } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -27,7 +28,7 @@ const PLAN = [
 const CONCURRENCY = [1, 2, 4, 8, 16, 32];
 const PAUSE_MS = 2;
 
-const [port, seconds, securePort] = process.argv.slice(2).map(Number) as [number, number, number?];
+const [port, seconds, securePort, grpcPort] = process.argv.slice(2).map(Number) as [number, number, number?, number?];
 const agent = new Agent({ keepAlive: true, maxSockets: 64 });
 const truth: Record<string, number> = {};
 const begin = performance.now();
@@ -85,6 +86,23 @@ const callSecurely = (): Promise<void> =>
     https.get({ ...peer, agent: false }, (response) => response.resume().once('close', resolve)).once('error', reject);
   });
 
+/** One that succeeds and one that fails, on a connection of their own; nobody counts them. */
+async function callGrpc(): Promise<void> {
+  const session = connectH2(`http://127.0.0.1:${grpcPort}`);
+  for (const name of ['Echo', 'Fail'])
+    await new Promise<void>((resolve, reject) => {
+      const headers = {
+        ':method': 'POST',
+        ':path': `/test.v1.Echo/${name}`,
+        'content-type': 'application/grpc',
+        te: 'trailers',
+      };
+      const stream = session.request(headers);
+      stream.resume().once('error', reject).once('close', resolve).end(Buffer.alloc(5));
+    });
+  await new Promise<void>((resolve) => session.close(resolve));
+}
+
 let n = 0;
 async function worker(number: number): Promise<void> {
   while (passed() < 1) {
@@ -101,6 +119,7 @@ const losing = (async () => {
   while (passed() < 1) {
     await leaveHttp();
     if (securePort !== undefined) await callSecurely();
+    if (grpcPort !== undefined) await callGrpc();
     await sleep(300);
   }
 })();

@@ -51,6 +51,20 @@ export const errors: DashboardSpec = {
       ],
     },
     {
+      title: 'gRPC status',
+      description:
+        "gRPC calls a second by the status that they ended with; 'none': no status was seen. HTTP says 200 of most that failed: neither the share of failed calls nor the classes have them.",
+      unit: 'reqps',
+      stacked: true,
+      width: 24,
+      queries: [
+        {
+          expr: rate('headwater_grpc_calls_total', ROUTE, 'rpc_response_status_code'),
+          legend: '{{rpc_response_status_code}}',
+        },
+      ],
+    },
+    {
       title: 'Failing routes',
       description:
         'Routes with failed calls in the time shown: how many, and their share. The id of a failed call is an exemplar of headwater_failed_calls_total.',

@@ -3,6 +3,12 @@ import type { DashboardSpec } from '../model.ts';
 import { DURATION, HTTP, increase, named, OF_SERVICE, observed, quantile, RANGE, rate, SERVICE } from '../queries.ts';
 
 const LOAD = 'headwater_load_duration_seconds';
+const CALLS = observed('count', 'increase', LOAD, SERVICE, 'in_flight', RANGE);
+const TIME = increase('headwater_load_seconds_total', SERVICE, 'in_flight');
+/** Little's law at each level: calls in flight by their response time (docs/statistics.md). */
+const THROUGHPUT =
+  `${increase('headwater_load_call_seconds_total', SERVICE, 'in_flight')} / ${TIME}` +
+  ` / (${observed('sum', 'increase', LOAD, SERVICE, 'in_flight', RANGE)} / ${CALLS})`;
 
 export const load: DashboardSpec = {
   uid: 'headwater-load',
@@ -26,14 +32,15 @@ export const load: DashboardSpec = {
     {
       title: 'Throughput by calls in flight',
       description:
-        "Calls a second while so many were in flight: arrivals divided by the time spent at that level. Where it stays flat, the capacity is reached; where it falls, calls are in each other's way.",
+        "Calls a second of a service with so many in flight, by Little's law at that level: calls in flight divided by their response time. Levels that were only passed through have none. Where it stays flat, the capacity is reached; where it falls, calls are in each other's way.",
       type: 'barchart',
       unit: 'reqps',
       along: 'in_flight',
       columns: [{ name: 'calls/s', unit: 'reqps' }],
       queries: [
         {
-          expr: `${observed('count', 'increase', LOAD, SERVICE, 'in_flight', RANGE)} / ${increase('headwater_load_seconds_total', SERVICE, 'in_flight')}`,
+          // As the report has it: the level's time was enough for half of the calls that met it.
+          expr: `(${THROUGHPUT}) and ((${THROUGHPUT}) * ${TIME} * 2 >= ${CALLS})`,
           instant: true,
         },
       ],
