@@ -12,6 +12,7 @@ import { steadyMs, TimeFormatter } from '../base/clock.ts';
 import { EXIT } from '../base/failure.ts';
 import { exchangeIds } from '../exchange/id.ts';
 import { type KernelAnchor, takeAnchor } from '../kernel/clock.ts';
+import { endNow } from '../kernel/posix.ts';
 import { LossLedger } from '../model/loss.ts';
 import { Fingerprinter } from '../redact/fingerprint.ts';
 import { startStoreWorker } from '../store/store.ts';
@@ -40,6 +41,9 @@ const say = (line: string): void => {
 /** What the statistics' key is derived from the installation key for: nobody can compare their hashes with its fingerprints. */
 const STATISTICS_LABEL = 'headwater header statistics';
 const STATISTICS_KEY_BYTES = 16;
+
+/** A log that is written slowly gets this long at the end: the attacher gives the pipeline 15 seconds, and the store comes after it. */
+const SLOW_LOG_MS_MAX = 8_000;
 
 /** Called by attacher/child.ts before the cage is closed: afterwards a thread's code may be unreadable. Answers the store's thread. */
 export async function prepare({ logged, stored }: Prospect, unused: UnusedPages): Promise<Worker | null> {
@@ -75,8 +79,9 @@ export async function runPipeline(handover: Handover): Promise<number> {
     });
   });
   seconds.stop();
-  await finish(parts, servers, start.dataPath);
+  const ended = await finish(parts, servers, start.dataPath);
   process.stderr.write(`${status.ledgerText(reason)}\n`);
+  if (!ended) endNow(EXIT.DONE);
   client.close();
   return EXIT.DONE;
 }
@@ -188,8 +193,8 @@ async function listen(
   return await openListeners({ start, settings, anchor, statistics, status, api });
 }
 
-/** Everything that was captured is parsed, written and said. */
-async function finish(parts: Parts, servers: readonly Server[], dataPath: string): Promise<void> {
+/** Everything that was captured is parsed, written and said. False: a write to the log never came back. */
+async function finish(parts: Parts, servers: readonly Server[], dataPath: string): Promise<boolean> {
   const { maps, probe, capture, outputs, statistics, status, feed, storeClock, history } = parts;
   const { pipeline, reader, packets, secrets } = capture;
   probe.stop();
@@ -206,10 +211,11 @@ async function finish(parts: Parts, servers: readonly Server[], dataPath: string
   outputs.tail?.close();
   packets.close();
   statistics.finish();
-  await outputs.log?.exporter.end(() => status.totals());
+  const ended = await outputs.log?.exporter.end(() => status.totals(), SLOW_LOG_MS_MAX);
   const unwritten = (await feed?.close(steadyMs(), pipeline.counters.exchanges, status.totals().losses)) ?? 0;
   if (unwritten > 0) say(`${unwritten} calls could not be written to ${dataPath}`);
   for (const server of servers) server.close();
   await history.close();
   secrets?.close();
+  return ended ?? true;
 }

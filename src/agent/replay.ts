@@ -1,10 +1,10 @@
 /** `headwater replay`: capture files through the same pipeline. */
 import { randomBytes } from 'node:crypto';
-import { mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { readAtMost } from '../base/bounded-file.ts';
 import { type ClockAnchor, TimeFormatter, UNSEEN } from '../base/clock.ts';
 import { EXIT, fail } from '../base/failure.ts';
+import { makeFolders } from '../base/make-folders.ts';
 import { packageVersion } from '../base/version.ts';
 import { defaultKeyPath } from '../config/paths.ts';
 import type { Config } from '../config/schema.ts';
@@ -149,7 +149,7 @@ function takeKeyLog(name: string, text: Buffer, secrets: SecretStore): void {
 function credentialPolicy(config: Config): RedactionPolicy {
   const path = defaultKeyPath();
   try {
-    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+    makeFolders(dirname(path), 0o700);
   } catch {
     // The key's own message says why.
   }

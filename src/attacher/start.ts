@@ -7,9 +7,10 @@
  * what passes while it starts would fill the ring and be lost.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { closeSync, mkdirSync, writeSync } from 'node:fs';
+import { closeSync, writeSync } from 'node:fs';
 import { flushCompileCache, getCompileCacheDir } from 'node:module';
 import { dirname, extname, join } from 'node:path';
+import { makeFolders } from '../base/make-folders.ts';
 import { descriptorPair, keepAcrossExec, memoryFile, streamPair, waitReadable } from '../kernel/posix.ts';
 import type { LoadedTaps } from '../kernel/secrets.ts';
 import { loadInstallationKey } from '../redact/key.ts';
@@ -240,7 +241,7 @@ const becomeResident = (state: ResidentState, stateFd: number, child: ChildProce
 
 const installationKey = (path: string): Buffer | Refusal => {
   try {
-    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+    makeFolders(dirname(path), 0o700);
   } catch {
     // The reason is in the key's own message.
   }

@@ -24,7 +24,7 @@ export interface ExchangeExporter {
   websocket(session: WebSocketSession): void;
   /**
    * Writes what is still held and the end of the run. `totals` is asked once, after everything before it was written or
-   * given up, so that its losses include the exporter's own.
+   * given up, so that its losses include the exporter's own. False: a write never came back.
    */
-  end(totals: () => RunTotals): Promise<void>;
+  end(totals: () => RunTotals): Promise<boolean>;
 }

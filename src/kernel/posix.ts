@@ -26,6 +26,7 @@ const c = {
   memfdCreate: libc.func('int memfd_create(const char *, unsigned int)'),
   fcntl: libc.func('int fcntl(int, int, long)'),
   waitpid: libc.func('int waitpid(int, void *, int)'),
+  _exit: libc.func('void _exit(int)'),
   poll: libc.func('int poll(void *, unsigned long, int)'),
   madvise: libc.func('int madvise(uintptr_t, size_t, int)'),
 };
@@ -121,6 +122,12 @@ export const adviseZero = (bytes: Uint8Array): number => {
 
 /** Gives the kernel back the pages in which nothing that malloc(3) gave out lies (malloc_trim(3)): left alone, glibc keeps them below whatever is still used. */
 export const trimHeap = (): void => void mallocTrim?.(0);
+
+/** Ends the process at once (_exit(2)): exit(3) joins Node's thread pool, where a write to a pipe that nobody reads never returns. */
+export const endNow = (code: number): never => {
+  c._exit(code);
+  throw new Error('_exit returned');
+};
 
 /** How a child ended: code or signal number; null while it runs. A child that is not ours (any more) counts as ended with code 1. */
 export const reap = (pid: number): { readonly code: number } | { readonly signal: number } | null => {

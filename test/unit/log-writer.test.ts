@@ -305,6 +305,34 @@ describe('a pipe', () => {
     expect(events).toEqual([]);
   });
 
+  test('that is read by nobody is waited for at most so long at the end; everything is counted', async () => {
+    const fd = openSync(pipe(), constants.O_RDWR | constants.O_NONBLOCK);
+    const { writer, losses } = rig(new InheritedOpener(fd, 'stdout'));
+    await writer.start();
+    const log = new LogExporter(ndjson(), writer, null, id);
+    for (let n = 0; n < 10_000; n++) writer.write(line(n));
+    expect(await writer.flushed(10)).toBe(false);
+    const totals = { segments: 0, bytes: 0, connections: 0, exchanges: 0, losses: [] };
+    expect(await log.end(() => totals, 10)).toBe(true);
+    const chunk = Buffer.alloc(1 << 20);
+    const written = chunk.latin1Slice(0, readSync(fd, chunk)).split('\n').length - 1;
+    closeSync(fd);
+    expect(losses.totals()).toMatchObject([{ reason: 'log_write_failed', count: 10_001 - written }]);
+  });
+
+  test('on which a write never returns is given up as stuck', async () => {
+    const name = pipe();
+    const reader = openSync(name, constants.O_RDONLY | constants.O_NONBLOCK);
+    const fd = openSync(name, constants.O_WRONLY);
+    const { writer } = rig(new InheritedOpener(fd, 'stdout'));
+    await writer.start();
+    for (let n = 0; n < 10_000; n++) writer.write(line(n));
+    expect(await writer.close(0)).toBe(false);
+    // The write comes back, and the thread pool has its thread again.
+    closeSync(reader);
+    closeSync(fd);
+  });
+
   test('whose reader went away ends the log, once and for all', async () => {
     const name = pipe();
     const reader = openSync(name, constants.O_RDONLY | constants.O_NONBLOCK);

@@ -13,7 +13,7 @@ test('only redactor() makes what exporters take', () => {
   const exporter: ExchangeExporter = {
     exchange: (x) => taken.push(x.outcome),
     websocket: () => {},
-    end: async () => {},
+    end: async () => true,
   };
   const format: LogFormat = ndjson();
   const raw = exchangeOf({});

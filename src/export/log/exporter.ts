@@ -8,7 +8,7 @@ import { type KeepOptions, keeps } from './keep.ts';
 import { LineBuffer } from './line.ts';
 import type { LogWriter } from './writer.ts';
 
-/** What is left to write at the end gets this long: a full disk must not keep the agent from ending. */
+/** The last line gets this long where writes are refused: a full disk must not keep anything from ending. */
 const END_MS = 5_000;
 
 /** Writes each exchange that the keep rules let through in one format to one writer. */
@@ -46,9 +46,14 @@ export class LogExporter implements ExchangeExporter {
     this.#writer.write(this.#format.websocket(session));
   }
 
-  async end(totals: () => RunTotals): Promise<void> {
-    await this.#writer.flushed();
+  /**
+   * Writes what is left, the last line behind it. `slowMsMax`: how long a disk or reader that is only slow is waited for; what it has not
+   * taken by then is counted as lost, the last line with it. One that refuses gets a few seconds. False: as for LogWriter.close.
+   */
+  async end(totals: () => RunTotals, slowMsMax = Number.POSITIVE_INFINITY): Promise<boolean> {
+    const taken = await this.#writer.flushed(slowMsMax);
     this.#writer.write(this.#format.end(totals(), this.accepted));
-    await this.#writer.close(END_MS);
+    if (taken && slowMsMax === Number.POSITIVE_INFINITY) await this.#writer.flushed();
+    return this.#writer.close(taken ? END_MS : 0);
   }
 }

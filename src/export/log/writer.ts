@@ -162,12 +162,19 @@ export class LogWriter {
     await new Promise<void>((resolve) => this.#roomWanted.push(resolve));
   }
 
-  /** Resolves when everything accepted so far is written, or writes are refused. */
-  async flushed(): Promise<void> {
+  /**
+   * Resolves when everything accepted so far is written, or writes are refused; after `msMax` in any case, with false when something
+   * still waits for a slow disk or reader.
+   */
+  async flushed(msMax = Number.POSITIVE_INFINITY): Promise<boolean> {
+    const patience = Number.isFinite(msMax) ? AbortSignal.timeout(msMax) : null;
     while (this.#batches.bytes > 0 && this.#failing === '' && !this.#gone) {
+      if (patience?.aborted === true) return false;
       this.#flush();
-      await new Promise<void>((resolve) => this.#roomWanted.push(resolve));
+      const room = new Promise<void>((resolve) => this.#roomWanted.push(resolve));
+      await (patience === null ? room : Promise.race([room, aborted(patience)]));
     }
+    return true;
   }
 
   /** Opens the log anew (SIGHUP after logrotate moved the file). Lines already accepted go to the new file. */
@@ -176,8 +183,11 @@ export class LogWriter {
     this.#flush();
   }
 
-  /** Writes what is left for at most `ms`, counts the rest as lost and closes. */
-  async close(ms: number): Promise<void> {
+  /**
+   * Writes what is left for at most `ms`, counts the rest as lost and closes. False: a write is still stuck in the thread pool (a pipe that
+   * nobody reads), which an ordinary exit of the process would wait for.
+   */
+  async close(ms: number): Promise<boolean> {
     const deadline = setTimeout(() => this.#closing.abort(), ms);
     while (this.#batches.bytes > 0 && !this.#closing.signal.aborted) {
       this.#flush();
@@ -190,8 +200,10 @@ export class LogWriter {
     if (this.#pump !== null) await Promise.race([this.#pump, sleep(LAST_WRITE_MS)]);
     this.#giveUpAll();
     // A write still stuck in the thread pool owns its descriptor; the process ends it.
-    if (this.#pump === null && this.#fd >= 0) await this.#o.opener.release(this.#fd).catch(() => {});
+    const stuck = this.#pump !== null;
+    if (!stuck && this.#fd >= 0) await this.#o.opener.release(this.#fd).catch(() => {});
     await this.#o.opener.settled();
+    return !stuck;
   }
 
   #hasRoom(): boolean {
