@@ -68,7 +68,7 @@ export class History implements HistorySource {
     if (!this.#callsKept) return noStore;
     return await this.#ask<never | CallAnswer>(async ({ reader, calls }) => ({
       ok: true,
-      value: await calls.queryCalls(reader, query),
+      value: await calls.queryCalls(reader, { ...query, pageMs: calls.PAGE_MS }),
     })).then((answer) => (answer.ok ? (answer.value as CallAnswer) : answer));
   }
 

@@ -70,4 +70,10 @@ export function rangeProblem({ since, until }: TimeRange): string | null {
   return null;
 }
 
+/** Unix time in ns as RFC 3339, to the nanosecond. */
+export function isoTime(ns: bigint): string {
+  const below = ((ns % NS_PER_MS) + NS_PER_MS) % NS_PER_MS;
+  return `${iso(ns - below).slice(0, -1)}${below.toString().padStart(6, '0')}Z`;
+}
+
 const iso = (ns: bigint): string => new Date(Number(ns / NS_PER_MS)).toISOString();

@@ -258,6 +258,39 @@ test('pages add up to the whole, in order, at any size', async () => {
   );
 });
 
+test('pages that end when their time is up add up to the same, and say how far they got', async () => {
+  let early = 0;
+  await fc.assert(
+    fc.asyncProperty(filter, pick([0, 0, 0, 20]), fc.integer({ min: 5, max: 400 }), async (cel, pageMs, limit) => {
+      fc.pre(compileFilter(cel).ok);
+      const all = await page({ filter: cel, limit: 10_000 });
+      expect([all.next, all.searched_until]).toEqual([null, null]);
+      const ids: string[] = [];
+      const bounds: string[] = [];
+      let at = Number.POSITIVE_INFINITY;
+      for (let cursor: string | null = ''; cursor !== null; ) {
+        const some: CallPage = await page({ filter: cel, limit, pageMs, ...(cursor === '' ? {} : { cursor }) });
+        expect(some.calls.length).toBeLessThanOrEqual(limit);
+        for (const { ts } of some.calls) for (const until of bounds) expect(ts === null || ts <= until).toBe(true);
+        ids.push(...some.calls.map(({ id }) => id));
+        cursor = some.next;
+        if (some.searched_until !== null) {
+          bounds.push(some.searched_until);
+          early++;
+        } else if (some.calls.length < limit) expect(cursor).toBeNull();
+        // Each page gets somewhere, so that there is a last one.
+        if (cursor === null) break;
+        expect(Number(cursor.slice(1))).toBeLessThan(at);
+        at = Number(cursor.slice(1));
+      }
+      expect(ids).toEqual(all.calls.map(({ id }) => id));
+    }),
+    { numRuns: 25 },
+  );
+  // At 0 ms every page of a search through more than two segments ends so, however fast the machine is.
+  expect(early).toBeGreaterThan(10);
+});
+
 test('a range takes its beginning and not its end', async () => {
   const since = 1_795_363_446_000_000_000n;
   const until = 1_795_363_448_500_000_000n;

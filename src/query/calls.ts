@@ -7,21 +7,24 @@ import type { StoreReader } from '../store/reader.ts';
 import { SEQUENCE_STRIDE } from '../store/record.ts';
 import type { SegmentFiles } from '../store/segment-files.ts';
 import { callsTable } from '../store/tables.ts';
-import type { TimeRange } from './calls-range.ts';
-import { all, type Condition, holds, mayMeet, TRUE } from './condition.ts';
+import { isoTime, type TimeRange } from './calls-range.ts';
+import { all, holds, mayMeet, TRUE } from './condition.ts';
 import { sessionsOf } from './sessions.ts';
 import { runSql } from './sql-run.ts';
-import { type CallFailure, wantedCalls } from './wanted-calls.ts';
+import { type CallFailure, type WantedCalls, wantedCalls } from './wanted-calls.ts';
 
 export const CALLS_LIMIT_MAX = 10_000;
 export const CALLS_LIMIT = 100;
 const TIMEOUT_MS = 30_000;
+/** For `pageMs` where somebody waits: what no segment can be ruled out by is answered as far as it was looked for by then. */
+export const PAGE_MS = 250;
 /** Calls looked at in one go when SQL alone does not decide. */
 const CANDIDATES = 2_048;
 /** Segments looked at in one go: few at first, because most questions are answered by the newest. */
 const GROUP_FIRST = 2;
 const GROUP_GROWTH = 4;
 const GROUP_MAX = 1_024;
+const STEP_GROWTH = 4;
 
 export interface CallQuery {
   /** CEL; without it every call. */
@@ -32,6 +35,8 @@ export interface CallQuery {
   /** `next` of the page before. Stays good while calls come in and go. */
   readonly cursor?: string;
   readonly timeoutMs?: number;
+  /** The page ends after about this long, with what was found and a cursor that goes on from there; some calls are always looked at. Without it, a page ends when it is full. */
+  readonly pageMs?: number;
 }
 
 export interface CallPage {
@@ -41,6 +46,11 @@ export interface CallPage {
   readonly websockets: readonly WebSocketRecord[];
   /** Cursor of the next page; null: this is the last one. */
   readonly next: string | null;
+  /**
+   * Not null: the page ended because its time was up, and no call that was not looked at yet began after this (RFC 3339). It may have few calls, or none:
+   * ask with `next` for the others.
+   */
+  readonly searched_until: string | null;
   /** Files that could not be read: their calls are missing from every answer. */
   readonly damaged: readonly string[];
 }
@@ -66,83 +76,119 @@ export async function queryCalls(reader: StoreReader, query: CallQuery): Promise
   }
   const wanted = wantedCalls(query.filter, query.range ?? { since: null, until: null });
   if (!wanted.ok) return wanted;
-  const { condition, matches } = wanted.value;
-  return new Search(reader, condition, matches, limit, query.timeoutMs ?? TIMEOUT_MS).page(before);
+  return new Search(reader, wanted.value, query).page(before, limit);
 }
 
 class Search {
   readonly #reader: StoreReader;
-  readonly #condition: Condition;
-  readonly #matches: (record: StoredRecord) => boolean;
-  readonly #limit: number;
+  readonly #wanted: WantedCalls;
   readonly #timeoutMs: number;
   readonly #deadlineMs: number;
+  /** When the page's time is up, on the clock of `performance.now`. */
+  readonly #pageEndMs: number;
+  readonly #since: bigint | null;
   readonly #builder = new RecordBuilder();
+  /** Newest first, and how many of them were looked at. */
+  readonly #segments: readonly SegmentFiles[];
+  #taken = 0;
 
-  constructor(
-    reader: StoreReader,
-    condition: Condition,
-    matches: (record: StoredRecord) => boolean,
-    limit: number,
-    timeoutMs: number,
-  ) {
+  constructor(reader: StoreReader, wanted: WantedCalls, query: CallQuery) {
     this.#reader = reader;
-    this.#condition = condition;
-    this.#matches = matches;
-    this.#limit = limit;
-    this.#timeoutMs = timeoutMs;
-    this.#deadlineMs = Date.now() + timeoutMs;
+    this.#wanted = wanted;
+    this.#timeoutMs = query.timeoutMs ?? TIMEOUT_MS;
+    this.#deadlineMs = Date.now() + this.#timeoutMs;
+    this.#pageEndMs = performance.now() + (query.pageMs ?? Number.POSITIVE_INFINITY);
+    this.#since = query.range?.since ?? null;
+    this.#segments = reader.segments.toReversed();
   }
 
-  async page(cursor: number): Promise<CallAnswer> {
+  async page(cursor: number, limit: number): Promise<CallAnswer> {
     const calls: StoredRecord[] = [];
     let before = cursor;
-    const segments = this.#candidates(before);
+    while (this.#segments[this.#taken] !== undefined && this.#segments[this.#taken]!.from >= before) this.#taken++;
     let size = GROUP_FIRST;
-    for (let group = next(segments, size); group.length > 0; ) {
-      // One more than asked for: it tells whether there is another page.
-      const wanted = Math.max(CANDIDATES, this.#limit + 1);
-      const found = await this.#sequences(group, before, wanted);
-      if (!found.ok) return found;
-      const records = await this.#records(group, found.value.slice(0, wanted));
-      if (!records.ok) return records;
-      for (const { sequence, record } of records.value) {
-        if (!this.#matches(record)) continue;
-        if (calls.length === this.#limit) return this.#answer(calls, before);
-        calls.push(record);
-        before = sequence;
+    // One more than asked for: it tells whether there is another page.
+    const wanted = Math.max(CANDIDATES, limit + 1);
+    for (;;) {
+      const group = this.#take(size);
+      const begunMs = performance.now();
+      for (let more = group.length > 0; more; ) {
+        const found = await this.#sequences(group, before, wanted);
+        if (!found.ok) return found;
+        more = found.value.length >= wanted;
+        // As many as the page needs, at first: the rest is read only when the filter turns some of them down.
+        let step = limit + 1;
+        for (let from = 0; from < found.value.length; ) {
+          const some = found.value.slice(from, from + step);
+          from += some.length;
+          step = Math.max(step, Math.min(CANDIDATES, step * STEP_GROWTH));
+          const records = await this.#records(group, some);
+          if (!records.ok) return records;
+          for (const { sequence, record } of records.value) {
+            if (!this.#wanted.matches(record)) continue;
+            if (calls.length === limit) return this.#answer(calls, before);
+            calls.push(record);
+            before = sequence;
+          }
+          before = some.at(-1)!;
+          const rest = more || from < found.value.length;
+          if (rest && this.#leftMs <= 0) return this.#answer(calls, before, this.#until(before));
+        }
       }
-      if (found.value.length < wanted) {
-        size = Math.min(GROUP_MAX, size * GROUP_GROWTH);
-        before = Math.min(before, group.at(-1)!.from);
-        group = next(segments, size);
-      } else before = found.value.at(-1)!;
-    }
-    return this.#answer(calls, -1);
-  }
-
-  /** Segments that may have such calls, newest first. */
-  *#candidates(before: number): Generator<SegmentFiles> {
-    const { need } = this.#condition;
-    for (const files of this.#reader.segments.toReversed()) {
-      if (files.from >= before) continue;
-      if (mayMeet(need, files)) yield files;
+      if (this.#taken === this.#segments.length) return this.#answer(calls, -1);
+      before = Math.min(before, this.#segments[this.#taken - 1]!.from);
+      const fitting = Math.floor((this.#leftMs * group.length) / (performance.now() - begunMs));
+      if (!(fitting >= 1)) return this.#answer(calls, before, this.#until(before));
+      size = Math.min(GROUP_MAX, size * GROUP_GROWTH, fitting);
     }
   }
 
-  async #answer(calls: readonly StoredRecord[], next: number): Promise<CallAnswer> {
+  /** Of the page's time. */
+  get #leftMs(): number {
+    return this.#pageEndMs - performance.now();
+  }
+
+  /** The next segments that may have such calls, at most `size`; fewer when the time is up. */
+  #take(size: number): SegmentFiles[] {
+    const { need } = this.#wanted.condition;
+    const some: SegmentFiles[] = [];
+    while (this.#taken < this.#segments.length && some.length < size) {
+      const files = this.#segments[this.#taken++]!;
+      const old = this.#since !== null && files.newest !== null && files.newest < this.#since;
+      if (!old && mayMeet(need, files)) some.push(files);
+      else if (this.#leftMs <= 0) break;
+    }
+    return some;
+  }
+
+  /** When the newest call began that may be among those from `before` on; null: nobody knows. */
+  #until(before: number): string | null {
+    let newest: bigint | null = null;
+    for (const files of this.#segments)
+      if (files.from < before && files.newest !== null && (newest === null || files.newest > newest))
+        newest = files.newest;
+    return newest === null ? null : isoTime(newest);
+  }
+
+  async #answer(calls: readonly StoredRecord[], next: number, until: string | null = null): Promise<CallAnswer> {
     const sessions = await sessionsOf(this.#reader, calls);
     if (!sessions.ok) return sessions;
     const websockets = calls.flatMap(({ id }) => sessions.value.get(id) ?? []);
     return {
       ok: true,
-      value: { calls, websockets, next: next < 0 ? null : `c${next}`, damaged: [...this.#reader.damaged] },
+      value: {
+        calls,
+        websockets,
+        next: next < 0 ? null : `c${next}`,
+        searched_until: until,
+        damaged: [...this.#reader.damaged],
+      },
     };
   }
 
   /** Sequences of calls that meet the conditions, newest first. */
   async #sequences(group: readonly SegmentFiles[], before: number, limit: number): Promise<Answer<number[]>> {
-    const where = all(this.#condition, Number.isFinite(before) ? holds(`sequence < ${before}`) : TRUE).sql;
+    const where = all(this.#wanted.condition, Number.isFinite(before) ? holds(`sequence < ${before}`) : TRUE).sql;
     const sql = (calls: string): string =>
       `SELECT sequence FROM ${calls} WHERE ${where} ORDER BY sequence DESC LIMIT ${limit}`;
     const answer = await this.#select(group, sql);
@@ -153,25 +199,14 @@ class Search {
     group: readonly SegmentFiles[],
     sequences: readonly number[],
   ): Promise<Answer<{ sequence: number; record: StoredRecord }[]>> {
-    const records: { sequence: number; record: StoredRecord }[] = [];
-    // As many as a page needs, at first: the rest is read only when the filter turned some of them down.
-    for (let from = 0; from < sequences.length; from += this.#limit + 1) {
-      const some = sequences.slice(from, from + this.#limit + 1);
-      const segments = new Set(some.map((sequence) => Math.floor(sequence / SEQUENCE_STRIDE)));
-      const files = group.filter(({ segment }) => segments.has(segment));
-      const where = `sequence BETWEEN ${some.at(-1)} AND ${some[0]} AND sequence IN (${some.join(', ')})`;
-      const sql = (calls: string): string =>
-        `SELECT ${RECORD_COLUMNS.join(', ')} FROM ${calls} WHERE ${where} ORDER BY sequence DESC`;
-      const answer = await this.#select(files, sql);
-      if (!answer.ok) return answer;
-      let passed = 0;
-      for (const row of answer.value.rows) {
-        const record = this.#builder.record(row);
-        if (this.#matches(record)) passed++;
-        records.push({ sequence: Number(row[0]), record });
-      }
-      if (passed > this.#limit) break;
-    }
+    const segments = new Set(sequences.map((sequence) => Math.floor(sequence / SEQUENCE_STRIDE)));
+    const files = group.filter(({ segment }) => segments.has(segment));
+    const where = `sequence BETWEEN ${sequences.at(-1)} AND ${sequences[0]} AND sequence IN (${sequences.join(', ')})`;
+    const sql = (calls: string): string =>
+      `SELECT ${RECORD_COLUMNS.join(', ')} FROM ${calls} WHERE ${where} ORDER BY sequence DESC`;
+    const answer = await this.#select(files, sql);
+    if (!answer.ok) return answer;
+    const records = answer.value.rows.map((row) => ({ sequence: Number(row[0]), record: this.#builder.record(row) }));
     return { ok: true, value: records };
   }
 
@@ -193,16 +228,6 @@ class Search {
     }
     return left.length === sound.length ? answer : this.#select(left, sql);
   }
-}
-
-function next(segments: Generator<SegmentFiles>, size: number): SegmentFiles[] {
-  const some: SegmentFiles[] = [];
-  while (some.length < size) {
-    const { value, done } = segments.next();
-    if (done === true) break;
-    some.push(value);
-  }
-  return some;
 }
 
 export const SQL_ROWS_MAX = 100_000;

@@ -59,7 +59,7 @@ export const OPENAPI = {
         responses: {
           200: json('A page.', {
             type: 'object',
-            required: ['calls', 'websockets', 'next', 'damaged'],
+            required: ['calls', 'websockets', 'next', 'searched_until', 'damaged'],
             properties: {
               calls: { type: 'array', items: { type: 'object', description: 'docs/header-log.schema.json' } },
               websockets: {
@@ -68,7 +68,16 @@ export const OPENAPI = {
                 description:
                   'What WebSockets carried whose handshakes are among these calls, as far as they have ended.',
               },
-              next: { type: ['string', 'null'], description: 'Cursor of the next page; null: this is the last.' },
+              next: {
+                type: ['string', 'null'],
+                description: 'Cursor of the next page; null: this is the last. A page before the last may be empty.',
+              },
+              searched_until: {
+                type: ['string', 'null'],
+                format: 'date-time',
+                description:
+                  'Not null: the time of a page was up. What was not looked at yet began no later than this: go on with `next`.',
+              },
               damaged: { type: 'array', items: text, description: 'Files that could not be read.' },
             },
           }),

@@ -34,7 +34,10 @@ function historyOf(change: Partial<HistorySource> = {}): { history: HistorySourc
     },
     calls: async (query: CallQuery) => {
       asked.calls.push(query);
-      return { ok: true, value: { calls: [{ id: 'a' }], websockets: [], next: 'c', damaged: [] } };
+      return {
+        ok: true,
+        value: { calls: [{ id: 'a' }], websockets: [], next: 'c', searched_until: null, damaged: [] },
+      };
     },
     sql: async (text: string, rows: number) => {
       asked.sql.push([text, rows]);
@@ -110,7 +113,7 @@ describe('what is right is passed on', () => {
       [Date.parse('2026-11-22T16:00:00Z'), Date.parse('2026-11-22T16:04:05.500Z')],
     ]);
     const page = await ask(`/api/v1/calls?filter=${encodeURIComponent('response.code >= 500')}&limit=7&cursor=x%26y`);
-    expect(page.body).toEqual({ calls: [{ id: 'a' }], websockets: [], next: 'c', damaged: [] });
+    expect(page.body).toEqual({ calls: [{ id: 'a' }], websockets: [], next: 'c', searched_until: null, damaged: [] });
     await ask('/api/v1/calls');
     expect(asked.calls[0]).toMatchObject({ filter: 'response.code >= 500', limit: 7, cursor: 'x&y' });
     expect(asked.calls[1]).toMatchObject({ limit: 100 });

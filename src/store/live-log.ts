@@ -7,6 +7,7 @@ import { setImmediate } from 'node:timers/promises';
 import { Memory } from '../base/memory.ts';
 import { readAt } from './filter-file.ts';
 import { FRAME_BODY_MAX, FRAME_HEAD, frames } from './frames.ts';
+import { ParquetFile } from './parquet/read.ts';
 import { SEQUENCE_STRIDE } from './record.ts';
 import { CALLS_FILE, LEDGER_FILE, SESSIONS_FILE, STATES_FILE, writeParquet } from './seal.ts';
 import { Segment } from './segment.ts';
@@ -113,6 +114,7 @@ export class LiveLog {
       segment: this.#number,
       from: this.#from,
       calls: path(CALLS_FILE),
+      newest: ParquetFile.open(path(CALLS_FILE))?.wideBounds('ts')?.[1] ?? null,
       states: optional(STATES_FILE),
       ledger: optional(LEDGER_FILE),
       values: null,

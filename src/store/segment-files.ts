@@ -4,6 +4,8 @@ export interface SegmentFiles {
   /** No call in them has a smaller sequence; those of files before them have. */
   readonly from: number;
   readonly calls: string;
+  /** Unix ns at which the newest call in them began; null: not known. */
+  readonly newest: bigint | null;
   readonly states: string | null;
   readonly ledger: string | null;
   /** Which field values, names and targets the calls have (value-filter.ts); perhaps it does not exist. Null: there is none. */

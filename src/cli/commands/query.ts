@@ -30,14 +30,17 @@ export async function query(flags: QueryFlags): Promise<number> {
     const limit = flags.limit ?? calls.CALLS_LIMIT;
     let shown = 0;
     let cursor: string | null = null;
+    let searching = 'searching the store';
+    const startedMs = performance.now();
     do {
       const page: Promise<CallAnswer> = calls.queryCalls(reader, {
         ...(flags.filter === undefined ? {} : { filter: flags.filter }),
         range,
         limit: Math.min(PAGE, limit - shown),
+        pageMs: calls.PAGE_MS,
         ...(cursor === null ? {} : { cursor }),
       });
-      const answer: CallAnswer = await whileWaiting('searching the store', page);
+      const answer: CallAnswer = await whileWaiting(searching, page, startedMs);
       if (!answer.ok) {
         reader.close();
         if (answer.error.type === 'filter') failFilter(answer.error.error);
@@ -51,6 +54,8 @@ export async function query(flags: QueryFlags): Promise<number> {
       }
       shown += answer.value.calls.length;
       cursor = answer.value.next;
+      if (answer.value.searched_until !== null)
+        searching = `searching the store before ${answer.value.searched_until.slice(0, 19)}Z`;
       if (cursor === null) sayDamaged(answer.value.damaged);
     } while (cursor !== null && shown < limit);
     if (process.stderr.isTTY)

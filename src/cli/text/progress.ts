@@ -3,18 +3,24 @@
 const AFTER_MS = 500;
 const EVERY_MS = 200;
 
-/** `work`, with what it is and its seconds on stderr while it lasts; the line is gone afterwards. */
-export async function whileWaiting<T>(what: string, work: Promise<T>): Promise<T> {
+/** `work`, with what it is and its seconds (since `startedMs` of `performance.now`) on stderr while it lasts; the line is gone afterwards. */
+export async function whileWaiting<T>(
+  what: string,
+  work: Promise<T>,
+  startedMs: number = performance.now(),
+): Promise<T> {
   const { stderr } = process;
   if (!stderr.isTTY) return await work;
-  const started = performance.now();
   let shown = false;
-  const timer = setInterval(() => {
-    const ms = performance.now() - started;
+  const show = (): void => {
+    const ms = performance.now() - startedMs;
     if (ms < AFTER_MS) return;
     shown = true;
     stderr.write(`\r${what} ... ${(ms / 1_000).toFixed(1)} s (Ctrl-C ends)`);
-  }, EVERY_MS);
+  };
+  // A step of something longer says at once how far it is.
+  show();
+  const timer = setInterval(show, EVERY_MS);
   try {
     return await work;
   } finally {
