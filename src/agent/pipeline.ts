@@ -196,7 +196,12 @@ export class Pipeline implements ExchangeSink {
     if (sinks.length === 0 && statistics === null) return;
     const { request } = exchange;
     if (request !== null && exchange.route === '')
-      exchange.route = this.#routes.route(exchange.connection.service, request.method, request.target);
+      exchange.route = this.#routes.route(
+        exchange.connection.service,
+        request.method,
+        request.target,
+        exchange.response === null || exchange.response.status < 400 || exchange.response.status >= 500,
+      );
     const redacted = this.#redact(exchange);
     if (statistics !== null) statistics(redacted);
     if (sinks.length === 0) return;

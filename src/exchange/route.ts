@@ -2,8 +2,8 @@
  * Endpoint templates: "/v1/users/7?x=1" is "/v1/users/{id}". segment-shape.ts says which segments look like ids; here a
  * tree for each service finds the ones that do not look it but are too many: when a segment would have more than
  * CHILDREN_MAX different values, the ones that are not well established become {id}, and every new one is {id} from
- * then on. Established ones (HITS_ESTABLISHED calls) stay, so that a scanner trying names does not take the real
- * endpoints away.
+ * then on. Established ones (HITS_ESTABLISHED calls) stay, and so does what a call was answered for (not with 4xx) as long as only
+ * calls that were not bring the others: a scanner trying names does not take the real endpoints away.
  *
  * Everything is bounded: what does not fit is OTHER_ROUTE and counted.
  */
@@ -53,8 +53,13 @@ const PATH_LENGTH_MAX = 256;
 const ONCE_SLOTS = 4_096;
 
 class Node {
+  parent: Node | null;
   /** Up to and with this node's segment. */
   template: string;
+  /** A call that ended here or below was answered otherwise than with 4xx: there is such an endpoint. */
+  proven = false;
+  /** Children that nothing proves have gone to `any` once, and new ones go there. */
+  swept = false;
   children: Map<string, Node> | null = null;
   /** Where ids go. */
   any: Node | null = null;
@@ -65,14 +70,19 @@ class Node {
   /** It was given out as a template. */
   given = false;
 
-  constructor(template: string) {
+  constructor(parent: Node | null, template: string) {
+    this.parent = parent;
     this.template = template;
+  }
+
+  prove(): void {
+    for (let node: Node | null = this; node !== null && !node.proven; node = node.parent) node.proven = true;
   }
 }
 
 /** What one service's tree holds. */
 class Tree {
-  readonly root = new Node('');
+  readonly root = new Node(null, '');
   nodes = 1;
   templates = 0;
   young = new Map<string, Node>();
@@ -101,8 +111,10 @@ export class RouteTable {
   /**
    * The template of `target` (any form, RFC 9112 3.2) of `method` at `service`. The query is never part of it. Costs one
    * map look-up for a path that comes again.
+   *
+   * @param proven the call shows that there is such an endpoint: it was not answered with 4xx
    */
-  route(service: string, method: string, target: string): string {
+  route(service: string, method: string, target: string, proven = true): string {
     if (method === 'CONNECT' && target.charCodeAt(0) !== 47) return CONNECT_ROUTE;
     const path = pathOf(target);
     if (path === '*') return path;
@@ -113,13 +125,15 @@ export class RouteTable {
       known.hits++;
       return known.template;
     }
-    const node = this.#find(tree, path);
+    const node = this.#find(tree, path, proven);
     if (node === null || !(node.given || this.#give(tree, node))) {
       this.#overflow++;
       return OTHER_ROUTE;
     }
     node.hits++;
-    if (path.length <= PATH_LENGTH_MAX && this.#secondSight(path)) this.#remember(tree, path, node);
+    if (proven && !node.proven) node.prove();
+    // Where an unproven one leads is not where the same path leads once there is something.
+    if (proven && path.length <= PATH_LENGTH_MAX && this.#secondSight(path)) this.#remember(tree, path, node);
     return node.template;
   }
 
@@ -164,7 +178,7 @@ export class RouteTable {
   }
 
   /** The node of `path`, made where it is missing; null when a bound does not allow that. */
-  #find(tree: Tree, path: string): Node | null {
+  #find(tree: Tree, path: string, proven: boolean): Node | null {
     let node = tree.root;
     let from = 1;
     for (let depth = 0; ; depth++) {
@@ -172,7 +186,8 @@ export class RouteTable {
       const deep = depth === this.#limits.depth;
       const text = deep ? REST : path.slice(from, slash < 0 ? undefined : slash);
       // What is a child is its own shape, so most segments need not be looked at.
-      const next: Node | null = node.children?.get(text) ?? this.#step(tree, node, deep ? REST : segmentShape(text));
+      const next: Node | null =
+        node.children?.get(text) ?? this.#step(tree, node, deep ? REST : segmentShape(text), proven);
       const last = deep || slash < 0;
       if (next === null || last) return next;
       node = next;
@@ -180,13 +195,14 @@ export class RouteTable {
     }
   }
 
-  #step(tree: Tree, node: Node, text: string): Node | null {
+  #step(tree: Tree, node: Node, text: string, proven: boolean): Node | null {
     if (text !== ID) {
       const child = node.children?.get(text);
       if (child !== undefined) return child;
-      if (!node.closed && (node.children?.size ?? 0) >= this.#limits.children) this.#close(tree, node);
+      const full = !node.closed && (node.children?.size ?? 0) >= this.#limits.children;
+      if (full && !this.#sweep(tree, node) && proven) this.#close(tree, node);
     }
-    if (text === ID || node.closed) {
+    if (text === ID || node.closed || (node.swept && !proven)) {
       if (node.any === null) {
         if (!this.#mayGrow(tree)) return null;
         node.any = this.#grow(tree, node, ID);
@@ -207,7 +223,7 @@ export class RouteTable {
   #grow(tree: Tree, parent: Node, text: string): Node {
     tree.nodes++;
     this.#nodes++;
-    return new Node(`${parent.template}/${text}`);
+    return new Node(parent, `${parent.template}/${text}`);
   }
 
   #give(tree: Tree, node: Node): boolean {
@@ -221,9 +237,22 @@ export class RouteTable {
   /** Too many different children: those that are not established become one. */
   #close(tree: Tree, node: Node): void {
     node.closed = true;
+    this.#collapse(tree, node, (child) => hitsBelow(child) < HITS_ESTABLISHED);
+  }
+
+  /** Before that, once: those that nothing proves become one. False: there were none, or it was done before. */
+  #sweep(tree: Tree, node: Node): boolean {
+    if (node.swept) return false;
+    node.swept = true;
+    const before = node.children!.size;
+    this.#collapse(tree, node, (child) => !child.proven && hitsBelow(child) < HITS_ESTABLISHED);
+    return node.children!.size < before;
+  }
+
+  #collapse(tree: Tree, node: Node, goes: (child: Node) => boolean): void {
     node.any ??= this.#grow(tree, node, ID);
     for (const [text, child] of node.children ?? []) {
-      if (hitsBelow(child) >= HITS_ESTABLISHED) continue;
+      if (!goes(child)) continue;
       node.children!.delete(text);
       this.#merge(tree, child, node.any);
     }
@@ -237,6 +266,7 @@ export class RouteTable {
     tree.nodes--;
     this.#nodes--;
     to.hits += from.hits;
+    to.proven ||= from.proven;
     if (from.given && to.given) {
       tree.templates--;
       this.#templates--;
@@ -253,7 +283,7 @@ export class RouteTable {
       else {
         to.children ??= new Map();
         to.children.set(text, reprefixed(child, to, text));
-        if (to.children.size > this.#limits.children) this.#close(tree, to);
+        if (to.children.size > this.#limits.children && !this.#sweep(tree, to)) this.#close(tree, to);
       }
     }
   }
@@ -276,6 +306,7 @@ function pathOf(target: string): string {
 }
 
 function reprefixed(node: Node, parent: Node, text: string): Node {
+  node.parent = parent;
   node.template = `${parent.template}/${text}`;
   if (node.any !== null) reprefixed(node.any, node, ID);
   for (const [below, child] of node.children ?? []) reprefixed(child, node, below);

@@ -39,18 +39,22 @@ const small = {
 
 test('any targets: bounded, and the query never matters', () => {
   fc.assert(
-    fc.property(fc.array(fc.tuple(fc.constantFrom('a', 'b', 'c'), target), { maxLength: 80 }), (calls) => {
-      const table = new RouteTable(small);
-      for (const [service, t] of calls) {
-        const route = table.route(service, 'GET', t);
-        expect(route.length).toBeLessThanOrEqual((ROUTE_LIMITS.depth + 1) * (3 * 64 + 1));
-        expect(table.route(service, 'GET', t)).toBe(route);
-        if (!t.includes('?') && !t.includes('#')) expect(table.route(service, 'GET', `${t}?q=/x/7`)).toBe(route);
-        const { templates, nodes } = table.stats;
-        expect(templates).toBeLessThanOrEqual(small.templates);
-        expect(nodes).toBeLessThanOrEqual(small.nodes + small.depth);
-      }
-    }),
+    fc.property(
+      fc.array(fc.tuple(fc.constantFrom('a', 'b', 'c'), target, fc.boolean()), { maxLength: 80 }),
+      (calls) => {
+        const table = new RouteTable(small);
+        for (const [service, t, proven] of calls) {
+          const route = table.route(service, 'GET', t, proven);
+          expect(route.length).toBeLessThanOrEqual((ROUTE_LIMITS.depth + 1) * (3 * 64 + 1));
+          expect(table.route(service, 'GET', t, proven)).toBe(route);
+          if (!t.includes('?') && !t.includes('#'))
+            expect(table.route(service, 'GET', `${t}?q=/x/7`, proven)).toBe(route);
+          const { templates, nodes } = table.stats;
+          expect(templates).toBeLessThanOrEqual(small.templates);
+          expect(nodes).toBeLessThanOrEqual(small.nodes + small.depth);
+        }
+      },
+    ),
     { numRuns: RUNS },
   );
 });

@@ -163,6 +163,29 @@ describe('RouteTable', () => {
     expect(table.stats.nodes).toBeLessThanOrEqual(ROUTE_LIMITS.serviceNodes);
   });
 
+  test('endpoints that a call was answered for survive a scanner that finds nothing, before it and after it', () => {
+    const table = new RouteTable();
+    const before = ['/v1/chat/completions', '/v1/models', '/health'];
+    const after = ['/v2/orders', '/v1/files', '/metrics'];
+    for (const path of before) table.route('s', 'GET', path);
+    for (let i = 0; i < 20_000; i++) table.route('s', 'GET', `/${name(i)}/${name(i * 7)}.php`, false);
+    for (const path of [...before, ...after]) expect(table.route('s', 'GET', path)).toBe(path);
+    expect(table.route('s', 'GET', '/v1/models', false)).toBe('/v1/models');
+    expect(table.route('s', 'GET', `/${name(20_001)}`, false)).toBe('/{id}');
+    expect(table.stats.templates).toBeLessThan(300);
+  });
+
+  test('an endpoint that was first not found, and swept away, comes back when it is there', () => {
+    const table = new RouteTable();
+    expect(table.route('s', 'GET', '/v1/models', false)).toBe('/v1/models');
+    for (let i = 0; i < 60; i++) table.route('s', 'GET', `/${name(i)}`, false);
+    expect(table.route('s', 'GET', '/v1/models', false)).toBe('/{id}/models');
+    for (let i = 0; i < 3; i++) expect(table.route('s', 'GET', '/v1/models')).toBe('/v1/models');
+    // What answers under ever new names is an id all the same.
+    for (let i = 0; i < 200; i++) table.route('s', 'GET', `/by/${name(i)}`);
+    expect(table.route('s', 'GET', `/by/${name(1)}`)).toBe('/by/{id}');
+  });
+
   test('bounds of templates, nodes and services hold, and what is over them is counted', () => {
     const table = new RouteTable({
       ...ROUTE_LIMITS,
