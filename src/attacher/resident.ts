@@ -137,8 +137,8 @@ class Resident {
 
   #request(request: Request): Answer | Refusal | Promise<Answer | Refusal> {
     const files = this.#files;
-    // Sockets of ten thousand connections, the programs of a process: all of it at once, and seldom.
-    if (request.op === 'owners' || request.op === 'processes' || request.op === 'tls') this.#giveBackSoon();
+    // Sockets of ten thousand connections, the programs of a process, another log: all of it at once, and seldom. These two are small and frequent.
+    if (request.op !== 'usage' && request.op !== 'taps') this.#giveBackSoon();
     switch (request.op) {
       case 'reopen':
       case 'rotate': {
