@@ -114,8 +114,11 @@ export class Pipeline implements ExchangeSink {
     const timeoutNs = options.responseTimeoutNs ?? PAIRER_LIMITS.timeoutNs;
     const limits: PairerLimits = { ...PAIRER_LIMITS, timeoutNs, lateNs: timeoutNs * LATE_TIMES };
     const secrets = options.secrets ?? null;
+    const store = secrets ?? new SecretStore(LIVE_SECRET_LIMITS, false);
+    // Soon the process may read nothing of the program's folder; a capture file may hold no TLS at all.
+    if (!options.offline) store.prepare();
     this.tls = new TlsShared({
-      store: secrets ?? new SecretStore(LIVE_SECRET_LIMITS, false),
+      store,
       losses: this.losses,
       // A file may be damaged anywhere; live, the segments come from the kernel that the peers use.
       verify: options.offline || options.verifyTags === true ? 'always' : 'bound',

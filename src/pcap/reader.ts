@@ -5,7 +5,7 @@ import { Memory } from '../base/memory.ts';
 import type { LossSink } from '../model/loss.ts';
 import type { CaptureSink } from '../model/stages.ts';
 import { type FormatParser, PACKET_BYTES_MAX } from './format.ts';
-import { CHUNK_BYTES, type Input, openInput, STDIN, unpack } from './input.ts';
+import { CHUNK_BYTES, type Input, openInput, packing, STDIN } from './input.ts';
 import { PacketDecoder, type Undecodable } from './packet.ts';
 import { isPcap, PcapParser } from './pcap.ts';
 import { isPcapng, PcapngParser } from './pcapng.ts';
@@ -62,15 +62,16 @@ export async function readCapture(
   });
   let input: Input | null = null;
   try {
-    input = await openInput(path, options.stdin ?? process.stdin);
+    input = await openInput(path, options.stdin ?? null);
     const window = new Window(input);
     await window.fill(MAGIC_BYTES);
     if (window.length === 0) return fail('empty', 'it is empty');
     if (window.length < MAGIC_BYTES) return fail('short_header', 'it ends within the file header');
-    const unpacked = unpack(input, window.memory, window.length);
-    if (unpacked !== null) {
-      input = unpacked;
-      window.restart(unpacked);
+    const packed = packing(window.memory.view.getUint32(0, true));
+    if (packed !== null) {
+      const { unpack } = await import('./unpacked.ts');
+      input = unpack(packed, input, window.memory, window.length);
+      window.restart(input);
       await window.fill(MAGIC_BYTES);
       if (window.broken !== null) return fail('unreadable', `it cannot be unpacked (${window.broken})`);
       if (window.length < MAGIC_BYTES) return fail('empty', 'it is empty once unpacked');

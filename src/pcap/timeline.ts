@@ -80,6 +80,9 @@ export class SecondsClock {
   #known = false;
   #baseSeconds = 0;
   #baseNs = 0;
+  /** The second that the last time was in, and nanoseconds from the anchor to its begin. */
+  #second = 0;
+  #secondNs = 0;
 
   /** `fractionNs`: nanoseconds in one unit of the fraction. */
   constructor(timeline: Timeline, fractionNs: number) {
@@ -94,8 +97,15 @@ export class SecondsClock {
       this.#known = true;
       this.#baseSeconds = seconds;
       this.#baseNs = this.#timeline.since(wallNs) - fraction * this.#fractionNs;
+      this.#second = seconds;
+      this.#secondNs = this.#baseNs;
     }
-    const ns = this.#baseNs + (seconds - this.#baseSeconds) * 1e9 + fraction * this.#fractionNs;
+    // Not for each packet: V8 takes the product for a small integer, and throws its code away in the third second.
+    if (seconds !== this.#second) {
+      this.#second = seconds;
+      this.#secondNs = this.#baseNs + (seconds - this.#baseSeconds) * 1e9;
+    }
+    const ns = this.#secondNs + fraction * this.#fractionNs;
     return ns >= 0 ? ns : UNSEEN;
   }
 }

@@ -21,8 +21,8 @@ export type Slot = number;
 
 export class SecretMemory {
   readonly #reserved: number;
-  /** What is seen of it: as much as slots were ever used, twice that at most. */
-  #region: Region;
+  /** What is seen of it: as much as slots were ever used, twice that at most. null: none was yet. */
+  #region: Region | null = null;
   readonly #free: Slot[] = [];
   readonly #max: number;
   #next = 0;
@@ -35,7 +35,12 @@ export class SecretMemory {
   constructor(slotsMax = SLOTS_MAX) {
     this.#max = slotsMax;
     this.#reserved = Math.max(LOCK_BYTES, slotsMax * SLOT_BYTES);
-    this.#region = viewRegion(reserveRegion(this.#reserved), LOCK_BYTES);
+  }
+
+  /** Reserves the region, unless it is there; else the first use does. */
+  map(): Region {
+    this.#region ??= viewRegion(reserveRegion(this.#reserved), LOCK_BYTES);
+    return this.#region;
   }
 
   /** A zeroed slot, or -1 when all are in use. */
@@ -53,9 +58,9 @@ export class SecretMemory {
   #lock(slot: Slot): void {
     const end = (slot + 1) * SLOT_BYTES;
     if (end <= this.#lockedTo) return;
-    if (!lockMemory(this.#region.address + this.#lockedTo, LOCK_BYTES)) this.unlocked = true;
+    const { address, memory } = this.map();
+    if (!lockMemory(address + this.#lockedTo, LOCK_BYTES)) this.unlocked = true;
     this.#lockedTo += LOCK_BYTES;
-    const { address, memory } = this.#region;
     if (this.#lockedTo > memory.size) this.#region = viewRegion(address, Math.min(this.#reserved, 2 * memory.size));
   }
 
@@ -68,16 +73,17 @@ export class SecretMemory {
   }
 
   address(slot: Slot): number {
-    return this.#region.address + slot * SLOT_BYTES;
+    return this.map().address + slot * SLOT_BYTES;
   }
 
   /** Holds every slot taken so far: to be asked for anew after `take`. */
   get memory(): Memory {
-    return this.#region.memory;
+    return this.map().memory;
   }
 
   /** Zeroes and unmaps everything; nothing of it may be used afterwards. */
   close(): void {
+    if (this.#region === null) return;
     cleanse(this.#region.address, this.#next * SLOT_BYTES);
     unmapRegion(this.#region.address, this.#reserved);
   }

@@ -108,6 +108,12 @@ export class SecretStore {
     this.memory = memory;
   }
 
+  /** Maps all memory now, not with the first secret: for a process that may load nothing later. */
+  prepare(): void {
+    this.memory.map();
+    this.workspace.map();
+  }
+
   /** Of the secret that came last. */
   get serial(): number {
     return this.#serial;

@@ -1,4 +1,4 @@
-/** The memory in which records are opened and keys derived: one for each pipeline, used within one call only. */
+/** The memory in which records are opened and keys derived: one for each pipeline, used within one call only, mapped for the first. */
 import type { Memory } from '../base/memory.ts';
 import { cleanse, lockMemory, mapRegion, type Region, unmapRegion } from './libcrypto.ts';
 
@@ -13,15 +13,24 @@ export const RECORD_AT = PAGE;
 const REGION_BYTES = 8 * PAGE;
 
 export class Workspace {
-  readonly #region: Region;
-  readonly memory: Memory;
-  readonly address: number;
+  /** null: nobody needed it yet. */
+  #region: Region | null = null;
 
-  constructor() {
-    this.#region = mapRegion(REGION_BYTES);
-    lockMemory(this.#region.address, PAGE);
-    this.memory = this.#region.memory;
-    this.address = this.#region.address;
+  get memory(): Memory {
+    return this.map().memory;
+  }
+
+  get address(): number {
+    return this.map().address;
+  }
+
+  /** Maps it, unless it is there; else the first use does. */
+  map(): Region {
+    if (this.#region !== null) return this.#region;
+    const region = mapRegion(REGION_BYTES);
+    lockMemory(region.address, PAGE);
+    this.#region = region;
+    return region;
   }
 
   /** Zeroes what key derivation left. */
@@ -30,6 +39,7 @@ export class Workspace {
   }
 
   close(): void {
+    if (this.#region === null) return;
     cleanse(this.address, REGION_BYTES);
     unmapRegion(this.address, REGION_BYTES);
   }

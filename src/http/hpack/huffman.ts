@@ -42,19 +42,20 @@ for (let length = 1, code = 0, next = 0; length <= BITS_MAX; length++, code *= 2
 /** By the next twelve bits: bits 0-7 first symbol, 8-15 second, 16-19 bits of the first, 20-23 of both, 24-25 how many; 0: a longer code. */
 const FAST = new Int32Array(1 << BITS_FAST);
 
-const shortSymbol = (bits: number): number => {
-  for (let length = 5; length <= BITS_FAST; length++) {
-    const code = bits >>> (BITS_FAST - length);
-    if (code < firstCode[length]! + codeCount[length]!) return symbols[symbolsAt[length]! + code - firstCode[length]!]!;
-  }
-  return -1;
-};
+/** By the next twelve bits: the first symbol; -1: a longer code. */
+const shortSymbol = new Int32Array(FAST.length).fill(-1);
+for (let symbol = 0; symbol < EOS; symbol++) {
+  const rest = BITS_FAST - HUFFMAN_LENGTHS[symbol]!;
+  if (rest < 0) continue;
+  const code = HUFFMAN_CODES[symbol]!;
+  shortSymbol.fill(symbol, code << rest, (code + 1) << rest);
+}
 
 for (let bits = 0; bits < FAST.length; bits++) {
-  const first = shortSymbol(bits);
+  const first = shortSymbol[bits]!;
   if (first < 0) continue;
   const length = HUFFMAN_LENGTHS[first]!;
-  const second = shortSymbol((bits << length) & (FAST.length - 1));
+  const second = shortSymbol[(bits << length) & (FAST.length - 1)]!;
   const both = second < 0 ? 0 : length + HUFFMAN_LENGTHS[second]!;
   FAST[bits] =
     both > 0 && both <= BITS_FAST
