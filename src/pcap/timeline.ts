@@ -77,11 +77,10 @@ export class UnitClock {
 export class SecondsClock {
   readonly #timeline: Timeline;
   readonly #fractionNs: number;
-  #known = false;
   #baseSeconds = 0;
   #baseNs = 0;
-  /** The second that the last time was in, and nanoseconds from the anchor to its begin. */
-  #second = 0;
+  /** The second that the last time was in (-1: there was none), and nanoseconds from the anchor to its begin. */
+  #second = -1;
   #secondNs = 0;
 
   /** `fractionNs`: nanoseconds in one unit of the fraction. */
@@ -92,20 +91,19 @@ export class SecondsClock {
 
   /** Nanoseconds since the anchor; UNSEEN for a time before it. */
   time(seconds: number, fraction: number): number {
-    if (!this.#known) {
-      const wallNs = BigInt(seconds) * 1_000_000_000n + BigInt(fraction * this.#fractionNs);
-      this.#known = true;
-      this.#baseSeconds = seconds;
-      this.#baseNs = this.#timeline.since(wallNs) - fraction * this.#fractionNs;
-      this.#second = seconds;
-      this.#secondNs = this.#baseNs;
-    }
-    // Not for each packet: V8 takes the product for a small integer, and throws its code away in the third second.
-    if (seconds !== this.#second) {
-      this.#second = seconds;
-      this.#secondNs = this.#baseNs + (seconds - this.#baseSeconds) * 1e9;
-    }
+    if (seconds !== this.#second) this.#turn(seconds, fraction);
     const ns = this.#secondNs + fraction * this.#fractionNs;
     return ns >= 0 ? ns : UNSEEN;
+  }
+
+  /** Another second begins. Seldom: V8 would take the product for a small integer, and throw its code away in the third one. */
+  #turn(seconds: number, fraction: number): void {
+    if (this.#second < 0) {
+      const wallNs = BigInt(seconds) * 1_000_000_000n + BigInt(fraction * this.#fractionNs);
+      this.#baseSeconds = seconds;
+      this.#baseNs = this.#timeline.since(wallNs) - fraction * this.#fractionNs;
+    }
+    this.#second = seconds;
+    this.#secondNs = this.#baseNs + (seconds - this.#baseSeconds) * 1e9;
   }
 }
