@@ -167,8 +167,10 @@ export class H2Pairer implements MultiplexSink {
     p.enter(this.#connection.load);
     this.#calls.set(id, p);
     // Asked before the client had what is missing, which may be known by now: both directions wait for what is out of order.
+    const { ackOffset } = request;
     const lost = this.#answersLost;
-    if (lost !== null && request.ackOffset >= 0 && request.ackOffset < lost.end) p.doubted = lost.why;
+    if (lost !== null && ackOffset >= 0 && ackOffset < lost.end) p.doubted = lost.why;
+    else if (ackOffset < 0 && this.#connection.start === 'joined') p.doubted = 'joined_midstream';
     if (this.#calls.size <= CALLS_MAX) return;
     p.overflow = true;
     p.lose('queue_limit', 0);
