@@ -1,11 +1,13 @@
 /** The policies: what of an exchange may leave memory. Redaction is on by default; keeping everything is for `replay --no-redact`. */
 
+import type { Memory } from '../base/memory.ts';
 import type { HeaderName } from '../model/fields.ts';
 import { redactCredential, redactParameters } from './auth.ts';
 import { redactCookies, redactSetCookie } from './cookies.ts';
 import type { Fingerprinter } from './fingerprint.ts';
 import { keyJudge } from './keys.ts';
 import * as names from './names.ts';
+import { RememberedCredentials } from './remembered.ts';
 import { TextRedactor } from './text.ts';
 
 /** The configuration's part; everything in it adds to the built-in rules. */
@@ -33,6 +35,8 @@ export interface RedactionPolicy {
    * -1: ask value(). `out` has room.
    */
   plain(name: HeaderName, bytes: Uint8Array, from: number, length: number, out: Uint8Array, at: number): number;
+  /** A credential at `memory[at]` as it is shown, in bytes that may stand in a JSON string; null: ask value(). */
+  credential(name: HeaderName, memory: Memory, at: number, length: number): Uint8Array | null;
   method(method: string): string;
   target(target: string): string;
   /** Any other text that a peer chose: reason phrases, upgrade tokens. */
@@ -60,6 +64,7 @@ export class CredentialPolicy implements RedactionPolicy {
   readonly id = ++policies;
   readonly #text: TextRedactor;
   readonly #judge: names.NameJudge;
+  readonly #remembered = new RememberedCredentials();
   /** Targets in which nothing was redacted, direct-mapped. */
   readonly #harmless: string[] = new Array<string>(TARGETS_MASK + 1).fill('');
 
@@ -115,6 +120,12 @@ export class CredentialPolicy implements RedactionPolicy {
     }
   }
 
+  credential(name: HeaderName, memory: Memory, at: number, length: number): Uint8Array | null {
+    const verdict = this.#verdict(name) & names.VERDICT_MASK;
+    if (verdict < names.SECRET) return null;
+    return this.#remembered.find(this, verdict, name, memory, at, length);
+  }
+
   method(method: string): string {
     return METHODS.has(method) ? method : this.#text.redact(method, 'redact');
   }
@@ -158,6 +169,9 @@ export class KeepEverything implements RedactionPolicy {
   }
   plain(): number {
     return -1;
+  }
+  credential(): null {
+    return null;
   }
   method(method: string): string {
     return method;

@@ -76,6 +76,12 @@ class FieldsView {
     );
   }
 
+  /** A credential in line i, which is not shared, as it is shown: bytes that may stand in a JSON string; null: ask value(). */
+  credential(i: number): Uint8Array | null {
+    const block = this.#block;
+    return this.#policy.credential(block.lines[i]!.name, block.memory, block.valueOffset[i]!, block.valueLength[i]!);
+  }
+
   /** Bytes on the wire of line i's value, which is not shared. */
   length(i: number): number {
     return this.#block.valueLength[i]!;

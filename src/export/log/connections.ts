@@ -32,6 +32,17 @@ function tlsJson(tls: TlsFacts | null): string {
 
 const BEGIN = '{"type":"exchange","id":"';
 
+/** Longer schemes and authorities are written anew each time. */
+const PLACE_CHARS_MAX = 256;
+
+/** Where HTTP/2 requests go: what stands between their target and their header fields. */
+interface Place {
+  readonly scheme: string;
+  readonly authority: string;
+  /** null: not made yet, or it cannot be kept. */
+  bytes: Uint8Array | null;
+}
+
 /** One connection's text, and what it was made from. */
 export class ConnectionText {
   readonly #connection: Connection;
@@ -53,6 +64,8 @@ export class ConnectionText {
   /** Lines of the last request and response: most often those of the next ones. */
   request: BlockText | null = null;
   response: BlockText | null = null;
+  /** Of the last request in HTTP/2: most often that of the next one. */
+  #place: Place | null = null;
 
   constructor(connection: Connection, protocol: Protocol, prefix: string) {
     this.#connection = connection;
@@ -71,6 +84,14 @@ export class ConnectionText {
     this.whole = latin1Bytes(protocolPart + rest);
     this.protocolPart = this.whole.subarray(0, protocolPart.length);
     this.rest = this.whole.subarray(protocolPart.length);
+  }
+
+  /** What is remembered of this scheme and authority; null: nothing, because the request before had others. */
+  placeOf(scheme: string, authority: string): Place | null {
+    const place = this.#place;
+    if (place !== null && place.scheme === scheme && place.authority === authority) return place;
+    this.#place = scheme.length + authority.length > PLACE_CHARS_MAX ? null : { scheme, authority, bytes: null };
+    return null;
   }
 
   fits(connection: Connection, protocol: Protocol): boolean {

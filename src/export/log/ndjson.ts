@@ -38,6 +38,7 @@ const PART = {
   target: latin1Bytes('","target":"'),
   noTrailers: latin1Bytes('],"trailers":[],"head_bytes":'),
   bodyBytes: latin1Bytes(',"body_bytes":'),
+  streamId: latin1Bytes(',"stream_id":'),
   noInterim: latin1Bytes(',"interim":[]'),
 } as const;
 
@@ -100,7 +101,10 @@ export class NdjsonFormat implements LogFormat {
     else {
       out.append(connection.protocolPart);
       if (upgrade !== '') out.text(`,"upgrade":"${wireJson(upgrade)}"`);
-      if (streams) out.text(`,"stream_id":${request?.streamId || response?.streamId || 0}`);
+      if (streams) {
+        out.append(PART.streamId);
+        out.integer(request?.streamId || response?.streamId || 0);
+      }
       if (x.grpc !== null) out.text(`,"grpc":${JSON.stringify(grpcRecord(x.grpc))}`);
       out.append(connection.rest);
     }
@@ -181,10 +185,18 @@ export class NdjsonFormat implements LogFormat {
       this.#varying(fields, known, out);
     } else {
       const start = out.length;
-      const { scheme, authority } = schemeAndAuthority(m);
-      out.text(`","scheme":"${wireJson(scheme)}","authority":"`);
-      this.#text(authority, ':authority', out);
-      out.text('","headers":[');
+      const place = m.version < 20 || m.scheme === '' ? null : connection.placeOf(m.scheme, m.authority);
+      if (place !== null && place.bytes !== null) out.append(place.bytes);
+      else {
+        const { scheme, authority } = schemeAndAuthority(m);
+        const opaque = this.#opaque.length;
+        out.text(`","scheme":"${wireJson(scheme)}","authority":"`);
+        this.#text(authority, ':authority', out);
+        out.text('","headers":[');
+        // What is opaque has to be listed each time; without an authority Host says it.
+        if (place !== null && place.authority !== '' && this.#opaque.length === opaque)
+          place.bytes = latin1Bytes(out.bytes.latin1Slice(start, out.length));
+      }
       const end = out.length;
       this.#fields(fields, known, out);
       if (origin && known?.parts && sameHost(fields))
@@ -323,7 +335,12 @@ export class NdjsonFormat implements LogFormat {
   #value(fields: Redacted<FieldBlock>, i: number, out: LineBuffer): void {
     out.reserve(fields.length(i));
     const end = fields.plain(i, out.bytes, out.length);
-    if (end >= 0) out.length = end;
+    if (end >= 0) {
+      out.length = end;
+      return;
+    }
+    const credential = fields.credential(i);
+    if (credential !== null) out.append(credential);
     else this.#text(fields.value(i), fields.lower(i), out);
   }
 
