@@ -22,7 +22,7 @@ export function manPage(program: Command): string {
     '.I command',
     '[\\fIoptions\\fR]',
     '.SH DESCRIPTION',
-    'Headwater captures HTTP/1 calls on a Linux host by eBPF programs at the cgroup: nothing is changed in the applications.',
+    'Headwater captures HTTP calls (HTTP/1 and HTTP/2, in clear and inside TLS) on a Linux host by eBPF programs: nothing is changed in the applications.',
     'It shows the header fields of every call, redacts credentials, and keeps a ledger of what it could not show, by reason.',
     '.SH OPTIONS',
     ...root.options.flatMap((option) => ['.TP', `\\fB${roff(optionText(option))}\\fR`, roff(option.description)]),
