@@ -157,6 +157,25 @@ when(
     expect(copied! / seen!).toBeLessThan(0.02);
   });
 
+  test('with --verify-tags all of it is copied, and nothing is lost', async () => {
+    await using home = await TlsHome.open();
+    await using cgroup = new Cgroup('tls-bodies');
+    const config = 'capture:\n  ring: 64MiB\n';
+    await using agent = await Agent.start({ cgroups: [cgroup], secrets: true, config, args: ['--verify-tags'] });
+    const node = await bodiesServer(home, cgroup, '1.3');
+    await agent.tapped(1);
+    const asked = [ask(node.port, 3_000_000, 500_000, 'length'), ask(node.port, 300_000, 300_000, 'chunked', true)];
+    await fetchAll(home, cgroup, asked);
+    await agent.until((seen) => seen.length >= 2 * asked.length);
+    const { captured } = (await agent.status()).ledger;
+    expect(captured.copied.bytes).toBe(captured.seen.bytes);
+    const { exchanges, summary } = await agent.stop();
+    const sizes = new Map(asked.map(({ id, size }) => [id, size]));
+    for (const x of exchanges)
+      expect(x).toMatchObject({ outcome: 'complete', losses: [], response: { body_bytes: sizes.get(askedId(x)) } });
+    expect(summary.losses).toEqual([]);
+  });
+
   test('header blocks of 60 KiB, and bodies behind a PROXY header, are whole', async () => {
     await using home = await TlsHome.open();
     await using cgroup = new Cgroup('tls-bodies');

@@ -76,7 +76,7 @@ when(
     cgroup = new Cgroup('handshakes');
     keys = home.folder.file('keys');
     agent = await Agent.start({ cgroups: [cgroup], secrets: true });
-    const [plain, early, demanding, other, ccm] = await Promise.all([
+    const [plain, early, demanding, other, ccm, unbound] = await Promise.all([
       nginxTls(home, cgroup),
       nginxTls(home, cgroup, { directives: 'ssl_early_data on; ssl_session_tickets on;' }),
       nginxTls(home, cgroup, { directives: 'ssl_verify_client optional_no_ca;' }),
@@ -84,6 +84,7 @@ when(
       nginxTls(home, cgroup, {
         directives: 'ssl_conf_command Ciphersuites TLS_AES_128_CCM_SHA256:TLS_AES_128_CCM_8_SHA256;',
       }),
+      nginxTls(home, cgroup, { directives: 'ssl_conf_command Options -ExtendedMasterSecret;' }),
     ]);
     const renegotiating = await home.serve(
       's_server',
@@ -104,7 +105,7 @@ when(
       cgroup,
     );
     const file = home.folder.file('traffic.pcap');
-    const own = new Set([plain, early, demanding, other, ccm, renegotiating].map((server) => server!.port));
+    const own = new Set([plain, early, demanding, other, ccm, unbound, renegotiating].map((server) => server!.port));
     const ports = [...own].map((port) => `port ${port}`).join(' or ');
     await using dump = await Tcpdump.start(file, { filter: `tcp and (${ports})` });
     await agent.tapped(1);
@@ -112,6 +113,8 @@ when(
     await call('retry', other!, '1.3', ['-groups', 'P-256:P-384', '-msg']);
     await call('certificate12', demanding!, '1.2', ['-cert', 'cert.pem', '-key', 'key.pem']);
     await call('certificate13', demanding!, '1.3', ['-cert', 'cert.pem', '-key', 'key.pem']);
+    // RFC 7627: without it the master secret does not depend on the handshake's messages.
+    await call('unbound', unbound!, '1.2');
     await call('ccm', ccm!, '1.3', ['-ciphersuites', 'TLS_AES_128_CCM_SHA256']);
     await call('ccm8', ccm!, '1.3', ['-ciphersuites', 'TLS_AES_128_CCM_8_SHA256']);
     await call('chacha', plain!, '1.3', ['-ciphersuites', 'TLS_CHACHA20_POLY1305_SHA256']);
@@ -187,6 +190,8 @@ when(
       if (!what.test(said.get(id)!)) throw new Error(`${id} did not: ${what}`);
     };
     for (const id of ['certificate12', 'certificate13']) does(id, /Requested Signature Algorithms/);
+    does('unbound', /Extended master secret: no/);
+    does('certificate12', /Extended master secret: yes/);
     for (const id of ['ccm', 'ccm8', 'chacha']) does(id, /Cipher is TLS_(AES_128_CCM|CHACHA20)/);
     for (const id of ['ticket12-again2', 'session12-again2', 'psk-again']) does(id, /Reused, TLSv1\./);
     does('ticket12', /TLS session ticket:/);

@@ -1,5 +1,5 @@
 /** Which processes are read, and from when on: older than the agent, started later, moved in, replaced libraries, outsiders. */
-import { copyFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { AgentStatus } from '../../src/model/status.ts';
 import { Agent, askedId, field, type LoggedExchange } from '../rig/agent.ts';
@@ -7,7 +7,7 @@ import { Cgroup } from '../rig/cgroup.ts';
 import { findProgram, missing, when } from '../rig/need.ts';
 import { must, type Program } from '../rig/program.ts';
 import type { Server } from '../rig/servers/server.ts';
-import { haproxyTls, nginxTls, nodeTls, TlsHome } from '../rig/tls/servers.ts';
+import { haproxyTls, nginxTls, nodeTls, PEERS, TlsHome } from '../rig/tls/servers.ts';
 
 const sides = (exchanges: readonly LoggedExchange[], id: string): string[] =>
   exchanges
@@ -145,6 +145,64 @@ for line in sys.stdin:
     await agent.until((seen) => sides(seen, 'deleted').length === 1 && sides(seen, 'replaced').length === 1);
     const { exchanges, summary } = await agent.stop();
     expect(exchanges.map(askedId).sort()).toEqual(['deleted', 'replaced']);
+    expect(summary.losses).toEqual([]);
+  });
+
+  test('a library that only a container sees', async () => {
+    await using agent = await Agent.start({ cgroups: [inside], secrets: true });
+    // Of its own processes and mounts: at this path everybody else has another file.
+    const contain = 'cp -r "$0" "$0.copy"; mount -t tmpfs none "$0" && cp "$0.copy"/* "$0" && exec "$@"';
+    const command = ['unshare', '--mount', '--pid', '--fork', '--kill-child', 'sh', '-c', contain];
+    const server = await home.serve(
+      'contained',
+      (port) => [...command, home.env.LD_LIBRARY_PATH, findProgram('python3')!, `${PEERS}/server.py`, port],
+      inside,
+    );
+    await agent.tapped(1);
+    await call(server, 'contained', outside);
+    await agent.until((seen) => sides(seen, 'contained').length === 1);
+    const { exchanges, summary } = await agent.stop();
+    expect(exchanges.map((x) => [askedId(x), x.side])).toEqual([['contained', 'server']]);
+    expect(summary.losses).toEqual([]);
+  });
+
+  const statically = ['ssl', 'crypto'].every((name) => existsSync(`/usr/lib/x86_64-linux-gnu/lib${name}.a`));
+  if (!statically) console.warn('SKIPPED: needs OpenSSL to link with: apt-get install libssl-dev, on x86-64');
+
+  test.skipIf(!statically)('OpenSSL linked in, that only the table of symbols names', async () => {
+    await using agent = await Agent.start({ cgroups: [inside], secrets: true });
+    const server = await nginxTls(home, outside);
+    const program = home.folder.file('linked');
+    writeFileSync(
+      home.folder.file('linked.c'),
+      `#include <openssl/ssl.h>
+#include <stdio.h>
+#include <string.h>
+int main(void) {
+  char line[64], text[256], answer[4096];
+  SSL_CTX *context = SSL_CTX_new(TLS_client_method());
+  while (fgets(line, sizeof line, stdin)) {
+    BIO *bio = BIO_new_ssl_connect(context);
+    BIO_set_conn_hostname(bio, "127.0.0.1:${server.port}");
+    snprintf(text, sizeof text, "GET /x?id=%s HTTP/1.1\\r\\nHost: localhost\\r\\nConnection: close\\r\\n\\r\\n", strtok(line, "\\n"));
+    if (BIO_puts(bio, text) <= 0) return 1;
+    while (BIO_read(bio, answer, sizeof answer) > 0) ;
+    BIO_free_all(bio);
+    printf("%s\\n", line);
+    fflush(stdout);
+  }
+}
+`,
+    );
+    const linked = ['-Wl,-Bstatic', '-lssl', '-lcrypto', '-Wl,-Bdynamic', '-ldl', '-lpthread'];
+    await must(['clang', '-o', program, home.folder.file('linked.c'), ...linked], { timeoutMs: 60_000 });
+    const client = home.program([program], { cgroup: inside });
+    await agent.tapped(1);
+    client.stdin.write('linked\n');
+    await client.until('the answer', () => client.stdout.includes('linked\n'));
+    await agent.until((seen) => sides(seen, 'linked').length === 1);
+    const { exchanges, summary } = await agent.stop();
+    expect(exchanges.map((x) => [askedId(x), x.side])).toEqual([['linked', 'client']]);
     expect(summary.losses).toEqual([]);
   });
 
