@@ -3,7 +3,7 @@
  * of their values; v1-filters by that of commit 8554fc8, whose own answers stand beside it.
  */
 import { spawnSync } from 'node:child_process';
-import { cpSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { expect, test } from 'vitest';
@@ -145,11 +145,6 @@ async function tells(data: string): Promise<typeof told> {
   if (!page.ok || !report.ok) throw new Error('no answer');
   expect(page.value.websockets).toEqual([]);
   expect([...reader.damaged]).toEqual([]);
-  const sql = await querySql(reader, 'SELECT count(*), count(tls_version), count(DISTINCT id) FROM calls');
-  expect(sql).toMatchObject({
-    ok: true,
-    value: { rows: [[BigInt(told.calls.length), 0n, BigInt(told.calls.length)]] },
-  });
   reader.close();
   return { calls: [...page.value.calls], routes: figures(report.value.routes) };
 }
@@ -165,6 +160,11 @@ test('version 1 answers as its own program did: as it lies, brought to version 2
   // What was live is sealed, as it was.
   expect(readdirSync(join(data, 'live')).filter((name) => name.endsWith('.log'))).toEqual([]);
   expect(await tells(data)).toEqual(told);
+  const old = await rig.read();
+  const sql = await querySql(old, 'SELECT count(*), count(tls_version), count(DISTINCT id) FROM calls');
+  old.close();
+  const count = BigInt(told.calls.length);
+  expect(sql).toMatchObject({ ok: true, value: { rows: [[count, 0n, count]] } });
   const connection = connectionOf();
   connection.tls = Object.assign(new TlsFacts(), { version: '1.3', sni: 'new.example' });
   rig.quietly({ ordinal: 1, connection, request: { target: '/new/1' } });
@@ -197,22 +197,38 @@ test('a log that was cut short is migrated up to there; the rest is set aside an
   expect(all).toEqual(all.map((_, i) => i));
 });
 
+/** Names below a folder, and what the files hold. */
+const contents = (folder: string): unknown[] =>
+  readdirSync(folder, { recursive: true, withFileTypes: true })
+    .map((entry) => {
+      const path = join(entry.parentPath, entry.name);
+      return [path.slice(folder.length), entry.isFile() ? readFileSync(path).toString('latin1') : null] as const;
+    })
+    .sort(([a], [b]) => (a < b ? -1 : 1));
+
 test('a migration killed at any step it takes loses and doubles nothing', async () => {
   using folder = new Folder();
-  const script = join(import.meta.dirname, '../crash/migrate-until.ts');
-  let steps = 0;
-  for (let last = ''; last !== 'done'; steps++) {
-    const data = folder.file(`data-${steps}`);
-    cpSync(FILTERED, data, { recursive: true });
-    const { stdout, signal } = spawnSync(process.execPath, [script, data, String(steps)], { encoding: 'utf8' });
-    last = stdout.trim();
-    expect([last, signal]).toEqual(last === 'done' ? ['done', null] : ['', 'SIGKILL']);
+  const script = join(import.meta.dirname, '../crash/migrate-steps.ts');
+  const migrate = (name: string, ...until: string[]) => {
+    cpSync(FILTERED, folder.file(name), { recursive: true });
+    const args = [script, folder.file(name), folder.file(`${name}-before`), ...until];
+    const { stdout, signal } = spawnSync(process.execPath, args, { encoding: 'utf8' });
+    return [stdout.trim(), signal];
+  };
+  expect(migrate('whole')).toEqual(['done', null]);
+  const copies = folder.file('whole-before');
+  const steps = readdirSync(copies).length;
+  expect(steps).toBeGreaterThan(15);
+  // A copy is what a kill leaves.
+  const middle = String(Math.floor(steps / 2));
+  expect(migrate('killed', middle)).toEqual(['', 'SIGKILL']);
+  expect(contents(folder.file('killed'))).toEqual(contents(join(copies, middle)));
+  for (let step = 0; step < steps; step++) {
+    const data = join(copies, String(step));
     // As it was left, and after the next start.
-    expect((await tells(data)).calls, `killed at step ${steps}`).toEqual(told.calls);
+    expect((await tells(data)).calls, `killed at step ${step}`).toEqual(told.calls);
     prepareFolder(data);
     expect(versionOf(data)).toBe(2);
-    expect(await tells(data), `killed at step ${steps}`).toEqual(told);
-    rmSync(data, { recursive: true });
+    expect(await tells(data), `killed at step ${step}`).toEqual(told);
   }
-  expect(steps).toBeGreaterThan(15);
 });

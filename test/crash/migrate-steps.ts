@@ -1,9 +1,14 @@
-/** `node migrate-until.ts FOLDER STEPS`: migrates a data folder and kills itself before step STEPS, a step being a call that changes the disk. */
+/**
+ * `node migrate-steps.ts FOLDER COPIES [STEP]`: migrates a data folder, a step being a call that changes the disk. Before each step it leaves in COPIES/n what a kill
+ * would leave; before STEP it is killed.
+ */
 import fs from 'node:fs';
 import { syncBuiltinESMExports } from 'node:module';
+import { join } from 'node:path';
 
-const [data, steps] = [process.argv[2]!, Number(process.argv[3])];
+const [data, copies, until] = [process.argv[2]!, process.argv[3]!, Number(process.argv[4] ?? -1)];
 let taken = 0;
+let copying = false;
 for (const name of [
   'mkdirSync',
   'openSync',
@@ -16,7 +21,11 @@ for (const name of [
   const real = fs[name] as (...args: unknown[]) => unknown;
   (fs as unknown as Record<string, unknown>)[name] = (...args: unknown[]): unknown => {
     const reads = name === 'openSync' && args[1] === 'r';
-    if (!reads && taken++ === steps) process.kill(process.pid, 'SIGKILL');
+    if (reads || copying) return real(...args);
+    if (taken === until) process.kill(process.pid, 'SIGKILL');
+    copying = true;
+    fs.cpSync(data, join(copies, String(taken++)), { recursive: true });
+    copying = false;
     return real(...args);
   };
 }
