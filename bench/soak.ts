@@ -1,6 +1,7 @@
 /**
  * R14 and R9 of the reliability figures: memory and descriptors of both processes over a long time, a line a minute.
- * `node bench/soak.ts [--minutes 30] [--rate 5000] [--hostile] [--store] [--idle-connections 10000]`
+ * `node bench/soak.ts [--minutes 30] [--rate 5000] [--visitors 0] [--hostile] [--store] [--idle-connections 10000]`
+ * `--visitors`: so many connections a second come and go besides, in TLS and of HTTP/2 (visitors.ts).
  *
  * Prints the slope of RSS (least squares, the first third left out) in MiB an hour. Exit code 1 when descriptors grew, or, hostile, when RSS of both
  * processes together, looked at each second, passed 300 MiB. Slopes of short runs mean little: a page is 0.1 MiB an hour in two minutes.
@@ -12,8 +13,10 @@ import { parseArgs } from 'node:util';
 import { Cgroup } from '../test/rig/cgroup.ts';
 import { Folder } from '../test/rig/folder.ts';
 import { Program } from '../test/rig/program.ts';
+import { TlsHome } from '../test/rig/tls/servers.ts';
 import { pssOf, rssNowOf, settled } from './measure.ts';
 import { HeadwaterObserver } from './observers.ts';
+import { Visits } from './visits.ts';
 import { Workload } from './workload.ts';
 
 const MIB = 1 << 20;
@@ -27,6 +30,7 @@ const { values } = parseArgs({
   options: {
     minutes: { type: 'string', default: '30' },
     rate: { type: 'string', default: '5000' },
+    visitors: { type: 'string', default: '0' },
     hostile: { type: 'boolean', default: false },
     store: { type: 'boolean', default: false },
     'idle-connections': { type: 'string', default: '8000' },
@@ -34,13 +38,15 @@ const { values } = parseArgs({
 });
 const minutes = Number(values.minutes);
 const rate = Number(values.rate);
+const visitors = Number(values.visitors);
 
 await using cgroup = new Cgroup('soak');
 using folder = new Folder();
+await using home = visitors > 0 ? await TlsHome.open() : null;
 await using observer = await HeadwaterObserver.start(
   [cgroup],
   CONFIG,
-  false,
+  home !== null,
   values.store || values.hostile ? folder.file('data') : undefined,
 );
 const descriptors = (): number => observer.pids.reduce((sum, pid) => sum + readdirSync(`/proc/${pid}/fd`).length, 0);
@@ -100,10 +106,12 @@ if (values.hostile) {
   process.stdout.write(`sent: ${stdout.trim()}${stderr}\n`);
 } else {
   await using workload = await Workload.start(cgroup);
+  await using visits = home === null ? null : await Visits.start(cgroup, home, visitors, minutes * 60);
   for (let i = 0; i < minutes; i++) {
     await workload.paced(rate, 60, CONNECTIONS);
     await look();
   }
+  if (visits !== null) process.stdout.write(`visitors: ${await visits.ended()}\n`);
 }
 await settled(observer.pids);
 clearInterval(looking);

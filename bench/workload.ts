@@ -42,6 +42,8 @@ export interface WorkloadShape {
     /** As nginx names it; TLSv1.3 without. */
     readonly protocol?: string;
   };
+  /** HTTP/2 too: in clear instead of HTTP/1.1. */
+  readonly http2?: boolean;
   /** nginx's access_log directive. */
   readonly accessLog?: string;
   /** Milliseconds that a connection of `endless` waits between an answer and the next call. */
@@ -79,7 +81,7 @@ http {
   keepalive_requests 1000000000; keepalive_timeout 600s; sendfile on; tcp_nopush off;
   root ${folder.path};
   server {
-    listen 127.0.0.1:${port} ${tls === undefined ? '' : 'ssl '}backlog=4096;
+    listen 127.0.0.1:${port} ${tls === undefined ? '' : 'ssl '}${shape.http2 === true ? 'http2 ' : ''}backlog=4096;
     ${tls === undefined ? '' : `ssl_protocols ${tls.protocol ?? 'TLSv1.3'}; ssl_certificate ${tls.certificate}; ssl_certificate_key ${tls.key};`}
     ${added.map((field) => `add_header ${field} always;`).join('\n    ')}
     ${locations.join('\n    ')}
