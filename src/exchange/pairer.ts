@@ -22,8 +22,8 @@ import { type Closing, ended, STILL_OPEN } from './closing.ts';
 import { judgeGrpc } from './grpc.ts';
 import { isLate, outcomeOf, upgradeOf, waited } from './outcome.ts';
 import type { PairerShared } from './pairing.ts';
-import type { Pending } from './pending.ts';
-import { type Unanswered, Waiting } from './waiting.ts';
+import type { Pending, Unanswered } from './pending.ts';
+import { Waiting } from './waiting.ts';
 
 export class Pairer implements MessageSink, Unanswered {
   readonly #connection: Connection;
@@ -264,7 +264,10 @@ export class Pairer implements MessageSink, Unanswered {
     if (p.request !== null && !p.requestDone && isWhole(response)) {
       p.anomalies |= ANOMALY_BIT.early_response;
     }
-    if (this.#held !== null) this.#emitHeld(response.lastByteAt);
+    if (this.#held !== null) {
+      this.#doubtRequest(this.#held);
+      this.#emitHeld(response.lastByteAt);
+    }
     this.#held = p;
     this.#bodiless = p.request?.method === 'HEAD' && response.end === 'framed' && this.#waiting.first === null;
     this.#settleHeld(response.lastByteAt);
@@ -313,6 +316,11 @@ export class Pairer implements MessageSink, Unanswered {
       this.#emit(p, ts);
     }
     if (this.#receiving !== null) this.#emit(this.#receiving, ts);
+  }
+
+  /** The server has answered what came after it, so its end was sent, and is among bytes that are missing or still to come. */
+  #doubtRequest(p: Pending): void {
+    if (p.request !== null && !p.requestDone) p.lose(this.#waiting.missingRequest, 0);
   }
 
   /** Its response may be among the bytes that were not captured. */

@@ -125,6 +125,12 @@ export class Pending extends Exchange {
   }
 }
 
+/** Takes the requests that will not be paired any more, because their responses were not captured. */
+export interface Unanswered {
+  /** `bytes` of the response are missing; 0 when they cannot be told from those of other responses. */
+  unanswered(p: Pending, why: LossReason, bytes: number): void;
+}
+
 /** Free list, because an exchange per call would be most of the garbage of the stage. */
 export class PendingPool {
   readonly #free: Pending[] = [];

@@ -25,7 +25,7 @@
 import type { LossReason } from '../model/loss.ts';
 import { ANOMALY_BIT, type Message, type MessageEnd } from '../model/message.ts';
 import { Missing } from './missing.ts';
-import type { Pending } from './pending.ts';
+import type { Pending, Unanswered } from './pending.ts';
 
 /** The shortest message is "HTTP/1.0 200\r\n\r\n"; a smaller hole is stray line ends between messages. */
 const MESSAGE_BYTES_MIN = 16;
@@ -35,12 +35,6 @@ const UNKNOWN = -1;
 /** A client that was seen to wait so often before a hole waits. One of which nothing was seen has to show it more often. */
 const WAITS_TRUSTED = 2;
 const WAITS_OWED = 16;
-
-/** Takes the requests that will not be paired any more, because their responses were not captured. */
-export interface Unanswered {
-  /** `bytes` of the response are missing; 0 when they cannot be told from those of other responses. */
-  unanswered(p: Pending, why: LossReason, bytes: number): void;
-}
 
 const excluded = (p: Pending, response: Message): boolean =>
   (response.ackOffset >= 0 && p.startOffset >= response.ackOffset) || p.ackOffset > response.startOffset;
@@ -145,6 +139,11 @@ export class Waiting {
     if (this.#responseMissing.end < 0 || bytes < MESSAGE_BYTES_MIN) return null;
     const own = this.count === 1 && !this.#missingShared && this.#responseCursor >= 0;
     return { why: this.#responseMissing.why, bytes: own ? this.#responseMissing.bytes || bytes : 0 };
+  }
+
+  /** Why request bytes are missing, as far as somebody said. */
+  get missingRequest(): LossReason {
+    return this.#requestMissing.why;
   }
 
   /** A request that is not queued follows: for the pairing it was not seen. */
@@ -300,14 +299,17 @@ export class Waiting {
     const { ackOffset } = response;
     let found: Pending | null = null;
     let before = 0;
-    let older = 0;
-    for (let p = this.first; p !== null && p.startOffset < ackOffset; p = p.next, older++) {
+    for (let p = this.first, older = 0; p !== null && p.startOffset < ackOffset; p = p.next, older++) {
       if (excluded(p, response)) break;
       found = p;
       before = older;
     }
     if (found === null) return null;
     if (found.unseenBefore) this.#guessAcross(response.startOffset);
+    else if (this.first!.unseenBefore && this.#waits < WAITS_TRUSTED) {
+      this.#guess = this.#responseMissing.why;
+      this.#waitsOwed = WAITS_OWED;
+    }
     for (let i = 0; i < before; i++) this.#drop(before === 1 ? bytes : 0);
     this.#slack = false;
     if (found.endOffset >= 0 && ackOffset - found.endOffset >= MESSAGE_BYTES_MIN) {

@@ -59,6 +59,33 @@ describe('pairing', () => {
     ]);
   });
 
+  test('a request that is not read to its end when the next one was answered misses something', () => {
+    const s = new Script();
+    const q = s.request({ id: 'a' });
+    s.answer({ id: 'a', ack: 5_000 });
+    s.answer({ id: 'b', ack: 5_000 });
+    s.end(q, 'lost', { offset: 5_000 });
+    closeAll(s);
+    expect(s.pairs).toEqual(['a>a', '->b']);
+    expect(s.emitted[0]).toMatchObject({ outcome: 'truncated', losses: [{ reason: 'gap', bytes: 0 }] });
+  });
+
+  test('of a client that was not seen to wait, the last of several requests behind a hole is not answered for certain', () => {
+    const s = new Script();
+    s.ask({ id: 'a' });
+    s.answer({ id: 'a' });
+    s.requestOffset += 300;
+    const b = s.response({ id: 'b' });
+    s.ask({ id: 'c', ack: 150 });
+    s.end(b);
+    s.ask({ id: 'd' });
+    s.answer({ id: 'c' });
+    s.answer({ id: 'd' });
+    closeAll(s);
+    expect(s.pairs).toEqual(['a>a', '->b', 'c>-', 'd>c', '->d']);
+    expect(s.emitted[3]).toMatchObject({ outcome: 'truncated', losses: [{ reason: 'gap', bytes: 0 }] });
+  });
+
   test('a joined connection is paired from its first request on; what was before says so', () => {
     const s = new Script({ joined: true });
     s.answer({ id: 'old', ack: -1 });

@@ -105,6 +105,26 @@ test('an answer that is missing behind a body that went astray is not put in its
   expect(pair.log.slice(-2)).toEqual(['< 200 lost 608', '< 204 framed 0']);
 });
 
+test("of several answers that may be missing behind it, none is left to be another's", () => {
+  const pair = new Pair().client(
+    'GET /a HTTP/1.1$Host: x$$GET /b HTTP/1.1$Host: x$$POST /c HTTP/1.1$Host: x$Content-Length: 9$$',
+  );
+  pair.server(`${HEAD}64$${'x'.repeat(40)}`).serverCut('y'.repeat(500), 'left_out');
+  // A turn of the client's that begins no call.
+  pair.client('part of c').server(LAST);
+  expect(pair.log.slice(-2)).toEqual(['< 200 lost 540', '< 204 framed 0']);
+});
+
+test.each(['fin', 'rst'] as const)(
+  'answers that may be missing behind it when the connection ends by %s are not taken for none',
+  (how) => {
+    const pair = new Pair().client('GET /a HTTP/1.1$Host: x$$GET /b HTTP/1.1$Host: x$$');
+    pair.server(`${HEAD}64$${'x'.repeat(40)}`).serverCut('y'.repeat(500), 'left_out');
+    pair.response.end(how, 9);
+    expect(pair.log.at(-1)).toBe('< 200 lost 540');
+  },
+);
+
 test('the end of the connection is the end of a body whose framing was not seen', () => {
   const pair = new Pair().client('GET /a HTTP/1.1$Host: x$$').server(`${HEAD}64$${'x'.repeat(40)}`);
   pair.serverCut('y'.repeat(500), 'shed_body');

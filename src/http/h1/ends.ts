@@ -1,8 +1,13 @@
 /** What a message that is still open becomes where its direction ends, or bytes of it are lost. */
-import type { Message } from '../../model/message.ts';
+import type { Message, MessageEnd } from '../../model/message.ts';
+import type { StreamEnd } from '../../model/stages.ts';
 
 /** `message.end`, by how the direction ended; after a FIN it depends on the message. */
-export const ENDS = { rst: 'rst', capture_end: 'open', evicted: 'lost', vanished: 'lost' } as const;
+const ENDS = { rst: 'rst', capture_end: 'open', evicted: 'lost', vanished: 'lost' } as const;
+/** `closes`: a FIN is the end of it. */
+export const endOf = (how: StreamEnd, closes: boolean): MessageEnd =>
+  how === 'fin' ? (closes ? 'fin' : 'short') : ENDS[how];
+
 /** Why the rest of it is missing. */
 export const GONE = { evicted: 'connection_limit', vanished: 'end_unseen' } as const;
 

@@ -10,7 +10,7 @@ import { ANOMALY_BIT, type Message } from '../../model/message.ts';
 import type { StreamEnd, StreamSink } from '../../model/stages.ts';
 import { isPreface } from '../detect.ts';
 import { Begun } from './begun.ts';
-import { ENDS, GONE, isInterim } from './ends.ts';
+import { endOf, GONE, isInterim } from './ends.ts';
 import { MessageReader } from './message-reader.ts';
 import { Peek } from './peek.ts';
 import { Resync, wholeStartLine } from './resync.ts';
@@ -166,8 +166,7 @@ export class H1Stream extends MessageReader implements StreamSink {
     if (how !== 'fin' && how !== 'rst') this.ts = UNSEEN;
     if (this.state === 'peek') this.#commitPeek();
     if (this.#hidStart) this.#countHidden();
-    const message = this.message;
-    const before = this.state;
+    const { message, state: before } = this;
     if (before === 'switched' || before === 'ended') return;
     if (message !== null) {
       if (before === 'held' || (before === 'head' && !this.section.head.started)) this.dropGathered();
@@ -177,8 +176,10 @@ export class H1Stream extends MessageReader implements StreamSink {
         if (how === 'fin' && before !== 'head' && before !== 'body_close' && message.losses.length === 0) {
           message.anomalies |= ANOMALY_BIT.short_body;
         }
-        const closes = before === 'body_close' || (before === 'chunks' && this.body.doubtful && this.begun.since === 0);
-        this.finish(how === 'fin' ? (closes ? 'fin' : 'short') : ENDS[how], this.position);
+        const doubtful = before === 'chunks' && this.body.doubtful;
+        const end = endOf(how, before === 'body_close' || doubtful);
+        // What the other side asked for meanwhile may have been answered in what counts as this body.
+        this.finish(doubtful && this.begun.since > 0 ? 'lost' : end, this.position);
       }
     }
     this.state = 'ended';
@@ -247,9 +248,8 @@ export class H1Stream extends MessageReader implements StreamSink {
 
   /** It was a body after all. */
   #commitPeek(): void {
-    const peek = this.#peek!;
     this.toBody();
-    this.#replay(peek);
+    this.#replay(this.#peek!);
   }
 
   /**
