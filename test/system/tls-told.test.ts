@@ -75,6 +75,20 @@ when(
     expect(tls.suites.reduce((sum, one) => sum + one.connections, 0)).toBe(4);
     expect(tls.suites.filter(({ version }) => version === '1.2')).toMatchObject([{ connections: 1, decrypted: 1 }]);
     expect(tls.secrets).toMatchObject({ ring_full: 0, unreadable: 0, unusable: 0 });
+    // Of the connection that is not read, all that is said in clear.
+    const report = (await run([HEADWATER, 'report', '--json', '--socket', agent.socket])).stdout;
+    const { tls: services } = JSON.parse(report) as {
+      tls: { decrypted: number; handshake: { max: number }; ja4: object }[];
+    };
+    const closed = services.filter(({ decrypted }) => decrypted === 0);
+    expect(closed).toMatchObject([
+      { side: 'server', connections: 1, versions: { '1.3': 1 }, server_names: { localhost: 1 }, resumption: 0 },
+    ]);
+    const { cipher } = tls.suites.find(({ connections, decrypted }) => decrypted < connections)!;
+    expect(closed).toMatchObject([{ ciphers: { [cipher]: 1 } }]);
+    expect(Object.keys(closed[0]!.ja4)).toEqual([expect.stringMatching(/^t13d\d{4}h2_/)]);
+    expect(closed[0]!.handshake.max).toBeGreaterThan(0);
+    expect(tls.unread[0]!.bytes).toBeGreaterThan(0);
     const text = (await run([HEADWATER, 'status', '--socket', agent.socket])).stdout;
     expect(text).toContain('3 of 4 connections read');
     expect(text).toContain('not read: no_secret');
