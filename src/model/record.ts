@@ -50,6 +50,8 @@ export interface ExchangeRecord {
   readonly request: RequestRecord | null;
   readonly response: ResponseRecord | null;
   readonly outcome: Outcome;
+  /** Of gRPC calls. */
+  readonly grpc?: { readonly status: number | null };
   /** Nanoseconds from `ts`; null where a time was not seen. */
   readonly timing_ns: {
     readonly first_request_byte: number | null;

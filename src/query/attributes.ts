@@ -102,6 +102,9 @@ class ResponseView extends View {
     const response = this.subject.response;
     return int(response === null ? undefined : response.headBytes + response.bodyBytes);
   }
+  get grpc_status() {
+    return int(this.subject.grpcStatus);
+  }
 }
 
 class SourceView extends View {
@@ -160,6 +163,7 @@ export const ATTRIBUTES: ReadonlyArray<readonly [name: string, type: string, mea
   ['response.code', 'int', 'status'],
   ['response.headers', HEADERS, 'like request.headers'],
   ['response.total_size', 'int', 'head and body, bytes'],
+  ['response.grpc_status', 'int', 'of a gRPC call: 0 is OK; absent of others, and when it was not seen'],
   ['source.address', 'string', "the client's IP address"],
   ['source.port', 'int', "the client's port"],
   ['destination.address', 'string', "the server's IP address"],

@@ -163,6 +163,7 @@ const ints = pick([
   'response.code',
   'request.total_size',
   'response.total_size',
+  'response.grpc_status',
   'source.port',
   'destination.port',
   'process.pid',
@@ -181,7 +182,7 @@ const leaf: fc.Arbitrary<string> = fc.oneof(
     .tuple(
       ints,
       pick(['==', '!=', '<', '<=', '>', '>=']),
-      pick(['200', '404', '0', '-1', '1000', '8080', '9223372036854775807']),
+      pick(['200', '404', '4', '0', '-1', '1000', '8080', '9223372036854775807']),
     )
     .map((p) => p.join(' ')),
   fc

@@ -107,6 +107,9 @@ export class ExchangeSubject implements FilterSubject {
   get processName() {
     return this.#exchange.connection.process?.name;
   }
+  get grpcStatus() {
+    return this.#exchange.grpc?.status ?? undefined;
+  }
   get timeMs() {
     const { request, response } = this.#exchange;
     const times = [request?.firstByteAt, request?.lastByteAt, response?.firstByteAt, response?.lastByteAt];

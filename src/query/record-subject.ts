@@ -72,6 +72,9 @@ export class RecordSubject implements FilterSubject {
   get processName() {
     return this.#record.process?.name;
   }
+  get grpcStatus() {
+    return this.#record.grpc?.status ?? undefined;
+  }
   get timeMs() {
     const { ts } = this.#record;
     return ts === null ? undefined : Date.parse(`${ts.slice(0, 23)}Z`);

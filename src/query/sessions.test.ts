@@ -115,6 +115,11 @@ test('TLS of a call can be asked for by SQL and by filter', async () => {
     ok: true,
     value: { rows: [['r-7-3']] },
   });
+  for (const filter of ['response.grpc_status == 5', 'response.grpc_status != 0', 'has(response.grpc_status)'])
+    expect(await queryCalls(reader, { filter }), filter).toMatchObject({
+      ok: true,
+      value: { calls: [{ id: 'r-7-3' }] },
+    });
   const page = await queryCalls(reader, { filter: 'connection.requested_server_name == "chat.example"' });
   expect(page).toMatchObject({ ok: true, value: { calls: [{ id: 'r-7-1', tls: { sni: 'chat.example' } }] } });
   reader.close();

@@ -38,6 +38,7 @@ const COLUMNS: Readonly<Record<string, readonly [sql: string, kind: Kind]>> = {
   'request.time': ['ts', 'time'],
   'response.code': ['status', 'int'],
   'response.total_size': ['(response_head_bytes + response_body_bytes)', 'int'],
+  'response.grpc_status': ["TRY_CAST(nullif(extra, '') ->> '$.grpc.status' AS BIGINT)", 'int'],
   'source.address': ['client_address', 'text'],
   'source.port': ['client_port', 'int'],
   'destination.address': ['server_address', 'text'],

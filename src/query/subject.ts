@@ -18,6 +18,8 @@ export interface FilterSubject {
   readonly serverName: string | undefined;
   readonly pid: number | undefined;
   readonly processName: string | undefined;
+  /** grpc-status of a gRPC call. */
+  readonly grpcStatus: number | undefined;
   /** Unix time of the first request byte (or the first byte seen), milliseconds, rounded down. */
   readonly timeMs: number | undefined;
   /** First request byte to last response byte, nanoseconds. */
