@@ -3,7 +3,7 @@
  * Nothing is pinned: programs, maps and links live as long as the descriptors, so they are gone when the process is.
  */
 import { existsSync } from 'node:fs';
-import { version } from 'node:os';
+import { release, version } from 'node:os';
 import { join } from 'node:path';
 import * as abi from './abi.ts';
 import {
@@ -19,7 +19,7 @@ import {
   succeed,
 } from './libbpf.ts';
 import { errnoName } from './posix.ts';
-import { writerIsKnown } from './probe.ts';
+import { probeKernel, whatLacks, writerIsKnown } from './probe.ts';
 
 /** How the kernel side learns which process a socket belongs to. */
 export type OwnerVariant =
@@ -135,13 +135,13 @@ export function loadCapture(options: CaptureOptions = {}): Outcome<LoadedCapture
 }
 
 function refusal(errno: number, log: string): Outcome<never> {
-  return needsCapabilities(errno)
-    ? fail('permission', `Cannot load the kernel programs (${errnoName(errno)}): ${CAPABILITY_HINT}`, log)
-    : fail(
-        'rejected',
-        `Cannot load the kernel programs (${errnoName(errno)}): this kernel refuses them; run \`headwater doctor\` and report what it says`,
-        log,
-      );
+  const what = `Cannot load the kernel programs (${errnoName(errno)})`;
+  if (needsCapabilities(errno)) return fail('permission', `${what}: ${CAPABILITY_HINT}`, log);
+  const features = probeKernel();
+  const lacks = features.ok ? whatLacks(features.value, release()) : null;
+  return lacks === null
+    ? fail('rejected', `${what}: this kernel refuses them; run \`headwater doctor\` and report what it says`, log)
+    : fail('rejected', `${what}: ${lacks}`);
 }
 
 /** Kernels with CONFIG_PREEMPT_RT say so in what `uname -v` shows. */

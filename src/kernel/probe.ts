@@ -126,6 +126,14 @@ export function probeKernel(): Outcome<KernelFeature[]> {
   return succeed(features);
 }
 
+/** What a kernel that refuses the programs lacks, and what to do; null: nothing that they need. */
+export function whatLacks(features: readonly KernelFeature[], release: string): string | null {
+  const lacking = features.filter(({ needed, present }) => needed && !present);
+  if (lacking.length === 0) return null;
+  const each = lacking.map(({ name, purpose }) => `${name.replaceAll('_', ' ')}, which ${purpose}`);
+  return `Linux ${release} lacks ${each.join('; ')}. Boot Linux 5.10 or newer; headwater doctor says how`;
+}
+
 function jitIsOn(): boolean {
   try {
     return readFileSync('/proc/sys/net/core/bpf_jit_enable', 'latin1').trim() !== '0';

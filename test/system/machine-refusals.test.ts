@@ -6,7 +6,7 @@ import { HEADWATER } from '../rig/agent.ts';
 import { Cgroup } from '../rig/cgroup.ts';
 import { Folder } from '../rig/folder.ts';
 import { when } from '../rig/need.ts';
-import { run } from '../rig/program.ts';
+import { must, run } from '../rig/program.ts';
 
 const BUILT = join(import.meta.dirname, '../../bpf/build');
 
@@ -38,4 +38,23 @@ when(test, 'root', 'cgroup2', 'bpf', 'unshare').each(LACKS)('without $what', asy
   const ended = await run(['unshare', '--mount', 'sh', '-c', `${without}\nexec "$@"`, 'sh', ...command]);
   expect([ended.code, ended.stdout]).toEqual([3, '']);
   expect(ended.stderr).toMatch(says);
+});
+
+when(
+  test,
+  'root',
+  'cgroup2',
+  'bpf',
+  'clang',
+)('on a kernel that is too old', async () => {
+  using folder = new Folder();
+  await using cgroup = new Cgroup('machine');
+  const old = folder.file('old-kernel.so');
+  await must(['clang', '-shared', '-fPIC', '-O1', '-o', old, join(import.meta.dirname, '../rig/old-kernel.c')]);
+  const command = [HEADWATER, 'run', '--socket', folder.file('s'), '--no-store', '--cgroup', cgroup.path];
+  const ended = await run(command, { env: { LD_PRELOAD: old } });
+  expect([ended.code, ended.stdout]).toEqual([3, '']);
+  expect(ended.stderr).toMatch(
+    /^headwater: Cannot load the kernel programs \(E\w+\)\.\n {2}Linux \S+ lacks ring buffer, which carries records to user space \(Linux 5\.8\)\. Boot Linux 5\.10 or newer; headwater doctor says how\n$/,
+  );
 });
