@@ -7,6 +7,7 @@
 import { grownBytes } from './grown.ts';
 
 const TWO32 = 2 ** 32;
+const TWO52 = 2 ** 52;
 const DELTA_BLOCK = 128;
 const MINIBLOCKS = 4;
 const MINIBLOCK = DELTA_BLOCK / MINIBLOCKS;
@@ -71,6 +72,12 @@ export class PageBuffer {
       rest >>= 7n;
     }
     this.byte(Number(rest));
+  }
+
+  /** The same of a whole number; one whose double a double still holds needs no bigint. */
+  #zigzagOf(value: number): void {
+    if (Math.abs(value) >= TWO52) this.zigzag(BigInt(value));
+    else this.varint(value < 0 ? -value * 2 - 1 : value * 2);
   }
 
   /** Values [from, to) of `width` bits each (at most 32) as runs and bit-packed groups of eight. */
@@ -149,7 +156,7 @@ export class PageBuffer {
         if (delta < min) min = delta;
         if (delta > max) max = delta;
       }
-      this.zigzag(BigInt(min));
+      this.#zigzagOf(min);
       this.reserve(MINIBLOCKS);
       const widths = this.length;
       this.length += MINIBLOCKS;

@@ -144,6 +144,13 @@ export class TupleNumbers implements Column {
   readonly bytes = 0;
   readonly #tuples: Tuples;
   readonly #number: (tuple: number) => number | null;
+  /** By tuple; NaN: null. */
+  #numberOf = new Float64Array(64);
+  /** Tuples that were looked at. */
+  #seen = 0;
+  #least = Number.POSITIVE_INFINITY;
+  #most = Number.NEGATIVE_INFINITY;
+  #anyNull = false;
 
   /** `number`: of a tuple; null only in an optional column. */
   constructor(
@@ -165,26 +172,41 @@ export class TupleNumbers implements Column {
   }
 
   get uniform(): boolean {
-    const { count } = this.#tuples;
-    for (let tuple = 1; tuple < count; tuple++) if (this.#number(tuple) !== this.#number(0)) return false;
-    return true;
+    this.#look();
+    return this.#anyNull ? this.#least > this.#most : this.#least >= this.#most;
   }
 
-  clear(): void {}
+  clear(): void {
+    this.#seen = 0;
+    this.#least = Number.POSITIVE_INFINITY;
+    this.#most = Number.NEGATIVE_INFINITY;
+    this.#anyNull = false;
+  }
 
   dictionary(): null {
     return null;
   }
 
   page(page: PageBuffer, from: number, to: number): number {
+    this.#look();
     const { of } = this.#tuples;
+    const numberOf = this.#numberOf;
     if (numbers.length < to - from) numbers = grown(numbers, to - from);
-    if (present.length < to - from) present = grown(present, to - from);
     let count = 0;
-    for (let i = from; i < to; i++) {
-      const value = this.#number(of[i]!);
-      present[i - from] = value === null ? 0 : 1;
-      if (value !== null) numbers[count++] = value;
+    if (this.#anyNull) {
+      if (present.length < to - from) present = grown(present, to - from);
+      for (let i = from; i < to; i++) {
+        const value = numberOf[of[i]!]!;
+        const there = !Number.isNaN(value);
+        present[i - from] = there ? 1 : 0;
+        if (there) numbers[count++] = value;
+      }
+    } else {
+      for (let i = from; i < to; i++) numbers[count++] = numberOf[of[i]!]!;
+      if (this.optional) {
+        if (present.length < to - from) present = grown(present, to - from);
+        present.fill(1, 0, to - from);
+      }
     }
     if (this.optional) levels(page, present, 0, to - from);
     page.deltas(numbers, 0, count, 0n);
@@ -192,22 +214,33 @@ export class TupleNumbers implements Column {
   }
 
   nulls(): number {
-    if (!this.optional) return 0;
+    this.#look();
+    if (!this.#anyNull) return 0;
     const { of, rows } = this.#tuples;
     let nulls = 0;
-    for (let i = 0; i < rows; i++) if (this.#number(of[i]!) === null) nulls++;
+    for (let i = 0; i < rows; i++) if (Number.isNaN(this.#numberOf[of[i]!])) nulls++;
     return nulls;
   }
 
   bounds(): readonly [Uint8Array, Uint8Array] | null {
-    let min = Number.POSITIVE_INFINITY;
-    let max = Number.NEGATIVE_INFINITY;
-    for (let tuple = 0; tuple < this.#tuples.count; tuple++) {
-      const value = this.#number(tuple);
-      if (value === null) continue;
-      min = Math.min(min, value);
-      max = Math.max(max, value);
+    this.#look();
+    if (this.#least > this.#most) return null;
+    return [plainNumber(this.#least, this.physical, 0n), plainNumber(this.#most, this.physical, 0n)];
+  }
+
+  /** At tuples that have come since. */
+  #look(): void {
+    const { count } = this.#tuples;
+    if (this.#numberOf.length < count) this.#numberOf = grown(this.#numberOf, count);
+    for (; this.#seen < count; this.#seen++) {
+      const value = this.#number(this.#seen);
+      this.#numberOf[this.#seen] = value ?? Number.NaN;
+      if (value === null) {
+        this.#anyNull = true;
+        continue;
+      }
+      if (value < this.#least) this.#least = value;
+      if (value > this.#most) this.#most = value;
     }
-    return min > max ? null : [plainNumber(min, this.physical, 0n), plainNumber(max, this.physical, 0n)];
   }
 }
