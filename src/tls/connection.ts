@@ -274,6 +274,7 @@ export class TlsConnection implements ConnectionDecoder, SecretWaiter, Expiring,
   /** What a segment of `direction` acknowledges, in decrypted bytes of the other one; -1: not known. */
   ack(direction: Direction, encrypted: number): number {
     const { reader, content } = this.directions[direction === INGRESS ? EGRESS : INGRESS];
+    content.acknowledged = encrypted;
     // Beyond what came there are bytes that are missing: how much content they were is known when they are given up.
     return encrypted > reader.position + reader.partial ? -1 : content.acks.at(encrypted);
   }

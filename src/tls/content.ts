@@ -17,6 +17,10 @@ export class Content {
   readonly acks = new AckMap();
   readonly #connection: TlsConnection;
   readonly #spares = new Spares();
+  /** How much of the encrypted bytes the other side last acknowledged; -1: not known. */
+  acknowledged = -1;
+  /** Content is missing just before the next record: what was acknowledged of it was not known when it was. */
+  #holed = false;
   #closed = false;
 
   constructor(connection: TlsConnection, direction: Direction) {
@@ -24,13 +28,15 @@ export class Content {
     this.direction = direction;
   }
 
-  /** Hands on what `keys` opened of a record that came in `pieces`. */
-  deliver(keys: RecordProtection, pieces: Pieces): void {
+  /** Hands on what `keys` opened of a record that came in `pieces`, and began at `start` of the encrypted bytes. */
+  deliver(keys: RecordProtection, pieces: Pieces, start: number): void {
     const { at, bytes } = keys;
     const connection = this.#connection;
     const sink = connection.inner().streams[this.direction];
     if (bytes === 0 || this.#closed) return;
     connection.delivered(this, pieces.ack[0]!);
+    if (this.#holed && this.acknowledged === start) sink.followed?.(0, 0, true);
+    this.#holed = pieces.holes > 0;
     const position = this.bytes;
     this.bytes += bytes;
     if (pieces.count === 1 && pieces.holes === 0) {
@@ -61,6 +67,7 @@ export class Content {
     if (bytes <= 0 || this.#closed) return;
     const position = this.bytes;
     this.bytes += bytes;
+    this.#holed = true;
     this.#connection.missing(this.direction, position, bytes, why, ts);
   }
 

@@ -144,7 +144,7 @@ export class TlsDirection implements RecordSink, HandshakeSink {
         if (verdict === false) return true;
       } else keys.sequence++;
       connection.shared.counters.records++;
-      this.content.deliver(keys, pieces);
+      this.content.deliver(keys, pieces, this.reader.position);
       this.content.recordEnds(this.reader.position + size);
       return true;
     }

@@ -78,9 +78,8 @@ export class H1Stream extends MessageReader implements StreamSink {
   /** False: a body that went astray was over before these bytes, wherever it ended, and they are perhaps another's. What it quotes is at no turn. */
   #isBody(memory: Memory, offset: number, length: number, position: number): boolean {
     const begun = this.begun.since;
-    const turn = this.#resync.isTurn(position);
-    if (begun === 0 && turn !== true) return true;
-    if (turn === false || !wholeStartLine(this.kind, memory, offset, offset + length)) return begun === 0;
+    if (this.#resync.isTurn(position) !== true) return begun === 0;
+    if (!wholeStartLine(this.kind, memory, offset, offset + length)) return begun === 0;
     this.finish(begun > 1 ? 'lost' : 'framed', position);
     return true;
   }

@@ -72,3 +72,37 @@ test('a wrong count never gives wrong content', async () => {
     }
   }
 });
+
+test.each([
+  ['tls13-h1', 2],
+  ['tls12-gcm128', 0],
+])(
+  '%s: a hole that is told after the next request: its answer begins where the client had everything',
+  async (name, tickets) => {
+    const { conversations, keylog } = await recording(name);
+    const { events, client } = conversations[0]!;
+    const server = client === 0 ? 1 : 0;
+    const whole = play(events, { keylog });
+    expect(whole.turns).toEqual([]);
+    let tried = 0;
+    for (const index of candidates(events, client, tickets)) {
+      const holed = without(events, index, null);
+      const asked = holed.findIndex((e, i) => i > index && e.what === 'data');
+      if (holed[asked]!.direction !== client) continue;
+      tried++;
+      const late = [
+        ...holed.slice(0, index),
+        ...holed.slice(index + 1, asked + 1),
+        holed[index]!,
+        ...holed.slice(asked + 1),
+      ];
+      const { turns, plain, gaps } = play(late, { keylog, verify: 'bound' });
+      expect(turns).toHaveLength(1);
+      const [direction, at] = turns[0]!;
+      expect(direction).toBe(server);
+      expect(at).toBe(gaps[0]!.position + gaps[0]!.length);
+      expect(plain[server].subarray(at, at + 9).toString('latin1')).toBe('HTTP/1.1 ');
+    }
+    expect(tried).toBeGreaterThan(0);
+  },
+);

@@ -79,6 +79,8 @@ export interface Heard {
   readonly facts: InnerFacts[];
   /** Each piece of data: [direction, position, length, ts, ack]. */
   readonly pieces: [Direction, number, number, number, number][];
+  /** Where the other side had spoken, as far as it was told apart from acknowledgements: direction, position. */
+  readonly turns: [Direction, number][];
 }
 
 /** A decoder that checks what stages.ts promises: positions without holes but those told, one end, nothing after it. */
@@ -89,6 +91,7 @@ export class Listener {
     ends: [null, null],
     facts: [],
     pieces: [],
+    turns: [],
   };
 
   readonly factory = (facts: InnerFacts): ConnectionDecoder => {
@@ -109,6 +112,9 @@ export class Listener {
       gap: (position, length, why) => {
         next(direction, position, Buffer.alloc(length));
         heard.gaps.push({ direction, position, length, why });
+      },
+      followed: (_records, _turns, turn) => {
+        if (turn) heard.turns.push([direction, heard.plain[direction].length]);
       },
       end: (how) => {
         if (heard.ends[direction] !== null) throw new Error('a second end');
