@@ -73,8 +73,12 @@ export class EncodedLines {
 }
 
 function same(view: DataView, at: number, other: DataView, from: number, length: number): boolean {
-  let i = 0;
-  for (; i + 4 <= length; i += 4) if (view.getInt32(at + i, true) !== other.getInt32(from + i, true)) return false;
-  for (; i < length; i++) if (view.getUint8(at + i) !== other.getUint8(from + i)) return false;
-  return true;
+  if (length < 4) {
+    for (let i = 0; i < length; i++) if (view.getUint8(at + i) !== other.getUint8(from + i)) return false;
+    return true;
+  }
+  // The last four bytes may overlap those before.
+  const last = length - 4;
+  for (let i = 0; i < last; i += 4) if (view.getInt32(at + i, true) !== other.getInt32(from + i, true)) return false;
+  return view.getInt32(at + last, true) === other.getInt32(from + last, true);
 }

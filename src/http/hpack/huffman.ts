@@ -79,7 +79,9 @@ export function huffmanDecode(from: Memory, at: number, length: number, to: Memo
   // Four whole bytes can be read.
   const fast = bits - 32;
   while (bit <= fast) {
-    const entry = FAST[(view.getInt32(at + (bit >>> 3)) << (bit & 7)) >>> (32 - BITS_FAST)]!;
+    // At least 25 bits of it count: enough for two looks into the table.
+    const w = view.getInt32(at + (bit >>> 3)) << (bit & 7);
+    const entry = FAST[w >>> (32 - BITS_FAST)]!;
     if (entry === 0) {
       const symbol = longSymbol(view, at, length, bit);
       if (symbol < 0 || symbol === EOS) return -1;
@@ -89,26 +91,36 @@ export function huffmanDecode(from: Memory, at: number, length: number, to: Memo
     }
     out.setUint16(o, entry & 0xffff, true);
     o += entry >>> 24;
-    bit += (entry >>> 20) & 15;
+    const used = (entry >>> 20) & 15;
+    bit += used;
+    const next = FAST[(w << used) >>> (32 - BITS_FAST)]!;
+    if (next === 0) continue;
+    out.setUint16(o, next & 0xffff, true);
+    o += next >>> 24;
+    bit += (next >>> 20) & 15;
   }
+  // Fewer than 32 bits are left: one window holds them all, with ones behind.
+  let w = bit < bits ? windowAt(view, at, length, bit) : 0;
   while (bit < bits) {
     const left = bits - bit;
-    const entry = FAST[windowAt(view, at, length, bit) >>> (32 - BITS_FAST)]!;
-    if (entry !== 0 && ((entry >>> 16) & 15) <= left) {
+    const entry = FAST[w >>> (32 - BITS_FAST)]!;
+    if (entry !== 0) {
+      // A code that goes on behind the end is no padding: that is ones alone, where every code is a longer one.
+      if (((entry >>> 16) & 15) > left) return -1;
       const two = entry >>> 24 === 2 && ((entry >>> 20) & 15) <= left;
       out.setUint8(o++, entry & 0xff);
       if (two) out.setUint8(o++, (entry >>> 8) & 0xff);
-      bit += two ? (entry >>> 20) & 15 : (entry >>> 16) & 15;
+      const used = two ? (entry >>> 20) & 15 : (entry >>> 16) & 15;
+      bit += used;
+      w = (w << used) | ((1 << used) - 1);
       continue;
     }
-    if (left < 8) {
-      const mask = (1 << left) - 1;
-      return (view.getUint8(at + length - 1) & mask) === mask ? o : -1;
-    }
+    if (left < 8) return w === -1 ? o : -1;
     const symbol = longSymbol(view, at, length, bit);
     if (symbol < 0 || symbol === EOS || HUFFMAN_LENGTHS[symbol]! > left) return -1;
     out.setUint8(o++, symbol);
     bit += HUFFMAN_LENGTHS[symbol]!;
+    w = windowAt(view, at, length, bit);
   }
   return o;
 }
@@ -117,6 +129,10 @@ export function huffmanDecode(from: Memory, at: number, length: number, to: Memo
 function windowAt(view: DataView, at: number, length: number, bit: number): number {
   const first = bit >>> 3;
   const shift = bit & 7;
+  if (first + 5 <= length) {
+    const w = view.getInt32(at + first);
+    return shift === 0 ? w : (w << shift) | (view.getUint8(at + first + 4) >>> (8 - shift));
+  }
   let w = 0;
   for (let i = 0; i < 4; i++) w = (w << 8) | (first + i < length ? view.getUint8(at + first + i) : 0xff);
   if (shift === 0) return w;
