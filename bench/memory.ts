@@ -1,4 +1,5 @@
 /** Memory of both processes: at rest, after load, with many connections, and after these are gone. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Cgroup } from '../test/rig/cgroup.ts';
 import { pssOf, rssNowOf, rssOf, settled } from './measure.ts';
 import { HeadwaterObserver } from './observers.ts';
@@ -7,6 +8,8 @@ import { Workload } from './workload.ts';
 
 const MANY = 10_000;
 const MANY_QUICK = 500;
+/** An agent at rest gives back what a burst left (src/agent/quiet-heap.ts). */
+const REST_MS = 8_000;
 /** Enough for two calls on each of the many. */
 const CALLS_PER_S = 5_000;
 
@@ -50,6 +53,9 @@ export const memory = section<MemoryRow>({
     await workload.paced(CALLS_PER_S, Math.max(seconds, (2 * many) / CALLS_PER_S), many);
     await settled(observer.pids);
     look(`${many} connections, closed again`);
+    if (quick) return rows;
+    await sleep(REST_MS);
+    look('and eight seconds later');
     return rows;
   },
   columns: [

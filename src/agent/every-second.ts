@@ -7,6 +7,7 @@ import type { Capture } from './capture.ts';
 import type { KernelMaps } from './kernel-maps.ts';
 import { LargeHeap } from './large-heap.ts';
 import type { Owners } from './owners.ts';
+import { QuietHeap } from './quiet-heap.ts';
 import type { Statistics } from './statistics.ts';
 import type { StatusKeeper } from './status.ts';
 import type { StoreClock } from './store-clock.ts';
@@ -40,6 +41,7 @@ export interface EverySecondParts {
 export class EverySecond {
   readonly #parts: EverySecondParts;
   readonly #heap = new LargeHeap();
+  readonly #quiet = new QuietHeap();
   readonly #timer: NodeJS.Timeout;
   #ticks = 0;
 
@@ -71,7 +73,8 @@ export class EverySecond {
     feed?.giveBack();
     // Whatever compiles or grows under such a load leaves malloc's heap full of holes.
     if (this.#heap.look()) trimHeap();
-    unused.look();
+    if (this.#quiet.look(capture.pipeline.tracker.counters.segments)) unused.giveBack();
+    else unused.look();
     if (++this.#ticks % (FORGET_MS / TICK_MS) === 0) prints.forget();
   }
 

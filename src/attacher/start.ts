@@ -72,7 +72,13 @@ const ENVIRONMENT = {
  * alone, V8 lets the old one grow to several times what lives before it looks; marking stays concurrent, because a pause
  * fills the ring.
  */
-const PIPELINE_FLAGS = ['--max-semi-space-size=2', '--heap-growing-percent=25', '--no-parallel-scavenge'];
+const PIPELINE_FLAGS = [
+  '--max-semi-space-size=2',
+  '--heap-growing-percent=25',
+  '--no-parallel-scavenge',
+  // For agent/quiet-heap.ts.
+  '--expose-gc',
+];
 /** No helper threads that have nothing to do, no inspector. */
 const RESIDENT_FLAGS = [
   '--v8-pool-size=0',

@@ -26,6 +26,8 @@ port.on('message', (message: ToWorker) => {
     }
     files = opened.files;
     rehearsed = new RehearsedSegment();
+    // What the rehearsal left: this thread may do nothing for long, and nothing is collected then.
+    globalThis.gc?.();
     say({ type: 'opened', nextSegment: files.nextSegment, damage: files.damage });
     setInterval(() => files?.keep(steadyMs()), KEEP_MS).unref();
     return;
