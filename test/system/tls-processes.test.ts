@@ -99,6 +99,19 @@ for line in sys.stdin:
     expect(summary.losses).toEqual([]);
   });
 
+  when(test, 'go')('a program linked at fixed addresses whose path does not lead to it any more', async () => {
+    const program = home.folder.file('peer');
+    copyFileSync(await home.go(), program);
+    const server = await home.serve('go', (port) => [program, 'serve', port], inside);
+    rmSync(program);
+    await using agent = await Agent.start({ cgroups: [inside], secrets: true });
+    await agent.tapped(1);
+    await call(server, 'gone', outside);
+    await agent.until((seen) => sides(seen, 'gone').length === 1);
+    const { summary } = await agent.stop();
+    expect(summary.losses).toEqual([]);
+  });
+
   test('a process that is moved into an observed cgroup later', async () => {
     await using agent = await Agent.start({ cgroups: [inside], secrets: true });
     const server = await nginxTls(home, outside);

@@ -23,6 +23,11 @@ it('files with code, each once by device and inode; what is likely to carry TLS 
   ]);
 });
 
+it('a range is named as below map_files: without leading zeros', () => {
+  const maps = '00746000-00749000 r-xp 00346000 fe:00 5 /app/node\n';
+  expect(executableFiles(maps)).toEqual([{ key: 'fe:00:5', inode: 5, path: '/app/node', range: '746000-749000' }]);
+});
+
 it('a process cannot make it remember more than a bounded number of files', () => {
   const lines = Array.from({ length: 5_000 }, (_, i) => `1000-2000 r-xp 00000000 fe:00 ${i + 1} /lib/l${i}.so`);
   expect(executableFiles(lines.join('\n'))).toHaveLength(1_024);

@@ -26,7 +26,8 @@ export const executableFiles = (maps: string): MappedFile[] => {
         key,
         inode: Number(match[4]),
         path: match[5]!.replace(/ \(deleted\)$/, ''),
-        range: match[1]!,
+        // The names there have no leading zeros, and with one they are refused (dname_to_vma_addr, fs/proc/base.c): programs at fixed addresses.
+        range: match[1]!.replaceAll(/\b0+(?=[0-9a-f])/g, ''),
       });
     if (files.size === FILES_MAX) break;
   }
