@@ -1,7 +1,7 @@
 /** Past calls: a filter, a range, a page at a time, newest first. The answer is that of the filter on every stored call. */
 import type { WebSocketRecord } from '../model/record.ts';
 import { RECORD_COLUMNS, RecordBuilder, type StoredRecord } from '../store/call-record.ts';
-import { type Answer, type Rows, tooLong } from '../store/database.ts';
+import { type Answer, type Rows, spent, tooLong } from '../store/database.ts';
 import { judge } from '../store/guard.ts';
 import type { StoreReader } from '../store/reader.ts';
 import { SEQUENCE_STRIDE } from '../store/record.ts';
@@ -212,23 +212,32 @@ class Search {
 
   /** Runs over the files of a group; a file that turns out to be damaged is left out, and named in the answer. */
   async #select(group: readonly SegmentFiles[], sql: (calls: string) => string): Promise<Answer<Rows>> {
-    const run = (files: readonly SegmentFiles[]): Promise<Answer<Rows>> =>
-      this.#reader.database.select(sql(callsTable(files)), Math.max(1, this.#deadlineMs - Date.now()));
     const sound = group.filter(({ calls }) => !this.#reader.damaged.has(calls));
     if (sound.length === 0) return { ok: true, value: { columns: [], rows: [] } };
-    const answer = await run(sound);
-    if (answer.ok || answer.error.type === 'memory') return answer;
-    if (answer.error.type === 'timeout') return { ok: false, error: tooLong(this.#timeoutMs) };
-    // These statements are this program's own: what fails about them is a file.
+    const answer = await this.#run(sql(callsTable(sound)));
+    if (answer.ok || spent(answer.error)) return answer;
     const left: SegmentFiles[] = [];
     for (const files of sound) {
-      const alone = await run([files]);
-      if (alone.ok) left.push(files);
-      else await this.#reader.exclude(files.calls);
+      const alone = await this.#run(sql(callsTable([files])));
+      if (alone.ok) {
+        left.push(files);
+        continue;
+      }
+      const values = spent(alone.error) ? alone : await this.#run(everyValue(callsTable([files])));
+      // No file is to blame for a statement that fails though all values can be read.
+      if (values.ok || spent(values.error)) return alone;
+      await this.#reader.exclude(files.calls);
     }
     return left.length === sound.length ? answer : this.#select(left, sql);
   }
+
+  async #run(sql: string): Promise<Answer<Rows>> {
+    const answer = await this.#reader.database.select(sql, Math.max(1, this.#deadlineMs - Date.now()));
+    return !answer.ok && answer.error.type === 'timeout' ? { ok: false, error: tooLong(this.#timeoutMs) } : answer;
+  }
 }
+
+const everyValue = (calls: string): string => `SELECT bit_xor(hash(${RECORD_COLUMNS.join(', ')})) FROM ${calls}`;
 
 export const SQL_ROWS_MAX = 100_000;
 

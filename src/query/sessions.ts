@@ -1,7 +1,7 @@
 /** What WebSockets carried, for the calls that were their handshakes. A session is stored when it ends, perhaps hours after its call. */
 import type { WebSocketRecord } from '../model/record.ts';
 import { timeText } from '../store/call-record.ts';
-import { type Answer, quote } from '../store/database.ts';
+import { type Answer, quote, spent } from '../store/database.ts';
 import type { StoreReader } from '../store/reader.ts';
 import { parquet } from '../store/tables.ts';
 
@@ -30,9 +30,11 @@ export async function sessionsOf(
     `SELECT run, connection, ordinal, epoch_ns(ts), side, service, session FROM ${parquet(files)}
      WHERE (run, connection, ordinal) IN (${wanted.join(', ')})`;
   let answer = await reader.database.select(sql(sound()), TIMEOUT_MS);
-  if (!answer.ok && answer.error.type !== 'timeout' && answer.error.type !== 'memory') {
-    for (const path of sound())
-      if (!(await reader.database.select(sql([path]), TIMEOUT_MS)).ok) reader.damaged.add(path);
+  if (!answer.ok && !spent(answer.error)) {
+    for (const path of sound()) {
+      const alone = await reader.database.select(sql([path]), TIMEOUT_MS);
+      if (!alone.ok && !spent(alone.error)) reader.damaged.add(path);
+    }
     if (sound().length === 0) return { ok: true, value: found };
     answer = await reader.database.select(sql(sound()), TIMEOUT_MS);
   }

@@ -119,6 +119,9 @@ export const tooLong = (timeoutMs: number): QueryFailure => ({
   message: `the query took longer than ${timeoutMs / 1000} s: ask for a shorter range, or filter on more columns`,
 });
 
+/** It ran out of what it may use, which says nothing about the files. */
+export const spent = ({ type }: QueryFailure): boolean => type === 'timeout' || type === 'memory';
+
 function failureOf(error: Error): QueryFailure {
   const message = error.message.split('\n\nLINE ')[0]!.split('\nLINE ')[0]!.trim();
   if (message.startsWith('Out of Memory')) {

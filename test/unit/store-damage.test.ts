@@ -2,7 +2,7 @@ import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, trunc
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import fc from 'fast-check';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { queryCalls, querySql } from '../../src/query/calls.ts';
 import { FRAME_HEAD, frames } from '../../src/store/frames.ts';
 import { recover } from '../../src/store/recover.ts';
@@ -223,6 +223,25 @@ describe('damaged Parquet', () => {
     expect(found.damaged).toEqual([files[1]]);
     expect(found.targets).toEqual([...numbered(0, 10), ...numbered(20, 30)]);
     expect(found.sql).toMatchObject({ ok: true, value: { rows: [[20n]] } });
+  });
+
+  test('a statement that fails over sound files is answered as that, and blames none of them', async () => {
+    using folder = new Folder();
+    const { data } = await three(folder);
+    const reader = await new StoreRig(data).read();
+    const select = reader.database.select.bind(reader.database);
+    vi.spyOn(reader.database, 'select').mockImplementation((sql, timeoutMs) =>
+      select(sql.replace('SELECT sequence FROM', 'SELECT no_such_column FROM'), timeoutMs),
+    );
+    expect(await queryCalls(reader, {})).toMatchObject({
+      ok: false,
+      error: { type: 'invalid', message: expect.stringContaining('no_such_column') },
+    });
+    expect([...reader.damaged]).toEqual([]);
+    vi.restoreAllMocks();
+    const found = await queryCalls(reader, {});
+    expect(found.ok && found.value.calls.length).toBe(30);
+    reader.close();
   });
 
   test('it does not stop the start', async () => {
