@@ -64,6 +64,22 @@ const talks: Record<string, () => Talk> = {
       .client(request(2))
       .server(sized(2, 'two'))
       .close(),
+  'a chunked body refused': () => {
+    const put = (n: number): string => request(n, 'PUT', `Expect: 100-continue\r\n${chunked}`);
+    const no = (n: number): string => answer(n, 'Content-Length: 2\r\n', 'no', '417 Expectation Failed');
+    return new Talk()
+      .open()
+      .client(put(1))
+      .server(no(1))
+      .split('client', request(2), 20)
+      .server(sized(2, 'two'))
+      .client(put(3))
+      .server(no(3))
+      .client('5\r\n', 'hello\r\n0\r\n\r\n')
+      .client(request(4))
+      .server(sized(4, 'four'))
+      .close();
+  },
   pipelined: () =>
     new Talk()
       .open()

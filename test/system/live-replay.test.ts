@@ -1,9 +1,11 @@
 /** tcpdump beside the agent: `replay` of its file says of the same traffic what the agent has logged live. */
+import { once } from 'node:events';
 import { existsSync, statSync } from 'node:fs';
+import { type AddressInfo, createServer } from 'node:net';
 import { expect, it } from 'vitest';
 import { Agent, HEADWATER, type LoggedExchange, parseLog } from '../rig/agent.ts';
 import { Cgroup } from '../rig/cgroup.ts';
-import { raw } from '../rig/clients/raw.ts';
+import { raw, rawProcess, type Step } from '../rig/clients/raw.ts';
 import { Folder } from '../rig/folder.ts';
 import { when } from '../rig/need.ts';
 import { run } from '../rig/program.ts';
@@ -116,3 +118,88 @@ when(
   expect(apart).toEqual([]);
   expect(offline.summary.losses).toEqual(live.summary.losses);
 });
+
+/** Answers each head at once, 100 Continue before it where its target says so, and reads chunked bodies that come all the same. */
+function answersEarly(): ReturnType<typeof createServer> {
+  return createServer((socket) => {
+    let unread = '';
+    socket.setEncoding('latin1').on('data', (data: string) => {
+      unread += data;
+      for (;;) {
+        const part =
+          /^(?:\r\n)*([A-Z]+ \S+) HTTP\/1\.1\r\n[\s\S]*?\r\n\r\n/.exec(unread) ??
+          /^[0-9a-f]+\r\n[\s\S]*?\r\n0\r\n\r\n/.exec(unread);
+        if (part === null) return;
+        unread = unread.slice(part[0].length);
+        const [, asked] = part;
+        if (asked?.includes('/asked/')) socket.write('HTTP/1.1 100 Continue\r\n\r\n');
+        if (asked !== undefined) socket.write(`HTTP/1.1 ${asked.slice(-3)} X\r\nContent-Length: 2\r\n\r\nok`);
+      }
+    });
+    socket.on('error', () => socket.destroy());
+  });
+}
+
+when(
+  it,
+  'root',
+  'cgroup2',
+  'bpf',
+  'tcpdump',
+)(
+  'a chunked body that was refused, and does not come or comes all the same: the next requests are read, live and in the file',
+  async () => {
+    using folder = new Folder();
+    await using cgroup = new Cgroup('refused');
+    await using server = answersEarly().listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const { port } = server.address() as AddressInfo;
+    const file = folder.file('beside.pcap');
+    await using dump = await Tcpdump.start(file, { filter: `tcp port ${port}` });
+    await using agent = await Agent.start({ cgroups: [cgroup] });
+    const answer: Step = { until: '\r\n\r\nok' };
+    const put = (target: string, name: string): Step[] => [
+      { send: get(target, name, 'Expect: 100-continue\r\nTransfer-Encoding: chunked\r\n').replace('GET', 'PUT') },
+      answer,
+    ];
+    const long = `X-Long: ${'l'.repeat(30_000)}\r\n`;
+    const steps: Step[] = [];
+    const expected: string[] = [];
+    const unsent = (status: number, name: string, ...next: Step[]): void => {
+      steps.push(...put(`/${status}`, name), ...next, answer);
+      expected.push(`${name} ${status} 0 short_body,early_response`, `${name}-next 200 0 `);
+    };
+    for (const status of [200, 401, 413, 417])
+      unsent(status, `whole-${status}`, { send: get('/200', `whole-${status}-next`) });
+    unsent(401, 'bytes', { send: get('/200', 'bytes-next'), piece: 1 });
+    unsent(401, 'hex', { send: get('/200', 'hex-next').replace('GET', 'ADD'), piece: 2 });
+    unsent(401, 'empty', { send: `\r\n${get('/200', 'empty-next')}` });
+    unsent(401, 'long', { send: get('/200', 'long-next', long) });
+    unsent(401, 'long-hex', { send: get('/200', 'long-hex-next', long).replace('GET', 'ADD'), piece: 5_000 });
+    const cut = get('/200', 'cut-next', long).replace('GET', 'ADD');
+    unsent(401, 'cut', { send: cut.slice(0, 3), piece: 1 }, { send: cut.slice(3) });
+    for (const target of ['/401', '/asked/200']) {
+      const name = `body${target.replaceAll('/', '-')}`;
+      steps.push(...put(target, name), { send: `${(200_000).toString(16)}\r\n${'b'.repeat(200_000)}\r\n0\r\n\r\n` });
+      steps.push({ send: get('/200', `${name}-next`) }, answer);
+      expected.push(`${name} ${target.slice(-3)} 200000 early_response`, `${name}-next 200 0 `);
+    }
+    const { error } = await rawProcess(port, steps, '127.0.0.1', { cgroup });
+    expect(error).toBeNull();
+    const live = await agent.stop();
+    await dump.stop();
+    const offline = await run([HEADWATER, 'replay', file]);
+    for (const exchanges of [live.exchanges, parseLog(offline.stdout).exchanges]) {
+      const says = order(exchanges).map(({ request, response, outcome, losses, anomalies }) => {
+        const name = request.headers.find(([header]) => header === 'X-Request-Id')![1];
+        const rest = [
+          (anomalies ?? []).join(),
+          ...(outcome === 'complete' ? [] : [outcome]),
+          ...losses.map(({ reason }) => reason),
+        ];
+        return `${name} ${response!.status} ${request.body_bytes} ${rest.join(' ')}`;
+      });
+      expect(says).toEqual(expected);
+    }
+  },
+);

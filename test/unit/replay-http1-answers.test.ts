@@ -129,6 +129,27 @@ casesOf('which response answers what, and how it ended', [
     ['PUT /1 5 > 200 1 complete early_response', 'GET /2 > 200 1 complete'],
   ],
   [
+    'a chunked body refused: the next request in pieces, and the body all the same',
+    () => {
+      const put = 'PUT /1 HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nTransfer-Encoding: chunked\r\n\r\n';
+      const no = 'HTTP/1.1 401 X\r\nContent-Length: 0\r\n\r\n';
+      const talk = o().client(put).server(no).client('AD', 'D ', '/2 HTTP/1.1\r\nHost: a\r\n\r\n').server(ok('a'));
+      return talk
+        .client(put)
+        .server(no)
+        .client('5', '\r\nhello\r\n0\r\n\r\n')
+        .client(get('/3'))
+        .server(ok('b'))
+        .close();
+    },
+    [
+      'PUT /1 > 401 complete short_body early_response',
+      'ADD /2 > 200 1 complete',
+      'PUT /1 5 > 401 complete early_response',
+      'GET /3 > 200 1 complete',
+    ],
+  ],
+  [
     '417 close',
     () =>
       o()

@@ -87,7 +87,7 @@ export abstract class MessageReader {
   }
 
   /** The bytes [at, end) came in a state that is none of a message's own; returns where reading goes on. */
-  protected abstract elsewhere(memory: Memory, at: number, end: number, origin: number): number;
+  protected abstract elsewhere(memory: Memory, at: number, end: number): number;
   /** What stands where a message is due, up to `position`, is no head. */
   protected abstract unreadable(position: number): void;
   /** Nobody knows where the next message starts; `reason`: why bytes are passed over until one is found. */
@@ -96,8 +96,8 @@ export abstract class MessageReader {
   protected abstract noStart(): void;
   /** A section is larger than a bound. */
   protected abstract tooMuch(message: Message, reason: LossReason, position: number): void;
-  /** An interim response came; its first byte's segment acknowledged `ack`. */
-  protected abstract interjected(ack: number): void;
+  /** An interim response came. */
+  protected abstract interjected(message: Message): void;
   /** The head of a final response to the request at `startOffset` (-1: not seen) came; `framing` is known. */
   protected abstract answers(startOffset: number): void;
   /** A body may follow at `position`, or not: the request is not known. */
@@ -165,7 +165,7 @@ export abstract class MessageReader {
           at = this.#readBody(memory, at, end, origin);
           break;
         default:
-          at = this.elsewhere(memory, at, end, origin);
+          at = this.elsewhere(memory, at, end);
       }
     }
   }
@@ -259,7 +259,7 @@ export abstract class MessageReader {
       message.endOffset = position;
       this.message = null;
       this.state = 'start';
-      this.interjected(message.ackOffset);
+      this.interjected(message);
       this.sink.interim(message);
       this.shared.pool.give(message);
       return;

@@ -286,3 +286,79 @@ test.each([
   const { log } = run('request', crlf('POST / HTTP/1.1$Host: x$Content-Length: 3$$a'), [], { end: how });
   expect(log.at(-1)).toBe(`end ${end} head=47 body=1 at=0-48${mark}`);
 });
+
+const PUT_CHUNKED = 'PUT /0 HTTP/1.1$Host: x$Expect: 100-continue$Transfer-Encoding: chunked$$';
+const REFUSED = 'HTTP/1.1 417 No$Content-Length: 0$$';
+const BEHIND: Array<[says: string, bytes: string, log: string[]]> = [
+  ['the next request', GET, ['short', '> GET /1 framed']],
+  ['requests in one burst', GET + GET, ['short', '> GET /1 framed', '> GET /1 framed']],
+  ['a method of hexadecimal digits', GET.replace('GET', 'ADD'), ['short', '> ADD /1 framed']],
+  ['one digit for a method', GET.replace('GET', 'A'), ['short', '> A /1 framed']],
+  ['an absolute target', GET.replace('/1', 'http://x/1'), ['short', '> GET http://x/1 framed']],
+  ['OPTIONS *', 'OPTIONS * HTTP/1.1$Host: x$$', ['short', '> OPTIONS * framed']],
+  ['CONNECT', 'CONNECT c:1 HTTP/1.1$Host: c:1$$', ['short', '> CONNECT c:1 framed']],
+  ['an empty line and the next request', `$${GET}`, ['short', '> GET /1 framed']],
+  ['the same request', PUT_CHUNKED, ['short']],
+  ['the body', `5$hello$0$$${GET}`, ['framed', '> GET /1 framed']],
+  ['the body, its size like a method', `ADD;/ HTTP/1.1$${'b'.repeat(0xadd)}$0$$${GET}`, ['framed', '> GET /1 framed']],
+  ['a body with blanks before its extension', `a  ;b$${'b'.repeat(10)}$0$$${GET}`, ['framed', '> GET /1 framed']],
+  ['an empty body', `0$$${GET}`, ['framed', '> GET /1 framed']],
+  ['a body without chunks', 'hello, world', ['error']],
+  ['a digit and words', '1 of many', ['error']],
+  ['another protocol', '\x16\x03\x01\x02', ['error']],
+  ['an empty line and a chunk', '$5$hello$0$$', ['error']],
+];
+
+test.each(BEHIND)('behind a chunked request that was refused comes %s, however it is cut', (_says, bytes, log) => {
+  const [put, ...rest] = log;
+  for (let size = 1; size <= Math.min(bytes.length, 120); size++) {
+    const pair = new Pair().client(PUT_CHUNKED).server(REFUSED);
+    for (const piece of crlf(bytes).length > size ? pieces(bytes, size) : [bytes]) pair.client(piece);
+    expect(pair.log, `in pieces of ${size}`).toEqual(['< 417 framed 0', `> PUT /0 ${put}`, ...rest]);
+  }
+});
+
+/** Of text in which `$` is two bytes, `size` bytes each. */
+function pieces(text: string, size: number): string[] {
+  const bytes = Buffer.from(crlf(text)).toString('latin1');
+  return Array.from({ length: Math.ceil(bytes.length / size) }, (_, i) => bytes.slice(i * size, (i + 1) * size));
+}
+
+test.each(['Transfer-Encoding: chunked', 'Content-Length: 28'])(
+  'behind 100 Continue the body comes, with %s',
+  (framing) => {
+    const pair = new Pair().client(`PUT /0 HTTP/1.1$Host: x$Expect: 100-continue$${framing}$$`);
+    pair.server('HTTP/1.1 100 Continue$$').server(REFUSED).client(GET);
+    expect(pair.log).toEqual(['< 417 framed 0', `> PUT /0 ${framing.startsWith('T') ? 'error' : 'framed'}`]);
+  },
+);
+
+test('another interim response asks for no body', () => {
+  const pair = new Pair().client(PUT_CHUNKED).server('HTTP/1.1 103 Early Hints$$').server(REFUSED).client(GET);
+  expect(pair.log).toEqual(['< 417 framed 0', '> PUT /0 short', '> GET /1 framed']);
+});
+
+test('bytes missing behind a refusal may be a body or a request: the request is marked, the next one is read', () => {
+  for (const framing of ['Transfer-Encoding: chunked', 'Content-Length: 500']) {
+    for (const before of ['', 'AD']) {
+      const pair = new Pair().client(`PUT /0 HTTP/1.1$Host: x$Expect: 100-continue$${framing}$$`).server(REFUSED);
+      if (before !== '' && framing.startsWith('T')) pair.client(before);
+      pair.clientLost(GET).server(OK).client(GET).server(OK);
+      expect(pair.log.filter((line) => line.startsWith('>'))).toEqual(['> PUT /0 lost', '> GET /1 framed']);
+    }
+  }
+});
+
+test.each(['fin', 'rst', 'capture_end'] as const)('a refusal, the beginning of the next request, and %s', (how) => {
+  for (const [bytes, end, lost] of [
+    ['GE', 'short', 2],
+    ['', how === 'rst' ? 'rst' : how === 'fin' ? 'short' : 'open', 0],
+    ['$', 'short', 0],
+  ] as const) {
+    const pair = new Pair().client(PUT_CHUNKED).server(REFUSED);
+    if (bytes !== '') pair.client(bytes);
+    pair.request.end(how, 9);
+    expect(pair.log, bytes).toEqual(['< 417 framed 0', `> PUT /0 ${end}`]);
+    expect(pair.losses.totals().reduce((n, loss) => n + loss.bytes, 0)).toBe(lost);
+  }
+});

@@ -10,22 +10,22 @@ import { ANOMALY_BIT, type Message } from '../../model/message.ts';
 import type { StreamEnd, StreamSink } from '../../model/stages.ts';
 import { isPreface } from '../detect.ts';
 import { Begun } from './begun.ts';
+import { BodyOrNot } from './body-or-not.ts';
 import { endOf, GONE, isInterim } from './ends.ts';
-import { MessageReader } from './message-reader.ts';
-import { Peek } from './peek.ts';
 import { Resync, wholeStartLine } from './resync.ts';
 
 /** The shortest message is "HTTP/1.0 200\r\n\r\n". */
 const MESSAGE_BYTES_MIN = 16;
 
-export class H1Stream extends MessageReader implements StreamSink {
+export class H1Stream extends BodyOrNot implements StreamSink {
   /** Bytes of the other protocol that came before the switch was known: from `switchedAt` on. */
   held: Uint8Array | null = null;
   readonly #resync = new Resync();
-  #peek: Peek | null = null;
   #peer: H1Stream | null = null;
   /** Start offset of the request whose answer may change the protocol, -1: none. */
   #asked = -1;
+  /** Start offset of the request whose body the server asked for (100 Continue), -1: none. */
+  #invited = -1;
   /** The last request asked for another protocol, and nobody has seen that it was refused. */
   #offered = false;
   /** Why bytes were passed over that may have been a message, since somebody asked; null: none were. */
@@ -91,15 +91,14 @@ export class H1Stream extends MessageReader implements StreamSink {
     // A segment that was cut has a time; bytes that were in no segment have none.
     this.ts = why === 'gap' || why === 'ring_full' ? UNSEEN : ts;
     const asBody = why === 'left_out' || why === 'shed_body';
-    if (this.state === 'peek') {
+    if (this.state === 'peek' || this.state === 'refused') {
       if (!asBody) {
         // Whether there is a body at all is not known, and the missing bytes may be messages.
-        this.#abandonPeek(why);
+        this.abandonPeek(why);
         return;
       }
-      this.#commitPeek();
+      this.commitPeek();
     }
-    if (this.state === 'refused') this.toBody();
     const message = this.message;
     // Body bytes that were not wanted are not missing.
     const wanted = !asBody && why !== 'shed_head';
@@ -157,13 +156,13 @@ export class H1Stream extends MessageReader implements StreamSink {
   }
 
   #heard(ack: number): void {
-    this.#resync.spoke(ack, this.state === 'peek' ? this.#peek!.position : this.position);
+    this.#resync.spoke(ack, this.state === 'peek' ? this.peek!.position : this.position);
   }
 
   end(how: StreamEnd, _ts: number): void {
     // The last byte of what was sent came with the last data; the last one of what was to come did not come at all.
     if (how !== 'fin' && how !== 'rst') this.ts = UNSEEN;
-    if (this.state === 'peek') this.#commitPeek();
+    if (this.state === 'peek' || this.state === 'refused') this.settlePeek();
     if (this.#hidStart) this.#countHidden();
     const { message, state: before } = this;
     if (before === 'switched' || before === 'ended') return;
@@ -184,16 +183,12 @@ export class H1Stream extends MessageReader implements StreamSink {
     this.state = 'ended';
   }
 
-  protected override elsewhere(memory: Memory, at: number, end: number, origin: number): number {
+  protected override elsewhere(memory: Memory, at: number, end: number): number {
     switch (this.state) {
       case 'peek':
-        return this.#lookOn(memory, at, end);
+        return this.lookOn(memory, at, end);
       case 'refused':
-        if (wholeStartLine(this.kind, memory, at, end)) {
-          this.message!.anomalies |= ANOMALY_BIT.short_body;
-          this.finishAt('short', at + origin, this.headAt);
-        } else this.toBody();
-        return at;
+        return this.lookPast(memory, at, end);
       case 'held':
         return this.#hold(memory, at, end);
       case 'seeking':
@@ -210,8 +205,11 @@ export class H1Stream extends MessageReader implements StreamSink {
     else this.reject(position);
   }
 
-  protected override interjected(ack: number): void {
-    if (this.#peer !== null) this.#peer.#resync.interjected(ack);
+  protected override interjected({ status, ackOffset }: Message): void {
+    const peer = this.#peer;
+    if (peer === null) return;
+    peer.#resync.interjected(ackOffset);
+    if (status === 100 && peer.message !== null) peer.#invited = peer.message.startOffset;
   }
 
   protected override answers(startOffset: number): void {
@@ -227,68 +225,13 @@ export class H1Stream extends MessageReader implements StreamSink {
     } else if (message.end === 'error') this.seek('desync');
   }
 
-  protected override look(position: number): void {
-    this.#peek ??= new Peek();
-    this.#peek.begin(position);
-    this.state = 'peek';
-  }
-
-  #lookOn(memory: Memory, at: number, end: number): number {
-    const peek = this.#peek!;
-    if (peek.length === 0) {
-      peek.ts = this.ts;
-      peek.ack = this.ack;
-    }
-    const next = at + peek.add(memory.view, at, end);
-    if (peek.answer === 'body') this.#commitPeek();
-    else if (peek.answer === 'start_line') this.#commitNoBody();
-    return next;
-  }
-
-  /** It was a body after all. */
-  #commitPeek(): void {
-    this.toBody();
-    this.#replay(this.#peek!);
-  }
-
-  /**
-   * A status line stands where the body should. Where the other side has spoken in between, or when that cannot be known,
-   * it is the next response, and this one answered HEAD; else it may as well be a body that quotes one: both are given up.
-   */
-  #commitNoBody(): void {
-    const peek = this.#peek!;
-    if (this.#resync.isTurn(peek.position) !== false) {
-      this.finishAt('framed', peek.position, this.headAt);
-      this.#replay(peek);
-      return;
-    }
-    this.shared.passed[this.kind]++;
-    this.#abandonPeek('desync');
-  }
-
-  /** Neither a body nor a message start for certain: gives up what was looked at. */
-  #abandonPeek(why: LossReason): void {
-    const { length, position } = this.#peek!;
-    this.message!.lose(why, 0);
-    this.finishAt('lost', position, this.headAt);
-    if (length > 0) this.losses.lose('desync', 1, length);
-    this.seek('desync');
+  protected override isTurn(position: number): boolean | null {
+    return this.#resync.isTurn(position);
   }
 
   #countHidden(): void {
     this.#hidStart = false;
     this.shared.passed[this.kind]++;
-  }
-
-  /** Reads the bytes that were looked at, then stands where it stood. */
-  #replay(peek: Peek): void {
-    const position = this.position;
-    const ts = this.ts;
-    const ack = this.ack;
-    this.read(peek.memory, 0, peek.length, peek.position, peek.ts, peek.ack);
-    this.position = position;
-    this.ts = ts;
-    this.ack = ack;
   }
 
   protected override noStart(): void {
@@ -347,12 +290,14 @@ export class H1Stream extends MessageReader implements StreamSink {
 
   /**
    * RFC 9110 10.1.1, 15.5.18: with a final status instead of 100 the client need not send the body, whatever the status is
-   * (Apache HttpClient does not), and asks again. Many keep the connection, though the length in the head says that a body follows.
+   * (Apache HttpClient does not), and asks again. Many keep the connection, though the head says that a body follows. Behind a 100 it does.
    */
   #refuse(message: Message): void {
     const inBody = this.state === 'body_length' || this.state === 'chunks';
     const headEnd = message.startOffset + message.headBytes;
-    if (inBody && this.position === headEnd && message.fields.get('expect') !== null) this.state = 'refused';
+    if (!inBody || this.position !== headEnd || this.#invited === message.startOffset) return;
+    if (message.fields.get('expect') === null) return;
+    this.refuse(headEnd);
   }
 
   #answerLost(): void {
