@@ -8,7 +8,9 @@
 
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
+#include "count.h"
 #include "load.h"
+#include "look.h"
 #include "scan.h"
 
 /* Where in the framing: what the next byte must be. */
@@ -18,18 +20,26 @@
 #define CHUNK_EXTENSION 3	/* anything up to the line's end */
 #define CHUNK_DATA_CR 4		/* line end after chunk data */
 #define CHUNK_DATA_LF 5
+#define CHUNK_TRAILER 6		/* the trailer section, maybe empty, or a header block behind it (pipelining) */
 
 /* Bytes looked at in one go; a longer extension takes several. */
 #define CHUNK_LOOK 16
 /* A bigger chunk would leave the range in which sequence numbers can be compared. */
 #define CHUNK_SIZE_MAX (1 << 30)
-/* Copied behind the last chunk in its segment: the trailer section, and what may follow. */
+/* Copied behind the last chunk in its segment whatever it is: short bodies of pipelined requests may lie there. */
 #define TRAILER_BYTES 4096
 
 #define CHUNK_STEP(state, size, done) ((__u64)(size) | (__u64)(state) << 32 | (__u64)(done) << 40)
 #define STEP_SIZE(r) ((__u32)(r))
 #define STEP_STATE(r) ((__u32)((r) >> 32) & 255)
 #define STEP_DONE(r) ((r) >> 40)
+
+static __always_inline void expect_chunks(struct direction *d, __u32 seq)
+{
+	d->frame = CHUNK_SIZE;
+	d->frame_seq = seq;
+	d->frame_size = 0;
+}
 
 /* One byte of framing; done: a chunk-size line has ended. A global function: its result is unknown to the verifier. */
 __noinline __u64 chunk_step(__u64 before, __u32 c)
@@ -62,6 +72,7 @@ __noinline int read_chunk_framing(struct __sk_buff *skb, __u32 dir, __u32 offset
 	struct direction *d;
 	__u8 b[CHUNK_LOOK] = {};
 	__u64 step;
+	int begins;
 	__u32 n = length < CHUNK_LOOK ? length : CHUNK_LOOK;
 
 	s = state_of(skb);
@@ -85,20 +96,80 @@ __noinline int read_chunk_framing(struct __sk_buff *skb, __u32 dir, __u32 offset
 			d->frame_seq += i + 1 + d->frame_size;
 			return i + 1;
 		}
-		/* The trailer section, maybe empty, ends like a header block: an empty line, the last of it seen so far a line end. */
-		d->frame = FRAME_NONE;
+		/* The trailer section ends like a header block: an empty line, the last of it seen so far a line end. */
+		d->frame = CHUNK_TRAILER;
+		d->frame_seq += i + 1;
 		d->head = HEAD_OPEN;
 		d->tail = TAIL_LF;
-		d->burst_seq = d->frame_seq + i + 1;
+		d->burst_seq = d->frame_seq;
 		d->streamed = 0;
 		return length < TRAILER_BYTES ? length : TRAILER_BYTES;
 	}
+	begins = d->frame == CHUNK_SIZE;
 	d->frame = STEP_STATE(step);
 	d->frame_size = STEP_SIZE(step);
-	if (!d->frame)
+	if (!d->frame) {
+		/* The first letters of a method, too few to know, of a client that pipelines? Its header block goes on in the next segment. */
+		if (begins && length < 8 && b[0] >= 'A' && b[0] <= 'Z') {
+			d->head = HEAD_OPEN;
+			d->tail = TAIL_NONE;
+		}
 		return 0;
+	}
 	d->frame_seq += n;
 	return n;
+}
+
+/* A trailer section or header block has ended: does a message start right behind it, in payload [offset, offset + length)? */
+__noinline int begin_behind(struct __sk_buff *skb, __u32 dir, __u32 offset, __u32 length)
+{
+	struct socket_state *s = state_of(skb);
+	struct hw_counters *c = this_cpu(dir);
+	struct direction *d;
+	__u64 w;
+	int look;
+
+	if (!s || !c)
+		return 0;
+	d = direction_of(s, dir);
+	look = length < 8 || bpf_skb_load_bytes(skb, offset, &w, 8) ? LOOK_NOTHING : look_at_word(w);
+	if (look == LOOK_REQUEST) {
+		add(c->requests_seen, 1);
+	} else if (look == LOOK_RESPONSE) {
+		add(c->responses_seen, 1);
+	} else {
+		d->head = HEAD_ENDED;
+		expect_chunks(d, d->frame_seq);
+		return 0;
+	}
+	d->starts = 2;
+	return 0;
+}
+
+/*
+ * The same of what follows the last chunk in its segment: up to an empty line, and on where a message starts behind it. What is open
+ * at the segment's end goes on like any header block (find_head_end).
+ */
+__noinline int read_trailer(struct __sk_buff *skb, __u32 dir, __u32 offset, __u32 length)
+{
+	struct socket_state *s;
+	struct direction *d;
+	int n = at_most(length, SCAN_BYTES), found;
+
+	s = state_of(skb);
+	if (!s || !n)
+		return 0;
+	d = direction_of(s, dir);
+	found = scan_head(skb, offset, n, d->tail);
+	if (found <= 0) {
+		d->tail = -1 - found;
+		d->frame_seq += n;
+		return n;
+	}
+	d->tail = TAIL_NONE;
+	d->frame_seq += found;
+	begin_behind(skb, dir, offset + found, length - found);
+	return found;
 }
 
 #endif

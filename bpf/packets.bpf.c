@@ -239,7 +239,7 @@ static __always_inline void segment(struct __sk_buff *skb, struct hw_counters *c
 	}
 	if (d->plan.copied) {
 		if (d->frame && d->frame_seq - seq < p->length)
-			pass_over(skb, dir, seq, p->payload, p->length);
+			pass_over(pass_chunks, skb, dir, seq, p->payload, p->length);
 		count_copied(c, dir, p->length);
 		return;
 	}

@@ -77,9 +77,11 @@ static __always_inline void follow(struct __sk_buff *skb, struct socket_state *s
 		d->starts = 0;
 		d->streamed = 0;
 		d->first_length = 0;
-		d->tail = TAIL_NONE;
-		/* With a hole before it the header block may still be to come. */
-		d->head = ahead > 0 ? HEAD_OPEN : HEAD_NONE;
+		/* A client that pipelines is interrupted anywhere. With a hole before it the header block may still be to come. */
+		if (d->head != HEAD_OPEN) {
+			d->tail = TAIL_NONE;
+			d->head = ahead > 0 ? HEAD_OPEN : HEAD_NONE;
+		}
 	}
 	note_overtaking(d, seq, length, ahead);
 	if (ahead > 0) {
@@ -185,7 +187,8 @@ static __always_inline void conclude(struct hw_counters *c, struct socket_state 
 		follow_frames(d, FRAME_H2, seq);
 		break;
 	case LOOK_MORE:
-		if (s->guess == HW_GUESS_H1)
+		/* Inside a chunked body text is chunk data, and digits are a chunk's size: the place is kept. */
+		if (s->guess == HW_GUESS_H1 && !d->frame)
 			d->head = HEAD_OPEN;
 		break;
 	case LOOK_FRAME:
@@ -249,13 +252,6 @@ __noinline __u64 find_heads(struct __sk_buff *skb, __u32 offset, __u32 length, _
 		starts += 1ULL << (24 + 8 * look);
 	}
 	return end | (__u64)(tail & 3) << 32 | 1ULL << 34 | starts;
-}
-
-static __always_inline void expect_chunks(struct direction *d, __u32 seq)
-{
-	d->frame = CHUNK_SIZE;
-	d->frame_seq = seq;
-	d->frame_size = 0;
 }
 
 static __always_inline int is_whole(__u32 length, __u8 flags)

@@ -15,8 +15,8 @@
 #include "turn.h"
 
 /* What is followed, beside CHUNK_*. */
-#define FRAME_TLS 6
-#define FRAME_H2 7
+#define FRAME_TLS 7
+#define FRAME_H2 8
 
 #define TLS_HEADER_BYTES 5
 #define TLS_APPLICATION 23
@@ -256,12 +256,20 @@ static __always_inline void follow_frames(struct direction *d, __u8 frame, __u32
 	d->head = HEAD_NONE;
 }
 
+/* One unit of a chunked body. */
+static __always_inline int read_chunks(struct __sk_buff *skb, const struct direction *d, __u32 dir, __u32 offset,
+				       __u32 length)
+{
+	return d->frame == CHUNK_TRAILER ? read_trailer(skb, dir, offset, length)
+					 : read_chunk_framing(skb, dir, offset, length);
+}
+
 /* One unit of whatever is followed. */
 static __always_inline int read_framing(struct __sk_buff *skb, const struct direction *d, __u32 dir, __u32 offset,
 					__u32 length)
 {
 	return d->frame >= FRAME_TLS ? read_record(skb, dir, offset, length)
-				     : read_chunk_framing(skb, dir, offset, length);
+				     : read_chunks(skb, d, dir, offset, length);
 }
 
 /* What `pass_over` found. */
@@ -273,8 +281,29 @@ static __always_inline int read_framing(struct __sk_buff *skb, const struct dire
 #define PASSES 16
 #define PASS_CALLS_MAX 64
 
-/* Moves on over the framing in payload [offset, offset + length), which begins at `seq`. */
-__noinline int pass_some(struct __sk_buff *skb, __u32 dir, __u32 seq, __u32 offset, __u32 length)
+/* Moves on over the chunks in payload [offset, offset + length), which begins at `seq`. */
+__noinline int pass_chunks(struct __sk_buff *skb, __u32 dir, __u32 seq, __u32 offset, __u32 length)
+{
+	struct socket_state *s = state_of(skb);
+	struct direction *d;
+
+	if (!s)
+		return PASSED_PART;
+	d = direction_of(s, dir);
+#pragma unroll 1
+	for (int i = 0; i < PASSES; i++) {
+		__u32 at = d->frame_seq - seq;
+
+		if (!d->frame || at >= length)
+			return PASSED_ALL;
+		if (!read_chunks(skb, d, dir, offset + at, length - at))
+			return PASSED_PART;
+	}
+	return PASSED_MORE;
+}
+
+/* The same over records or frames. Two functions, because the stacks of all that may call one another count together. */
+__noinline int pass_records(struct __sk_buff *skb, __u32 dir, __u32 seq, __u32 offset, __u32 length)
 {
 	struct socket_state *s = state_of(skb);
 	struct direction *d;
@@ -288,18 +317,19 @@ __noinline int pass_some(struct __sk_buff *skb, __u32 dir, __u32 seq, __u32 offs
 
 		if (!d->frame || at >= length)
 			return PASSED_ALL;
-		n = read_framing(skb, d, dir, offset + at, length - at);
-		if (!n || (at + n < length && d->frame_seq - seq != at + n && d->frame >= FRAME_TLS))
+		n = read_record(skb, dir, offset + at, length - at);
+		if (!n || (at + n < length && d->frame_seq - seq != at + n))
 			return PASSED_PART;
 	}
 	return PASSED_MORE;
 }
 
-static __always_inline int pass_over(struct __sk_buff *skb, __u32 dir, __u32 seq, __u32 offset, __u32 length)
+static __always_inline int pass_over(int (*pass)(struct __sk_buff *, __u32, __u32, __u32, __u32), struct __sk_buff *skb,
+				     __u32 dir, __u32 seq, __u32 offset, __u32 length)
 {
 #pragma unroll 1
 	for (int i = 0; i < PASS_CALLS_MAX; i++) {
-		int passed = pass_some(skb, dir, seq, offset, length);
+		int passed = pass(skb, dir, seq, offset, length);
 
 		if (passed != PASSED_MORE)
 			return passed;

@@ -162,7 +162,7 @@ static __always_inline int walk_on(struct __sk_buff *skb, struct socket_state *s
 	hushed = d->frame_hushed;
 	first = *(__u64 *)d->first;
 	last = d->first[8];
-	if (pass_over(skb, dir, seq, offset, length) == PASSED_ALL && d->frame)
+	if (pass_over(pass_records, skb, dir, seq, offset, length) == PASSED_ALL && d->frame)
 		return WALK_WHOLE;
 	d->frame_seq = frame_seq;
 	d->frame_keep = keep;

@@ -57,6 +57,10 @@ const behaviours: Record<string, (socket: Socket) => void> = {
       socket.end();
     });
   },
+  /** Says something at each segment that it reads. */
+  turns: (socket) => {
+    socket.on('data', () => socket.write('HTTP/1.1 102 Processing\r\n\r\n'));
+  },
   /** Reads, says nothing. */
   sink: (socket) => {
     socket.resume();
