@@ -30,7 +30,8 @@ export class Tcpdump implements AsyncDisposable {
   #told = 0;
 
   private constructor(file: string, { device = 'lo', filter, netns }: TcpdumpOptions) {
-    const how = ['-i', device, '-s', '0', '-B', '65536', '-U', '--immediate-mode', '--time-stamp-precision=nano'];
+    // In immediate mode each packet takes a slot of loopback's 64 KiB, so that 64 MiB are a thousand packets: too few for a burst.
+    const how = ['-i', device, '-s', '0', '-B', '262144', '--immediate-mode', '--time-stamp-precision=nano'];
     this.#program = new Program([findProgram('tcpdump')!, ...how, '-Z', 'root', '-w', file, filter], {
       ...(netns === undefined ? {} : { netns }),
     });
