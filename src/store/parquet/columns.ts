@@ -45,6 +45,16 @@ export function levels(page: PageBuffer, bits: Uint8Array, from: number, to: num
   page.bytes.writeUInt32LE(page.length - at - 4, at);
 }
 
+/** A dictionary page's body: texts in Parquet's plain form; returns how many. */
+export function plainTexts(page: PageBuffer, ids: readonly number[], textOf: (id: number) => Uint8Array): number {
+  for (const id of ids) {
+    const text = textOf(id);
+    page.u32(text.length);
+    page.append(text, 0, text.length);
+  }
+  return ids.length;
+}
+
 const START_ROWS = 1_024;
 
 /** Whole numbers below 2^53, to which `base` is added. */
@@ -206,12 +216,7 @@ export class WordColumn implements Column {
   }
 
   dictionary(page: PageBuffer): number {
-    for (const id of this.#ids) {
-      const text = this.#text(id);
-      page.u32(text.length);
-      page.append(text, 0, text.length);
-    }
-    return this.#ids.length;
+    return plainTexts(page, this.#ids, this.#text);
   }
 
   page(page: PageBuffer, from: number, to: number): number {

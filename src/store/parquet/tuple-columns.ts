@@ -7,6 +7,7 @@ import {
   type INT64,
   levels,
   plainNumber,
+  plainTexts,
   RLE_DICTIONARY,
   wordBounds,
 } from './columns.ts';
@@ -75,12 +76,7 @@ export class TupleWords implements Column {
 
   dictionary(page: PageBuffer): number {
     this.#look();
-    for (const word of this.#words) {
-      const text = this.#text(word);
-      page.u32(text.length);
-      page.append(text, 0, text.length);
-    }
-    return this.#words.length;
+    return plainTexts(page, this.#words, this.#text);
   }
 
   page(page: PageBuffer, from: number, to: number): number {
@@ -106,10 +102,7 @@ export class TupleWords implements Column {
   nulls(): number {
     this.#look();
     if (!this.#anyNull) return 0;
-    const { of, rows } = this.#tuples;
-    let nulls = 0;
-    for (let i = 0; i < rows; i++) if (this.#placeOf[of[i]!]! < 0) nulls++;
-    return nulls;
+    return this.#tuples.rowsOf((tuple) => this.#placeOf[tuple]! < 0);
   }
 
   bounds(): readonly [Uint8Array, Uint8Array] | null {
@@ -216,10 +209,7 @@ export class TupleNumbers implements Column {
   nulls(): number {
     this.#look();
     if (!this.#anyNull) return 0;
-    const { of, rows } = this.#tuples;
-    let nulls = 0;
-    for (let i = 0; i < rows; i++) if (Number.isNaN(this.#numberOf[of[i]!])) nulls++;
-    return nulls;
+    return this.#tuples.rowsOf((tuple) => Number.isNaN(this.#numberOf[tuple]));
   }
 
   bounds(): readonly [Uint8Array, Uint8Array] | null {

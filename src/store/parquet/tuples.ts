@@ -58,6 +58,13 @@ export class Tuples {
     return this.#words[tuple * this.#width + place]!;
   }
 
+  /** How many rows have a tuple that is so. */
+  rowsOf(is: (tuple: number) => boolean): number {
+    let rows = 0;
+    for (let i = 0; i < this.rows; i++) if (is(this.of[i]!)) rows++;
+    return rows;
+  }
+
   clear(): void {
     this.rows = 0;
     this.count = 0;
