@@ -281,29 +281,8 @@ static __always_inline int read_framing(struct __sk_buff *skb, const struct dire
 #define PASSES 16
 #define PASS_CALLS_MAX 64
 
-/* Moves on over the chunks in payload [offset, offset + length), which begins at `seq`. */
-__noinline int pass_chunks(struct __sk_buff *skb, __u32 dir, __u32 seq, __u32 offset, __u32 length)
-{
-	struct socket_state *s = state_of(skb);
-	struct direction *d;
-
-	if (!s)
-		return PASSED_PART;
-	d = direction_of(s, dir);
-#pragma unroll 1
-	for (int i = 0; i < PASSES; i++) {
-		__u32 at = d->frame_seq - seq;
-
-		if (!d->frame || at >= length)
-			return PASSED_ALL;
-		if (!read_chunks(skb, d, dir, offset + at, length - at))
-			return PASSED_PART;
-	}
-	return PASSED_MORE;
-}
-
-/* The same over records or frames. Two functions, because the stacks of all that may call one another count together. */
-__noinline int pass_records(struct __sk_buff *skb, __u32 dir, __u32 seq, __u32 offset, __u32 length)
+static __always_inline int pass_units(struct __sk_buff *skb, __u32 dir, __u32 seq, __u32 offset, __u32 length,
+				      int records)
 {
 	struct socket_state *s = state_of(skb);
 	struct direction *d;
@@ -317,11 +296,25 @@ __noinline int pass_records(struct __sk_buff *skb, __u32 dir, __u32 seq, __u32 o
 
 		if (!d->frame || at >= length)
 			return PASSED_ALL;
-		n = read_record(skb, dir, offset + at, length - at);
-		if (!n || (at + n < length && d->frame_seq - seq != at + n))
+		n = records ? read_record(skb, dir, offset + at, length - at) : read_chunks(skb, d, dir, offset + at, length - at);
+		if (!n || (records && at + n < length && d->frame_seq - seq != at + n))
 			return PASSED_PART;
 	}
 	return PASSED_MORE;
+}
+
+/*
+ * Move on over chunks, over records or frames, in payload [offset, offset + length), which begins at `seq`. Two functions,
+ * because the stacks of all that may call one another count together.
+ */
+__noinline int pass_chunks(struct __sk_buff *skb, __u32 dir, __u32 seq, __u32 offset, __u32 length)
+{
+	return pass_units(skb, dir, seq, offset, length, 0);
+}
+
+__noinline int pass_records(struct __sk_buff *skb, __u32 dir, __u32 seq, __u32 offset, __u32 length)
+{
+	return pass_units(skb, dir, seq, offset, length, 1);
 }
 
 static __always_inline int pass_over(int (*pass)(struct __sk_buff *, __u32, __u32, __u32, __u32), struct __sk_buff *skb,
