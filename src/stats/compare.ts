@@ -2,13 +2,14 @@
  * What changed between two ranges: rate, error ratio and percentiles of each route, each with whether chance explains it. A
  * difference is called significant at p < 0.001 two-sided, since a table has many rows:
  *
- *   - rates and error ratios by exact tests (evidence.ts),
+ *   - rates, error ratios and shares of gRPC statuses by exact tests (evidence.ts),
  *   - percentiles when their confidence intervals, by the ranks of the binomial (Hollander and Wolfe, 3.6), do not meet and they
  *     are further apart than the histogram's own error.
  */
 import { ERROR_CLASSES, type ErrorClass } from './error-class.ts';
 import { countsDiffer, sharesDiffer } from './evidence.ts';
-import type { Counter, SeriesKey, SeriesState } from './series.ts';
+import { GRPC_STATUSES, type GrpcCalls, type GrpcStatus } from './grpc-calls.ts';
+import type { SeriesKey } from './series.ts';
 import type { ExponentialHistogram } from './sketch/histogram.ts';
 import type { StateSet } from './state-set.ts';
 
@@ -32,6 +33,15 @@ export interface ErrorClassComparison {
   readonly example: string | null;
 }
 
+/** How gRPC calls ended by their own status, which the classes of errors do not see. Shares of the calls with a status. */
+export interface GrpcComparison {
+  readonly failed_ratio: Difference;
+  /** Statuses but OK that either range has. */
+  readonly statuses: readonly { readonly status: GrpcStatus; readonly ratio: Difference }[];
+  /** The first call of the range after that failed; null: none did. */
+  readonly example: string | null;
+}
+
 export interface RouteComparison {
   readonly service: string;
   readonly side: string;
@@ -44,6 +54,8 @@ export interface RouteComparison {
   readonly error_ratio: Difference;
   /** Classes that either range has. */
   readonly error_classes: readonly ErrorClassComparison[];
+  /** Null: neither range has gRPC calls. */
+  readonly grpc: GrpcComparison | null;
   readonly latency_ns: Readonly<Record<Percentile, Difference>>;
 }
 
@@ -69,6 +81,8 @@ export const changed = (row: RouteComparison): boolean =>
   row.rate_per_s.significant ||
   row.error_ratio.significant ||
   row.error_classes.some(({ ratio }) => ratio.significant) ||
+  row.grpc?.failed_ratio.significant === true ||
+  row.grpc?.statuses.some(({ ratio }) => ratio.significant) === true ||
   Object.values(row.latency_ns).some(({ significant }) => significant);
 
 function compareSeries(key: SeriesKey, before: Range, after: Range): RouteComparison {
@@ -84,12 +98,17 @@ function compareSeries(key: SeriesKey, before: Range, after: Range): RouteCompar
     presence: n === 0 ? 'new' : m === 0 ? 'vanished' : 'both',
     count: { before: n, after: m },
     rate_per_s: rates(n, before.seconds, m, after.seconds),
-    error_ratio: ratios(a, b, 'errors'),
+    error_ratio: ratios(a?.get('errors') ?? 0, n, b?.get('errors') ?? 0, m),
     error_classes: ERROR_CLASSES.flatMap((name, i) =>
       (a?.get(name) ?? 0) + (b?.get(name) ?? 0) === 0
         ? []
-        : { class: name, ratio: ratios(a, b, name), example: b?.firstErrors[i]?.example ?? null },
+        : {
+            class: name,
+            ratio: ratios(a?.get(name) ?? 0, n, b?.get(name) ?? 0, m),
+            example: b?.firstErrors[i]?.example ?? null,
+          },
     ),
+    grpc: compareGrpc(a?.grpc ?? null, b?.grpc ?? null),
     latency_ns: {
       p50: quantiles(latencyA, latencyB, PERCENTILES.p50),
       p95: quantiles(latencyA, latencyB, PERCENTILES.p95),
@@ -108,15 +127,24 @@ function rates(n: number, secondsA: number, m: number, secondsB: number): Differ
   return difference(n / secondsA, m / secondsB, countsDiffer(n, secondsA, m, secondsB));
 }
 
-/** Of the calls that `counter` counts among all. */
-function ratios(a: SeriesState | null, b: SeriesState | null, counter: Counter): Difference {
-  const [n, m] = [a?.calls ?? 0, b?.calls ?? 0];
-  if (a === null || b === null || n === 0 || m === 0) {
-    return difference(n > 0 ? a!.get(counter) / n : null, m > 0 ? b!.get(counter) / m : null, false);
-  }
-  const [x, y] = [a.get(counter), b.get(counter)];
-  return difference(x / n, y / m, sharesDiffer(x, n, y, m));
+function compareGrpc(a: GrpcCalls | null, b: GrpcCalls | null): GrpcComparison | null {
+  if (a === null && b === null) return null;
+  const [n, m] = [a?.answered ?? 0, b?.answered ?? 0];
+  const [before, after] = [new Map(a?.statuses()), new Map(b?.statuses())];
+  const failures = GRPC_STATUSES.filter((status) => status !== 'OK' && status !== 'none');
+  return {
+    failed_ratio: ratios(a?.failed ?? 0, n, b?.failed ?? 0, m),
+    statuses: failures.flatMap((status) => {
+      const [x, y] = [before.get(status) ?? 0, after.get(status) ?? 0];
+      return x + y === 0 ? [] : { status, ratio: ratios(x, n, y, m) };
+    }),
+    example: b?.first?.example ?? null,
+  };
 }
+
+/** `x` of `n` calls, and `y` of `m`. */
+const ratios = (x: number, n: number, y: number, m: number): Difference =>
+  difference(n > 0 ? x / n : null, m > 0 ? y / m : null, sharesDiffer(x, n, y, m));
 
 function quantiles(a: ExponentialHistogram | null, b: ExponentialHistogram | null, q: number): Difference {
   const before = a === null || a.count === 0 ? null : Math.round(a.quantile(q));

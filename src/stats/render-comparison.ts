@@ -54,10 +54,16 @@ function findings(row: RouteComparison): Finding[] {
     const more = rose(row.error_ratio);
     add(more ? 'errors' : 'better', `${more ? 'more' : 'fewer'} errors`, row.error_ratio, percent);
   }
-  for (const { class: name, ratio, example } of row.error_classes) {
-    if (!ratio.significant) continue;
-    const what = ratio.before === 0 ? `new: ${name}` : `${rose(ratio) ? 'more' : 'fewer'} ${name}`;
-    add(rose(ratio) ? 'errors' : 'better', what, ratio, percent, example ?? '');
+  const share = (name: string, ratio: Difference, example: string | null): void => {
+    if (!ratio.significant) return;
+    const more = rose(ratio);
+    const what = ratio.before === 0 ? `new: ${name}` : `${more ? 'more' : 'fewer'} ${name}`;
+    add(more ? 'errors' : 'better', what, ratio, percent, example ?? '');
+  };
+  for (const { class: name, ratio, example } of row.error_classes) share(name, ratio, example);
+  if (row.grpc !== null) {
+    share('gRPC failures', row.grpc.failed_ratio, row.grpc.example);
+    for (const { status, ratio } of row.grpc.statuses) share(`gRPC ${status}`, ratio, null);
   }
   for (const [name, latency] of Object.entries(row.latency_ns))
     if (latency.significant)

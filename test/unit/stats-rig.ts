@@ -170,3 +170,18 @@ export const only = (engine: StatsEngine): SeriesState => {
 /** The report of the first `seconds`. */
 export const reportOf = (rows: StateSet, seconds = 60): StatisticsReport =>
   buildReport({ rows, sinceMs: FIRST_MINUTE * 60_000, untilMs: FIRST_MINUTE * 60_000 + seconds * 1_000, losses: [] });
+
+/** `calls` with response times around `ms`. */
+export function traffic(seed: number, calls: number, ms: number, errors: number, more: Call = {}): StateSet {
+  const rig = new StatsRig();
+  const dice = new Dice(seed);
+  for (let i = 0; i < calls; i++) {
+    const length = Math.round(dice.exponential(ms * 1_000_000)) + 1_000;
+    rig.call({
+      times: [1_000, 1_500, 1_000 + length, 1_000 + length],
+      status: dice.uniform() < errors ? 503 : 200,
+      ...more,
+    });
+  }
+  return rig.engine.states();
+}

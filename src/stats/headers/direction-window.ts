@@ -258,6 +258,7 @@ export class DirectionWindow {
     this.#bytes.add(bytes, 1);
     this.#order.messages++;
     this.#order.seen(now);
+    if (this.#order.example === '') this.#order.example = exampleId();
     this.#order.value(low ^ (low >>> 15), high ^ (high >>> 15), fields.count, ordinal, this.#orderSource);
   }
 
@@ -320,6 +321,7 @@ export class DirectionWindow {
     this.#lines.add(shape.lines.length, count);
     const label: ValueLabel = { text: shape.order, example, firstAt: firstOrdinal };
     this.#order.messages += count;
+    if (this.#order.example === '') this.#order.example = example;
     this.#order.seen(shape.firstAt);
     this.#order.seen(shape.lastAt);
     this.#order.repeatedValue(shape.orderLow, shape.orderHigh, shape.lines.length, count, label);

@@ -30,7 +30,8 @@ describe('counts are exact, whether a block comes as a known shape or line by li
       fc.property(stream, (blocks) => {
         const traffic = new Traffic();
         for (const pairs of blocks) traffic.send(pairs);
-        const group = only(traffic.stats.state(1e9));
+        const whole = traffic.stats.state(1e9);
+        const group = only(whole);
         expect(group.messages).toBe(blocks.length);
         const names = new Set(blocks.flat().map(([raw]) => raw.toLowerCase()));
         expect(new Set(group.names.keys())).toEqual(names);
@@ -52,6 +53,13 @@ describe('counts are exact, whether a block comes as a known shape or line by li
           }
           for (const text of new Set(all))
             if (!state.values.has(text)) expect(all.filter((v) => v === text).length).toBeLessThanOrEqual(state.error);
+        }
+        const numberOf = (example: string): number => Number(/^call-(\d+)$/.exec(example)![1]);
+        const rows = headerRows(whole, traffic.group.key, null);
+        expect(rows).toHaveLength(names.size + 1);
+        for (const { name, example } of rows) {
+          const shown = blocks[numberOf(example) - 1]!.map(([raw]) => raw.toLowerCase());
+          expect(name === ':order' || shown.includes(name), `${example} shows ${name}`).toBe(true);
         }
         const orders = blocks.map((pairs) => pairs.map(([raw]) => raw.toLowerCase()).join(', '));
         expect(group.order.distinct.count()).toBe(new Set(orders).size);
