@@ -139,7 +139,7 @@ export function buildProgram(): Command {
       ),
     )
     .addOption(new Option('--no-store', 'keep nothing on disk'))
-    .addOption(new Option('--stats-only', 'no record of a single call leaves memory'))
+    .addOption(new Option('--stats-only', 'no record of a single call leaves memory').conflicts('log'))
     .addOption(new Option('--verify-tags', 'check the tag of every TLS record, not only of the first under a key'))
     .addOption(
       new Option('--window <duration>', 'window over which rates are computed (default: 60s)').argParser(

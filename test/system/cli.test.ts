@@ -116,6 +116,7 @@ describe('wrong usage: one line that names it, exit code 2', () => {
     [['tail', '--filter'], "option '--filter <cel>' argument missing"],
     [['tail', '--json', '--headers'], "option '--headers' cannot be used with option '--json'"],
     [['run', '--data', 'x', '--no-store'], "option '--data <dir>' cannot be used with option '--no-store'"],
+    [['run', '--stats-only', '--log', 'x'], "option '--stats-only' cannot be used with option '--log <file>'"],
     [
       ['completion', 'tcsh'],
       "command-argument value 'tcsh' is invalid for argument 'shell'. Allowed choices are bash, zsh, fish.",

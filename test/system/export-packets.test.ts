@@ -216,7 +216,7 @@ when(
     expect(await refused(agent.socket, '--with-secrets')).toBe(
       'headwater: the agent refused: it takes no TLS secrets: headwater status says why\n',
     );
-    await using closed = await Agent.start({ cgroups: [cgroup], args: ['--stats-only'] });
+    await using closed = await Agent.start({ cgroups: [cgroup], config: 'stats_only: true' });
     expect(await refused(closed.socket)).toContain('stats_only');
     expect(() => statSync(file)).toThrow('ENOENT');
   });
