@@ -1,4 +1,6 @@
 /** What GET /api/v1/openapi.json answers: OpenAPI 3.1. */
+import { readFileSync } from 'node:fs';
+
 const text = { type: 'string' } as const;
 const query = (name: string, description: string, schema: object = text, required = false) => ({
   name,
@@ -9,9 +11,10 @@ const query = (name: string, description: string, schema: object = text, require
 });
 const TIME = '15m, 2h, 7d ago; 2026-11-22; 2026-11-22T16:04:05Z';
 const RANGE = [query('since', `From here on: ${TIME}.`), query('until', `Up to here: ${TIME}.`)];
+const component = (name: string) => ({ $ref: `#/components/schemas/${name}` });
 const error = (description: string) => ({
   description,
-  content: { 'application/json': { schema: { $ref: '#/components/schemas/Error' } } },
+  content: { 'application/json': { schema: component('Error') } },
 });
 const json = (description: string, schema: object) => ({ description, content: { 'application/json': { schema } } });
 const REFUSALS = {
@@ -27,7 +30,7 @@ const FAILURES = {
   507: error('It would take too much memory: ask for less.'),
 };
 
-export const OPENAPI = {
+const DOCUMENT = {
   openapi: '3.1.0',
   info: {
     title: 'Headwater',
@@ -43,7 +46,7 @@ export const OPENAPI = {
         operationId: 'report',
         summary: 'The five API runtime statistics: since the start of the agent, or over a range.',
         parameters: RANGE,
-        responses: { 200: json('The report (docs/report.md).', { type: 'object' }), ...FAILURES },
+        responses: { 200: json('The report (docs/report.md).', component('Report')), ...FAILURES },
       },
     },
     '/api/v1/calls': {
@@ -61,10 +64,10 @@ export const OPENAPI = {
             type: 'object',
             required: ['calls', 'websockets', 'next', 'searched_until', 'damaged'],
             properties: {
-              calls: { type: 'array', items: { type: 'object', description: 'docs/header-log.schema.json' } },
+              calls: { type: 'array', items: component('LogExchange'), description: 'docs/header-log.md' },
               websockets: {
                 type: 'array',
-                items: { type: 'object', description: 'docs/header-log.schema.json' },
+                items: component('LogWebsocket'),
                 description:
                   'What WebSockets carried whose handshakes are among these calls, as far as they have ended.',
               },
@@ -128,3 +131,30 @@ export const OPENAPI = {
     },
   },
 } as const;
+
+type Schemas = Readonly<Record<string, object>>;
+
+/** A schema of docs/ as components: its own part is `prefix`, `#/$defs/route` in it is `#/components/schemas/{prefix}Route`. */
+function published(file: string, prefix: string): Schemas {
+  const named = (part: string): string => `${prefix}${part.charAt(0).toUpperCase()}${part.slice(1)}`;
+  const text = readFileSync(new URL(`../../docs/${file}`, import.meta.url), 'utf8');
+  const moved = (key: string, value: unknown): unknown =>
+    key === '$ref' ? component(named((value as string).replace('#/$defs/', ''))).$ref : value;
+  const { $schema: _, $id: __, $defs, ...whole } = JSON.parse(text, moved) as Record<string, unknown>;
+  const parts = Object.entries($defs as Schemas).map(([part, schema]) => [named(part), schema]);
+  return { [prefix]: whole, ...Object.fromEntries(parts) };
+}
+
+type OpenApi = typeof DOCUMENT & { readonly components: { readonly schemas: Schemas } };
+let document: OpenApi | null = null;
+
+/** The document: what the paths say, with the schemas of docs/ in it. */
+export function openApi(): OpenApi {
+  const { components } = DOCUMENT;
+  const more = (): Schemas => ({
+    ...published('report.schema.json', 'Report'),
+    ...published('header-log.schema.json', 'Log'),
+  });
+  document ??= { ...DOCUMENT, components: { ...components, schemas: { ...components.schemas, ...more() } } };
+  return document;
+}

@@ -7,7 +7,7 @@ import { parseRange, type TimeRange } from '../query/calls-range.ts';
 import type { Answer, QueryFailure } from '../query/data.ts';
 import type { Report } from '../query/report.ts';
 import { sendError, sendJson } from './http.ts';
-import { OPENAPI } from './openapi.ts';
+import { openApi } from './openapi.ts';
 
 /** Who answers. `null` of a part: the agent does not have it, and says why. */
 export interface HistorySource {
@@ -36,7 +36,7 @@ export async function answerV1(source: HistorySource, url: URL, response: Server
     case '':
     case '/':
     case '/openapi.json':
-      sendJson(response, 200, OPENAPI);
+      sendJson(response, 200, openApi());
       return true;
     case '/report': {
       const range = ask.range();

@@ -1,6 +1,7 @@
 /** /api/v1 of a real agent with a store: pages over real calls, and SQL that tries to do more than read them. */
 import { existsSync } from 'node:fs';
 import { connect } from 'node:net';
+import { Ajv2020 } from 'ajv/dist/2020.js';
 import { expect, it } from 'vitest';
 import { Agent, HEADWATER } from '../rig/agent.ts';
 import { Cgroup } from '../rig/cgroup.ts';
@@ -12,6 +13,14 @@ import { nodeSite } from '../rig/servers/site.ts';
 
 const CALLS = 25;
 const SLOW_CLIENTS = 1_000;
+
+/** What the agent says of its own answers. */
+interface OpenApi {
+  readonly paths: Readonly<
+    Record<string, { get: { responses: Record<string, { content: { 'application/json': { schema: object } } }> } }>
+  >;
+  readonly components: object;
+}
 
 interface Page {
   readonly calls: { id: string; request: { target: string } }[];
@@ -33,12 +42,18 @@ when(
   for (let n = 0; n < CALLS; n++) await (await fetch(`http://127.0.0.1:${site.port}/bytes/${n}`)).arrayBuffer();
   await agent.until((exchanges) => exchanges.length === CALLS);
 
+  const ajv = new Ajv2020({ strict: false, formats: { 'date-time': true } });
+  const { paths, components } = (await (await fetch(`http://${listen}/api/v1/openapi.json`)).json()) as OpenApi;
+  /** Every answer is what the document says of its path and status. */
   const ask = async <T>(
     path: string,
     parameters: Record<string, string> = {},
   ): Promise<{ status: number; body: T }> => {
     const answer = await fetch(`http://${listen}/api/v1/${path}?${new URLSearchParams(parameters)}`);
-    return { status: answer.status, body: (await answer.json()) as T };
+    const body = (await answer.json()) as T;
+    const described = paths[`/api/v1/${path}`]!.get.responses[answer.status]!.content['application/json'].schema;
+    expect(ajv.validate({ ...described, components }, body), `${path} ${ajv.errorsText()}`).toBe(true);
+    return { status: answer.status, body };
   };
   // What is handed to the store is on the disk within a second or two.
   const stored = async (): Promise<number> => (await ask<Page>('calls', { limit: '100' })).body.calls?.length ?? 0;
@@ -118,6 +133,8 @@ when(
     query: 'select count(*) from range(1000000000) a, range(1000000000) b where a.range * 3 = b.range * 7 + 1',
   });
   expect([504, 507]).toContain(slow.status);
+  const ranges: Record<string, string>[] = [{}, { since: '1h' }, { until: '2020-01-01' }];
+  for (const range of ranges) expect((await ask('report', range)).status).toBe(200);
   const count = await ask<{ rows: number[][] }>('sql', { query: 'select count(*) from calls' });
   expect(count.body.rows).toEqual([[2 * CALLS]]);
   const limited = await ask<{ rows: unknown[]; more: boolean }>('sql', {
