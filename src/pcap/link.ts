@@ -1,5 +1,6 @@
 /** Link layer headers: how many bytes stand before the IP header. https://www.tcpdump.org/linktypes.html */
 import type { Memory } from '../base/memory.ts';
+import { linkTunnel } from './tunnels.ts';
 
 const NULL = 0;
 const ETHERNET = 1;
@@ -17,8 +18,9 @@ const TYPE_IPV6 = 0x86dd;
 /** 802.1Q, 802.1ad, and the number that QinQ had before it. */
 const TYPES_VLAN = [0x8100, 0x88a8, 0x9100];
 const VLAN_MAX = 4;
-/** MPLS and PPPoE may carry TCP, but are not decoded: that has to be said. ARP and the like carry none. */
-const TYPES_TUNNEL = [0x8847, 0x8848, 0x8864];
+/** Smaller ones are the length of an IEEE 802.3 frame, whose type follows in LLC and SNAP headers (RFC 1042). */
+const TYPE_MIN = 0x0600;
+const SNAP_BYTES = 8;
 /** AF_INET6 of the BSDs and of macOS, where such captures come from, and of Linux. */
 const FAMILIES_IPV6 = [10, 24, 28, 30];
 
@@ -47,8 +49,8 @@ export const NOT_IP = -1;
 /** The capture cut the packet within the link header. */
 export const CLIPPED = -2;
 export const UNKNOWN_LINK = -3;
-/** A protocol that may carry TCP and is not decoded. */
-export const UNKNOWN_NETWORK = -4;
+/** This less the type of a tunnel (tunnels.ts): it may carry TCP and is not decoded. */
+export const TUNNEL = -4;
 
 /** Bytes before the IP header of the packet at `offset`, or one of the negative results. */
 export function linkPayload(linkType: number, memory: Memory, offset: number, captured: number): number {
@@ -74,13 +76,21 @@ export function linkPayload(linkType: number, memory: Memory, offset: number, ca
   }
 }
 
-/** The type before `header` bytes decides; VLAN tags put another one behind it. */
+/** The type before `header` bytes decides; VLAN tags and SNAP put another one behind it. ARP and the like carry no TCP. */
 function afterType(memory: Memory, offset: number, captured: number, header: number, type: number): number {
   let at = header;
   let t = type;
   for (let tags = 0; t !== TYPE_IPV4; tags++) {
     if (t === TYPE_IPV6) break;
-    if (TYPES_TUNNEL.includes(t)) return UNKNOWN_NETWORK;
+    if (t < TYPE_MIN) {
+      const { view } = memory;
+      if (captured < at + SNAP_BYTES) return NOT_IP;
+      if (view.getUint32(offset + at) !== 0xaaaa_0300 || view.getUint16(offset + at + 4) !== 0) return NOT_IP;
+      t = view.getUint16(offset + at + 6);
+      at += SNAP_BYTES;
+      continue;
+    }
+    if (linkTunnel(t) !== undefined) return TUNNEL - t;
     if (!TYPES_VLAN.includes(t) || tags === VLAN_MAX) return NOT_IP;
     if (captured < at + 4) return CLIPPED;
     t = memory.view.getUint16(offset + at + 2);

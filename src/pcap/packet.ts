@@ -7,26 +7,12 @@ import type { LossSink } from '../model/loss.ts';
 import { EGRESS, INGRESS, Segment } from '../model/segment.ts';
 import type { CaptureSink } from '../model/stages.ts';
 import { PACKET_BYTES_MAX, type PacketSink } from './format.ts';
-import { CLIPPED, linkName, linkPayload, NOT_IP, UNKNOWN_LINK, UNKNOWN_NETWORK } from './link.ts';
+import { CLIPPED, linkName, linkPayload, NOT_IP, TUNNEL, UNKNOWN_LINK } from './link.ts';
 import { QuicDatagrams } from './quic.ts';
+import { ipTunnel, linkTunnel, UDP_TUNNEL_BYTES, udpTunnel } from './tunnels.ts';
 
 const PROTOCOL_TCP = 6;
 const PROTOCOL_UDP = 17;
-/** Tunnels that may carry TCP and are not decoded: that has to be said. */
-const TUNNELS: ReadonlyMap<number, string> = new Map([
-  [4, 'IP in IP'],
-  [41, 'IPv6 in IP'],
-  [47, 'GRE'],
-  [50, 'ESP (encrypted)'],
-  [97, 'Ethernet in IP'],
-  [137, 'MPLS in IP'],
-]);
-/** The same in UDP, by its port (RFC 7348, RFC 8926). */
-const UDP_TUNNELS: ReadonlyMap<number, string> = new Map([
-  [4789, 'VXLAN'],
-  [8472, 'VXLAN'],
-  [6081, 'Geneve'],
-]);
 const UDP_HEADER = 8;
 const IPV4_HEADER_MIN = 20;
 const IPV6_HEADER = 40;
@@ -74,10 +60,11 @@ export class PacketDecoder implements PacketSink {
       case UNKNOWN_LINK:
         this.unusable(linkName(linkType), length);
         return;
-      case UNKNOWN_NETWORK:
-        this.unusable('MPLS or PPPoE', length);
-        return;
       default: {
+        if (link <= TUNNEL) {
+          this.unusable(linkTunnel(TUNNEL - link)!, length);
+          return;
+        }
         // Bytes that the link header took.
         const end = offset + captured;
         const at = offset + link;
@@ -196,15 +183,11 @@ export class PacketDecoder implements PacketSink {
 
   /** What another protocol's payload at `at` is, if calls may be in it; of the packet at `ip`, `length` bytes in all. */
   #notTcp(protocol: number, memory: Memory, ip: number, at: number, end: number, length: number): void {
-    let name = TUNNELS.get(protocol);
-    if (protocol === PROTOCOL_UDP && end - at >= UDP_HEADER) this.#quic(memory, ip, at, end);
-    if (protocol === PROTOCOL_UDP && end - at >= UDP_HEADER + 8) {
-      const { view } = memory;
-      name = UDP_TUNNELS.get(view.getUint16(at + 2));
-      // Any program may send from a port of any number: both headers have zeros that chance does not give.
-      const first = view.getUint8(at + UDP_HEADER);
-      const zeros = view.getUint8(at + UDP_HEADER + 7) === 0 && (name === 'VXLAN' ? first === 0x08 : first >> 6 === 0);
-      if (!zeros) name = undefined;
+    let name = ipTunnel(protocol);
+    if (protocol === PROTOCOL_UDP && end - at >= UDP_HEADER) {
+      this.#quic(memory, ip, at, end);
+      const whole = end - at >= UDP_HEADER + UDP_TUNNEL_BYTES;
+      if (whole) name = udpTunnel(memory.view.getUint16(at + 2), memory.view, at + UDP_HEADER);
     }
     if (name !== undefined) this.unusable(name, length);
   }

@@ -187,40 +187,6 @@ describe('readCapture', () => {
     expect(losses.totals()).toEqual([]);
   });
 
-  it('names tunnels, which may carry calls', async () => {
-    const writer = new PcapWriter({ link: 'raw' });
-    const six = ipBytes(request(SIX));
-    const four = ipBytes(request());
-    const as = (packet: Buffer, at: number, protocol: number): Buffer => {
-      const other = Buffer.from(packet);
-      other[at] = protocol;
-      return other;
-    };
-    for (const protocol of [4, 41, 47, 50]) writer.raw(as(four, 9, protocol), T0);
-    writer.raw(as(six, 6, 47), T0);
-    const udp = (port: number, header: string): Buffer => {
-      const packet = as(four, 9, 17);
-      packet.writeUInt16BE(port, 22);
-      Buffer.from(header, 'hex').copy(packet, 28);
-      return packet;
-    };
-    writer.raw(udp(4789, '0800000000000100'), T0).raw(udp(6081, '0000655800000100'), T0);
-    writer.raw(udp(4789, '5e00000000000101'), T0).raw(udp(53, '0800000000000100'), T0);
-    const { result, losses } = await read(writer.bytes());
-    expect(result).toMatchObject({
-      packets: 9,
-      undecodable: [
-        { what: 'IP in IP', count: 1 },
-        { what: 'IPv6 in IP', count: 1 },
-        { what: 'GRE', count: 2 },
-        { what: 'ESP (encrypted)', count: 1 },
-        { what: 'VXLAN', count: 1 },
-        { what: 'Geneve', count: 1 },
-      ],
-    });
-    expect(losses.totals()).toEqual([{ reason: 'undecodable_packet', count: 7, bytes: 6 * four.length + six.length }]);
-  });
-
   it('counts QUIC from its handshake on, in both directions, and no other UDP', async () => {
     const writer = new PcapWriter({ link: 'raw' });
     /** A packet of the same length as a request's, as UDP from or to a port. */
