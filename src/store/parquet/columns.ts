@@ -45,6 +45,14 @@ export function levels(page: PageBuffer, bits: Uint8Array, from: number, to: num
   page.bytes.writeUInt32LE(page.length - at - 4, at);
 }
 
+/** The same of `count` rows that have the same level. */
+export function sameLevels(page: PageBuffer, bit: 0 | 1, count: number): void {
+  const at = page.length;
+  page.u32(0);
+  page.same(bit, count, 1);
+  page.bytes.writeUInt32LE(page.length - at - 4, at);
+}
+
 /** A dictionary page's body: texts in Parquet's plain form; returns how many. */
 export function plainTexts(page: PageBuffer, ids: readonly number[], textOf: (id: number) => Uint8Array): number {
   for (const id of ids) {
@@ -120,7 +128,8 @@ export class NumberColumn implements Column {
   page(page: PageBuffer, from: number, to: number): number {
     let start = from;
     let end = to;
-    if (this.optional) {
+    if (this.optional && this.#count === this.rows) sameLevels(page, 1, to - from);
+    else if (this.optional) {
       levels(page, this.#present, from, to);
       start = 0;
       for (let i = 0; i < from; i++) start += this.#present[i]!;

@@ -84,7 +84,7 @@ export class ParquetWriter {
     const start = this.#at;
     let plainBytes = 0;
     const packed = (type: number, values: number): Buffer[] => {
-      const body = zstdCompressSync(page.view(), ZSTD);
+      const body = compressed(page.view());
       const header = pageHeader(type, column, values, page.length, body.length);
       this.#at += header.length + body.length;
       plainBytes += header.length + page.length;
@@ -112,6 +112,18 @@ export class ParquetWriter {
       bounds: column.bounds(),
     };
   }
+}
+
+/**
+ * One piece of output that holds the page however little it gives way (ZSTD_COMPRESSBOUND of zstd.h): zstd then compresses in one go and straight into it,
+ * for two thirds of the time. What a large one does not need of it goes back at once.
+ */
+function compressed(plain: Buffer): Buffer {
+  const chunkSize = plain.length + (plain.length >>> 8) + 64;
+  const body = zstdCompressSync(plain, { ...ZSTD, chunkSize });
+  const { buffer } = body;
+  if (buffer.byteLength !== chunkSize || !(buffer instanceof ArrayBuffer)) return body;
+  return Buffer.from(buffer.transfer(body.length));
 }
 
 /** Rows a page: fewer where each has much text. */

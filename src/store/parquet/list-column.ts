@@ -1,6 +1,6 @@
 /** A column of lists of texts while its rows come in. */
 import { ByteValues } from './byte-values.ts';
-import { BYTE_ARRAY, type Column, DELTA_LENGTH_BYTE_ARRAY, levels } from './columns.ts';
+import { BYTE_ARRAY, type Column, DELTA_LENGTH_BYTE_ARRAY, levels, sameLevels } from './columns.ts';
 import { grown, release } from './grown.ts';
 import type { PageBuffer } from './page.ts';
 
@@ -74,8 +74,9 @@ export class TextsColumn implements Column {
       definition = grown(definition, most);
     }
     // Repetition 0: a row begins. Definition 1: a value, 0: the list is empty.
+    const anyEmpty = this.#empty > 0;
     repetition.fill(1, 0, most);
-    definition.fill(1, 0, most);
+    if (anyEmpty) definition.fill(1, 0, most);
     let entries = 0;
     for (let row = from; row < to; row++) {
       const values = this.#begin(row + 1) - this.#valueAt[row]!;
@@ -84,7 +85,8 @@ export class TextsColumn implements Column {
       entries += Math.max(1, values);
     }
     levels(page, repetition, 0, entries);
-    levels(page, definition, 0, entries);
+    if (anyEmpty) levels(page, definition, 0, entries);
+    else sameLevels(page, 1, entries);
     this.values.write(page, begin, end);
     if (repetition.length > KEPT_ENTRIES_MAX) {
       release(repetition);

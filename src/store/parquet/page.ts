@@ -22,6 +22,9 @@ export const bitsFor = (max: number): number =>
 export class PageBuffer {
   bytes: Buffer = Buffer.allocUnsafeSlow(1 << 16);
   length = 0;
+  /** Of `bytes`. */
+  #view = new DataView(this.bytes.buffer);
+  readonly #few = new Uint32Array(RUN_MIN);
   readonly #deltas = new Float64Array(DELTA_BLOCK);
 
   clear(): void {
@@ -36,6 +39,7 @@ export class PageBuffer {
     const wanted = this.length + more;
     if (wanted <= this.bytes.length) return;
     this.bytes = grownBytes(this.bytes, this.length, wanted);
+    this.#view = new DataView(this.bytes.buffer);
   }
 
   byte(value: number): void {
@@ -80,6 +84,17 @@ export class PageBuffer {
     else this.varint(value < 0 ? -value * 2 - 1 : value * 2);
   }
 
+  /** What `hybrid` makes of `count` times the same value. */
+  same(value: number, count: number, width: number): void {
+    if (count >= RUN_MIN) this.#run(value, count, width);
+    else this.hybrid(this.#few.fill(value), 0, count, width);
+  }
+
+  #run(value: number, count: number, width: number): void {
+    this.varint(count * 2);
+    for (let shift = 0; shift < width; shift += 8) this.byte((value >>> shift) & 0xff);
+  }
+
   /** Values [from, to) of `width` bits each (at most 32) as runs and bit-packed groups of eight. */
   hybrid(values: Uint32Array | Uint8Array, from: number, to: number, width: number): void {
     let packed = from;
@@ -95,8 +110,7 @@ export class PageBuffer {
       }
       i += fill;
       if (i > packed) this.#group(values, packed, i, width);
-      this.varint((run - i) * 2);
-      for (let shift = 0, v = values[i]!; shift < width; shift += 8) this.byte((v >>> shift) & 0xff);
+      this.#run(values[i]!, run - i, width);
       packed = run;
       i = run;
     }
@@ -106,32 +120,23 @@ export class PageBuffer {
   #group(values: Uint32Array | Uint8Array, from: number, to: number, width: number): void {
     const groups = Math.ceil((to - from) / 8);
     this.varint(groups * 2 + 1);
-    this.reserve(groups * width);
+    this.reserve(groups * width + AHEAD);
     const { bytes } = this;
     let at = this.length;
-    let held = 0;
-    let bits = 0;
     const end = from + groups * 8;
     if (width === 1) {
       // Levels: a byte for eight of them.
       for (let i = from; i < end; i += 8) {
-        held = 0;
+        let held = 0;
         for (let bit = 0; bit < 8 && i + bit < to; bit++) held |= values[i + bit]! << bit;
         bytes[at++] = held;
       }
       this.length = at;
       return;
     }
-    for (let i = from; i < end; i++) {
-      // Doubles hold what is in flight: at most 7 + 32 bits.
-      held += (i < to ? values[i]! : 0) * 2 ** bits;
-      bits += width;
-      while (bits >= 8) {
-        bytes[at++] = held % 256;
-        held = Math.floor(held / 256);
-        bits -= 8;
-      }
-    }
+    this.length = packed(this.#view, at, values, from, to, width);
+    at += groups * width;
+    bytes.fill(0, this.length, at);
     this.length = at;
   }
 
@@ -182,31 +187,49 @@ export class PageBuffer {
   }
 
   #miniblock(deltas: Float64Array, start: number, end: number, width: number): void {
-    this.reserve((MINIBLOCK * width) / 8);
-    const { bytes } = this;
-    let at = this.length;
-    const after = at + (MINIBLOCK * width) / 8;
-    let held = 0;
-    let bits = 0;
-    for (let j = start; j < end; j++) {
-      // 16 bits at a time, so that what is held stays below 2^53.
-      let rest = deltas[j]!;
-      for (let left = width; left > 0; left -= 16) {
-        const take = Math.min(left, 16);
-        const unit = 1 << take;
-        const part = left <= 16 && rest < unit ? rest : rest % unit;
-        rest = (rest - part) / unit;
-        held |= part << bits;
-        bits += take;
-        while (bits >= 8) {
-          bytes[at++] = held & 0xff;
-          held >>>= 8;
-          bits -= 8;
-        }
-      }
-    }
-    if (bits > 0) bytes[at++] = held & 0xff;
-    while (at < after) bytes[at++] = 0;
-    this.length = at;
+    const size = (MINIBLOCK * width) / 8;
+    this.reserve(size + AHEAD);
+    const after = this.length + size;
+    const at = packed(this.#view, this.length, deltas, start, end, width);
+    this.bytes.fill(0, at, after);
+    this.length = after;
   }
+}
+
+/** Bits that are put down at once: with the seven at most that wait, they fit into a word of 32. */
+const UNIT_BITS = 24;
+const UNIT = 2 ** UNIT_BITS;
+/** A word is written wherever one of its bytes is wanted, so that many bytes beyond the end are written too. */
+const AHEAD = 4;
+
+/** Values [from, to) as `width` bits each, the lowest first, from `at` on; returns where the byte behind the last bit is. */
+function packed(
+  view: DataView,
+  at: number,
+  values: Float64Array | Uint32Array | Uint8Array,
+  from: number,
+  to: number,
+  width: number,
+): number {
+  let held = 0;
+  let bits = 0;
+  let next = at;
+  for (let i = from; i < to; i++) {
+    let rest = values[i]!;
+    let left = width;
+    for (; left > UNIT_BITS; left -= UNIT_BITS) {
+      const part = rest % UNIT;
+      rest = (rest - part) / UNIT;
+      view.setInt32(next, held | (part << bits), true);
+      next += UNIT_BITS / 8;
+      held = part >>> (UNIT_BITS - bits);
+    }
+    held |= rest << bits;
+    bits += left;
+    view.setInt32(next, held, true);
+    next += bits >>> 3;
+    held >>>= bits & 0x18;
+    bits &= 7;
+  }
+  return bits > 0 ? next + 1 : next;
 }

@@ -9,6 +9,7 @@ import {
   plainNumber,
   plainTexts,
   RLE_DICTIONARY,
+  sameLevels,
   wordBounds,
 } from './columns.ts';
 import { grown } from './grown.ts';
@@ -80,6 +81,7 @@ export class TupleWords implements Column {
   }
 
   page(page: PageBuffer, from: number, to: number): number {
+    if (this.uniform) return this.#samePage(page, to - from);
     const { of } = this.#tuples;
     const placeOf = this.#placeOf;
     if (indices.length < to - from) indices = grown(indices, to - from);
@@ -99,9 +101,18 @@ export class TupleWords implements Column {
     return to - from;
   }
 
+  /** A page of rows that all have the only word there is, or none. */
+  #samePage(page: PageBuffer, rows: number): number {
+    if (this.optional) sameLevels(page, this.#anyNull ? 0 : 1, rows);
+    page.byte(0);
+    if (!this.#anyNull) page.same(0, rows, 0);
+    return rows;
+  }
+
   nulls(): number {
     this.#look();
     if (!this.#anyNull) return 0;
+    if (this.uniform) return this.rows;
     return this.#tuples.rowsOf((tuple) => this.#placeOf[tuple]! < 0);
   }
 
@@ -182,33 +193,43 @@ export class TupleNumbers implements Column {
 
   page(page: PageBuffer, from: number, to: number): number {
     this.#look();
+    const rows = to - from;
+    if (numbers.length < rows) numbers = grown(numbers, rows);
+    let count = rows;
+    if (this.uniform) {
+      if (this.optional) sameLevels(page, this.#anyNull ? 0 : 1, rows);
+      if (this.#anyNull) count = 0;
+      else numbers.fill(this.#least, 0, rows);
+    } else count = this.#numbers(page, from, to);
+    page.deltas(numbers, 0, count, 0n);
+    return rows;
+  }
+
+  /** Levels of rows [from, to) into the page, and their numbers into `numbers`; returns how many there are. */
+  #numbers(page: PageBuffer, from: number, to: number): number {
     const { of } = this.#tuples;
     const numberOf = this.#numberOf;
-    if (numbers.length < to - from) numbers = grown(numbers, to - from);
-    let count = 0;
-    if (this.#anyNull) {
-      if (present.length < to - from) present = grown(present, to - from);
-      for (let i = from; i < to; i++) {
-        const value = numberOf[of[i]!]!;
-        const there = !Number.isNaN(value);
-        present[i - from] = there ? 1 : 0;
-        if (there) numbers[count++] = value;
-      }
-    } else {
-      for (let i = from; i < to; i++) numbers[count++] = numberOf[of[i]!]!;
-      if (this.optional) {
-        if (present.length < to - from) present = grown(present, to - from);
-        present.fill(1, 0, to - from);
-      }
+    if (!this.#anyNull) {
+      if (this.optional) sameLevels(page, 1, to - from);
+      for (let i = from; i < to; i++) numbers[i - from] = numberOf[of[i]!]!;
+      return to - from;
     }
-    if (this.optional) levels(page, present, 0, to - from);
-    page.deltas(numbers, 0, count, 0n);
-    return to - from;
+    if (present.length < to - from) present = grown(present, to - from);
+    let count = 0;
+    for (let i = from; i < to; i++) {
+      const value = numberOf[of[i]!]!;
+      const there = !Number.isNaN(value);
+      present[i - from] = there ? 1 : 0;
+      if (there) numbers[count++] = value;
+    }
+    levels(page, present, 0, to - from);
+    return count;
   }
 
   nulls(): number {
     this.#look();
     if (!this.#anyNull) return 0;
+    if (this.uniform) return this.rows;
     return this.#tuples.rowsOf((tuple) => Number.isNaN(this.#numberOf[tuple]));
   }
 
