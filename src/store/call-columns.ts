@@ -288,8 +288,8 @@ export class CallColumns {
     let next = at + CALL.FIXED_BYTES;
     this.#target.copy(view, next, targetBytes);
     next += targetBytes;
-    next = values(this.#requestValues, u32(CALL.TEXTS + 12), view, next);
-    next = values(this.#responseValues, u32(CALL.TEXTS + 16), view, next);
+    next = this.#requestValues.copyRow(view, next, u32(CALL.TEXTS + 12));
+    next = this.#responseValues.copyRow(view, next, u32(CALL.TEXTS + 16));
     this.#extra.push(buf, next, extraBytes);
     next += extraBytes;
     this.#losses.push(buf, next, lossBytes);
@@ -300,15 +300,4 @@ export class CallColumns {
 function since(column: NumberColumn, at: number, from: number): void {
   if (at === UNSEEN || from === UNSEEN) column.pushNull();
   else column.push(at - from);
-}
-
-function values(column: TextsColumn, count: number, view: DataView, at: number): number {
-  column.row(count);
-  let next = at;
-  for (let i = 0; i < count; i++) {
-    const length = view.getUint32(next, true);
-    column.copy(view, next + 4, length);
-    next += 4 + length;
-  }
-  return next;
 }

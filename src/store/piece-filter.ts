@@ -14,10 +14,7 @@
 import { fstatSync } from 'node:fs';
 import { crc32 } from 'node:zlib';
 import { mayUnless, readAt } from './filter-file.ts';
-import type { ByteValues } from './parquet/byte-values.ts';
 import { release } from './parquet/grown.ts';
-import type { Segment } from './segment.ts';
-import type { ShapeLine } from './shapes.ts';
 
 const MAGIC = Buffer.from('HWPIECE1');
 const HEAD_BYTES = MAGIC.length + 8;
@@ -56,38 +53,17 @@ export interface Piece {
   readonly first: boolean;
 }
 
-/** The filter of a segment: its whole file. */
-export function pieceFilter(segment: Segment): Buffer {
-  const tables = new Tables();
-  for (const { shapes, own } of segment.calls.headers) {
-    for (const shape of shapes) {
-      for (const [, value, number] of JSON.parse(Buffer.from(shape).toString()) as ShapeLine[])
-        if (number === undefined) tables.add(Buffer.from(value));
-    }
-    tables.addAll(own);
-  }
-  tables.addAll(segment.calls.targets);
-  return tables.file();
-}
-
-class Tables {
+/** The pieces of what a segment has. */
+export class PieceTables {
   readonly #trigrams = new Int32Array(TRIGRAM_WORDS_MAX);
   readonly #grams = new Int32Array(GRAM_WORDS_MAX);
 
   add(value: Buffer): void {
-    this.#value(new DataView(value.buffer, value.byteOffset, value.length), 0, value.length);
+    this.addPart(new DataView(value.buffer, value.byteOffset, value.length), 0, value.length);
   }
 
-  addAll({ bytes, lengths, count }: ByteValues): void {
-    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-    for (let i = 0, at = 0; i < count; i++) {
-      const end = at + lengths[i]!;
-      this.#value(view, at, end);
-      at = end;
-    }
-  }
-
-  #value(view: DataView, from: number, to: number): void {
+  /** The value in [from, to). */
+  addPart(view: DataView, from: number, to: number): void {
     const trigrams = this.#trigrams;
     const grams = this.#grams;
     let at = from;
@@ -111,6 +87,7 @@ class Tables {
     }
   }
 
+  /** The filter: its whole file. */
   file(): Buffer {
     const trigrams = folded(this.#trigrams, TRIGRAM_FILL);
     const grams = folded(this.#grams, GRAM_FILL);

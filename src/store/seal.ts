@@ -17,9 +17,8 @@ import { hourName, SEALED, STORE_VERSION, segmentName } from './layout.ts';
 import type { Column } from './parquet/columns.ts';
 import { parquetFile } from './parquet/file.ts';
 import { release } from './parquet/grown.ts';
-import { pieceFilter } from './piece-filter.ts';
 import type { Segment } from './segment.ts';
-import { valueFilter } from './value-filter.ts';
+import { segmentFilters } from './segment-filters.ts';
 
 /** In the footer of a sealed file: version of the schema that it was written in. */
 export const SCHEMA_KEY = 'headwater.store';
@@ -104,8 +103,9 @@ export function seal(data: string, number: number, openedMs: number, segment: Se
   };
   publish(join(data, SEALED, hourName(openedMs), segmentName(number)), (folder) => {
     writeParquet(join(folder, CALLS_FILE), segment.calls.all, metadata);
-    writeWhole(join(folder, VALUES_FILE), [valueFilter(segment)]);
-    writeWhole(join(folder, PIECES_FILE), [pieceFilter(segment)]);
+    const filters = segmentFilters(segment);
+    writeWhole(join(folder, VALUES_FILE), [filters.values]);
+    writeWhole(join(folder, PIECES_FILE), [filters.pieces]);
     if (segment.states[0]!.rows > 0) writeParquet(join(folder, STATES_FILE), segment.states, metadata);
     if (segment.ledger[0]!.rows > 0) writeParquet(join(folder, LEDGER_FILE), segment.ledger, metadata);
     if (segment.sessions[0]!.rows > 0) writeParquet(join(folder, SESSIONS_FILE), segment.sessions, metadata);

@@ -10,10 +10,9 @@ import type { Exchange } from '../model/exchange.ts';
 import type { Redacted } from '../redact/redacted.ts';
 import { parquetFile } from './parquet/file.ts';
 import { release } from './parquet/grown.ts';
-import { pieceFilter } from './piece-filter.ts';
 import { type FromWorker, SHARED_BYTES, SLAB_FREE, slabMemory, slabStates, type ToWorker } from './protocol.ts';
 import { Segment } from './segment.ts';
-import { valueFilter } from './value-filter.ts';
+import { segmentFilters } from './segment-filters.ts';
 import { StoreWriter } from './writer.ts';
 
 /** Calls of a segment: more than a page of a file has. */
@@ -138,8 +137,9 @@ export class RehearsedSegment {
     const { rows } = segment;
     for (const columns of [segment.calls.all, segment.states, segment.ledger])
       for (const piece of parquetFile(columns, {})) release(piece);
-    release(valueFilter(segment));
-    release(pieceFilter(segment));
+    const { values, pieces } = segmentFilters(segment);
+    release(values);
+    release(pieces);
     segment.clear();
     return rows;
   }

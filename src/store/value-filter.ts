@@ -10,10 +10,7 @@
 import { fstatSync } from 'node:fs';
 import { crc32 } from 'node:zlib';
 import { mayUnless, readAt } from './filter-file.ts';
-import type { ByteValues } from './parquet/byte-values.ts';
 import { grown, release } from './parquet/grown.ts';
-import type { Segment } from './segment.ts';
-import type { ShapeLine } from './shapes.ts';
 
 const MAGIC = Buffer.from('HWVALUE1');
 /** Magic, then the number of pages. */
@@ -40,7 +37,7 @@ const mixed = (x: number): number => {
 };
 
 /** MurmurHash3 x86_32 (Appleby) of `length` bytes at `at`: who makes values collide gets slow searches of his own calls. */
-function hashOf(view: DataView, at: number, length: number): number {
+export function hashOf(view: DataView, at: number, length: number): number {
   let h = 0;
   let i = at;
   for (const end = at + (length & ~3); i < end; i += 4) {
@@ -73,59 +70,27 @@ const keyOf = (sought: Sought): string =>
 
 const blockOf = (hash: number, blocks: number): number => Math.floor(((hash >>> 0) * blocks) / TWO32);
 
-/** The filter of a segment: its whole file. */
-export function valueFilter(segment: Segment): Buffer {
-  const gathered = new Gathered();
-  for (const { part, shapes, own } of segment.calls.headers) {
-    for (const shape of shapes) {
-      for (const [name, value, number] of JSON.parse(Buffer.from(shape).toString()) as ShapeLine[]) {
-        gathered.add({ type: 'name', part, name: name.toLowerCase() });
-        if (number === undefined) gathered.add({ type: 'text', text: value });
-      }
-    }
-    gathered.addAll(own);
-  }
-  const { targets } = segment.calls;
-  gathered.addAll(targets);
-  if (!allBegin(targets, SLASH)) gathered.add({ type: 'other_form' });
-  return gathered.file();
-}
-
-const SLASH = 0x2f;
-
-function allBegin({ bytes, lengths, count }: ByteValues, byte: number): boolean {
-  let at = 0;
-  for (let i = 0; i < count; i++) {
-    if (lengths[i] === 0 || bytes[at] !== byte) return false;
-    at += lengths[i]!;
-  }
-  return true;
-}
-
 /** Hashes of what a segment has. */
-class Gathered {
+export class ValueHashes {
   #hashes = new Int32Array(1 << 12);
   #count = 0;
 
+  room(more: number): void {
+    const wanted = this.#count + more;
+    if (wanted > this.#hashes.length) this.#hashes = grown(this.#hashes, wanted);
+  }
+
   add(sought: Sought): void {
-    this.#room(1);
-    this.#hashes[this.#count++] = hashOfText(keyOf(sought));
+    this.room(1);
+    this.addHash(hashOfText(keyOf(sought)));
   }
 
-  addAll({ bytes, lengths, count }: ByteValues): void {
-    this.#room(count);
-    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-    const hashes = this.#hashes;
-    let at = 0;
-    let n = this.#count;
-    for (let i = 0; i < count; i++) {
-      const length = lengths[i]!;
-      hashes[n++] = hashOf(view, at, length);
-      at += length;
-    }
-    this.#count = n;
+  /** A value by its `hashOf`; there must be room. */
+  addHash(hash: number): void {
+    this.#hashes[this.#count++] = hash;
   }
 
+  /** The filter: its whole file. */
   file(): Buffer {
     const bits = this.#distinct() * BITS_A_VALUE;
     const pages = Math.min(PAGES_MAX, Math.max(1, Math.ceil(bits / (BLOCKS_A_PAGE * BLOCK_BYTES * 8))));
@@ -166,12 +131,6 @@ class Gathered {
       zeros--;
     }
     return zeros === 0 ? this.#count : Math.min(this.#count, Math.ceil(-bits * Math.log(zeros / bits)));
-  }
-
-  #room(more: number): void {
-    const wanted = this.#count + more;
-    if (wanted <= this.#hashes.length) return;
-    this.#hashes = grown(this.#hashes, wanted);
   }
 }
 /** Makes the bits within a block independent of which block it is. */

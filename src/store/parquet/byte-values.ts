@@ -23,7 +23,7 @@ export class ByteValues {
 
   push(from: Uint8Array, at: number, length: number): void {
     const end = this.length + length;
-    if (end > this.bytes.length) this.bytes = grownBytes(this.bytes, this.length, end);
+    if (end > this.bytes.length) this.#have(grownBytes(this.bytes, this.length, end));
     if (length <= SHORT) {
       const { bytes } = this;
       for (let i = at, to = this.length; to < end; i++, to++) bytes[to] = from[i]!;
@@ -40,17 +40,44 @@ export class ByteValues {
       return;
     }
     const end = this.length + length;
-    if (end + WORD > this.bytes.length) this.bytes = grownBytes(this.bytes, this.length, end + WORD);
-    let view = this.#view;
-    if (view.buffer !== this.bytes.buffer) {
-      view = new DataView(this.bytes.buffer, this.bytes.byteOffset, this.bytes.length);
-      this.#view = view;
-    }
+    if (end + WORD > this.bytes.length) this.#have(grownBytes(this.bytes, this.length, end + WORD));
+    const view = this.#view;
     // What is written beyond the end is written over by the next.
     for (let i = at, to = this.length; to < end; i += WORD, to += WORD) view.setInt32(to, from.getInt32(i, true), true);
     this.length = end;
     if (this.count === this.lengths.length) this.lengths = grown(this.lengths, this.count + 1);
     this.lengths[this.count++] = length;
+  }
+
+  #have(bytes: Buffer): void {
+    this.bytes = bytes;
+    this.#view = new DataView(bytes.buffer);
+  }
+
+  /** `count` values, each behind its length as a u32, little endian; returns where the last one ends. */
+  copyCounted(from: DataView, at: number, count: number): number {
+    let next = at;
+    for (let n = 0; n < count; n++) {
+      const length = from.getUint32(next, true);
+      const begin = next + 4;
+      next = begin + length;
+      const to = this.length;
+      const end = to + length;
+      const view = this.#view;
+      if (
+        length > SHORT_WORDS ||
+        next + WORD > from.byteLength ||
+        end + WORD > view.byteLength ||
+        this.count === this.lengths.length
+      ) {
+        this.copy(from, begin, length);
+        continue;
+      }
+      for (let i = 0; i < length; i += WORD) view.setInt32(to + i, from.getInt32(begin + i, true), true);
+      this.length = end;
+      this.lengths[this.count++] = length;
+    }
+    return next;
   }
 
   clear(): void {
@@ -59,7 +86,7 @@ export class ByteValues {
     // One huge segment must not keep its memory for ever.
     if (this.bytes.length > KEPT_BYTES_MAX) {
       release(this.bytes);
-      this.bytes = Buffer.allocUnsafeSlow(START_BYTES);
+      this.#have(Buffer.allocUnsafeSlow(START_BYTES));
     }
     if (this.lengths.length > KEPT_VALUES_MAX) {
       release(this.lengths);

@@ -50,9 +50,10 @@ export class TextsColumn implements Column {
     this.values.push(from, at, length);
   }
 
-  /** The same from a view. */
-  copy(from: DataView, at: number, length: number): void {
-    this.values.copy(from, at, length);
+  /** A row of `count` values, each behind its length; returns where the last one ends. */
+  copyRow(from: DataView, at: number, count: number): number {
+    this.row(count);
+    return this.values.copyCounted(from, at, count);
   }
 
   clear(): void {
