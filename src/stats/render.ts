@@ -234,12 +234,16 @@ function tlsTable(services: readonly TlsReport[]): Table {
       row.resumption === null ? '-' : percent(row.resumption),
       namedCounts(row.versions),
       namedCounts(row.ciphers),
-      namedCounts(row.alpn),
+      Object.keys(row.alpn).length > 0 ? namedCounts(row.alpn) : offered(row),
       namedCounts(row.server_names),
       row.certificate_not_after?.slice(0, 'YYYY-MM-DD'.length) ?? '-',
     ]),
   };
 }
+
+/** In TLS 1.3 without secrets what was agreed on is not seen. */
+const offered = (row: TlsReport): string =>
+  Object.keys(row.alpn_offered).length === 0 ? '-' : `offered: ${namedCounts(row.alpn_offered)}`;
 
 const namedCounts = (counts: Readonly<Record<string, number>>): string => {
   const all = Object.entries(counts).map(([name, count]) => plain(`${name} ${count}`));

@@ -10,7 +10,7 @@ import { OTHER } from './series.ts';
 import { ExponentialHistogram } from './sketch/histogram.ts';
 
 /** What is counted by name, in the order in which it is stored. */
-export const TLS_NAMES = ['versions', 'ciphers', 'alpn', 'server_names', 'ja4'] as const;
+export const TLS_NAMES = ['versions', 'ciphers', 'alpn', 'server_names', 'ja4', 'alpn_offered'] as const;
 type Names = (typeof TLS_NAMES)[number];
 /** Different names of one kind in one state. */
 export const TLS_NAMES_MAX = 64;
@@ -19,7 +19,9 @@ export const TLS_SERVICES_MAX = 256;
 /** Longer than any host name (RFC 1035 2.3.4). */
 const NAME_BYTES_MAX = 256;
 const NS_PER_S = 1e9;
-const VERSION = 1;
+const VERSION = 2;
+/** Version 1 has no `alpn_offered`. */
+const NAMES_OF_VERSION_1 = 5;
 
 const COUNTS = ['connections', 'decrypted', 'resumed', 'full', 'early_data', 'client_certificates'] as const;
 type Count = (typeof COUNTS)[number];
@@ -44,6 +46,7 @@ export class TlsState {
     if (facts.alpn !== '') this.#name('alpn', facts.alpn, 1);
     if (facts.sni !== '') this.#name('server_names', facts.sni.toLowerCase(), 1);
     if (facts.ja4 !== '') this.#name('ja4', facts.ja4, 1);
+    if (facts.alpnOffered.length > 0) this.#name('alpn_offered', facts.alpnOffered.join(','), 1);
     if (facts.handshakeNs >= 0) this.handshake.record(facts.handshakeNs);
     this.#ends(facts.certificateNotAfter);
   }
@@ -88,10 +91,11 @@ export class TlsState {
   /** What `encode` wrote; null when the bytes are none of ours. */
   static decode(bytes: Uint8Array): TlsState | null {
     const from = new ByteReader(bytes);
-    if (from.byte() !== VERSION) return null;
+    const version = from.byte();
+    if (version !== VERSION && version !== 1) return null;
     const state = new TlsState();
     for (const name of COUNTS) state.counts[name] = from.varint();
-    for (const kind of TLS_NAMES) {
+    for (const kind of version === 1 ? TLS_NAMES.slice(0, NAMES_OF_VERSION_1) : TLS_NAMES) {
       const size = from.varint();
       // One more than the bound: `other`.
       if (size > TLS_NAMES_MAX + 1) return null;
@@ -117,6 +121,8 @@ export interface TlsReport {
   readonly versions: Readonly<Record<string, number>>;
   readonly ciphers: Readonly<Record<string, number>>;
   readonly alpn: Readonly<Record<string, number>>;
+  /** By what the clients offered, joined by commas. */
+  readonly alpn_offered: Readonly<Record<string, number>>;
   readonly server_names: Readonly<Record<string, number>>;
   readonly ja4: Readonly<Record<string, number>>;
   /** RFC 3339: when the first of the servers' certificates ends; null: none was seen. */
@@ -196,6 +202,7 @@ export function tlsReport(service: string, side: string, state: TlsState): TlsRe
     versions: sorted('versions'),
     ciphers: sorted('ciphers'),
     alpn: sorted('alpn'),
+    alpn_offered: sorted('alpn_offered'),
     server_names: sorted('server_names'),
     ja4: sorted('ja4'),
     certificate_not_after: end === null || Math.abs(end) > 8.64e12 ? null : new Date(end * 1_000).toISOString(),

@@ -78,7 +78,7 @@ when(
     // Of the connection that is not read, all that is said in clear.
     const report = (await run([HEADWATER, 'report', '--json', '--socket', agent.socket])).stdout;
     const { tls: services } = JSON.parse(report) as {
-      tls: { decrypted: number; handshake: { max: number }; ja4: object }[];
+      tls: { decrypted: number; handshake: { max: number }; ja4: object; alpn_offered: object }[];
     };
     const closed = services.filter(({ decrypted }) => decrypted === 0);
     expect(closed).toMatchObject([
@@ -87,6 +87,7 @@ when(
     const { cipher } = tls.suites.find(({ connections, decrypted }) => decrypted < connections)!;
     expect(closed).toMatchObject([{ ciphers: { [cipher]: 1 } }]);
     expect(Object.keys(closed[0]!.ja4)).toEqual([expect.stringMatching(/^t13d\d{4}h2_/)]);
+    expect(closed).toMatchObject([{ alpn_offered: { 'h2,http/1.1': 1 } }]);
     expect(closed[0]!.handshake.max).toBeGreaterThan(0);
     expect(tls.unread[0]!.bytes).toBeGreaterThan(0);
     const text = (await run([HEADWATER, 'status', '--socket', agent.socket])).stdout;

@@ -173,6 +173,9 @@ describe('as text', () => {
     );
     expect(text).toMatch(/api \(server\) +1 +1 +3 ms +3 ms +- +1\.3 1 /);
     expect(text).not.toMatch(/[\u001b\u202e]/);
+    // What was agreed on is not seen without secrets; what the client offered is.
+    const offers = tlsOf(2, { alpn: '', decrypted: false, alpnOffered: ['h2', '\u001b[2J'] });
+    expect(reportText(reportOf(calls, [offers]))).toMatch(/ 2 +0 +3 ms .*offered: h2,\S*\[2J 2 +host-0/);
     const markdown = reportMarkdown(report);
     expect(markdown).toContain('\n## TLS\n');
     expect(markdown).not.toMatch(/(?<!\\)<script/);

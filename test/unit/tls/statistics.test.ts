@@ -22,6 +22,7 @@ const anyFacts = fc
     cipher: fc.constantFrom('', 'TLS_AES_128_GCM_SHA256', '0xc0ff'),
     sni: fc.string({ maxLength: 20 }),
     alpn: fc.constantFrom('', 'h2', 'http/1.1', '__proto__'),
+    alpnOffered: fc.constantFrom([], ['h2', 'http/1.1'], ['__proto__']),
     ja4: fc.constantFrom('', 't13d1516h2_8daaf6152771_e5627efa2ab1'),
     resumed: fc.constantFrom(null, true, false),
     earlyData: fc.boolean(),
@@ -56,6 +57,24 @@ test('bytes that are cut or made up are refused or give a state', () => {
   fc.assert(fc.property(fc.uint8Array({ maxLength: 200 }), (bytes) => void TlsState.decode(bytes)));
 });
 
+test('a state of version 1, before offers were counted, is read', () => {
+  const stored = Buffer.from(
+    '010101010000000103312e33010116544c535f4145535f3132385f47434d5f534841323536010102683201010b6170692e6578616d706c65010124743133' +
+      '643135313668325f3864616166363135323737315f653536323765666132616231010180ccfd930e010c0001c0843dc0843dc0843d01fb09000001',
+    'hex',
+  );
+  expect(tlsReport('s', 'server', TlsState.decode(stored)!)).toMatchObject({
+    connections: 1,
+    versions: { '1.3': 1 },
+    alpn: { h2: 1 },
+    alpn_offered: {},
+    server_names: { 'api.example': 1 },
+    ja4: { t13d1516h2_8daaf6152771_e5627efa2ab1: 1 },
+    certificate_not_after: '2030-03-17T17:46:40.000Z',
+    handshake: { max: 1e6 },
+  });
+});
+
 test('names and services are bounded, and nothing that is beyond goes uncounted', () => {
   const statistics = new TlsStatistics();
   const connections = 2 * TLS_SERVICES_MAX;
@@ -77,7 +96,7 @@ test('what is told of a service', () => {
     state([
       facts({ version: '1.3', resumed: true, handshakeNs: 1e6, decrypted: true, certificateNotAfter: 2e9 }),
       facts({ version: '1.3', resumed: false, handshakeNs: 3e6, certificateNotAfter: 1.9e9, sni: 'Api.example' }),
-      facts({ version: '1.2' }),
+      facts({ version: '1.2', alpnOffered: ['h2', 'http/1.1'] }),
     ]),
   );
   expect(report).toMatchObject({
@@ -86,6 +105,7 @@ test('what is told of a service', () => {
     resumption: 0.5,
     versions: { '1.3': 2, '1.2': 1 },
     server_names: { 'api.example': 1 },
+    alpn_offered: { 'h2,http/1.1': 1 },
     certificate_not_after: '2030-03-17T17:46:40.000Z',
     handshake: { max: 3e6, mean: 2e6 },
   });
