@@ -1,17 +1,15 @@
 /** tcpdump beside the agent: `replay` of its file says of the same traffic what the agent has logged live. */
 import { once } from 'node:events';
-import { existsSync, statSync } from 'node:fs';
 import { type AddressInfo, createServer } from 'node:net';
 import { expect, it } from 'vitest';
-import { Agent, HEADWATER, type LoggedExchange, parseLog } from '../rig/agent.ts';
+import { Agent, type LoggedExchange } from '../rig/agent.ts';
 import { Cgroup } from '../rig/cgroup.ts';
 import { raw, rawProcess, type Step } from '../rig/clients/raw.ts';
 import { Folder } from '../rig/folder.ts';
 import { when } from '../rig/need.ts';
-import { run } from '../rig/program.ts';
+import { Recording } from '../rig/recording.ts';
 import { nginx } from '../rig/servers/nginx.ts';
 import { nodeSite } from '../rig/servers/site.ts';
-import { Tcpdump } from '../rig/tcpdump.ts';
 
 const APART_NS_MAX = 1e6;
 const get = (path: string, name: string, more = ''): string =>
@@ -43,8 +41,7 @@ when(
   await using cgroup = new Cgroup('replay');
   await using node = await nodeSite({ cgroup });
   await using web = await nginx({ cgroup });
-  const file = folder.file('beside.pcap');
-  await using dump = await Tcpdump.start(file, { filter: `tcp port ${node.port} or tcp port ${web.port}` });
+  await using recording = await Recording.start(folder.file('beside.pcap'), [node.port, web.port]);
   // A header that is redacted has the same fingerprint on both ways only with the same installation key.
   const state = folder.file('state');
   const env = { XDG_DATA_HOME: state, XDG_CONFIG_HOME: state, XDG_STATE_HOME: state };
@@ -93,11 +90,8 @@ when(
   await raw(node.port, [{ send: get('/stall', 'abort') }, { until: '0123456789' }, { reset: true }]);
   await raw(node.port, [{ send: get('/slow/3000', 'unanswered') }, { pauseMs: 100 }, { reset: true }]);
   const live = await agent.stop();
-  await dump.stop();
-  expect(existsSync(file) && statSync(file).size).toBeGreaterThan(10_000);
-  const replayed = await run([HEADWATER, 'replay', file], { env });
-  expect(replayed.code).toBe(0);
-  const offline = parseLog(replayed.stdout);
+  await recording.stop();
+  const offline = await recording.replayed({ env });
   const [a, b] = [order(live.exchanges), order(offline.exchanges)];
   expect(a.length).toBeGreaterThanOrEqual(25);
   expect(b.map(told)).toEqual(a.map(told));
@@ -154,8 +148,7 @@ when(
     await using server = answersEarly().listen(0, '127.0.0.1');
     await once(server, 'listening');
     const { port } = server.address() as AddressInfo;
-    const file = folder.file('beside.pcap');
-    await using dump = await Tcpdump.start(file, { filter: `tcp port ${port}` });
+    await using recording = await Recording.start(folder.file('beside.pcap'), [port]);
     await using agent = await Agent.start({ cgroups: [cgroup] });
     const answer: Step = { until: '\r\n\r\nok' };
     const put = (target: string, name: string): Step[] => [
@@ -187,9 +180,8 @@ when(
     const { error } = await rawProcess(port, steps, '127.0.0.1', { cgroup });
     expect(error).toBeNull();
     const live = await agent.stop();
-    await dump.stop();
-    const offline = await run([HEADWATER, 'replay', file]);
-    for (const exchanges of [live.exchanges, parseLog(offline.stdout).exchanges]) {
+    await recording.stop();
+    for (const { exchanges } of [live, await recording.replayed()]) {
       const says = order(exchanges).map(({ request, response, outcome, losses, anomalies }) => {
         const name = request.headers.find(([header]) => header === 'X-Request-Id')![1];
         const rest = [

@@ -5,12 +5,12 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { AgentStatus } from '../../src/model/status.ts';
-import { Agent, askedId, HEADWATER, type LoggedExchange, parseLog, type Stopped } from '../rig/agent.ts';
+import { Agent, askedId, type LoggedExchange, type Stopped } from '../rig/agent.ts';
 import { Cgroup } from '../rig/cgroup.ts';
 import { findProgram, when } from '../rig/need.ts';
-import { Program, run } from '../rig/program.ts';
+import { Program } from '../rig/program.ts';
+import { Recording } from '../rig/recording.ts';
 import type { Server } from '../rig/servers/server.ts';
-import { Tcpdump } from '../rig/tcpdump.ts';
 import { nginxTls, TlsHome } from '../rig/tls/servers.ts';
 
 /** What s_client prints then. */
@@ -104,10 +104,8 @@ when(
       ],
       cgroup,
     );
-    const file = home.folder.file('traffic.pcap');
-    const own = new Set([plain, early, demanding, other, ccm, unbound, renegotiating].map((server) => server!.port));
-    const ports = [...own].map((port) => `port ${port}`).join(' or ');
-    await using dump = await Tcpdump.start(file, { filter: `tcp and (${ports})` });
+    const ports = [plain, early, demanding, other, ccm, unbound, renegotiating].map((server) => server!.port);
+    await using recording = await Recording.start(home.folder.file('traffic.pcap'), ports);
     await agent.tapped(1);
 
     await call('retry', other!, '1.3', ['-groups', 'P-256:P-384', '-msg']);
@@ -159,14 +157,8 @@ when(
     await agent.until((seen) => seen.length >= 2 * asked.size).catch(() => {});
     status = JSON.parse((await agent.get('/v1/status')).body) as AgentStatus;
     live = await agent.stop();
-    await dump.stop();
-    const replay = async (log: string): Promise<readonly LoggedExchange[]> => {
-      const replayed = await run([HEADWATER, 'replay', '--keylog', log, file]);
-      expect(replayed.code, replayed.stderr).toBe(0);
-      // Others on this machine may be given a server's port for a connection of theirs.
-      return parseLog(replayed.stdout).exchanges.filter((x) => own.has(x.server.port));
-    };
-    offline = await replay(keys);
+    await recording.stop();
+    offline = (await recording.replayed({ keylog: keys })).exchanges;
     // A session that is resumed has the master secret of its first connection.
     const firstOf = new Map(
       readFileSync(keys, 'latin1')
@@ -175,8 +167,8 @@ when(
         .reverse()
         .map((line) => [line.startsWith('CLIENT_RANDOM') ? line.split(' ')[2] : line, line]),
     );
-    writeFileSync(home.folder.file('full-keys'), [...firstOf.values()].join('\n'));
-    offlineFull = await replay(home.folder.file('full-keys'));
+    const fullKeys = home.folder.write('full-keys', [...firstOf.values()].join('\n'));
+    offlineFull = (await recording.replayed({ keylog: fullKeys })).exchanges;
   });
   afterAll(async () => {
     await agent[Symbol.asyncDispose]();

@@ -2,14 +2,14 @@
  * TLS live: real servers and clients on private copies of their libraries, every call in the clear on both sides, by the
  * ids in it; and what was captured beside it says the same with the clients' own key log.
  */
-import { readFileSync, statSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { Agent, askedId, field, HEADWATER, type LoggedExchange, parseLog, type Stopped } from '../rig/agent.ts';
+import { Agent, askedId, field, type LoggedExchange, type Stopped } from '../rig/agent.ts';
 import { Cgroup } from '../rig/cgroup.ts';
 import { findProgram, when } from '../rig/need.ts';
-import { must, run } from '../rig/program.ts';
+import { must } from '../rig/program.ts';
+import { Recording } from '../rig/recording.ts';
 import type { Server } from '../rig/servers/server.ts';
-import { Tcpdump } from '../rig/tcpdump.ts';
 import {
   apacheTls,
   CLIENT,
@@ -114,9 +114,8 @@ when(
       Object.entries(OWNED).map(async ([name, start]) => [name, await start(home, cgroup)] as const),
     );
     for (const [name, server] of started) servers[name] = server;
-    const file = home.folder.file('traffic.pcap');
-    const ports = Object.values(servers).map(({ port }) => `port ${port}`);
-    await using dump = await Tcpdump.start(file, { filter: `tcp and (${ports.join(' or ')})` });
+    const ports = Object.values(servers).map(({ port }) => port);
+    await using recording = await Recording.start(home.folder.file('traffic.pcap'), ports);
     await agent.tapped(TAPPED);
 
     for (const server of Object.keys(servers)) {
@@ -168,13 +167,8 @@ when(
     }
     await agent.until((seen) => new Set(seen.map(askedId)).size >= said.length).catch(() => {});
     live = await agent.stop();
-    await dump.stop();
-    expect(statSync(file).size).toBeGreaterThan(100_000);
-    const replayed = await run([HEADWATER, 'replay', '--keylog', keys, file]);
-    expect(replayed.code, replayed.stderr).toBe(0);
-    // Others on this machine may be given a server's port for a connection of theirs.
-    const own = new Set(Object.values(servers).map(({ port }) => port));
-    offline = parseLog(replayed.stdout).exchanges.filter((x) => own.has(x.server.port));
+    await recording.stop();
+    offline = (await recording.replayed({ keylog: keys })).exchanges;
   }, 300_000);
   afterAll(async () => {
     await agent[Symbol.asyncDispose]();
