@@ -29,6 +29,21 @@ async function startPeer(cgroup: string, behaviour: string): Promise<number> {
   return child.pid!;
 }
 
+/** What a capture sees of a peer while one client says `request`, until `answered`. */
+async function asked(
+  behaviour: string,
+  request: string,
+  answered: (client: Client) => Promise<void>,
+): Promise<{ capture: Capture; client: Client }> {
+  const cgroup = makeCgroup();
+  await startPeer(cgroup, behaviour);
+  const capture = new Capture(cgroup);
+  const client = await Client.open(port);
+  client.write(request);
+  await capture.during(answered(client));
+  return { capture, client };
+}
+
 const balanced = { segments: 0, bytes: 0 };
 
 describe.skipIf(whyNot !== '')('capture', () => {
@@ -70,16 +85,8 @@ describe.skipIf(whyNot !== '')('capture', () => {
   });
 
   it('captures a 64 KiB response header block whole and leaves the body after it out', async () => {
-    const cgroup = makeCgroup();
-    await startPeer(cgroup, 'bigHead');
-    const capture = new Capture(cgroup);
-    const client = await Client.open(port);
-    await capture.during(
-      (async () => {
-        client.write('GET / HTTP/1.1\r\nHost: x\r\n\r\n');
-        await client.untilEnded();
-      })(),
-    );
+    const request = 'GET / HTTP/1.1\r\nHost: x\r\n\r\n';
+    const { capture, client } = await asked('bigHead', request, (client) => client.untilEnded());
     const headEnd = client.received.indexOf('\r\n\r\n') + 4;
     expect(headEnd).toBeGreaterThan(64_000);
     const captured = capture.responses(client.port);
@@ -151,16 +158,8 @@ describe.skipIf(whyNot !== '')('capture', () => {
   });
 
   it('follows chunk sizes through a long chunked body', async () => {
-    const cgroup = makeCgroup();
-    await startPeer(cgroup, 'chunked');
-    const capture = new Capture(cgroup);
-    const client = await Client.open(port);
-    await capture.during(
-      (async () => {
-        client.write('GET / HTTP/1.1\r\nHost: x\r\n\r\n');
-        await client.untilEnded();
-      })(),
-    );
+    const request = 'GET / HTTP/1.1\r\nHost: x\r\n\r\n';
+    const { capture, client } = await asked('chunked', request, (client) => client.untilEnded());
     const segments = capture.of(client.port, EGRESS);
     const origin = segments[0]!.seq;
     const held = Buffer.alloc(client.total);
@@ -188,49 +187,23 @@ describe.skipIf(whyNot !== '')('capture', () => {
   });
 
   it('keeps copying small segments of a long response', async () => {
-    const cgroup = makeCgroup();
-    await startPeer(cgroup, 'events');
-    const capture = new Capture(cgroup);
-    const client = await Client.open(port);
-    await capture.during(
-      (async () => {
-        client.write('GET / HTTP/1.1\r\nHost: x\r\n\r\n');
-        await client.untilEnded();
-      })(),
-    );
+    const request = 'GET / HTTP/1.1\r\nHost: x\r\n\r\n';
+    const { capture, client } = await asked('events', request, (client) => client.untilEnded());
     expect(client.total).toBeGreaterThan(45_000);
     expectSame(capture.responses(client.port), client.received.latin1Slice());
   });
 
   it('sees pipelined requests in one segment and all their responses', async () => {
-    const cgroup = makeCgroup();
-    await startPeer(cgroup, 'http');
-    const capture = new Capture(cgroup);
-    const client = await Client.open(port);
     const request = `GET /p HTTP/1.1\r\nHost: x\r\nX-Fill: ${'p'.repeat(400)}\r\n\r\n`.repeat(30);
-    await capture.during(
-      (async () => {
-        client.write(request);
-        await client.untilReceived(30 * 40);
-      })(),
-    );
+    const { capture, client } = await asked('http', request, (client) => client.untilReceived(30 * 40));
     expectSame(capture.requests(client.port), request);
     expectSame(capture.responses(client.port), client.received.latin1Slice());
     expect(capture.counters.read().requests.seen).toBe(30);
   });
 
   it.each(['PURGE', 'X-CUSTOM_method!1', 'a', 'M'.repeat(32)])('takes any token for a method: %s', async (method) => {
-    const cgroup = makeCgroup();
-    await startPeer(cgroup, 'http');
-    const capture = new Capture(cgroup);
-    const client = await Client.open(port);
     const request = `\r\n${method} /x HTTP/1.1\r\nHost: x\r\n\r\n`;
-    await capture.during(
-      (async () => {
-        client.write(request);
-        await client.untilReceived(40);
-      })(),
-    );
+    const { capture, client } = await asked('http', request, (client) => client.untilReceived(40));
     expectSame(capture.requests(client.port), request);
     expect(capture.counters.read().requests.seen).toBe(1);
   });

@@ -46,8 +46,9 @@ const behaviours: Record<string, (socket: Socket) => void> = {
       socket.end('0\r\nx-sum: 1\r\n\r\n');
     });
   },
-  /** Many small events. */
+  /** Many small events, each a segment: a sender that waits for acknowledgements (Nagle) joins them when its reader is late. */
   events: (socket) => {
+    socket.setNoDelay(true);
     socket.once('data', async () => {
       socket.write('HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n');
       for (let i = 0; i < 100; i++) {

@@ -123,7 +123,7 @@ export async function untilListening(port: number, host = '127.0.0.1'): Promise<
       }),
     `port ${port}`,
   );
-  await sleep(30);
+  await untilQuiet(port);
 }
 
 const LISTEN = '0A';
