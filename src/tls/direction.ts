@@ -34,11 +34,11 @@ const VERIFIED_FIRST = 2;
 
 export class TlsDirection implements RecordSink, HandshakeSink {
   readonly direction: Direction;
-  readonly reader: RecordReader;
+  readonly reader = new RecordReader(this);
   readonly keys: DirectionKeys;
   readonly content: Content;
   readonly #connection: TlsConnection;
-  readonly #messages: HandshakeReader;
+  readonly #messages = new HandshakeReader(this);
   readonly #step = new Step();
   /** Records are protected, whether or not there are keys. */
   protected = false;
@@ -58,8 +58,6 @@ export class TlsDirection implements RecordSink, HandshakeSink {
     this.direction = direction;
     this.keys = new DirectionKeys(connection, direction);
     this.content = new Content(connection, direction);
-    this.reader = new RecordReader(this);
-    this.#messages = new HandshakeReader(this);
   }
 
   /** What is left of the epochs is the application's data. */
@@ -136,20 +134,18 @@ export class TlsDirection implements RecordSink, HandshakeSink {
 
   #opened(keys: RecordProtection, size: number, pieces: Pieces): boolean {
     const connection = this.#connection;
-    if (keys.type === CONTENT.APPLICATION_DATA) {
-      if (this.keys.epochs[0] === 'CLIENT_EARLY_TRAFFIC_SECRET') {
-        const verdict = connection.negotiation.earlyData;
-        if (verdict === null && !connection.gaveUp) return this.#wait(pieces);
-        keys.sequence++;
-        if (verdict === false) return true;
-      } else keys.sequence++;
-      connection.shared.counters.records++;
+    const isContent = keys.type === CONTENT.APPLICATION_DATA;
+    const isEarly = isContent && this.keys.epochs[0] === 'CLIENT_EARLY_TRAFFIC_SECRET';
+    const accepted = isEarly ? connection.negotiation.earlyData : true;
+    if (accepted === null && !connection.gaveUp) return this.#wait(pieces);
+    keys.sequence++;
+    if (accepted === false) return true;
+    connection.shared.counters.records++;
+    if (isContent) {
       this.content.deliver(keys, pieces, this.reader.position);
       this.content.recordEnds(this.reader.position + size);
       return true;
     }
-    keys.sequence++;
-    connection.shared.counters.records++;
     if (pieces.holes > 0) return true;
     if (keys.type === CONTENT.HANDSHAKE) this.#messages.take(connection.memory, keys.at, keys.bytes, pieces.ts[0]!);
     else if (keys.type === CONTENT.ALERT) this.content.alert(keys, pieces.ts[0]!);
@@ -354,6 +350,10 @@ export class TlsDirection implements RecordSink, HandshakeSink {
     const { negotiation } = this.#connection;
     if (type === HANDSHAKE.KEY_UPDATE && negotiation.tls13) this.keys.update();
     else negotiation.message(this, type, memory, at, length, whole, ts);
+  }
+
+  piece(type: number, memory: Memory, at: number, bytes: number): void {
+    this.#connection.negotiation.piece(this, type, memory, at, bytes);
   }
 
   #unread(size: number, cause: TlsUnreadCause, pieces: Pieces): void {

@@ -16,13 +16,15 @@ export const HANDSHAKE = {
 } as const;
 
 const HEADER = 4;
-/** Bytes kept of a message that spans records: the rest is passed over. A certificate's end stands in its first bytes. */
+/** Bytes kept of a message that spans records. A certificate's end stands in its first bytes. */
 const MESSAGE_BYTES_MAX = 16 << 10;
 const FIRST_BYTES = 512;
 
-/** Takes messages: `length` bytes of the body are at `memory[at]`, of `whole`; the header stands before them. */
 export interface HandshakeSink {
+  /** A message: `length` bytes of its body are at `memory[at]`, of `whole`; the header stands before them. */
   handshake(type: number, memory: Memory, at: number, length: number, whole: number, ts: number): void;
+  /** The next bytes, from its header on, of a message too long to be kept, before what is kept of it is handed over. */
+  piece(type: number, memory: Memory, at: number, bytes: number): void;
 }
 
 export class HandshakeReader {
@@ -32,6 +34,8 @@ export class HandshakeReader {
   #length = 0;
   /** Bytes of it that are missing; -1: its header is not complete. */
   #missing = -1;
+  /** It is longer than what is kept. */
+  #tooLong = false;
 
   constructor(sink: HandshakeSink) {
     this.#sink = sink;
@@ -47,6 +51,7 @@ export class HandshakeReader {
     this.#kept = null;
     this.#length = 0;
     this.#missing = -1;
+    this.#tooLong = false;
   }
 
   /** A record's handshake bytes. */
@@ -74,9 +79,12 @@ export class HandshakeReader {
       at += room;
       if (this.#length < HEADER) return at;
       this.#missing = this.#kept!.view.getUint32(0) & 0xff_ffff;
+      this.#tooLong = HEADER + this.#missing > MESSAGE_BYTES_MAX;
+      if (this.#tooLong) this.#sink.piece(this.#kept!.view.getUint8(0), this.#kept!, 0, HEADER);
     }
     const part = Math.min(this.#missing, end - at);
     this.#append(memory, at, part);
+    if (this.#tooLong && part > 0) this.#sink.piece(this.#kept!.view.getUint8(0), memory, at, part);
     this.#missing -= part;
     if (this.#missing > 0) return at + part;
     const kept = this.#kept!;

@@ -137,13 +137,7 @@ export class Negotiation {
     whole: number,
     ts: number,
   ): void {
-    const transcript = this.#transcript;
-    if (transcript !== null) {
-      // What the client sends under its keys comes behind all that secrets are derived with, and may be read before it.
-      const counts = !one.protected || one.direction !== this.client || type === HANDSHAKE.CLIENT_HELLO;
-      if (length < whole && counts) transcript.broken = true;
-      else if (counts && type !== HANDSHAKE.SERVER_HELLO) transcript.add(memory, at - 4, length + 4);
-    }
+    if (length === whole && type !== HANDSHAKE.SERVER_HELLO) this.piece(one, type, memory, at - 4, length + 4);
     switch (type) {
       case HANDSHAKE.CLIENT_HELLO:
         this.#clientHello(one, readClientHello(memory, at, length), ts);
@@ -170,6 +164,15 @@ export class Negotiation {
         if (this.tls13) this.#finished(one, ts);
         break;
     }
+  }
+
+  /** Bytes of a message, with its header, for the transcript. The ServerHello, which names the hash, is added when it was read. */
+  piece(one: TlsDirection, type: number, memory: Memory, at: number, bytes: number): void {
+    const transcript = this.#transcript;
+    if (transcript === null) return;
+    // What the client sends under its keys comes behind all that secrets are derived with, and may be read before it.
+    const counts = !one.protected || one.direction !== this.client || type === HANDSHAKE.CLIENT_HELLO;
+    if (counts) transcript.add(memory, at, bytes);
   }
 
   #clientHello(one: TlsDirection, hello: ClientHello | null, ts: number): void {

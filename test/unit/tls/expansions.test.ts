@@ -5,7 +5,17 @@
 import { describe, expect, test } from 'vitest';
 import { addExpansion, expansionsOf, type Played, play, recording } from './rig.ts';
 
-const NAMES = ['sha256', 'sha384', 'retry', 'resumed', 'client-cert', 'early-data', 'early-refused', 'retry-early'];
+const NAMES = [
+  'sha256',
+  'sha384',
+  'retry',
+  'resumed',
+  'client-cert',
+  'long-chain',
+  'early-data',
+  'early-refused',
+  'retry-early',
+];
 const totals = ({ losses }: Played): object => losses.totals();
 
 describe.each(NAMES)('%s', (name) => {
