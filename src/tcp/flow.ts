@@ -3,6 +3,7 @@ import type { Connection, Wire } from '../model/connection.ts';
 import { type Direction, EGRESS, INGRESS, type SocketEvent } from '../model/segment.ts';
 import type { ConnectionDecoder } from '../model/stages.ts';
 import type { Reassembler } from './reassembly.ts';
+import type { Strays } from './strays.ts';
 
 /** A connection in the tracker's table, and after its end what late segments are held against. */
 export class Flow implements Wire {
@@ -25,6 +26,8 @@ export class Flow implements Wire {
   abandoned = false;
   /** Calls that the source counted on it, told with its closing; 0: none, or it cannot tell. */
   calls = 0;
+  /** Segments on its addresses that are perhaps another connection's. */
+  strays: Strays | null = null;
   previous: Flow | null = null;
   next: Flow | null = null;
 

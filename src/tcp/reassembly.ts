@@ -4,7 +4,7 @@
  * put in order by ordering.ts.
  */
 import type { LossReason } from '../model/loss.ts';
-import { type Direction, type Segment, SHED_HEAD, TCP_FIN, TCP_RST, TCP_SYN } from '../model/segment.ts';
+import { type Direction, type Segment, SHED_HEAD, TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN } from '../model/segment.ts';
 import type { StreamSink } from '../model/stages.ts';
 import type { ReassemblyContext } from './context.ts';
 import { OrderedStream } from './ordering.ts';
@@ -13,8 +13,6 @@ import { OrderedStream } from './ordering.ts';
 const DISTANCE_MAX = 64 * 1024 * 1024;
 /** What ends or begins a connection is believed in a narrower range (RFC 5961 3.2 asks for a reset's exact number). */
 const NEAR_AHEAD_MAX = 1024 * 1024;
-/** Segments outside DISTANCE_MAX that follow one another: after so many this is another connection. */
-const STRAYS_MAX = 4;
 
 /** A segment acknowledges nothing, or nothing that has a position. */
 export const NO_ACK = Number.NEGATIVE_INFINITY;
@@ -23,14 +21,12 @@ export const NO_ACK = Number.NEGATIVE_INFINITY;
 export const TAKEN = 0;
 /** A believable reset: both directions are over. */
 export const RESET = 1;
-/** The sequence numbers belong to another connection on the same addresses and ports. */
-export const FOREIGN = 2;
-export type Verdict = typeof TAKEN | typeof RESET | typeof FOREIGN;
+/** Its numbers are not believed here; nothing of it was used or counted. */
+export const STRAY = 2;
+export type Verdict = typeof TAKEN | typeof RESET | typeof STRAY;
 
 export class Reassembler extends OrderedStream {
   declare peer: Reassembler;
-  #strayNext = 0;
-  #strays = 0;
 
   /** Two directions of one connection. */
   static pair(context: ReassemblyContext, ingress: StreamSink, egress: StreamSink): [Reassembler, Reassembler] {
@@ -106,8 +102,11 @@ export class Reassembler extends OrderedStream {
     }
   }
 
-  /** The peer acknowledged up to `seq`; gives that as a position, NO_ACK when this direction's numbers are not known. */
-  acknowledged(seq: number): number {
+  /**
+   * The peer acknowledged up to `seq`, in a segment with the number `by`; gives that as a position, NO_ACK when this direction's
+   * numbers are not known, or the segment is not believed.
+   */
+  acknowledged(seq: number, by: number): number {
     if (!this.known) {
       // A frame to put positions in; which byte is the first one is settled by what comes.
       if (this.causal && !this.out.ended) this.join(seq);
@@ -118,8 +117,14 @@ export class Reassembler extends OrderedStream {
     let at = from + ahead;
     if (this.finSeen && at > this.finAt) at = this.finAt;
     if (ahead > DISTANCE_MAX || (at < 0 && !this.joining)) return NO_ACK;
+    if (ahead > NEAR_AHEAD_MAX && this.peer.#isFar(by)) return NO_ACK;
     if (at > this.out.ackedTo) this.out.acknowledge(at);
     return at;
+  }
+
+  #isFar(seq: number): boolean {
+    const { nextSeq, leftOut, lost } = this.out;
+    return this.known && Math.abs((seq - nextSeq - leftOut - lost) | 0) > DISTANCE_MAX;
   }
 
   /** The kernel's word on bytes that no segment here will carry (with the socket's end); `shed`: SHED_* bits of `leftOut`. */
@@ -198,8 +203,10 @@ export class Reassembler extends OrderedStream {
     // The kernel's counts tell how many times 2^32 bytes lie between.
     const explained = this.out.leftOut + this.out.lost;
     const unexplained = (firstSeq - this.out.nextSeq - explained) | 0;
-    if (unexplained > DISTANCE_MAX || unexplained < -DISTANCE_MAX) return this.#stray(s, firstSeq);
-    this.#strays = 0;
+    // One that acknowledges what is not believed either is another connection's, near by chance.
+    const strange = ack === NO_ACK && (s.flags & TCP_ACK) !== 0 && this.peer.known;
+    const distanceMax = strange ? NEAR_AHEAD_MAX : DISTANCE_MAX;
+    if (unexplained > distanceMax || unexplained < -distanceMax) return s.length === 0 ? TAKEN : STRAY;
     const position = this.out.position + explained + unexplained;
     if ((s.flags & TCP_FIN) !== 0 && !this.finSeen && position + s.length >= this.out.position) {
       this.finSeen = true;
@@ -229,16 +236,6 @@ export class Reassembler extends OrderedStream {
     // What the peer has acknowledged lies left of its window. One who answers an old segment says no more than that.
     if (near < 0 && acked < 0) return false;
     return Math.min(near, acked, (near - leftOut - lost) | 0) <= NEAR_AHEAD_MAX;
-  }
-
-  #stray(s: Segment, firstSeq: number): Verdict {
-    if (s.length === 0) return TAKEN;
-    this.#strays = (firstSeq | 0) === this.#strayNext ? this.#strays + 1 : 1;
-    this.#strayNext = (firstSeq + s.length) | 0;
-    if (this.#strays >= STRAYS_MAX) return FOREIGN;
-    this.out.unusable(s.length);
-    this.context.losses.lose('out_of_window', 1, s.length);
-    return TAKEN;
   }
 }
 

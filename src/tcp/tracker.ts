@@ -20,7 +20,8 @@ import {
 } from './context.ts';
 import { Flow, FlowList } from './flow.ts';
 import { FlowTable } from './flow-table.ts';
-import { FOREIGN, NO_ACK, RESET, Reassembler } from './reassembly.ts';
+import { NO_ACK, RESET, Reassembler, STRAY } from './reassembly.ts';
+import { Strays } from './strays.ts';
 
 const TICK_NS = 1e9;
 /** How long the last segments of a closed socket may take. */
@@ -129,12 +130,16 @@ export class ConnectionTracker implements CaptureSink {
       return;
     }
     flow.lastSeen = Math.max(s.ts, this.#now);
+    this.#take(flow, s);
+  }
+
+  #take(flow: Flow, s: Segment): void {
     const own = s.direction === INGRESS ? flow.ingress : flow.egress;
     const other = own.peer;
-    const ack = (s.flags & TCP_ACK) === 0 ? NO_ACK : other.acknowledged(s.ack);
+    const ack = (s.flags & TCP_ACK) === 0 ? NO_ACK : other.acknowledged(s.ack, s.seq);
     const verdict = own.segment(s, ack);
     if (verdict === RESET) this.#reset(flow, s.direction, s.ts);
-    else if (verdict === FOREIGN) this.#replace(flow, s);
+    else if (verdict === STRAY) this.#stray(flow, s);
     else {
       if (other.waiting) other.expire(s.ts);
       if (own.ended && other.ended) this.#retire(flow);
@@ -326,16 +331,14 @@ export class ConnectionTracker implements CaptureSink {
     return flow;
   }
 
-  /** Another connection took over without a SYN that was seen. */
-  #replace(flow: Flow, s: Segment): void {
+  /** Perhaps another connection took over without a SYN that was seen. */
+  #stray(flow: Flow, s: Segment): void {
+    flow.strays ??= new Strays(this.#context);
+    const others = flow.strays.take(s);
+    if (others === null) return;
     this.#finish(flow, 'vanished', s.ts);
     const next = this.#create(s);
-    const own = s.direction === INGRESS ? next.ingress : next.egress;
-    own.segment(s, NO_ACK);
-    if (own.waiting) {
-      next.waits = true;
-      this.#waiting.add(next);
-    }
+    for (const other of others) this.#take(next, other);
   }
 
   #reset(flow: Flow, by: Direction, ts: number): void {
@@ -367,6 +370,8 @@ export class ConnectionTracker implements CaptureSink {
     if (flow.waits) this.#unwait(flow);
     this.#closing.delete(flow);
     flow.decoder = null;
+    flow.strays?.drop();
+    flow.strays = null;
     this.#calls.ended(flow);
     if (this.#last === flow) this.#last = null;
     this.#active.remove(flow);

@@ -233,6 +233,14 @@ const OPENINGS: Case[] = [
     () => again(two(), { clientSeq: 7_000_000, serverSeq: 99 }, 3),
     [...BOTH, ...BOTH],
   ],
+  [
+    'used again, only packets with data captured',
+    () => {
+      const second = two({ clientSeq: 2 ** 31, serverSeq: 2 ** 30 }).packets;
+      return fileOf([...two().packets, ...second].filter((p) => (p.payload ?? '').length > 0));
+    },
+    [...BOTH, ...BOTH],
+  ],
 ]; // prettier-ignore
 
 const MISSING: Case[] = [
