@@ -47,9 +47,12 @@ function errorText(routes: readonly Route[], { errors, count: calls }: Service):
   const classes = new Map<string, number>();
   for (const { errors } of routes)
     for (const [name, n] of Object.entries(errors.classes)) if (n > 0) classes.set(name, (classes.get(name) ?? 0) + n);
+  // Shown in `classes`, no part of `total`: it is no failure of the service.
+  const left = classes.get('client_abort') ?? 0;
+  classes.delete('client_abort');
   const detail = [...classes].map(([name, n]) => `${name} ${count(n)}x`).join(', ');
   const [low, high] = errors.interval;
-  return `${count(errors.total)} of ${count(calls)} calls: ${percent(errors.ratio)}, with 95 % confidence ${percent(low)} to ${percent(high)}${detail === '' ? '' : ` (${detail})`}`;
+  return `${count(errors.total)} of ${count(calls)} calls: ${percent(errors.ratio)}, with 95 % confidence ${percent(low)} to ${percent(high)}${detail === '' ? '' : ` (${detail})`}${left === 0 ? '' : `; ${count(left)} more ended early by the client`}`;
 }
 
 function trafficText(routes: readonly Route[], { rate_per_s: rate, connections }: Service): string {
