@@ -30,6 +30,8 @@ const WINDOWS_FOR_SHIFT = 6;
 const WINDOWS_FOR_STAMP = 4;
 /** Where this share of the lines has a new value in every window, values come and go by themselves. */
 export const CHURNING = 0.02;
+/** A share this unlikely waits a window before it is learned: it may be a step in the middle of this one. */
+const DOUBTFUL = 0.01;
 /** Values shown of a distribution, and new or vanished values of one name in one window. */
 const TOP = 5;
 const VALUES_SHOWN = 8;
@@ -148,7 +150,7 @@ export class GroupModel {
         found.push({ kind: 'presence', name, before, after: share, example, n: messages, surprise });
         model.presence = new Share();
         this.#unproven.delete(name);
-      }
+      } else if (surprise < DOUBTFUL) this.#unproven.add(name);
     }
     this.#values(name, model, state, alpha, found);
   }

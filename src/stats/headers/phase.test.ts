@@ -89,3 +89,22 @@ test('a window of twenty thousand calls, uniform, changed at its end', () => {
     expect(others).toEqual([]);
   }
 });
+
+test.each([8, 20])('a header that half of the calls have, then one in twenty, with %i windows known', (known) => {
+  for (const phase of PHASES) {
+    const windows = new Traffic();
+    const next = random(known + phase * 1_000);
+    const message = (share: number): Pairs => [
+      ['Host', 'api.example.com'],
+      ['X-Request-Id', String(next())],
+      ...(next() < share ? [['X-Beta', '1'] as const] : []),
+    ];
+    const said = Array.from({ length: known + 5 }, (_, w) => {
+      const cut = w === known ? phase * 750 : w < known ? 750 : 0;
+      return windows.window(750, (i) => message(i < cut ? 0.5 : 0.05)).changes;
+    });
+    const at = said.findIndex((changes) => changes.length > 0);
+    expect([known, known + 1], `phase ${phase}`).toContain(at);
+    expect(said.flat().map(({ kind, name }) => `${kind} ${name}`)).toEqual(['presence x-beta']);
+  }
+});
