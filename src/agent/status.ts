@@ -4,6 +4,7 @@ import type { HostFiles } from '../attacher/host.ts';
 import type { StartMessage } from '../attacher/protocol.ts';
 import { TimeFormatter } from '../base/clock.ts';
 import type { RunTotals } from '../export/exporter.ts';
+import type { Stalls } from '../http/h2/windows.ts';
 import type { KernelAnchor } from '../kernel/clock.ts';
 import type { Counters, KernelCounters } from '../kernel/counters.ts';
 import type { Ring } from '../kernel/ring.ts';
@@ -13,6 +14,7 @@ import type { MessageKind } from '../model/message.ts';
 import type {
   AgentStatus,
   CgroupStatus,
+  ConnectionStatus,
   MapStatus,
   ProcessStatus,
   StatusLedger,
@@ -135,6 +137,7 @@ export class StatusKeeper implements StatusSource {
         total: this.#connections(counters),
         by_guess: { ...open },
         calls_unknown: pipeline.tracker.counters.callsUnknown,
+        window_stalls: windowStalls(pipeline),
       },
       udp: counters.udp,
       tls: this.#tls(taps.ok ? taps.value : null),
@@ -344,4 +347,10 @@ export class StatusKeeper implements StatusSource {
     const attacher = await this.#parts.client.usage();
     return attacher.ok ? [{ role: 'attacher', ...attacher.value }, own] : [own];
   }
+}
+
+function windowStalls(pipeline: Pipeline): ConnectionStatus['window_stalls'] {
+  const of = ({ count, open, ns }: Stalls) => ({ count, open, seconds: ns / 1e9 });
+  const { stream, connection } = pipeline.decoding.h2.stalls;
+  return { stream: of(stream), connection: of(connection) };
 }

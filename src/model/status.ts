@@ -127,6 +127,17 @@ export interface ConnectionStatus {
   readonly by_guess: Readonly<Record<string, number>>;
   /** Ended connections of HTTP/2 of which calls may have passed that nobody could count: not in the ledger's requests lost. */
   readonly calls_unknown: number;
+  /** HTTP/2: bodies that stood still because their receiver's window was used up; one that waits for both kinds is in both. */
+  readonly window_stalls: Readonly<Record<'stream' | 'connection', WindowStallStatus>>;
+}
+
+/** Of connections of which every frame was seen (RFC 9113 5.2). */
+export interface WindowStallStatus {
+  readonly count: number;
+  /** Of these, those that last. */
+  readonly open: number;
+  /** Time of those that are over. */
+  readonly seconds: number;
 }
 
 /** TLS connections whose handshakes agreed on the same. */

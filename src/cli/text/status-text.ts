@@ -21,6 +21,7 @@ export function statusText(status: AgentStatus, look: Look): string {
     ['traffic', trafficLines(status.ledger)],
     ['rates', [rateLine(status)]],
     ['connections', [connectionLine(status)]],
+    ['HTTP/2', stallLines(status)],
     ['UDP', udpLines(status.udp)],
     ['TLS', tlsLines(status.tls)],
     ['scope', scopeLines(status)],
@@ -104,6 +105,15 @@ function connectionLine({ connections }: AgentStatus): string {
   const detail = guesses.map(([guess, n]) => `${count(n)} ${safe(guess)}`).join(', ');
   return `${count(connections.open)} open${detail === '' ? '' : ` (${detail})`}, ${count(connections.total)} in all`;
 }
+
+/** Nothing where there was none. */
+const stallLines = ({ connections }: AgentStatus): string[] =>
+  Object.entries(connections.window_stalls)
+    .filter(([, stalls]) => stalls.count > 0)
+    .map(([window, { count: n, open, seconds }]) => {
+      const now = open === 0 ? '' : `, ${count(open)} now`;
+      return `bodies stood still ${some(n, 'time')} because the ${window} window was used up, ${duration(seconds * 1e9)} in all${now}`;
+    });
 
 /** Nothing where there is none. */
 function udpLines({ quic, other }: UdpStatus): string[] {

@@ -146,6 +146,9 @@ describe('status', () => {
     expect(text.replace(/\s+/g, ' ')).toContain(
       'captured 1,204,340 of 1,204,552 calls (99.98 %), lost 212, because: ring_full 212x 310.5 KiB gap 3x 4.2 KiB',
     );
+    expect(text.replace(/\s+/g, ' ')).toContain(
+      'bodies stood still 7 times because the stream window was used up, 2.5s in all, 1 now bodies stood still 2 times because the connection window was used up, 250ms in all',
+    );
     expect(text).toContain('packets_egress');
     expect(text).toContain('not measured');
   });

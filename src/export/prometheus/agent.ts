@@ -52,6 +52,20 @@ const DATAGRAMS = family(
 );
 const DATAGRAM_BYTES = family('headwater_udp_bytes', 'counter', 'Payload of these.', ['protocol'], 'bytes');
 const OPEN = family('headwater_open_connections', 'gauge', 'TCP connections followed now.', ['guess']);
+const WINDOW_STALLS = family(
+  'headwater_window_stalls',
+  'counter',
+  "HTTP/2 bodies that stood still because their receiver's window was used up.",
+  ['window'],
+);
+const WINDOW_STALLS_OPEN = family('headwater_window_stalls_open', 'gauge', 'Those that last.', ['window']);
+const WINDOW_STALLED = family(
+  'headwater_window_stalled_seconds',
+  'counter',
+  'Time of those that are over.',
+  ['window'],
+  'seconds',
+);
 const RING = family(
   'headwater_ring_bytes',
   'gauge',
@@ -120,6 +134,9 @@ export const AGENT_CATALOGUE: readonly MetricFamily[] = [
   DATAGRAMS,
   DATAGRAM_BYTES,
   OPEN,
+  WINDOW_STALLS,
+  WINDOW_STALLS_OPEN,
+  WINDOW_STALLED,
   RING,
   CPU,
   RESIDENT,
@@ -164,6 +181,10 @@ export function writeAgent(status: AgentStatus, out: Exposition): void {
   write(DATAGRAMS, ...udp.map(([protocol, { datagrams }]) => [[protocol], datagrams] as const));
   write(DATAGRAM_BYTES, ...udp.map(([protocol, { bytes }]) => [[protocol], bytes] as const));
   write(OPEN, ...Object.entries(connections.by_guess).map(([guess, n]) => [[guess], n] as const));
+  const stalls = Object.entries(connections.window_stalls);
+  write(WINDOW_STALLS, ...stalls.map(([window, { count }]) => [[window], count] as const));
+  write(WINDOW_STALLS_OPEN, ...stalls.map(([window, { open }]) => [[window], open] as const));
+  write(WINDOW_STALLED, ...stalls.map(([window, { seconds }]) => [[window], seconds] as const));
   write(RING, [['size'], ring.size_bytes], [['used'], ring.used_bytes], [['peak'], ring.peak_bytes]);
   write(CPU, ...status.processes.map(({ role, cpu_s }) => [[role], cpu_s] as const));
   write(RESIDENT, ...status.processes.map(({ role, rss_bytes }) => [[role], rss_bytes] as const));

@@ -96,15 +96,19 @@ export abstract class FrameReader implements StreamSink {
   protected abstract control(memory: Memory, at: number, end: number, position: number): boolean;
   /** `bytes` of a header block's part are missing, and the rest is not read; the first `there` of all `size` are in `memory`. */
   protected abstract fragmentLost(why: LossReason, bytes: number, memory: Memory, there: number, size: number): void;
-  /** A DATA frame with END_STREAM ended. */
-  protected abstract bodyEnded(position: number): void;
+  /** The rest of another control frame that is read is missing. */
+  protected abstract controlLost(): void;
+  /** A DATA frame of `length` octets begins. */
+  protected abstract bodyBegins(length: number): void;
+  /** A DATA frame ended, with END_STREAM or not. */
+  protected abstract bodyEnded(position: number, endsStream: boolean): void;
   /** Bytes with frame boundaries in them are missing. */
   protected abstract boundaryLost(why: LossReason): void;
   /** Frames were passed over because of `why`; they are read again from stream offset `end` on, or the direction ends there. */
   protected abstract framesPassed(why: LossReason, end: number): void;
   /** Framing is broken for good (`guessed`: as far as it was believed). */
   protected abstract broken(): void;
-  protected abstract ended(how: StreamEnd): void;
+  protected abstract ended(how: StreamEnd, ts: number): void;
 
   data(memory: Memory, offset: number, length: number, position: number, ts: number, ack: number): void {
     const end = offset + length;
@@ -173,13 +177,13 @@ export abstract class FrameReader implements StreamSink {
     }
   }
 
-  end(how: StreamEnd, _ts: number): void {
+  end(how: StreamEnd, ts: number): void {
     if (this.#state === 'ended') return;
     if (how !== 'fin' && how !== 'rst') this.ts = UNSEEN;
     if (this.#state === 'seeking') this.#tellPassed(this.reached);
     this.#state = 'ended';
     this.#forget();
-    this.ended(how);
+    this.ended(how, ts);
   }
 
   #header(memory: Memory, at: number, end: number, origin: number): number {
@@ -218,6 +222,7 @@ export abstract class FrameReader implements StreamSink {
     this.#state = 'payload';
     if (type === DATA) {
       this.#need = 0;
+      this.bodyBegins(length);
       this.#body = (flags & FLAG_PADDED) === 0 ? length : -1;
     } else this.#need = bytesNeeded(type, flags, length);
     if (length > 0) return;
@@ -314,13 +319,13 @@ export abstract class FrameReader implements StreamSink {
       const there = gather?.length ?? 0;
       const memory = gather?.memory ?? FieldBlock.NO_MEMORY;
       this.fragmentLost(reason, length, memory, there, there + length + this.#remaining);
-    }
+    } else this.controlLost();
     if (gather !== null) this.#gathers.give(gather);
   }
 
   #frameDone(position: number): void {
     this.#state = 'header';
-    if (this.type === DATA && (this.flags & FLAG_END_STREAM) !== 0) this.bodyEnded(position);
+    if (this.type === DATA) this.bodyEnded(position, (this.flags & FLAG_END_STREAM) !== 0);
   }
 
   /** `length` bytes with frame boundaries in them are missing. */

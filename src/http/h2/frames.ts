@@ -21,6 +21,7 @@ export const FLAG_PADDED = 0x8;
 export const FLAG_PRIORITY = 0x20;
 
 export const SETTING_HEADER_TABLE_SIZE = 1;
+export const SETTING_INITIAL_WINDOW_SIZE = 4;
 export const SETTING_MAX_FRAME_SIZE = 5;
 
 export const FRAME_BYTES_DEFAULT = 16_384;
@@ -84,6 +85,7 @@ export function bytesNeeded(type: number, flags: number, length: number): number
     case SETTINGS:
       return (flags & FLAG_ACK) !== 0 || length > SETTINGS_BYTES_MAX ? 0 : length;
     case RST_STREAM:
+    case WINDOW_UPDATE:
       return Math.min(4, length);
     case GOAWAY:
       return Math.min(8, length);

@@ -6,6 +6,7 @@ import type { NameTable } from '../names.ts';
 import { Blocks } from './blocks.ts';
 import { Gathers } from './gather.ts';
 import { rolesOf } from './roles.ts';
+import { newStalls, type WindowStalls } from './windows.ts';
 
 /** Readers of header blocks that are kept for reuse. */
 const BLOCKS_KEPT = 64;
@@ -19,6 +20,7 @@ export class H2Shared {
   readonly roles: Uint8Array;
   /** Requests that passed without being read: a client's stream ids are consecutive odd numbers, so those that miss tell. */
   requestsPassed = 0;
+  readonly stalls: WindowStalls = { stream: newStalls(), connection: newStalls() };
   readonly #blocks: Blocks[] = [];
 
   constructor(names: NameTable, pool: MessagePool) {

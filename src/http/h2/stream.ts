@@ -22,10 +22,13 @@ import {
   PUSH_PROMISE,
   RST_STREAM,
   SETTING_HEADER_TABLE_SIZE,
+  SETTING_INITIAL_WINDOW_SIZE,
   SETTING_MAX_FRAME_SIZE,
   SETTINGS,
+  WINDOW_UPDATE,
 } from './frames.ts';
 import type { H2Shared } from './shared.ts';
+import { SendWindows } from './windows.ts';
 
 /** Streams that were reset and whose late frames are known for what they are. */
 const RESETS_MAX = 1_024;
@@ -71,6 +74,8 @@ export class H2Stream extends FrameReader {
   #lastAt = 0;
   /** Where the last frames that are missing ended, or began; -1: none are. */
   #lostAt = -1;
+  /** null: not every frame of the connection was seen. */
+  #windows: SendWindows | null;
   /** Streams with bodies whose heads were not seen. */
   #headless: Set<number> | null = null;
 
@@ -93,6 +98,7 @@ export class H2Stream extends FrameReader {
     this.#resets = resets;
     this.#count = count;
     this.#last = opened ? -1 : 0;
+    this.#windows = joined ? null : new SendWindows(shared.stalls);
     this.hpack = new HpackDecoder(shared.hpack, joined, joined ? Infinity : TABLE_BYTES_DEFAULT);
   }
 
@@ -114,6 +120,7 @@ export class H2Stream extends FrameReader {
     const server = new H2Stream('server', sink, shared, losses, starts.server, scheme, resets, opened, count);
     client.#peer = server;
     server.#peer = client;
+    if (starts.client === 'joined' || starts.server === 'joined') client.#forgetWindows();
     return { client, server };
   }
 
@@ -170,6 +177,7 @@ export class H2Stream extends FrameReader {
     message.end = end;
     message.endOffset = position;
     if (end !== 'lost') message.lastByteAt = this.ts;
+    this.#windows?.ended(message.streamId, this.open.size === 0, this.ts);
     this.sink.end(message);
   }
 
@@ -195,6 +203,7 @@ export class H2Stream extends FrameReader {
     if (message !== undefined) {
       message.bodyBytes += length;
       message.lastByteAt = this.ts;
+      if (taken !== length) this.#windows?.padded(this.streamId, taken - length);
       message.units?.read(memory, at, at + length, this.ts);
     } else if (this.guessed) {
       this.losses.lose(this.passedOver, 1, taken);
@@ -207,13 +216,23 @@ export class H2Stream extends FrameReader {
     const message = this.open.get(this.streamId);
     if (message === undefined) return;
     message.bodyBytes += body;
+    if (body !== length) this.#windows?.padded(this.streamId, length - body);
     message.units?.skip(body, why);
     if (why !== 'left_out' && why !== 'shed_body' && why !== 'shed_head') message.lose(why, length);
   }
 
-  protected override bodyEnded(position: number): void {
+  protected override bodyBegins(length: number): void {
+    if (this.#windows === null) return;
+    this.#windows.sent(length);
+    // The octet that says how much padding follows.
+    if ((this.flags & FLAG_PADDED) !== 0) this.#windows.padded(this.streamId, 1);
+  }
+
+  protected override bodyEnded(position: number, endsStream: boolean): void {
     const message = this.open.get(this.streamId);
-    if (message !== undefined) this.finish(message, 'framed', position);
+    if (!endsStream) {
+      if (message !== undefined) this.#windows?.goesOn(message, this.ts);
+    } else if (message !== undefined) this.finish(message, 'framed', position);
     else this.#headless?.delete(this.streamId);
   }
 
@@ -226,6 +245,9 @@ export class H2Stream extends FrameReader {
         return this.#fragment(memory, at, end, position);
       case SETTINGS:
         for (let o = at; o + 6 <= end; o += 6) this.#peer?.setting(view.getUint16(o), view.getUint32(o + 2));
+        break;
+      case WINDOW_UPDATE:
+        if (end - at === 4) this.#peer?.granted(this.streamId, view.getUint32(at) & 0x7fffffff, this.ts);
         break;
       case RST_STREAM:
         if (end - at === 4) this.#reset(view.getUint32(at));
@@ -273,6 +295,25 @@ export class H2Stream extends FrameReader {
   setting(id: number, value: number): void {
     if (id === SETTING_HEADER_TABLE_SIZE) this.hpack.limit = Math.max(this.hpack.limit, value);
     else if (id === SETTING_MAX_FRAME_SIZE) this.frameMax = Math.max(this.frameMax, value);
+    else if (id === SETTING_INITIAL_WINDOW_SIZE) this.#windows?.initial(value, this.#peer!.ts);
+  }
+
+  /** The other direction's sender takes `octets` more, of a stream or of all (0). */
+  granted(streamId: number, octets: number, ts: number): void {
+    this.#windows?.update(streamId, octets, ts);
+  }
+
+  /** Frames are missing: what either side may still send is not known any more. */
+  #forgetWindows(): void {
+    for (const one of [this, this.#peer]) {
+      if (one === null || one.#windows === null) continue;
+      one.#windows.close(this.ts);
+      one.#windows = null;
+    }
+  }
+
+  protected override controlLost(): void {
+    this.#forgetWindows();
   }
 
   #reset(code: number): void {
@@ -320,11 +361,12 @@ export class H2Stream extends FrameReader {
   /** Frames around `position` are missing: ends of what has begun may be among them. */
   #lose(why: LossReason, position: number): void {
     this.#lostAt = position;
+    this.#forgetWindows();
     this.hpack.table.lose();
     for (const [, message] of this.open.entries()) message.lose(why, 0);
   }
 
-  protected override ended(how: StreamEnd): void {
+  protected override ended(how: StreamEnd, ts: number): void {
     const peer = this.#peer;
     if (peer !== null && peer.state === 'ended') {
       // Requests behind the last one that was seen, and answered.
@@ -333,6 +375,7 @@ export class H2Stream extends FrameReader {
       if (client.missed >= REQUEST_BYTES_MIN) this.#count.callsUnknown = true;
     }
     this.#abandon();
+    this.#windows?.close(ts);
     this.hpack.table.lose();
     for (const [, message] of this.open.entries()) {
       if (how === 'evicted' || how === 'vanished') message.lose(GONE[how], 0);
