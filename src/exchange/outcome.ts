@@ -71,15 +71,15 @@ export function outcomeOf(p: Pending, closing: Readonly<Closing>, timedOut: bool
     case 'fin':
       return wholeResponse(p, closing, timedOut);
     case 'short':
-      return gaveUp(request, closing) ? 'client_abort' : 'truncated';
+      return gaveUp(p, closing) ? 'client_abort' : 'truncated';
     case 'lost':
       return 'truncated';
     case 'rst':
-      return closing.resetBy === 'client' || gaveUp(request, closing) ? 'client_abort' : 'reset_in_body';
+      return closing.resetBy === 'client' || gaveUp(p, closing) ? 'client_abort' : 'reset_in_body';
     case 'open':
       if (closing.gone !== null) return 'truncated';
       if (closing.resetBy === null) return 'open';
-      return closing.resetBy === 'client' || gaveUp(request, closing) ? 'client_abort' : 'reset_in_body';
+      return closing.resetBy === 'client' || gaveUp(p, closing) ? 'client_abort' : 'reset_in_body';
     default:
       return unreachable(response.end);
   }
@@ -89,7 +89,7 @@ function withoutResponse(p: Pending, closing: Readonly<Closing>, timedOut: boole
   const { request } = p;
   if (request === null || request.end === 'lost' || request.end === 'short') return 'truncated';
   const whole = request.end === 'framed' || request.end === 'fin' || request.end === 'switched';
-  if (whole && (timedOut || closing.resetBy === 'client' || gaveUp(request, closing))) return 'timeout';
+  if (whole && (timedOut || closing.resetBy === 'client' || gaveUp(p, closing))) return 'timeout';
   if (closing.gone !== null) return 'truncated';
   if (!whole && closing.resetBy === 'client') return 'client_abort';
   return closing.resetBy === 'server' || closing.serverFin ? 'reset_before_headers' : 'open';
@@ -120,11 +120,16 @@ function bytesMissing(p: Pending): boolean {
   return false;
 }
 
-/** The client closed first, and later than one that only says that it has sent everything. */
-function gaveUp(request: Message | null, closing: Readonly<Closing>): boolean {
-  if (closing.firstFin !== 'client' || request === null) return false;
-  if (closing.clientFinAt === UNSEEN || request.lastByteAt === UNSEEN) return true;
-  return closing.clientFinAt - request.lastByteAt > HALF_CLOSE_NS_MAX;
+/**
+ * The client closed first, and not only to say that it has sent everything: that comes with the request, before any answer; what comes
+ * later, or in the midst of the answer, is a client that goes away.
+ */
+function gaveUp({ request, response }: Pending, closing: Readonly<Closing>): boolean {
+  const { firstFin, clientFinAt } = closing;
+  if (firstFin !== 'client' || request === null) return false;
+  if (clientFinAt === UNSEEN || request.lastByteAt === UNSEEN) return true;
+  const answered = response !== null && response.firstByteAt !== UNSEEN && clientFinAt > response.firstByteAt;
+  return answered || clientFinAt - request.lastByteAt > HALF_CLOSE_NS_MAX;
 }
 
 /** How long `p` has been waiting since `message` ended; since the first tick that saw it when there is no time. */

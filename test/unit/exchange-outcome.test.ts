@@ -116,7 +116,7 @@ const rows: [name: string, outcome: Outcome, play: (s: Script) => unknown][] = [
     'reset_in_body',
     (s) => {
       s.ask();
-      const r = s.response();
+      const r = s.response({ at: 2 * MS });
       s.closed('client', 'fin', 1 * MS);
       s.end(r, 'rst');
       Object.assign(s.connection, { clientDirection: INGRESS, resetBy: EGRESS });
@@ -146,6 +146,16 @@ const rows: [name: string, outcome: Outcome, play: (s: Script) => unknown][] = [
     },
   ],
   [
+    'client closes in the body of an answer that came at once, and the server stops there',
+    'client_abort',
+    (s) => [
+      s.ask(),
+      s.closed('client', 'fin', 0.5 * MS),
+      s.end(s.response({ at: 0.1 * MS }), 'short'),
+      s.closed('server', 'fin', MS),
+    ],
+  ],
+  [
     'client resets while it sends the request',
     'client_abort',
     (s) => [s.end(s.request(), 'rst'), s.closed('client', 'rst'), s.closed('server', 'rst')],
@@ -173,7 +183,7 @@ const rows: [name: string, outcome: Outcome, play: (s: Script) => unknown][] = [
     (s) => [
       s.ask(),
       s.closed('client', 'fin', 1 * MS),
-      s.end(s.response(), 'short'),
+      s.end(s.response({ at: 2 * MS }), 'short'),
       s.closed('server', 'fin', SECOND),
     ],
   ],
@@ -366,10 +376,8 @@ describe('outcome', () => {
     r.lose('gap', 5);
     r.lose('ring_full', 7);
     s.end(r);
-    expect(s.emitted[0]?.losses).toEqual([
-      { reason: 'gap', bytes: 15 },
-      { reason: 'ring_full', bytes: 7 },
-    ]);
+    const lost = s.emitted[0]!.losses.map(({ reason, bytes }) => [reason, bytes]);
+    expect(Object.fromEntries(lost)).toEqual({ gap: 15, ring_full: 7 });
   });
 
   test('an end whose author is not known yet waits for it', () => {
