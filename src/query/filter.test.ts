@@ -124,6 +124,11 @@ describe('mistakes are named with their column', () => {
     ['request.method > 3', 1, 'no such overload: string > int'],
     ['duration > 200', 1, 'no such overload: duration > int; write a duration as duration("200ms")'],
     ['request.method ==', 18, 'unexpected token: EOF'],
+    [
+      'response.code = 200',
+      15,
+      'unexpected character: =; there are == != < <= > >= in && || ! and calls such as matches("...")',
+    ],
     ['request.method', 1, 'the filter gives string, expected bool (true or false)'],
     ['request', 1, 'the filter gives request, expected bool (true or false)'],
     [

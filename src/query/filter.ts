@@ -125,6 +125,15 @@ const plainTypes = (message: string): string =>
     .replaceAll('headwater.', '')
     .replaceAll('matchesLinear', 'matches');
 
+/** What people write who come from SQL or a shell. */
+const HINTS: readonly (readonly [of: RegExp, hint: string])[] = [
+  [
+    /duration (?:[<>=!]+|[-+]) (?:int|double)|(?:int|double) (?:[<>=!]+|[-+]) duration/,
+    '; write a duration as duration("200ms")',
+  ],
+  [/^Unexpected character/, '; there are == != < <= > >= in && || ! and calls such as matches("...")'],
+];
+
 function fromCel(
   text: string,
   error: CelError,
@@ -142,9 +151,7 @@ function fromCel(
     return fail(`unknown attribute "${name}"${meant === null ? '' : `; did you mean "${meant}"?`}`, start, end);
   }
   const summary = plainTypes(error.summary ?? error.message);
-  const hint = /duration (?:[<>=!]+|[-+]) (?:int|double)|(?:int|double) (?:[<>=!]+|[-+]) duration/.test(summary)
-    ? '; write a duration as duration("200ms")'
-    : '';
+  const hint = HINTS.find(([pattern]) => pattern.test(summary))?.[1] ?? '';
   return fail(`${summary.charAt(0).toLowerCase()}${summary.slice(1)}${hint}`, start, end);
 }
 
