@@ -47,6 +47,8 @@ export class Program implements AsyncDisposable {
   readonly pid: number;
   /** Settles when it has ended and its output was read; never rejects. */
   readonly ended: Promise<Ended>;
+  /** Settles when the process itself is gone; what it has started may hold its output still. */
+  readonly #exited: Promise<void>;
   #stdout = '';
   #stderr = '';
   #running = true;
@@ -70,6 +72,9 @@ export class Program implements AsyncDisposable {
     });
     // A program that ends early does not read what it is given.
     this.#child.stdin.on('error', () => {});
+    this.#exited = new Promise((resolve) => {
+      this.#child.once('error', () => resolve()).once('exit', () => resolve());
+    });
     this.ended = new Promise((resolve) => {
       this.#child.once('error', (error) => {
         this.#running = false;
@@ -148,8 +153,14 @@ export class Program implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    if (this.#running) await this.stop('SIGTERM', DISPOSE_TIMEOUT_MS);
+    if (this.#running) {
+      const timer = setTimeout(() => this.#signalGroup('SIGKILL'), DISPOSE_TIMEOUT_MS);
+      this.signal('SIGTERM');
+      await this.#exited;
+      clearTimeout(timer);
+    }
     this.#signalGroup('SIGKILL');
+    await this.ended;
     disown(this);
   }
 }

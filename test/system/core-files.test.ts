@@ -35,7 +35,9 @@ async function endedBy(signal: keyof typeof SIGNALS, pid: number, parent: number
   while (statOf(parent)[STATE] !== 'T') await sleep(10);
   process.kill(pid, signal);
   while (statOf(pid)[STATE] !== 'Z') await sleep(10);
-  return Number(statOf(pid)[EXIT_CODE]);
+  const code = Number(statOf(pid)[EXIT_CODE]);
+  process.kill(parent, 'SIGCONT');
+  return code;
 }
 
 /** `command` as the child of a shell that lets it dump as much as it wants. */
