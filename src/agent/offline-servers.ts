@@ -2,9 +2,8 @@
  * The servers of a capture: offline no process is known, so all connections to one address and port are one service, named `ADDRESS:PORT`,
  * and share their calls in flight (docs/decisions/0032).
  */
-import type { Connection } from '../model/connection.ts';
+import { type Connection, OTHER } from '../model/connection.ts';
 import { LoadCounter } from '../model/load.ts';
-import { OTHER } from '../stats/series.ts';
 import type { ConnectionLife } from './decoder.ts';
 
 /** Servers told apart; the connections of further ones are one service, `other`. */

@@ -4,6 +4,9 @@ import type { LossTotal } from './loss.ts';
 import { type Direction, INGRESS } from './segment.ts';
 import type { TlsFacts } from './tls.ts';
 
+/** Stands for the services, and other values of a dimension, that are beyond its bound. */
+export const OTHER = 'other';
+
 export interface Endpoint {
   /** Dotted IPv4 (also for IPv4-mapped IPv6) or RFC 5952 IPv6, without brackets. */
   readonly address: string;

@@ -2,10 +2,10 @@
  * Finds the series of a call: service and side give a group, method and route a series in it. Every dimension is bounded;
  * what is beyond a bound goes to the series `other` of its group, and the call says so in the counter `overflow`.
  */
-import type { Connection, Side } from '../model/connection.ts';
+import { type Connection, OTHER, type Side } from '../model/connection.ts';
 import type { LoadCounter } from '../model/load.ts';
 import type { HeaderObserver, HeaderStatistics } from './header-seam.ts';
-import { OTHER, type SeriesKey, SeriesState, STATUSES_FIRST } from './series.ts';
+import { type SeriesKey, SeriesState, STATUSES_FIRST } from './series.ts';
 import type { HistogramMemory } from './sketch/histogram.ts';
 import { MinuteRing } from './windows.ts';
 

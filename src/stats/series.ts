@@ -19,9 +19,6 @@ export interface SeriesKey {
   readonly route: string;
 }
 
-/** Stands for the values of a dimension that are beyond its bound. */
-export const OTHER = 'other';
-
 /** Names of the counters, in the order in which they are stored: new ones are added at the end. */
 export const COUNTERS = [
   'calls',

@@ -2,11 +2,10 @@
  * What the handshakes of a service's TLS connections agreed on, for each side. Counts are exact; names that peers choose are
  * kept up to a bound, first come, and counted as `other` beyond it. Two states merge into that of both spans.
  */
-import type { Side } from '../model/connection.ts';
+import { OTHER, type Side } from '../model/connection.ts';
 import type { TlsFacts } from '../model/tls.ts';
 import { ByteReader, ByteWriter } from './bytes.ts';
 import { type Percentiles, percentiles } from './report.ts';
-import { OTHER } from './series.ts';
 import { ExponentialHistogram } from './sketch/histogram.ts';
 
 /** What is counted by name, in the order in which it is stored. */

@@ -2,10 +2,11 @@
  * The statistics as metrics. One pass over the series; the caller may pause it between two of them, so that a scrape of a hundred
  * thousand time series does not hold up capture.
  */
+import { OTHER } from '../../model/connection.ts';
 import { LOAD_BUCKETS, loadBucketFloor } from '../../model/load.ts';
 import type { SeriesTotal, ServiceTotal, StatsEngine } from '../../stats/engine.ts';
 import { ERROR_CLASSES } from '../../stats/error-class.ts';
-import { OTHER, PHASES, type SeriesKey, SeriesState } from '../../stats/series.ts';
+import { PHASES, type SeriesKey, SeriesState } from '../../stats/series.ts';
 import { SeriesSum } from '../../stats/series-sum.ts';
 import type { ExampleCall } from '../../stats/series-table.ts';
 import { countOf } from '../../stats/sketch/histogram-sum.ts';
