@@ -46,20 +46,24 @@ struct {
 /* Registers as a uprobe program sees them (struct pt_regs, struct user_pt_regs), and C's arguments in them. */
 #if defined(__TARGET_ARCH_x86)
 struct registers {
-	__u64 r15, r14, r13, r12, rbp, rbx, r11, r10, r9, r8, rax, rcx, rdx, rsi, rdi;
+	__u64 r15, r14, r13, r12, rbp, rbx, r11, r10, r9, r8, rax, rcx, rdx, rsi, rdi, orig_rax, rip, cs, eflags, rsp;
 };
 #define ARG1(r) ((r)->rdi)
 #define ARG2(r) ((r)->rsi)
 #define ARG3(r) ((r)->rdx)
 #define ARG4(r) ((r)->rcx)
+#define ARG5(r) ((r)->r8)
+#define ARG6(r) ((r)->r9)
 #elif defined(__TARGET_ARCH_arm64)
 struct registers {
-	__u64 x[31];
+	__u64 x[31], sp;
 };
 #define ARG1(r) ((r)->x[0])
 #define ARG2(r) ((r)->x[1])
 #define ARG3(r) ((r)->x[2])
 #define ARG4(r) ((r)->x[3])
+#define ARG5(r) ((r)->x[4])
+#define ARG6(r) ((r)->x[5])
 #else
 #error "registers of this machine are not known"
 #endif
@@ -93,28 +97,6 @@ static __always_inline struct hw_tap_counters *entered(void)
 		__sync_fetch_and_add(&counters->entered, 1);
 	return counters;
 }
-
-/* --- OpenSSL 3 ------------------------------------------------------------------------------------------------- */
-
-/* OSSL_PARAM, openssl/core.h. */
-struct param {
-	__u64 key;
-	__u32 type;
-	__u32 unused;
-	__u64 data;
-	__u64 size;
-	__u64 returned;
-};
-
-#define PARAMS_MAX 12
-
-/* The first eight bytes of a parameter's name, as they lie in memory. */
-#define NAME_LABEL 0x6c6562616cULL		/* "label" */
-#define NAME_KEY 0x79656bULL			/* "key" */
-#define NAME_DATA 0x61746164ULL			/* "data" */
-#define NAME_SEED 0x64656573ULL			/* "seed" */
-#define NAME_SECRET 0x746572636573ULL		/* "secret" */
-#define NAME_DIGEST 0x747365676964ULL		/* "digest" */
 
 static __always_inline __u8 copy(__u8 *to, __u32 room, __u64 from, __u64 length)
 {
@@ -170,6 +152,39 @@ static __always_inline int finish_secret(struct hw_tap_counters *counters, struc
 #define LABEL_KEY_EXPA 0x617078652079656bULL	/* "key expa" */
 #define LABEL_NSION 0x6e6f69736eULL		/* "nsion" */
 
+/* What is derived under a label, as a tap; 0: nothing that is of use here. */
+static __always_inline int derived(const __u64 label[2])
+{
+	if (label[0] == LABEL_KEY_EXPA)
+		return label[1] == LABEL_NSION ? HW_TAP_KEY_EXPANSION : 0;
+	if (label[0] == LABEL_C_E)
+		return label[1] == LABEL_FIC ? HW_TAP_EXPAND_LABEL : 0;
+	if (label[0] == LABEL_C_HS || label[0] == LABEL_S_HS || label[0] == LABEL_C_AP || label[0] == LABEL_S_AP)
+		return label[1] == LABEL_FFIC ? HW_TAP_EXPAND_LABEL : 0;
+	return 0;
+}
+
+/* --- OpenSSL 3 ------------------------------------------------------------------------------------------------- */
+
+/* OSSL_PARAM, openssl/core.h. */
+struct param {
+	__u64 key;
+	__u32 type;
+	__u32 unused;
+	__u64 data;
+	__u64 size;
+	__u64 returned;
+};
+
+#define PARAMS_MAX 12
+
+/* The first eight bytes of a parameter's name, as they lie in memory. */
+#define NAME_LABEL 0x6c6562616cULL		/* "label" */
+#define NAME_KEY 0x79656bULL			/* "key" */
+#define NAME_DATA 0x61746164ULL			/* "data" */
+#define NAME_SEED 0x64656573ULL			/* "seed" */
+#define NAME_SECRET 0x746572636573ULL		/* "secret" */
+
 /* One parameter and its name; 0 at the end of the list, or where it cannot be read. */
 static __always_inline int read_param(__u64 at, struct param *param, __u64 *name)
 {
@@ -195,14 +210,8 @@ static __noinline int kdf_tap(__u64 at)
 			continue;
 		if (copy((__u8 *)label, sizeof(label), param.data, param.size) == 0)
 			return 0;
-		/* OpenSSL gives "key expansion", server random and client random as a seed each. */
-		if (name == NAME_SEED)
-			return label[0] == LABEL_KEY_EXPA && label[1] == LABEL_NSION ? HW_TAP_OPENSSL12 : 0;
-		if (label[0] == LABEL_C_E)
-			return label[1] == LABEL_FIC ? HW_TAP_OPENSSL13 : 0;
-		if (label[0] == LABEL_C_HS || label[0] == LABEL_S_HS || label[0] == LABEL_C_AP || label[0] == LABEL_S_AP)
-			return label[1] == LABEL_FFIC ? HW_TAP_OPENSSL13 : 0;
-		return 0;
+		/* Of TLS 1.2 "key expansion", server random and client random are a seed each. */
+		return derived(label);
 	}
 	return 0;
 }
@@ -236,8 +245,6 @@ int headwater_kdf(struct registers *ctx)
 			out->secret_length = copy(out->secret, sizeof(out->secret), param.data, param.size);
 		} else if (name == NAME_DATA) {
 			out->context_length = copy(out->context, sizeof(out->context), param.data, param.size);
-		} else if (name == NAME_DIGEST) {
-			out->digest_length = copy(out->digest, sizeof(out->digest), param.data, param.size);
 		} else if (name == NAME_SEED && param.size == 32) {
 			if (seeds == 0)
 				out->context_length = copy(out->context, 32, param.data, 32);
@@ -247,6 +254,88 @@ int headwater_kdf(struct registers *ctx)
 		}
 	}
 	return finish_secret(counters, out, out->secret_length != 0 && out->context_length != 0);
+}
+
+/* --- AWS-LC, which rustls derives with --------------------------------------------------------------------------- */
+
+#define PREFIX_BYTES 6	/* "tls13 " */
+
+/*
+ * HKDF_expand(out, out_len, digest, prk, prk_len, info, info_len). `info` is an HkdfLabel (RFC 8446 7.1): the output's length, then
+ * label and context, each behind its length, so that what is on the stack is not needed.
+ */
+SEC("uprobe")
+int headwater_hkdf(struct registers *ctx)
+{
+	struct hw_tap_counters *counters = entered();
+	__u64 at = ARG6(ctx);
+	__u64 label[2] = {};
+	struct hw_secret *out;
+	__u8 context_length;
+	__u8 head[3];
+	__u64 length;
+
+	if (!counters || bpf_probe_read_user(head, sizeof(head), (const void *)at))
+		return 0;
+	length = (__u64)head[2] - PREFIX_BYTES;
+	at += sizeof(head) + PREFIX_BYTES;
+	if (copy((__u8 *)label, sizeof(label), at, length) == 0 || derived(label) != HW_TAP_EXPAND_LABEL)
+		return 0;
+	at += length;
+	if (bpf_probe_read_user(&context_length, sizeof(context_length), (const void *)at))
+		return 0;
+	out = start_secret(counters, HW_TAP_EXPAND_LABEL);
+	if (!out)
+		return 0;
+	__builtin_memcpy(out->label, label, sizeof(label));
+	out->label_length = length;
+	out->secret_length = copy(out->secret, sizeof(out->secret), ARG4(ctx), ARG5(ctx));
+	out->context_length = copy(out->context, sizeof(out->context), at + sizeof(context_length), context_length);
+	return finish_secret(counters, out, out->secret_length != 0 && out->context_length != 0);
+}
+
+/* The arguments behind the sixth. */
+struct prf_rest {
+	__u64 label_length, seed1, seed1_length, seed2, seed2_length;
+};
+
+/*
+ * CRYPTO_tls1_prf(digest, out, out_len, secret, secret_len, label, label_len, seed1, seed1_len, seed2, seed2_len), and tls1_P_hash
+ * that it calls: what is read here stands at the same places. To be probed before the stack pointer moves.
+ */
+SEC("uprobe")
+int headwater_prf(struct registers *ctx)
+{
+	struct hw_tap_counters *counters = entered();
+	__u64 label[2] = {};
+	struct hw_secret *out;
+	struct prf_rest rest;
+
+	if (!counters)
+		return 0;
+#if defined(__TARGET_ARCH_x86)
+	/* Behind the return address. */
+	if (bpf_probe_read_user(&rest, sizeof(rest), (const void *)(ctx->rsp + 8)))
+		return 0;
+#else
+	rest.label_length = ctx->x[6];
+	rest.seed1 = ctx->x[7];
+	if (bpf_probe_read_user(&rest.seed1_length, 3 * sizeof(__u64), (const void *)ctx->sp))
+		return 0;
+#endif
+	if (copy((__u8 *)label, sizeof(label), ARG6(ctx), rest.label_length) == 0 ||
+	    derived(label) != HW_TAP_KEY_EXPANSION)
+		return 0;
+	out = start_secret(counters, HW_TAP_KEY_EXPANSION);
+	if (!out)
+		return 0;
+	out->secret_length = copy(out->secret, sizeof(out->secret), ARG4(ctx), ARG5(ctx));
+	/* Server random and client random: rustls puts them into one seed, AWS-LC's own TLS into two. */
+	if (rest.seed1_length == 64)
+		out->context_length = copy(out->context, 64, rest.seed1, 64);
+	else if (rest.seed1_length == 32 && rest.seed2_length == 32 && copy(out->context, 32, rest.seed1, 32) != 0)
+		out->context_length = 32 + copy(out->context + 32, 32, rest.seed2, 32);
+	return finish_secret(counters, out, out->secret_length != 0 && out->context_length == 64);
 }
 
 /* --- a function that is called for each key log line, whether or not one is wanted ------------------------------ */

@@ -9,15 +9,14 @@
 #include <linux/types.h>
 
 enum hw_tap {
-	HW_TAP_OPENSSL13 = 1,	/* EVP_KDF_derive, HKDF-Expand-Label: the input secret, the label and the transcript hash */
-	HW_TAP_OPENSSL12 = 2,	/* EVP_KDF_derive, "key expansion": the master secret, server and client random */
+	HW_TAP_EXPAND_LABEL = 1,	/* TLS 1.3, HKDF-Expand-Label: the input secret, the label and the transcript hash */
+	HW_TAP_KEY_EXPANSION = 2,	/* TLS 1.2, "key expansion": the master secret, server and client random */
 	HW_TAP_KEYLOG = 3,	/* a key log line's parts: label, client random, secret */
 };
 
 enum hw_secret_limit {
 	HW_SECRET_BYTES = 64,	/* the longest hash: SHA-512 */
 	HW_LABEL_BYTES = 40,	/* "CLIENT_HANDSHAKE_TRAFFIC_SECRET" has 31 */
-	HW_DIGEST_BYTES = 16,	/* "SHA2-256", "SHA384" */
 };
 
 struct hw_secret {
@@ -28,10 +27,7 @@ struct hw_secret {
 	__u8 secret_length;
 	__u8 context_length;	/* transcript hash, or server random and client random, or client random */
 	__u8 label_length;
-	__u8 digest_length;
-	__u8 reserved[7];
 	__u8 label[HW_LABEL_BYTES];
-	__u8 digest[HW_DIGEST_BYTES];
 	__u8 secret[HW_SECRET_BYTES];
 	__u8 context[HW_SECRET_BYTES];
 };

@@ -3,13 +3,8 @@ import type { TappedSecret } from '../model/secret.ts';
 import type { HashName } from '../tls/libcrypto.ts';
 import { RANDOM_BYTES, SECRET_LABELS, type SecretLabel, type SecretStore, TRAFFIC_LABELS } from '../tls/secrets.ts';
 
-/** OpenSSL's names of the hashes that TLS 1.3's suites have. */
-const HASHES: Readonly<Record<string, HashName>> = {
-  SHA256: 'sha256',
-  'SHA2-256': 'sha256',
-  SHA384: 'sha384',
-  'SHA2-384': 'sha384',
-};
+/** The hashes that TLS 1.3's suites have, by the length of what they give (RFC 8446 B.4). */
+const HASHES: Readonly<Record<number, HashName>> = { 32: 'sha256', 48: 'sha384' };
 const isLabel = (label: string): label is SecretLabel => (SECRET_LABELS as readonly string[]).includes(label);
 
 export class SecretFeed {
@@ -22,16 +17,16 @@ export class SecretFeed {
   }
 
   take(secret: TappedSecret): void {
-    const { tap, label, digest, memory, secretAt, secretBytes, contextAt, contextBytes, ts } = secret;
+    const { tap, label, memory, secretAt, secretBytes, contextAt, contextBytes, ts } = secret;
     switch (tap) {
-      case 'openssl13': {
+      case 'expand_label': {
         const traffic = TRAFFIC_LABELS[label];
-        const hash = HASHES[digest.toUpperCase()];
-        if (traffic === undefined || hash === undefined) this.unusable++;
+        const hash = HASHES[secretBytes];
+        if (traffic === undefined || hash === undefined || contextBytes !== secretBytes) this.unusable++;
         else this.#store.addExpansion(traffic, hash, memory, secretAt, secretBytes, contextAt, ts);
         break;
       }
-      case 'openssl12':
+      case 'key_expansion':
         if (contextBytes !== 2 * RANDOM_BYTES) this.unusable++;
         else
           this.#store.add('CLIENT_RANDOM', memory, contextAt + RANDOM_BYTES, RANDOM_BYTES, secretAt, secretBytes, ts);

@@ -7,8 +7,8 @@ import { SECRETS_RING_BYTES } from './secrets.ts';
 import * as abi from './secrets-abi.ts';
 
 const TAPS: Readonly<Record<number, TappedSecret['tap']>> = {
-  [abi.TAP_OPENSSL13]: 'openssl13',
-  [abi.TAP_OPENSSL12]: 'openssl12',
+  [abi.TAP_EXPAND_LABEL]: 'expand_label',
+  [abi.TAP_KEY_EXPANSION]: 'key_expansion',
   [abi.TAP_KEYLOG]: 'keylog',
 };
 
@@ -66,7 +66,6 @@ export class SecretReader {
         ts: Number(view.getBigUint64(at + abi.SECRET_TS, true) - this.#anchorNs),
         pid: view.getUint32(at + abi.SECRET_PID, true),
         label: text(abi.SECRET_LABEL, abi.SECRET_LABEL_LENGTH, abi.LABEL_BYTES),
-        digest: text(abi.SECRET_DIGEST, abi.SECRET_DIGEST_LENGTH, abi.DIGEST_BYTES),
         memory,
         secretAt: at + abi.SECRET_SECRET,
         secretBytes: count(abi.SECRET_SECRET_LENGTH, abi.SECRET_BYTES),

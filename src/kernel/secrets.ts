@@ -26,6 +26,8 @@ const SCOPE_MAX = 64;
 
 const PROBE_PROGRAMS = [
   'headwater_kdf',
+  'headwater_hkdf',
+  'headwater_prf',
   'headwater_go',
   'headwater_boringssl',
   'headwater_openssl111',

@@ -4,21 +4,20 @@ import type { Memory } from '../base/memory.ts';
  * A TLS secret as a tap saw it, before anything is derived or bound to a connection. What the bytes are depends on
  * the tap:
  *
- * - `openssl13`: the input of HKDF-Expand-Label (RFC 8446 7.1) for `label` ("c hs traffic", ...); the context is the transcript hash.
- * - `openssl12`: the master secret; the context is the server random, then the client random (RFC 5246 6.3).
+ * - `expand_label`: the input of HKDF-Expand-Label (RFC 8446 7.1) for `label` ("c hs traffic", ...), as long as the hash; the context
+ *   is the transcript hash.
+ * - `key_expansion`: the master secret; the context is the server random, then the client random (RFC 5246 6.3).
  * - `keylog`: a key log line's parts (NSS key log format): `label`, the secret itself; the context is the client random, or
  *   empty where the library does not hand it over.
  *
  * Secret and context lie in `memory`, valid during the call that brings them only.
  */
 export interface TappedSecret {
-  readonly tap: 'openssl13' | 'openssl12' | 'keylog';
+  readonly tap: 'expand_label' | 'key_expansion' | 'keylog';
   /** Nanoseconds since the anchor. */
   readonly ts: number;
   readonly pid: number;
   readonly label: string;
-  /** The hash as OpenSSL calls it ("SHA256", "SHA2-384"); "" when the tap does not say. */
-  readonly digest: string;
   readonly memory: Memory;
   readonly secretAt: number;
   readonly secretBytes: number;

@@ -41,7 +41,7 @@ export interface TlsProcess {
   readonly version: string;
   /** Its secrets are taken. */
   readonly tapped: boolean;
-  /** Why not; "" when they are. */
+  /** Why not, or which of them are not; "" when all are. */
   readonly gap: string;
 }
 

@@ -11,22 +11,23 @@ import { type LoadedTaps, loadTaps } from '../../src/kernel/secrets.ts';
 import type { TappedSecret } from '../../src/model/secret.ts';
 import { Cgroup } from '../rig/cgroup.ts';
 import { Folder } from '../rig/folder.ts';
-import { findProgram, when } from '../rig/need.ts';
+import { findProgram, missing, when } from '../rig/need.ts';
 import { freePort } from '../rig/ports.ts';
-import { privateOpenssl } from '../rig/private-tls.ts';
+import { privateOpenssl, privateProgram } from '../rig/private-tls.ts';
 import { must, Program, run } from '../rig/program.ts';
 import { type SelfSigned, selfSigned } from '../rig/tls/certificate.ts';
+import { RUSTLS_PEER, withoutPeer } from '../rig/tls/rustls-peer.ts';
 
 /** RFC 8446 7.1, HKDF-Expand-Label, one block. */
-function expandLabel(hash: string, secret: Uint8Array, label: string, context: Uint8Array): string {
-  const length = hash === 'sha384' ? 48 : 32;
+function expandLabel(secret: Uint8Array, label: string, context: Uint8Array): string {
+  const { length } = secret;
   const info = Buffer.concat([
     Buffer.from([0, length, 6 + label.length]),
     Buffer.from(`tls13 ${label}`),
     Buffer.from([context.length]),
     context,
   ]);
-  return createHmac(hash, secret)
+  return createHmac(length === 48 ? 'sha384' : 'sha256', secret)
     .update(info)
     .update(Buffer.from([1]))
     .digest('hex');
@@ -65,15 +66,12 @@ class Rig implements AsyncDisposable {
     const reader = SecretReader.open(this.taps.secrets, this.taps.counters, takeAnchor());
     if (typeof reader === 'number') throw new Error(`cannot map the ring: errno ${reader}`);
     this.reader = reader;
-    this.#take = ({ tap, label, digest, memory, secretAt, secretBytes, contextAt, contextBytes }) => {
+    this.#take = ({ tap, label, memory, secretAt, secretBytes, contextAt, contextBytes }) => {
       const secret = memory.buf.subarray(secretAt, secretAt + secretBytes);
       const context = memory.buf.subarray(contextAt, contextAt + contextBytes);
       const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
-      if (tap === 'openssl13')
-        this.#taken.push(
-          `${KEY_LOG_LABEL[label]} ${expandLabel(digest.toLowerCase().replace('sha2-', 'sha'), secret, label, context)}`,
-        );
-      else if (tap === 'openssl12') this.#taken.push(`CLIENT_RANDOM ${hex(context.subarray(32))} ${hex(secret)}`);
+      if (tap === 'expand_label') this.#taken.push(`${KEY_LOG_LABEL[label]} ${expandLabel(secret, label, context)}`);
+      else if (tap === 'key_expansion') this.#taken.push(`CLIENT_RANDOM ${hex(context.subarray(32))} ${hex(secret)}`);
       else
         this.#taken.push(
           label === 'CLIENT_RANDOM' ? `${label} ${hex(context)} ${hex(secret)}` : `${label} ${hex(secret)}`,
@@ -265,5 +263,35 @@ when(
     // Client and server are one process: each secret is seen on both sides.
     expect(new Set(rig.taken)).toEqual(new Set(logged));
     expect(rig.taken).toHaveLength(2 * logged.length);
+  });
+});
+
+const lacking = missing('root', 'cgroup2', 'bpf', 'openssl') ?? withoutPeer();
+if (lacking !== null) console.warn(`SKIPPED: ${lacking}`);
+describe.skipIf(lacking !== null)('rustls through HKDF_expand and CRYPTO_tls1_prf of AWS-LC', () => {
+  test.each([
+    ['1.2', 'TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384', 1],
+    ['1.3', 'TLS13_AES_128_GCM_SHA256', 4],
+    ['1.3', 'TLS13_AES_256_GCM_SHA384', 4],
+  ])('%s, %s: what was taken is what the client logged', async (version, suite, lines) => {
+    await using rig = new Rig();
+    const pair = await selfSigned(rig.folder.path);
+    const inside = privateProgram(rig.folder, RUSTLS_PEER);
+    const port = String(await freePort());
+    await using outer = new Program([RUSTLS_PEER, 'server', port, pair.certificate, pair.key], { cgroup: rig.outside });
+    await outer.until('the port', () => outer.stdout.includes('ready'));
+    // Keeps the file tapped.
+    const idle = [inside, 'server', String(await freePort()), pair.certificate, pair.key];
+    await using _ = new Program(idle, { cgroup: rig.inside });
+    await soon(() => rig.resident.status().tapped > 0);
+    const log = rig.folder.file('keys');
+    await must([inside, 'client', port, version, suite, 'first', 'second'], {
+      cgroup: rig.inside,
+      env: { SSLKEYLOGFILE: log },
+    });
+    const logged = keyLogLines(readFileSync(log, 'latin1'));
+    expect(logged).toHaveLength(2 * lines);
+    await soon(() => rig.taken.length >= logged.length);
+    expect(rig.taken.sort()).toEqual(logged.sort());
   });
 });

@@ -32,6 +32,8 @@ const SYMBOL_BYTES = 24;
 const SECTIONS_MAX = 4_096;
 const SEGMENTS_MAX = 256;
 const NAMES_BYTES_MAX = 1 << 20;
+/** Longest name that is looked for by its end. */
+const NAME_BYTES_MAX = 256;
 /** Largest symbol table and largest section searched for a string: a browser has some 200 MiB of them. */
 const TABLE_BYTES_MAX = 256 << 20;
 /** Read in one go, so that a large file does not become a large heap; a multiple of SYMBOL_BYTES. */
@@ -105,16 +107,26 @@ export class ElfFile {
 
   /** Address of a defined function by its exact name, from the exported symbols or those for debugging; -1: none. */
   functionAddress(name: string): number {
-    for (const table of this.sections) {
-      if ((table.type !== SHT_DYNSYM && table.type !== SHT_SYMTAB) || table.size > TABLE_BYTES_MAX) continue;
-      const strings = this.sections[table.link];
-      if (strings === undefined) continue;
+    for (const { table, strings } of this.#symbolTables()) {
       const at = this.find(strings, `\0${name}\0`);
       if (at < 0) continue;
       const address = this.#symbolNamed(table, at + 1);
       if (address > 0) return address;
     }
     return -1;
+  }
+
+  /** The first symbol that ends with `end`, whole, of those that `whole` allows; null: none. */
+  symbolEnding(end: string, whole: RegExp): string | null {
+    for (const { strings } of this.#symbolTables()) {
+      const at = this.find(strings, `${end}\0`);
+      if (at < 0) continue;
+      const from = Math.max(0, at - NAME_BYTES_MAX);
+      const before = this.#read(strings.offset + from, at - from);
+      const name = before.latin1Slice(before.lastIndexOf(0) + 1) + end;
+      if (whole.test(name)) return name;
+    }
+    return null;
   }
 
   /** Offset of `text` (latin1) in a section's bytes, at `start` or behind it, or -1. */
@@ -129,6 +141,14 @@ export class ElfFile {
       if (chunk.length < wanted.length) return -1;
     }
     return -1;
+  }
+
+  #symbolTables(): { table: Section; strings: Section }[] {
+    return this.sections.flatMap((table) => {
+      if ((table.type !== SHT_DYNSYM && table.type !== SHT_SYMTAB) || table.size > TABLE_BYTES_MAX) return [];
+      const strings = this.sections[table.link];
+      return strings === undefined ? [] : [{ table, strings }];
+    });
   }
 
   #symbolNamed(table: Section, nameOffset: number): number {

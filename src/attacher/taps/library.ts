@@ -1,4 +1,5 @@
 /** What a program or library has to do with TLS: whose implementation it carries, and where its secrets can be taken. */
+import { awsLcAddresses } from './aws-lc.ts';
 import type { ElfFile, Section } from './elf.ts';
 import { goFunctionAddress, goVersion, isGo } from './go.ts';
 import { logSecretAddress } from './log-secret.ts';
@@ -7,6 +8,8 @@ import { PROLOGUE_BYTES, probeOffset } from './prologue.ts';
 /** The programs of bpf/secrets.bpf.c. */
 export type TapProgram =
   | 'headwater_kdf'
+  | 'headwater_hkdf'
+  | 'headwater_prf'
   | 'headwater_go'
   | 'headwater_boringssl'
   | 'headwater_openssl111'
@@ -113,12 +116,7 @@ const inspectUntapped = (elf: ElfFile, name: string): TlsFacts | null => {
   const constants = elf.section('.rodata');
   if (constants === null) return null;
   if (elf.find(constants, 'rustls-') >= 0 && elf.find(constants, 'CLIENT_HANDSHAKE_TRAFFIC_SECRET') >= 0)
-    return untapped(
-      'rustls',
-      // Its messages name the file that they come from.
-      text(elf, 'rustls-', /^rustls-\d+\.\d+\.\d+(?=\/)/).replace('-', ' '),
-      'rustls asks whether a key log is wanted before it calls anything that could be tapped',
-    );
+    return inspectRustls(elf);
   if (elf.find(constants, 'OpenSSL 3.') >= 0 && elf.find(constants, 'TLS13-KDF') >= 0)
     return untapped(
       'openssl',
@@ -126,6 +124,24 @@ const inspectUntapped = (elf: ElfFile, name: string): TlsFacts | null => {
       'linked in without symbols: EVP_KDF_derive cannot be found',
     );
   return null;
+};
+
+const inspectRustls = (elf: ElfFile): TlsFacts => {
+  // Its messages name the file that they come from.
+  const version = text(elf, '/rustls-', /^\/(rustls-\d+\.\d+\.\d+)(?=\/)/).replace('-', ' ');
+  const addresses = awsLcAddresses(elf);
+  if (addresses === null)
+    return untapped(
+      'rustls',
+      version,
+      'its cryptography is not AWS-LC, and rustls calls nothing else that could be tapped',
+    );
+  const tls13 = tapAt(elf, 'headwater_hkdf', addresses.hkdf);
+  const tls12 = tapAt(elf, 'headwater_prf', addresses.prf);
+  const taps = [tls13, tls12].filter((tap) => tap !== null);
+  const missing = [tls13 === null ? 'TLS 1.3 (HKDF_expand)' : '', tls12 === null ? 'TLS 1.2 (CRYPTO_tls1_prf)' : ''];
+  const gap = missing.filter((one) => one !== '').join(' and ');
+  return { kind: 'rustls', version, taps, gap: gap === '' ? '' : `where its AWS-LC derives ${gap} cannot be found` };
 };
 
 /** The dynamic linker's call after every change of what is mapped, where this is the dynamic linker. */
@@ -137,7 +153,9 @@ const tapAt = (elf: ElfFile, program: TapProgram, address: number): TapPoint | n
   const offset = elf.codeOffset(address);
   if (offset < 0) return null;
   const code = elf.read(offset, PROLOGUE_BYTES);
-  return code.length < 8 ? null : { program, offset: offset + probeOffset(elf.machine, code) };
+  if (code.length < 8) return null;
+  // It reads arguments off the stack.
+  return { program, offset: offset + (program === 'headwater_prf' ? 0 : probeOffset(elf.machine, code)) };
 };
 
 /** What `pattern`, or its group, matches where `start` stands in the constants. Messages name versions too, but not whole ones. */

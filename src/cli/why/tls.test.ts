@@ -1,16 +1,17 @@
 import { describe, expect, it } from 'vitest';
 import type { TlsProcess } from '../../model/why.ts';
 import type { Facts, ProcessReport } from './facts.ts';
-import { librariesOf } from './tls.ts';
+import { aboutLibraries, librariesOf } from './tls.ts';
 
 const mapped = { name: 'OpenSSL 3', path: '/usr/lib/libcrypto.so.3' };
 const process: ProcessReport = { pid: 7, name: 'api', cgroup: '/a', sockets: null, tls: [mapped] };
 
-const namesOf = (found: readonly Partial<TlsProcess>[], report = process): string[] | undefined => {
+const factsOf = (found: readonly Partial<TlsProcess>[]): Facts => {
   const implementations = found.map((one) => ({ path: '/x.so', version: '', tapped: false, gap: '', ...one }));
-  const facts = { agent: { state: 'running', live: { tls: [{ pid: 7, implementations }] } } } as unknown as Facts;
-  return librariesOf(report, facts)?.map((one) => one.name);
+  return { agent: { state: 'running', live: { tls: [{ pid: 7, implementations }] } } } as unknown as Facts;
 };
+const namesOf = (found: readonly Partial<TlsProcess>[], report = process): string[] | undefined =>
+  librariesOf(report, factsOf(found))?.map((one) => one.name);
 
 describe('librariesOf', () => {
   it('names what a program or an extension carries beside the libraries that are mapped', () => {
@@ -24,5 +25,18 @@ describe('librariesOf', () => {
     expect(namesOf([])).toEqual(['OpenSSL 3']);
     expect(namesOf([{ kind: 'java' }], { ...process, tls: [] })).toEqual(['Java (JSSE)']);
     expect(namesOf([{ kind: 'java' }], { ...process, tls: null })).toBeUndefined();
+  });
+});
+
+describe('aboutLibraries', () => {
+  it('says of an implementation that is tapped in part what is missing', () => {
+    const about = (gap: string): string | undefined =>
+      aboutLibraries(process, factsOf([{ kind: 'rustls', tapped: true, gap }]), 'api')[0]?.text;
+    expect(about('')).toBe(
+      'api runs rustls (/x.so): its secrets are taken, connections that begin from now on are read.',
+    );
+    expect(about('nobody knows where TLS 1.2 derives')).toBe(
+      'api runs rustls (/x.so): its secrets are taken, connections that begin from now on are read, but not all: nobody knows where TLS 1.2 derives.',
+    );
   });
 });

@@ -65,7 +65,7 @@ export const aboutLibraries = ({ pid }: ProcessReport, facts: Facts, who: string
       ? {
           id: 'tls_tapped',
           verdict: 'seen',
-          text: `${who} runs ${nameOf(one)} (${one.path}): its secrets are taken, connections that begin from now on are read.`,
+          text: `${who} runs ${nameOf(one)} (${one.path}): its secrets are taken, connections that begin from now on are read${one.gap === '' ? '' : `, but not all: ${one.gap}`}.`,
           todo: '',
         }
       : {
