@@ -77,6 +77,11 @@ export abstract class OrderedStream {
     }
   }
 
+  /** Files: by `now` what belongs before the first byte has had its time to come. */
+  settleJoin(now: number): void {
+    if (this.joining) this.expire(now);
+  }
+
   /** Delivers one thing that waits, hole or not; false when nothing does. */
   #force(why: LossReason, now: number): boolean {
     const first = this.#pending?.first();

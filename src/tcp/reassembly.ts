@@ -13,6 +13,11 @@ import { OrderedStream } from './ordering.ts';
 const DISTANCE_MAX = 64 * 1024 * 1024;
 /** What ends or begins a connection is believed in a narrower range (RFC 5961 3.2 asks for a reset's exact number). */
 const NEAR_AHEAD_MAX = 1024 * 1024;
+/**
+ * From the last byte of a connection to the first one of the next on the same addresses, in the direction of who closed first:
+ * Linux keeps off the numbers of TIME-WAIT (tcp_timewait_state_process, tcp_twsk_unique); FIN and SYN have one each.
+ */
+const TIME_WAIT_STEP = 65_535 + 2 + 2;
 
 /** A segment acknowledges nothing, or nothing that has a position. */
 export const NO_ACK = Number.NEGATIVE_INFINITY;
@@ -117,14 +122,19 @@ export class Reassembler extends OrderedStream {
     let at = from + ahead;
     if (this.finSeen && at > this.finAt) at = this.finAt;
     if (ahead > DISTANCE_MAX || (at < 0 && !this.joining)) return NO_ACK;
-    if (ahead > NEAR_AHEAD_MAX && this.peer.#isFar(by)) return NO_ACK;
+    if (ahead > 0 && this.peer.#isForeign(by, ahead)) return NO_ACK;
     if (at > this.out.ackedTo) this.out.acknowledge(at);
     return at;
   }
 
-  #isFar(seq: number): boolean {
+  /** Whether a segment with this number, which acknowledges `ahead` more than was seen, is another connection's. */
+  #isForeign(seq: number, ahead: number): boolean {
     const { nextSeq, leftOut, lost } = this.out;
-    return this.known && Math.abs((seq - nextSeq - leftOut - lost) | 0) > DISTANCE_MAX;
+    if (!this.known) return false;
+    const distance = Math.abs((seq - nextSeq - leftOut - lost) | 0);
+    if (distance > DISTANCE_MAX) return true;
+    if (!this.causal) return false;
+    return (distance === TIME_WAIT_STEP ? ahead : ahead === TIME_WAIT_STEP ? distance : 0) > NEAR_AHEAD_MAX;
   }
 
   /** The kernel's word on bytes that no segment here will carry (with the socket's end); `shed`: SHED_* bits of `leftOut`. */
@@ -203,9 +213,9 @@ export class Reassembler extends OrderedStream {
     // The kernel's counts tell how many times 2^32 bytes lie between.
     const explained = this.out.leftOut + this.out.lost;
     const unexplained = (firstSeq - this.out.nextSeq - explained) | 0;
-    // One that acknowledges what is not believed either is another connection's, near by chance.
-    const strange = ack === NO_ACK && (s.flags & TCP_ACK) !== 0 && this.peer.known;
-    const distanceMax = strange ? NEAR_AHEAD_MAX : DISTANCE_MAX;
+    // What acknowledges bytes that are not believed is no segment of this connection, however near by chance.
+    const strange = this.causal && ack === NO_ACK && (s.flags & TCP_ACK) !== 0 && this.peer.known;
+    const distanceMax = strange ? 0 : DISTANCE_MAX;
     if (unexplained > distanceMax || unexplained < -distanceMax) return s.length === 0 ? TAKEN : STRAY;
     const position = this.out.position + explained + unexplained;
     if ((s.flags & TCP_FIN) !== 0 && !this.finSeen && position + s.length >= this.out.position) {

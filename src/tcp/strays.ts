@@ -9,6 +9,8 @@ import { Segment, TCP_ACK } from '../model/segment.ts';
 import type { ReassemblyContext } from './context.ts';
 import { CHUNK_OVERHEAD } from './pending.ts';
 
+/** Segment.addresses: local, remote. */
+const ADDRESSES_BYTES = 32;
 /** Held for one connection. */
 const SEGMENTS_MAX = 16;
 const BYTES_MAX = 256 * 1024;
@@ -48,6 +50,12 @@ export class Strays {
     for (const held of all) this.#letGo(held, !others.includes(held));
     this.#held = [];
     return others;
+  }
+
+  /** Whether `s` goes on exactly where one that is held and was sent the other way left it. */
+  expects(s: Segment): boolean {
+    if (s.length === 0 || (s.flags & TCP_ACK) === 0) return false;
+    return this.#held.some((held) => held.direction !== s.direction && endOf(held) === s.ack && held.ack === s.seq);
   }
 
   /** The connection is over: they were nobody's. */
@@ -93,6 +101,9 @@ function copyOf(s: Segment): Segment {
   const copy = new Segment();
   copy.ts = s.ts;
   copy.flow = s.flow;
+  copy.addresses = Memory.from(Buffer.from(s.addresses.buf.subarray(s.addressesAt, s.addressesAt + ADDRESSES_BYTES)));
+  copy.localPort = s.localPort;
+  copy.remotePort = s.remotePort;
   copy.direction = s.direction;
   copy.flags = s.flags;
   copy.seq = s.seq;

@@ -134,8 +134,16 @@ export class ConnectionTracker implements CaptureSink {
   }
 
   #take(flow: Flow, s: Segment): void {
+    if (flow.strays?.expects(s) === true) {
+      this.#stray(flow, s);
+      return;
+    }
     const own = s.direction === INGRESS ? flow.ingress : flow.egress;
     const other = own.peer;
+    if (flow.waits) {
+      own.settleJoin(s.ts);
+      other.settleJoin(s.ts);
+    }
     const ack = (s.flags & TCP_ACK) === 0 ? NO_ACK : other.acknowledged(s.ack, s.seq);
     const verdict = own.segment(s, ack);
     if (verdict === RESET) this.#reset(flow, s.direction, s.ts);

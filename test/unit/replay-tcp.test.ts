@@ -43,6 +43,9 @@ function reordered({ packets }: Talk, places: number[]): Buffer {
   return inOrder([...packets.slice(0, first), ...places.map((place) => at(packets, place)), ...rest]);
 }
 const without = ({ packets }: Talk, places: number[]): Buffer => fileOf(packets.filter((_, i) => !places.includes(i)));
+/** tcpdump's own example of a filter: neither SYN nor FIN. */
+const withData = (...conversations: TcpPacket[][]): Buffer =>
+  fileOf(conversations.flat().filter((p) => (p.payload ?? '').length > 0));
 const changed = ({ packets }: Talk, place: number, change: Partial<TcpPacket>): Buffer =>
   fileOf(packets.map((packet, i) => (i === place ? { ...packet, ...change } : packet)));
 const all = ({ packets }: Talk, change: Partial<TcpPacket>): Buffer =>
@@ -235,9 +238,17 @@ const OPENINGS: Case[] = [
   ],
   [
     'used again, only packets with data captured',
+    () => withData(two().packets, two({ clientSeq: 2 ** 31, serverSeq: 2 ** 30 }).packets),
+    [...BOTH, ...BOTH],
+  ],
+  [
+    'the same a second later, out of TIME-WAIT',
     () => {
-      const second = two({ clientSeq: 2 ** 31, serverSeq: 2 ** 30 }).packets;
-      return fileOf([...two().packets, ...second].filter((p) => (p.payload ?? '').length > 0));
+      const first = two();
+      const answer = first.packets.filter((p) => p.sport === 80 && (p.payload ?? '').length > 0).at(-1)!;
+      const serverSeq = answer.seq + (answer.payload ?? '').length + 1 + 65_537;
+      const second = two({ clientSeq: 1_000 + 15_600_000, serverSeq, ts: first.now + 1_000_000_000n });
+      return withData(first.packets, second.packets);
     },
     [...BOTH, ...BOTH],
   ],
