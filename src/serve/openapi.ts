@@ -20,6 +20,7 @@ const json = (description: string, schema: object) => ({ description, content: {
 const REFUSALS = {
   401: error('The token is missing or wrong; only a listener that others can reach asks for one (token_file).'),
   405: error('This interface is read-only: GET and HEAD.'),
+  421: error('A listener without a token is asked by another name than localhost or a loopback address.'),
 };
 const FAILURES = {
   ...REFUSALS,

@@ -43,7 +43,10 @@ export function readToken(file: string): TokenResult {
   return { ok: true, token: text };
 }
 
-/** GET /healthz, /readyz, /metrics, /api/v1/... `token` null: no authorization (loopback only; the caller sees to that). */
+/**
+ * GET /healthz, /readyz, /metrics, /api/v1/... `token` null: no authorization (loopback only; the caller sees to that), so it must be asked by a
+ * loopback name: a web page that gives its own name this address (DNS rebinding) has a browser of this machine ask, and would read the answers.
+ */
 export function publicServer(metrics: MetricsSource, history: HistorySource, token: string | null): Server {
   const { status } = metrics;
   const scrapes = new Scrapes(metrics);
@@ -53,6 +56,13 @@ export function publicServer(metrics: MetricsSource, history: HistorySource, tok
       response.setHeader('www-authenticate', 'Bearer realm="headwater"');
       return sendError(response, 401, 'unauthorized', 'send the token as "Authorization: Bearer TOKEN"');
     }
+    if (token === null && !isAskedByLoopback(request))
+      return sendError(
+        response,
+        421,
+        'misdirected',
+        'without a token_file only localhost, 127.0.0.1 and ::1 are answered',
+      );
     if (await answerV1(history, url, response)) return;
     switch (url.pathname) {
       case '/healthz':
@@ -67,6 +77,13 @@ export function publicServer(metrics: MetricsSource, history: HistorySource, tok
         return sendError(response, 404, 'not_found', `there is nothing at ${url.pathname}`);
     }
   });
+}
+
+/** By the Host field; what is no browser may leave it out. */
+function isAskedByLoopback({ headers: { host } }: IncomingMessage): boolean {
+  if (host === undefined) return true;
+  const name = URL.parse(`http://${host}`)?.hostname ?? '';
+  return isLoopback(name.replace(/^\[(.*)\]$/, '$1'));
 }
 
 /** Equal lengths for the comparison, whatever was sent. */

@@ -161,6 +161,24 @@ describe('the TCP listener', () => {
     }
   });
 
+  test('without a token only loopback names are answered: a page of another name may have this address (DNS rebinding)', async () => {
+    const where = await open(null);
+    const asked = async (host: string, at = where): Promise<number> =>
+      (await ask(at, '/api/v1', { headers: { host } })).status;
+    for (const host of ['localhost', 'LOCALHOST:80', `127.0.0.1:${where.port}`, '[::1]:9464', '127.9.9.9'])
+      expect(await asked(host), host).toBe(200);
+    const foreign = [
+      'evil.example',
+      'evil.example:9464',
+      'localhost.evil.example',
+      '127.0.0.1.evil.example',
+      '10.0.0.1',
+    ];
+    for (const host of [...foreign, '[::2]', 'a b', '@localhost@evil', 'evil.example#localhost'])
+      expect(await asked(host), host).toBe(421);
+    expect(await asked('evil.example', await open('fake-token-for-this-test'))).toBe(401);
+  });
+
   test('a port in use, an address that is not ours, a port that is not allowed', async () => {
     const { port } = await open(null);
     expect(await listenTcp(publicServer(metricsOf(sampleSource()), noHistory, null), '127.0.0.1', port)).toMatchObject({

@@ -127,14 +127,14 @@ describe('what is right is passed on', () => {
   });
 
   test('values of the store become JSON without losing digits', async () => {
-    const rows = [[1n, 2n ** 63n, null, 'x', 1.5, true, { items: [1n, 'a'] }, { entries: { a: 1n } }]];
+    const rows = [[1n, 2n ** 63n, null, 'x', 1.5, true, { items: [1n, Number.NaN] }, { entries: { a: -1 / 0 } }]];
     const { history } = historyOf({
       sql: async () => ({ ok: true, value: { columns: ['a'], rows, more: true } }) as never,
     });
     const { body } = await (await open(history))('/api/v1/sql?query=x');
     expect(body).toEqual({
       columns: ['a'],
-      rows: [[1, '9223372036854775808', null, 'x', 1.5, true, [1, 'a'], { a: 1 }]],
+      rows: [[1, '9223372036854775808', null, 'x', 1.5, true, [1, 'NaN'], { a: '-Infinity' }]],
       more: true,
     });
   });

@@ -5,6 +5,7 @@ import { steadyMs } from '../base/clock.ts';
 import { CALLS_LIMIT, CALLS_LIMIT_MAX, type CallAnswer, type CallQuery, type SqlAnswer } from '../query/calls.ts';
 import { parseRange, type TimeRange } from '../query/calls-range.ts';
 import type { Answer, QueryFailure } from '../query/data.ts';
+import { jsonValue } from '../query/json-value.ts';
 import type { Report } from '../query/report.ts';
 import { sendError, sendJson } from './http.ts';
 import { openApi } from './openapi.ts';
@@ -75,7 +76,7 @@ export async function answerV1(source: HistorySource, url: URL, response: Server
       if (!answer.ok) return failed(response, answer.error);
       sendJson(response, 200, {
         columns: answer.value.columns,
-        rows: answer.value.rows.map((row) => row.map(plain)),
+        rows: answer.value.rows.map((row) => row.map(jsonValue)),
         more: answer.value.more,
       });
       return true;
@@ -102,17 +103,6 @@ function refused(response: ServerResponse, problem: string | null): boolean {
   if (problem === null) return false;
   sendError(response, 400, 'bad_request', problem);
   return true;
-}
-
-/** A value of the store as JSON has it. */
-function plain(value: unknown): unknown {
-  if (typeof value === 'bigint') return Number.isSafeInteger(Number(value)) ? Number(value) : value.toString();
-  if (value === null || typeof value !== 'object') return value;
-  if (Array.isArray((value as { items?: unknown }).items)) return (value as { items: unknown[] }).items.map(plain);
-  const { entries } = value as { entries?: unknown };
-  if (typeof entries === 'object' && entries !== null && !Array.isArray(entries))
-    return Object.fromEntries(Object.entries(entries).map(([name, part]) => [name, plain(part)]));
-  return String(value);
 }
 
 /** Takes what is known out of a query string; anything else is a mistake that is named. */

@@ -131,6 +131,7 @@ function failureOf(error: Error): QueryFailure {
     };
   }
   if (
+    !/^(Catalog|Binder|Parser) Error/.test(message) &&
     /^(IO|Invalid Input|Corrupt|Serialization|ZSTD|INTERNAL)? ?Error.*|No magic bytes|ZSTD|Parquet/i.test(message) &&
     /parquet|zstd|magic bytes|thrift|footer|metadata/i.test(message)
   ) {

@@ -1,6 +1,7 @@
 import { EXIT } from '../../base/failure.ts';
 import type { ExchangeRecord, WebSocketRecord } from '../../model/record.ts';
 import type { CallAnswer, SqlAnswer } from '../../query/calls.ts';
+import { jsonValue } from '../../query/json-value.ts';
 import type { QueryFlags } from '../program.ts';
 import { callLine, headerLines } from '../text/call-line.ts';
 import { some } from '../text/numbers.ts';
@@ -83,7 +84,7 @@ async function show(record: ExchangeRecord | WebSocketRecord, flags: QueryFlags)
 }
 
 function showRows({ columns, rows, more }: SqlAnswer, flags: QueryFlags): void {
-  const cells = rows.map((row) => row.map(plainValue));
+  const cells = rows.map((row) => row.map(jsonValue));
   if (flags.json === true) {
     for (const row of cells)
       process.stdout.write(`${JSON.stringify(Object.fromEntries(columns.map((name, i) => [name, row[i]])))}\n`);
@@ -123,16 +124,4 @@ function fittingWidths(rows: readonly (readonly string[])[], width: number): num
     for (const i of all) widths[i] = widest - less;
   }
   return widths;
-}
-
-/** A value of DuckDB as JSON has it: whole numbers that a double holds are numbers, everything else that is no plain value is text. */
-function plainValue(value: unknown): unknown {
-  if (value === null || typeof value === 'number' || typeof value === 'boolean' || typeof value === 'string')
-    return value;
-  if (typeof value === 'bigint') return Number.isSafeInteger(Number(value)) ? Number(value) : value.toString();
-  if (Array.isArray((value as { items?: unknown }).items)) return (value as { items: unknown[] }).items.map(plainValue);
-  const { entries } = value as { entries?: Record<string, unknown> };
-  if (typeof entries === 'object' && entries !== null && !Array.isArray(entries))
-    return Object.fromEntries(Object.entries(entries).map(([name, part]) => [name, plainValue(part)]));
-  return String(value);
 }

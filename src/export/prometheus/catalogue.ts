@@ -72,7 +72,7 @@ export const ERRORS = family({
   name: 'headwater_errors',
   type: 'counter',
   unit: '',
-  help: 'Calls by class of error; client_abort and truncated are no failures.',
+  help: 'Calls by class of error; client_abort is no failure, truncated one only where the server closed too early.',
   labels: [...SIDE_ROUTE, 'error_class'],
 });
 export const GRPC_CALLS = family({
