@@ -1,6 +1,6 @@
 import { UNSEEN } from '../base/clock.ts';
 import type { Connection, Wire } from '../model/connection.ts';
-import { type Direction, EGRESS, INGRESS, type SocketEvent } from '../model/segment.ts';
+import { type Direction, EGRESS, INGRESS, type Segment, type SocketEvent } from '../model/segment.ts';
 import type { ConnectionDecoder } from '../model/stages.ts';
 import type { Reassembler } from './reassembly.ts';
 import type { Strays } from './strays.ts';
@@ -52,6 +52,13 @@ export class Flow implements Wire {
   spare(direction: Direction, until: number): void {
     const reassembler = direction === INGRESS ? this.ingress : this.egress;
     if (this.id !== 0) reassembler.spare(this.id, direction, until);
+  }
+
+  /** Whether a segment on its addresses goes on where another connection's was, as far as `strays` tell. */
+  isAnothers(s: Segment): boolean {
+    this.ingress.settleJoin(s.ts);
+    this.egress.settleJoin(s.ts);
+    return this.strays?.expects(s) === true;
   }
 
   /** The source's first word on its socket: which bytes are the first, whatever comes first. */

@@ -134,15 +134,11 @@ export class ConnectionTracker implements CaptureSink {
   }
 
   #take(flow: Flow, s: Segment): void {
-    if (flow.strays?.expects(s) === true) {
-      this.#stray(flow, s);
-      return;
-    }
     const own = s.direction === INGRESS ? flow.ingress : flow.egress;
     const other = own.peer;
-    if (flow.waits) {
-      own.settleJoin(s.ts);
-      other.settleJoin(s.ts);
+    if (flow.waits && flow.isAnothers(s)) {
+      this.#stray(flow, s);
+      return;
     }
     const ack = (s.flags & TCP_ACK) === 0 ? NO_ACK : other.acknowledged(s.ack, s.seq);
     const verdict = own.segment(s, ack);
@@ -151,10 +147,7 @@ export class ConnectionTracker implements CaptureSink {
     else {
       if (other.waiting) other.expire(s.ts);
       if (own.ended && other.ended) this.#retire(flow);
-      else if ((own.waiting || other.waiting) && !flow.waits) {
-        flow.waits = true;
-        this.#waiting.add(flow);
-      }
+      else if ((own.waiting || other.waiting) && !flow.waits) this.#wait(flow);
     }
   }
 
@@ -195,7 +188,7 @@ export class ConnectionTracker implements CaptureSink {
       flow.ingress.expire(now);
       flow.egress.expire(now);
       if (flow.ingress.ended && flow.egress.ended) this.#retire(flow);
-      else if (!flow.ingress.waiting && !flow.egress.waiting) this.#unwait(flow);
+      else if (!flow.ingress.waiting && !flow.egress.waiting && flow.strays === null) this.#unwait(flow);
     }
     for (const flow of this.#closing) if (flow.closedAt + CLOSING_NS <= now) this.#close(flow);
     for (let flow = this.#active.first; flow !== null; flow = flow.next) flow.decoder?.tick(now);
@@ -343,7 +336,10 @@ export class ConnectionTracker implements CaptureSink {
   #stray(flow: Flow, s: Segment): void {
     flow.strays ??= new Strays(this.#context);
     const others = flow.strays.take(s);
-    if (others === null) return;
+    if (others === null) {
+      this.#wait(flow);
+      return;
+    }
     this.#finish(flow, 'vanished', s.ts);
     const next = this.#create(s);
     for (const other of others) this.#take(next, other);
@@ -366,6 +362,11 @@ export class ConnectionTracker implements CaptureSink {
     const own = first === INGRESS ? flow.ingress : flow.egress;
     Reassembler.finish(own, own.peer, how, ts);
     this.#retire(flow);
+  }
+
+  #wait(flow: Flow): void {
+    flow.waits = true;
+    this.#waiting.add(flow);
   }
 
   #unwait(flow: Flow): void {
