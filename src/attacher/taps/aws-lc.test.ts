@@ -88,6 +88,13 @@ describe('where AWS-LC derives TLS secrets', () => {
     expect(addresses(program(PLACES, { table: false }))).toEqual({ hkdf: -1, prf: -1 });
   });
 
+  it('is not where a compiler has put HKDF_extract into a function that has a reason of the same number', () => {
+    const file = program(PLACES);
+    // mov $100, %edx; mov $ERR_LIB_EVP, %edi
+    Buffer.from([0xba, 100, 0, 0, 0, 0xbf, 6, 0, 0, 0]).copy(file, CODE_OFFSET + EXTRACT - TEXT + 46);
+    expect(addresses(file)).toEqual({ hkdf: EXPAND, prf: P_HASH });
+  });
+
   it('what is missing is said, and what is not AWS-LC is none', () => {
     const only13 = inspectTls(parse(program(PLACES.slice(0, 3))), '/usr/bin/gateway')!;
     expect(only13.taps.map((tap) => tap.program)).toEqual(['headwater_hkdf']);

@@ -17,11 +17,13 @@ const PRF_FILE = '/tls/kdf.c\0';
 const PATH_BYTES_MAX = 1_024;
 /** Places that take the file's name which are looked at: some ten in the code that is looked for. */
 const PLACES_MAX = 256;
-const FUNCTION_BYTES_MAX = 16 << 10;
 const TEXT_BYTES_MAX = 256 << 20;
 const CHUNK_BYTES = 1 << 20;
 
 const LEA_BYTES = 7;
+/** Bytes before and behind it that belong to the same call: fewer than reach into the next one's arguments. */
+const CALL_BEFORE = 16;
+const CALL_BEHIND = 20;
 /** lea disp32(%rip), %rcx: the fourth argument, of ERR_put_error(library, 0, reason, file, line) */
 const LEA_RCX = Buffer.from([0x48, 0x8d, 0x0d]);
 /** lea disp32(%rip), %rsi: the second one, of __assert_fail(expression, file, line, function) */
@@ -70,7 +72,7 @@ function symbolAddress(elf: ElfFile, name: string): number {
   return symbol === null ? -1 : elf.functionAddress(symbol);
 }
 
-/** The one function with `instruction` on an address of `file`, in whose code all of `also` stand; -1: none, or several. */
+/** The one function with `instruction` on an address of `file`, for a call that all of `also` prepare; -1: none, or several. */
 function onlyFunction(
   elf: ElfFile,
   starts: FunctionStarts,
@@ -81,11 +83,10 @@ function onlyFunction(
   let found = -1;
   for (const place of placesOf(elf, file, instruction)) {
     const range = starts.around(place);
-    if (range === null || range.from === found || range.to - range.from > FUNCTION_BYTES_MAX) continue;
-    const offset = elf.codeOffset(range.from);
-    if (offset < 0) continue;
-    const code = elf.read(offset, range.to - range.from);
-    if (!also.every((bytes) => code.includes(bytes))) continue;
+    const from = elf.codeOffset(place - CALL_BEFORE);
+    if (range === null || range.from === found || from < 0 || elf.codeOffset(range.from) < 0) continue;
+    const call = elf.read(from, CALL_BEFORE + LEA_BYTES + CALL_BEHIND);
+    if (!also.every((bytes) => call.includes(bytes))) continue;
     if (found >= 0) return -1;
     found = range.from;
   }
