@@ -8,7 +8,7 @@ import { HarCalls } from '../../query/export/har.ts';
 import { NdjsonCalls } from '../../query/export/ndjson.ts';
 import { ParquetCalls } from '../../query/export/parquet.ts';
 import { wantedCalls } from '../../query/wanted-calls.ts';
-import type { ExportFlags } from '../program.ts';
+import type { ExportFlags } from '../flags.ts';
 import { some } from '../text/numbers.ts';
 import { whileWaiting } from '../text/progress.ts';
 import { settledData } from './agent.ts';

@@ -1,7 +1,7 @@
 /** `headwater export --pcapng`: takes the agent's packets and writes whole blocks, so that the file can be read however it ends. */
 import { EXIT, fail } from '../../base/failure.ts';
 import { BLOCK_FRAME_BYTES, DECRYPTION_SECRETS, ENHANCED_PACKET, readStatistics } from '../../export/pcapng/blocks.ts';
-import type { ExportFlags } from '../program.ts';
+import type { ExportFlags } from '../flags.ts';
 import { count, shortBytes, some } from '../text/numbers.ts';
 import { answered, connect } from './agent.ts';
 import { openOutput } from './output.ts';

@@ -1,5 +1,5 @@
 import { EXIT, fail } from '../../base/failure.ts';
-import type { ExportFlags } from '../program.ts';
+import type { ExportFlags } from '../flags.ts';
 
 /** `headwater export`: past calls, or packets from now on. */
 export async function exportCommand(flags: ExportFlags): Promise<number> {

@@ -2,7 +2,7 @@ import { EXIT } from '../../base/failure.ts';
 import type { ExchangeRecord, WebSocketRecord } from '../../model/record.ts';
 import type { CallAnswer, SqlAnswer } from '../../query/calls.ts';
 import { jsonValue } from '../../query/json-value.ts';
-import type { QueryFlags } from '../program.ts';
+import type { QueryFlags } from '../flags.ts';
 import { callLine, headerLines } from '../text/call-line.ts';
 import { some } from '../text/numbers.ts';
 import { whileWaiting } from '../text/progress.ts';

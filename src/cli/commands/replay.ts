@@ -1,6 +1,6 @@
 import { defaultConfig } from '../../config/defaults.ts';
 import type { Config } from '../../config/schema.ts';
-import type { ReplayFlags } from '../program.ts';
+import type { ReplayFlags } from '../flags.ts';
 
 /** `headwater replay FILE...`. */
 export async function replay(files: readonly string[], flags: ReplayFlags): Promise<number> {

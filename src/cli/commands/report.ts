@@ -5,7 +5,7 @@ import type { Report } from '../../query/report.ts';
 import type { Asked } from '../../query/states.ts';
 import { reportMarkdown, reportText } from '../../stats/render.ts';
 import { comparisonMarkdown, comparisonText } from '../../stats/render-comparison.ts';
-import type { ReportFlags } from '../program.ts';
+import type { ReportFlags } from '../flags.ts';
 import { whileWaiting } from '../text/progress.ts';
 import { lookOf } from '../text/terminal.ts';
 import { connect, failClient, settledData } from './agent.ts';

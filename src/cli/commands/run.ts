@@ -2,7 +2,7 @@ import { EXIT, fail } from '../../base/failure.ts';
 import { defaultSocketPath } from '../../config/paths.ts';
 import { parseListen } from '../../config/units.ts';
 import { isLoopback, readToken } from '../../serve/public.ts';
-import type { RunFlags } from '../program.ts';
+import type { RunFlags } from '../flags.ts';
 import { settings } from './settings.ts';
 
 /** `headwater run`: everything that can be wrong without touching the kernel is said before the agent is loaded. */

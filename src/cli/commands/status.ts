@@ -1,5 +1,5 @@
 import { EXIT } from '../../base/failure.ts';
-import type { StatusFlags } from '../program.ts';
+import type { StatusFlags } from '../flags.ts';
 import { statusText } from '../text/status-text.ts';
 import { lookOf } from '../text/terminal.ts';
 import { answered, connect } from './agent.ts';

@@ -1,7 +1,7 @@
 import { EXIT, fail } from '../../base/failure.ts';
 import type { ExchangeRecord, SummaryRecord, TailLostRecord, WebSocketRecord } from '../../model/record.ts';
 import { parseRange, type TimeRange } from '../../query/calls-range.ts';
-import type { TailFlags } from '../program.ts';
+import type { TailFlags } from '../flags.ts';
 import { callLine, headerLines } from '../text/call-line.ts';
 import { count } from '../text/numbers.ts';
 import { whileWaiting } from '../text/progress.ts';

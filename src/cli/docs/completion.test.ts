@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Folder } from '../../../test/rig/folder.ts';
 import { when } from '../../../test/rig/need.ts';
-import { buildProgram, SHELLS, type Shell } from '../program.ts';
+import { SHELLS, type Shell } from '../flags.ts';
+import { buildProgram } from '../program.ts';
 import { completionScript } from './completion.ts';
 
 const ZSH_OFFERS = join(import.meta.dirname, '../../../test/rig/zsh-offers.zsh');

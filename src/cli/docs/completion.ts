@@ -1,7 +1,7 @@
 /** Completion scripts, made from the commander definitions. */
 import type { Command } from 'commander';
 import { unreachable } from '../../base/assert.ts';
-import type { Shell } from '../program.ts';
+import type { Shell } from '../flags.ts';
 import { type ArgumentDoc, type CommandDoc, describeCommand, flatten, type OptionDoc } from './model.ts';
 
 /** A script for `shell` that completes commands, options and their values. */

@@ -1,7 +1,8 @@
 import { execFileSync, spawnSync } from 'node:child_process';
 import { describe, expect, test } from 'vitest';
 import { withGeneratedBlock } from '../../../test/fixtures/generated-block.ts';
-import { buildProgram, SHELLS } from '../program.ts';
+import { SHELLS } from '../flags.ts';
+import { buildProgram } from '../program.ts';
 import { completionScript } from './completion.ts';
 import { manPage } from './man.ts';
 import { describeCommand, flatten } from './model.ts';
