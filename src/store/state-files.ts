@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { ROLLUP, type RollupLevel, rollupOf } from './layout.ts';
-import { ParquetFile } from './parquet/read.ts';
+import { ParquetFile, type Words } from './parquet/read.ts';
 import { list, STATES_FILE } from './seal.ts';
 
 /** One state as it lies in a file; `state` shares memory with others. */
@@ -34,39 +34,49 @@ export interface Rollup {
 
 const TEXTS = ['service', 'side', 'method', 'route', 'kind'] as const;
 
-/** All rows of a file, or null: it is damaged or gone. */
-function rowsOf(path: string): StateRow[] | null {
-  const file = ParquetFile.open(path);
-  const starts = file?.numbers('start') ?? null;
-  const states = file?.bytes('state') ?? null;
-  if (file == null || starts === null || states === null) return null;
-  const columns: string[][] = [];
-  for (const name of TEXTS) {
-    const bytes = file.bytes(name);
-    if (bytes === null) return null;
-    // The dictionary's entries come again and again.
-    const known = new Map<Buffer, string>();
-    columns.push(
-      bytes.map((word) => {
-        let text = known.get(word);
-        if (text === undefined) {
-          text = word.toString();
-          known.set(word, text);
-        }
-        return text;
-      }),
-    );
+/** What a file holds, by columns: of the minutes of a segment a report wants a few, and a row is made when it is asked for. */
+class StateTable {
+  readonly #starts: readonly number[];
+  readonly #words: readonly Words[];
+  readonly #states: readonly Buffer[];
+
+  private constructor(starts: readonly number[], words: readonly Words[], states: readonly Buffer[]) {
+    this.#starts = starts;
+    this.#words = words;
+    this.#states = states;
   }
-  const [service, side, method, route, kind] = columns as [string[], string[], string[], string[], string[]];
-  return starts.map((startMs, i) => ({
-    startMs,
-    service: service[i]!,
-    side: side[i]!,
-    method: method[i]!,
-    route: route[i]!,
-    kind: kind[i]!,
-    state: states[i]!,
-  }));
+
+  /** null: the file is damaged or gone. */
+  static of(path: string): StateTable | null {
+    const file = ParquetFile.read(path);
+    const starts = file?.numbers('start') ?? null;
+    const states = file?.bytes('state') ?? null;
+    const words = TEXTS.map((name) => file?.words(name) ?? null);
+    if (starts === null || states === null || words.includes(null)) return null;
+    return new StateTable(starts, words as Words[], states);
+  }
+
+  /** Of the states. */
+  get bytes(): number {
+    return this.#states.reduce((sum, { length }) => sum + length, 0);
+  }
+
+  /** Rows whose start lies in [fromMs, toMs). */
+  rows(fromMs: number, toMs: number): StateRow[] {
+    const rows: StateRow[] = [];
+    for (const [i, startMs] of this.#starts.entries()) {
+      if (startMs < fromMs || startMs >= toMs) continue;
+      const [service, side, method, route, kind] = this.#words.map(({ texts, of }) => texts[of[i]!]!) as [
+        string,
+        string,
+        string,
+        string,
+        string,
+      ];
+      rows.push({ startMs, service, side, method, route, kind, state: this.#states[i]! });
+    }
+    return rows;
+  }
 }
 
 export class StateFiles {
@@ -75,8 +85,8 @@ export class StateFiles {
   readonly #damaged: Set<string>;
   /** Stretches that each file has starts in: they never change. None: it cannot be read. */
   readonly #spans = new Map<string, readonly (readonly [number, number])[]>();
-  /** Files whose rows were asked for last, oldest first, and what they take. */
-  readonly #read = new Map<string, { readonly rows: readonly StateRow[]; readonly bytes: number }>();
+  /** Files that were asked for last, oldest first, and what they take. */
+  readonly #read = new Map<string, { readonly table: StateTable; readonly bytes: number }>();
   #readBytes = 0;
 
   constructor(data: string, damaged: Set<string>) {
@@ -105,36 +115,36 @@ export class StateFiles {
   /** Rows of a file whose start lies in [fromMs, toMs); none when it is damaged, which is remembered. */
   rows(path: string, fromMs: number, toMs: number): readonly StateRow[] {
     if (!this.spans(path).some(([first, last]) => first < toMs && last >= fromMs)) return [];
-    return (this.#rowsOf(path) ?? []).filter(({ startMs }) => startMs >= fromMs && startMs < toMs);
+    return this.#tableOf(path)?.rows(fromMs, toMs) ?? [];
   }
 
   /** Rows of a roll-up; null: it is damaged (which is remembered) or gone. */
   rolled({ folder }: Rollup): readonly StateRow[] | null {
-    return this.#rowsOf(join(folder, STATES_FILE));
+    return this.#tableOf(join(folder, STATES_FILE))?.rows(Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY) ?? null;
   }
 
-  #rowsOf(path: string): readonly StateRow[] | null {
+  #tableOf(path: string): StateTable | null {
     const known = this.#read.get(path);
     if (known !== undefined) {
       this.#read.delete(path);
       this.#read.set(path, known);
-      return known.rows;
+      return known.table;
     }
     if (this.#damaged.has(path)) return null;
-    const rows = rowsOf(path);
-    if (rows === null) {
+    const table = StateTable.of(path);
+    if (table === null) {
       if (existsSync(path)) this.#damaged.add(path);
       return null;
     }
-    const bytes = rows.reduce((sum, { state }) => sum + state.length, 0);
-    this.#read.set(path, { rows, bytes });
+    const { bytes } = table;
+    this.#read.set(path, { table, bytes });
     this.#readBytes += bytes;
     for (const [oldest, { bytes }] of this.#read) {
       if (this.#readBytes <= ROWS_BYTES_MAX || oldest === path) break;
       this.#read.delete(oldest);
       this.#readBytes -= bytes;
     }
-    return rows;
+    return table;
   }
 
   /** What was merged of each stretch of a level, by its start; the most complete one. */

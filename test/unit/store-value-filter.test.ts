@@ -3,7 +3,8 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { queryCalls } from '../../src/query/calls.ts';
-import { CALLS_FILE, sealedSegments, VALUES_FILE } from '../../src/store/seal.ts';
+import { mayHavePiece } from '../../src/store/piece-filter.ts';
+import { CALLS_FILE, PIECES_FILE, sealedSegments, VALUES_FILE } from '../../src/store/seal.ts';
 import { mayHave, type Sought } from '../../src/store/value-filter.ts';
 import { Folder } from '../rig/folder.ts';
 import { NOW_MS, StoreRig } from './store-rig.ts';
@@ -52,6 +53,28 @@ test('a filter has what its segment has, and little else', async () => {
   let wrong = 0;
   for (let i = 0; i < 3_000; i++) if (mayHave(second, value(`s0-${i}-\u00e9`))) wrong++;
   expect(wrong).toBeLessThan(60);
+});
+
+test('values that come again and again are there, and so are those between that look for the same place', async () => {
+  using folder = new Folder();
+  const rig = await new StoreRig(folder.file('data')).open();
+  // More short values than are remembered as having come lately, each in pieces of its own too.
+  const shortValue = (i: number): string => `v${(i % 9_000).toString(36)}`;
+  for (let i = 0; i < 20_000; i++)
+    rig.quietly({
+      ordinal: i + 1,
+      request: { headers: [['X-N', shortValue(i)]] },
+      response: { headers: [['Date', `day ${i >> 10}`]] },
+    });
+  await rig.close(NOW_MS);
+  const sealed = [...sealedSegments(folder.file('data')).values()].map((path) => join(folder.file('data'), path));
+  const held = Array.from({ length: 20_000 }, (_, i) => [shortValue(i), `day ${i >> 10}`]).flat();
+  for (const text of new Set(held)) {
+    expect(sealed.some((path) => mayHave(join(path, VALUES_FILE), value(text)))).toBe(true);
+    expect(sealed.some((path) => mayHavePiece(join(path, PIECES_FILE), { type: 'piece', text, first: true }))).toBe(
+      true,
+    );
+  }
 });
 
 test('a damaged, cut or missing filter never hides a call', async () => {

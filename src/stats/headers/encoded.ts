@@ -97,7 +97,7 @@ export class EncodedHeaders {
     const end = this.#begin + from.varint();
     const refused = from.varint();
     const groups = from.varint();
-    if (groups > GROUPS_MAX + 2 || !Number.isFinite(new Date(end).getTime())) from.fail();
+    if (groups > GROUPS_MAX + 2 || !isTime(end)) from.fail();
     visitor?.stretch(this.#begin, end, refused);
     const group = this.#group;
     const known = visitor === null ? new Set<string>() : null;
@@ -155,8 +155,7 @@ export class EncodedHeaders {
     name.lastAt = name.firstAt + from.varint();
     name.example = this.#text(from.varint());
     name.error = from.varint();
-    if (!Number.isFinite(new Date(name.firstAt).getTime()) || !Number.isFinite(new Date(name.lastAt).getTime()))
-      from.fail();
+    if (!isTime(name.firstAt) || !isTime(name.lastAt)) from.fail();
     readLengths(from, name.lengths);
     const sketch = from.take(from.varint());
     if (sketch === null || !isSketch(sketch)) from.fail();
@@ -191,6 +190,10 @@ export class EncodedHeaders {
     return text ?? '';
   }
 }
+
+/** Farthest from 1970 that a Date can be, ms (ECMA-262, 21.4.1.1). */
+const TIME_MS_MAX = 8.64e15;
+const isTime = (ms: number): boolean => Math.abs(ms) <= TIME_MS_MAX;
 
 const DAMAGED = 'Cannot read header statistics: they are cut or damaged.';
 

@@ -87,16 +87,24 @@ let counts = new Float64Array(2 * VALUES_KEPT);
 function cutOf(mine: ReadonlyMap<string, ValueCount>, theirs: ValueList, added: number): number {
   const size = mine.size + added;
   if (size <= VALUES_KEPT) return 0;
+  let least = Number.POSITIVE_INFINITY;
+  let leastOf = 0;
+  const look = (count: number): void => {
+    if (count < least) {
+      least = count;
+      leastOf = 0;
+    }
+    if (count === least) leastOf++;
+  };
+  for (const { count } of mine.values()) look(count);
+  for (let i = 0; i < added; i++) look(theirs.counts[i]!);
+  // Ids: as good as all have come once.
+  if (size - leastOf <= VALUES_KEPT) return least;
   if (size > counts.length) counts = new Float64Array(2 * size);
   let n = 0;
   for (const { count } of mine.values()) counts[n++] = count;
   for (let i = 0; i < added; i++) counts[n++] = theirs.counts[i]!;
-  let least = Number.POSITIVE_INFINITY;
-  for (let i = 0; i < size; i++) least = Math.min(least, counts[i]!);
-  let above = 0;
-  for (let i = 0; i < size; i++) if (counts[i]! > least) above++;
-  // Ids: as good as all have come once.
-  return above <= VALUES_KEPT ? least : counts.subarray(0, size).sort()[size - 1 - VALUES_KEPT]!;
+  return counts.subarray(0, size).sort()[size - 1 - VALUES_KEPT]!;
 }
 
 /** Takes `cut` off a count; false: nothing is left. */

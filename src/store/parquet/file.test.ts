@@ -85,6 +85,8 @@ test('whatever is written, DuckDB reads', async () => {
       expect(file.rows).toBe(written.length);
       expect(file.numbers('wide')).toEqual(written.map((r) => r.wide));
       expect(file.bytes('word')?.map(String)).toEqual(shown.map(([, , , name]) => name));
+      const words = ParquetFile.read(path)!.words('word');
+      expect(words && Array.from(words.of, (place) => words.texts[place])).toEqual(shown.map(([, , , name]) => name));
       expect(file.bytes('text')?.map(String)).toEqual(shown.map(([, , , , , text]) => text));
       expect(file.optionalNumbers('time', base)).toEqual(written.map((r) => r.time ?? Number.NaN));
       const wides = written.map((r) => r.wide);
@@ -117,10 +119,12 @@ test('a file that is cut, or has any byte changed, is read without a fault, and 
     text.push(bytes, 0, bytes.length);
   }
   const whole = Buffer.concat([...parquetFile([number, word, text], {})]);
-  const read = (): unknown[] => {
-    const file = ParquetFile.open(path);
-    return [file?.numbers('number') ?? null, file?.bytes('text')?.map(String) ?? null];
-  };
+  const read = (): unknown[] =>
+    [ParquetFile.open(path), ParquetFile.read(path)].flatMap((file) => {
+      const words = file?.words('word') ?? null;
+      const names = words === null ? null : Array.from(words.of, (place) => words.texts[place]);
+      return [file?.numbers('number') ?? null, file?.bytes('text')?.map(String) ?? null, names];
+    });
   writeFileSync(path, whole);
   const values = read();
   expect(values[0]).toHaveLength(300);

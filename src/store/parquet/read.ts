@@ -5,6 +5,7 @@
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import { zstdDecompressSync } from 'node:zlib';
 import { BYTE_ARRAY, DELTA_BINARY_PACKED, DELTA_LENGTH_BYTE_ARRAY, INT64, RLE_DICTIONARY } from './columns.ts';
+import { PageReader } from './page-reader.ts';
 import { type CompactStruct, readStruct } from './thrift.ts';
 
 const MAGIC = 0x31524150;
@@ -14,8 +15,6 @@ const FOOTER_BYTES_MAX = 1 << 20;
 const PAGE_BYTES_MAX = 256 << 20;
 /** Least that zlib takes. */
 const CHUNK_BYTES_MIN = 64;
-const DELTA_BLOCK = 128;
-const MINIBLOCK = 32;
 
 interface ChunkPlace {
   readonly physical: number;
@@ -25,20 +24,30 @@ interface ChunkPlace {
   readonly most: Buffer | null;
 }
 
+/** A column of texts that repeat: each once, and which of them each row has. */
+export interface Words {
+  readonly texts: readonly string[];
+  readonly of: Uint32Array;
+}
+
 export class ParquetFile {
   readonly rows: number;
   /** Key-value pairs of the footer. */
   readonly metadata: ReadonlyMap<string, string>;
   readonly #path: string;
+  /** null: columns are read when they are asked for. */
+  readonly #whole: Buffer | null;
   readonly #chunks: ReadonlyMap<string, ChunkPlace>;
 
   private constructor(
     path: string,
+    whole: Buffer | null,
     rows: number,
     chunks: ReadonlyMap<string, ChunkPlace>,
     metadata: ReadonlyMap<string, string>,
   ) {
     this.#path = path;
+    this.#whole = whole;
     this.rows = rows;
     this.#chunks = chunks;
     this.metadata = metadata;
@@ -48,11 +57,23 @@ export class ParquetFile {
   static open(path: string): ParquetFile | null {
     const footer = withFile(path, (fd, size) => {
       const tail = part(fd, size - TAIL_BYTES, TAIL_BYTES);
-      if (tail === null || tail.readUInt32LE(4) !== MAGIC) return null;
-      const length = tail.readUInt32LE(0);
-      return length > FOOTER_BYTES_MAX ? null : part(fd, size - TAIL_BYTES - length, length);
+      const length = tail === null ? null : footerBytes(tail);
+      return length === null ? null : part(fd, size - TAIL_BYTES - length, length);
     });
-    const meta = footer === null ? null : readStruct(footer);
+    return footer === null ? null : ParquetFile.#of(path, null, footer);
+  }
+
+  /** The same for who wants most of its columns: the file is read at once and stays in memory. */
+  static read(path: string): ParquetFile | null {
+    const whole = withFile(path, (fd, size) => (size > PAGE_BYTES_MAX ? null : part(fd, 0, size)));
+    if (whole === null || whole.length < TAIL_BYTES) return null;
+    const end = whole.length - TAIL_BYTES;
+    const length = footerBytes(whole.subarray(end));
+    return length === null || length > end ? null : ParquetFile.#of(path, whole, whole.subarray(end - length, end));
+  }
+
+  static #of(path: string, whole: Buffer | null, footer: Buffer): ParquetFile | null {
+    const meta = readStruct(footer);
     if (meta === null) return null;
     const rows = numberOf(meta.get(3));
     const groups = meta.get(4);
@@ -79,7 +100,7 @@ export class ParquetFile {
       const [key, value] = [pair?.get(1), pair?.get(2)];
       if (key instanceof Buffer && value instanceof Buffer) metadata.set(key.toString(), value.toString());
     }
-    return new ParquetFile(path, rows, chunks, metadata);
+    return new ParquetFile(path, whole, rows, chunks, metadata);
   }
 
   /** Least and largest value of a column of INT64; null: it has none. */
@@ -131,7 +152,8 @@ export class ParquetFile {
         const good =
           encoding === DELTA_LENGTH_BYTE_ARRAY
             ? page.texts(values)
-            : encoding === RLE_DICTIONARY && page.indices(words, count, values);
+            : encoding === RLE_DICTIONARY &&
+              page.indices(count, (index) => index < words.length && values.push(words[index]!) > 0);
         return good && values.length === from + count;
       },
       (page, count) => {
@@ -140,6 +162,32 @@ export class ParquetFile {
       },
     );
     return read && values.length === this.rows ? values : null;
+  }
+
+  /** Values of a required column of texts that has a dictionary. */
+  words(name: string): Words | null {
+    const of = new Uint32Array(this.rows);
+    const { physical, least, most } = this.#chunks.get(name) ?? {};
+    // All are the same: the pages say no more.
+    if (physical === BYTE_ARRAY && least && most?.equals(least)) return { texts: [least.toString()], of };
+    let texts: string[] = [];
+    let row = 0;
+    const read = this.#pages(
+      name,
+      BYTE_ARRAY,
+      (page, encoding, count) => {
+        if (encoding !== RLE_DICTIONARY || row + count > of.length) return false;
+        return page.indices(count, (index) => {
+          of[row++] = index;
+          return index < texts.length;
+        });
+      },
+      (page, count) => {
+        texts = page.plain(count).map(String);
+        return texts.length === count;
+      },
+    );
+    return read && row === of.length ? { texts, of } : null;
   }
 
   #pages(
@@ -151,9 +199,7 @@ export class ParquetFile {
     if (this.rows === 0) return true;
     const chunk = this.#chunks.get(name);
     if (chunk?.physical !== physical) return false;
-    const bytes = withFile(this.#path, (fd) =>
-      chunk.bytes > PAGE_BYTES_MAX ? null : part(fd, chunk.from, chunk.bytes),
-    );
+    const bytes = this.#bytesOf(chunk);
     if (bytes === null) return false;
     for (let at = 0; at < bytes.length; ) {
       const header = readStruct(bytes, at);
@@ -174,6 +220,19 @@ export class ParquetFile {
     }
     return true;
   }
+
+  #bytesOf({ from, bytes }: ChunkPlace): Buffer | null {
+    const whole = this.#whole;
+    if (from < 0 || bytes < 0 || bytes > PAGE_BYTES_MAX) return null;
+    if (whole === null) return withFile(this.#path, (fd) => part(fd, from, bytes));
+    return from + bytes > whole.length ? null : whole.subarray(from, from + bytes);
+  }
+}
+
+/** Length of the footer, by what a file ends with; null: it is no Parquet file. */
+function footerBytes(tail: Buffer): number | null {
+  const length = tail.readUInt32LE(0);
+  return tail.readUInt32LE(4) === MAGIC && length <= FOOTER_BYTES_MAX ? length : null;
 }
 
 function withFile<T>(path: string, read: (fd: number, size: number) => T | null): T | null {
@@ -214,169 +273,3 @@ const numberOf = (value: unknown): number | null => (typeof value === 'number' ?
 const listOf = (value: unknown): readonly unknown[] => (Array.isArray(value) ? value : []);
 const structOf = (value: unknown): CompactStruct | undefined =>
   value instanceof Map ? (value as CompactStruct) : undefined;
-
-/** The body of a page. What it lacks shows in fewer values than were said. */
-class PageReader {
-  readonly #bytes: Buffer;
-  #at = 0;
-
-  constructor(bytes: Buffer) {
-    this.#bytes = bytes;
-  }
-
-  /** Length, then bytes, of each. */
-  plain(count: number): Buffer[] {
-    const values: Buffer[] = [];
-    while (values.length < count && this.#at + 4 <= this.#bytes.length) {
-      const length = this.#bytes.readUInt32LE(this.#at);
-      const end = this.#at + 4 + length;
-      if (end > this.#bytes.length) break;
-      values.push(this.#bytes.subarray(this.#at + 4, end));
-      this.#at = end;
-    }
-    return values;
-  }
-
-  texts(into: Buffer[]): boolean {
-    const lengths: number[] = [];
-    if (!this.deltas(lengths)) return false;
-    for (const length of lengths) {
-      const end = this.#at + length;
-      if (length < 0 || end > this.#bytes.length) return false;
-      into.push(this.#bytes.subarray(this.#at, end));
-      this.#at = end;
-    }
-    return true;
-  }
-
-  /** Indices into `words`. */
-  indices(words: readonly Buffer[], count: number, into: Buffer[]): boolean {
-    const width = this.#bytes[this.#at++];
-    if (width === undefined || width > 32) return false;
-    return this.#hybrid(width, count, (index) => {
-      const word = words[index];
-      if (word === undefined) return false;
-      into.push(word);
-      return true;
-    });
-  }
-
-  /** Definition levels of an optional column: whether each row has a value. */
-  levels(count: number): boolean[] | null {
-    const present: boolean[] = [];
-    if (this.#at + 4 > this.#bytes.length) return null;
-    const end = this.#at + 4 + this.#bytes.readUInt32LE(this.#at);
-    this.#at += 4;
-    const read = this.#hybrid(1, count, (level) => present.push(level === 1) > 0);
-    return read && this.#at === end ? present : null;
-  }
-
-  /** `count` values of the hybrid of runs and groups of eight; `put` may refuse one. */
-  #hybrid(width: number, count: number, put: (value: number) => boolean): boolean {
-    for (let left = count; left > 0; ) {
-      const head = this.#varint();
-      if (head === null) return false;
-      if (head % 2 === 0) {
-        let index = 0;
-        for (let shift = 0; shift < width; shift += 8) index += (this.#bytes[this.#at++] ?? 0) * 2 ** shift;
-        const run = Math.min(head / 2, left);
-        if (run === 0) return false;
-        for (let i = 0; i < run; i++) if (!put(index)) return false;
-        left -= run;
-        continue;
-      }
-      const values = ((head - 1) / 2) * 8;
-      const bits = new BitReader(this.#bytes, this.#at, width);
-      this.#at += (values / 8) * width;
-      if (this.#at > this.#bytes.length || values === 0) return false;
-      for (let i = 0; i < values && left > 0; i++, left--) if (!put(bits.next())) return false;
-    }
-    return true;
-  }
-
-  /** Numbers less `base`. */
-  deltas(into: number[], base = 0n): boolean {
-    const [block, miniblocks, count] = [this.#varint(), this.#varint(), this.#varint()];
-    const wide = this.#wideZigzag();
-    const first = wide === null ? null : Number(wide - base);
-    if (block !== DELTA_BLOCK || miniblocks !== DELTA_BLOCK / MINIBLOCK || count === null || first === null)
-      return false;
-    if (count === 0) return true;
-    let value = first;
-    into.push(value);
-    for (let left = count - 1; left > 0; ) {
-      const min = this.#zigzag();
-      if (min === null || this.#at + miniblocks > this.#bytes.length) return false;
-      const widths = this.#bytes.subarray(this.#at, this.#at + miniblocks);
-      this.#at += miniblocks;
-      for (let m = 0; m < miniblocks && left > 0; m++) {
-        const width = widths[m]!;
-        const bits = new BitReader(this.#bytes, this.#at, width);
-        this.#at += (MINIBLOCK * width) / 8;
-        if (width > 53 || this.#at > this.#bytes.length) return false;
-        for (let i = 0; i < MINIBLOCK && left > 0; i++, left--) {
-          value += min + bits.next();
-          into.push(value);
-        }
-      }
-    }
-    return true;
-  }
-
-  /** null: there is none, or it is beyond 2^53. */
-  #varint(): number | null {
-    let value = 0;
-    for (let factor = 1; factor <= 2 ** 49; factor *= 128) {
-      const byte = this.#bytes[this.#at++];
-      if (byte === undefined) return null;
-      value += (byte & 127) * factor;
-      if (byte < 128) return value <= Number.MAX_SAFE_INTEGER ? value : null;
-    }
-    return null;
-  }
-
-  #wideZigzag(): bigint | null {
-    let value = 0n;
-    for (let shift = 0n; shift < 70n; shift += 7n) {
-      const byte = this.#bytes[this.#at++];
-      if (byte === undefined) return null;
-      value |= BigInt(byte & 127) << shift;
-      if (byte < 128) return value & 1n ? -(value + 1n) / 2n : value / 2n;
-    }
-    return null;
-  }
-
-  #zigzag(): number | null {
-    const value = this.#varint();
-    return value === null ? null : value % 2 === 0 ? value / 2 : -(value + 1) / 2;
-  }
-}
-
-/** Numbers of `width` bits, least bit first. */
-class BitReader {
-  readonly #bytes: Buffer;
-  readonly #width: number;
-  #at: number;
-  #bit = 0;
-
-  constructor(bytes: Buffer, at: number, width: number) {
-    this.#bytes = bytes;
-    this.#at = at;
-    this.#width = width;
-  }
-
-  next(): number {
-    let value = 0;
-    for (let got = 0; got < this.#width; ) {
-      const take = Math.min(8 - this.#bit, this.#width - got);
-      value += (((this.#bytes[this.#at] ?? 0) >>> this.#bit) & ((1 << take) - 1)) * 2 ** got;
-      got += take;
-      this.#bit += take;
-      if (this.#bit === 8) {
-        this.#bit = 0;
-        this.#at++;
-      }
-    }
-    return value;
-  }
-}
