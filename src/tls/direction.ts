@@ -336,12 +336,12 @@ export class TlsDirection implements RecordSink, HandshakeSink {
     if (!this.ended) this.#connection.unreadBytes(this.keys.givenUp ?? 'malformed', bytes);
   }
 
-  reserve(bytes: number): boolean {
-    return this.#connection.shared.reserve(bytes);
+  take(bytes: number): Memory | null {
+    return this.#connection.shared.take(bytes);
   }
 
-  release(bytes: number): void {
-    this.#connection.shared.release(bytes);
+  give(slab: Memory, again: boolean): void {
+    this.#connection.shared.give(slab, again);
   }
 
   // --- HandshakeSink

@@ -5,11 +5,9 @@
  */
 import { Memory } from '../base/memory.ts';
 import type { LossReason } from '../model/loss.ts';
-import { FRAGMENT_BYTES_MAX, HEADER_BYTES, RECORD_BYTES_MAX } from './workspace.ts';
+import { SEARCH_BYTES_MAX } from './slabs.ts';
+import { FRAGMENT_BYTES_MAX, HEADER_BYTES } from './workspace.ts';
 
-/** Bytes searched at once for the next record: the longest record, wherever it begins, and a header behind it. */
-export const SEARCH_BYTES_MAX = 2 * RECORD_BYTES_MAX;
-const FIRST_BYTES = 1_024;
 /** Pieces of one record that are told apart; further ones count as part of the last. */
 const PIECES_MAX = 32;
 
@@ -110,9 +108,10 @@ export interface RecordSink {
   malformed(): boolean;
   /** `bytes` came after that. */
   ignored(bytes: number): void;
-  /** Memory for collecting: false when the bound for all connections is reached. */
-  reserve(bytes: number): boolean;
-  release(bytes: number): void;
+  /** Memory for collecting, `bytes` at least; null: the bound for all connections is reached. */
+  take(bytes: number): Memory | null;
+  /** It is of no use any more; `again`: nor is it looked at. */
+  give(slab: Memory, again: boolean): void;
 }
 
 /** RFC 8446 5.1; RFC 5246 6.2.1. */
@@ -322,14 +321,13 @@ export class RecordReader {
   #append(memory: Memory, at: number, bytes: number, room: number, ts: number): boolean {
     const need = this.#have + bytes;
     if (this.#slab.size < need) {
-      const size = Math.max(FIRST_BYTES, need, room);
-      if (!this.#sink.reserve(size)) {
+      const slab = this.#sink.take(Math.max(need, room));
+      if (slab === null) {
         this.lose(bytes, 'reassembly_limit', ts);
         return false;
       }
-      const slab = Memory.alloc(size);
       this.#slab.buf.copy(slab.buf, 0, 0, Math.min(this.#have, this.#slab.size));
-      this.#sink.release(this.#slab.size);
+      if (this.#slab !== NO_MEMORY) this.#sink.give(this.#slab, true);
       this.#slab = slab;
     }
     memory.buf.copy(this.#slab.buf, this.#have, at, at + bytes);
@@ -337,8 +335,9 @@ export class RecordReader {
     return true;
   }
 
-  #drop(): void {
-    this.#sink.release(this.#slab.size);
+  /** `again`: nobody looks at what was collected any more. */
+  #drop(again = true): void {
+    if (this.#slab !== NO_MEMORY) this.#sink.give(this.#slab, again);
     this.#slab = NO_MEMORY;
     this.#have = 0;
     this.#size = 0;
@@ -358,7 +357,7 @@ export class RecordReader {
       this.#found = { memory: this.#slab, at: where, end: this.#have, ts, ack };
       this.position += where;
       this.searching = false;
-      this.#drop();
+      this.#drop(false);
     } else if (this.#have >= SEARCH_BYTES_MAX) {
       // A record that begins in the first half would be whole by now.
       const half = SEARCH_BYTES_MAX / 2;

@@ -1,9 +1,11 @@
 /** What the TLS stage of one pipeline shares: secrets, bounds, counters. */
+import type { Memory } from '../base/memory.ts';
 import type { Connection } from '../model/connection.ts';
 import type { LossSink } from '../model/loss.ts';
 import { TLS_UNREAD_CAUSES, type TlsUnreadCause } from '../model/tls.ts';
 import type { SecretStore } from './secrets.ts';
 import { Sessions } from './sessions.ts';
+import { Slabs } from './slabs.ts';
 
 export interface TlsLimits {
   /** Nanoseconds for which records wait for a secret; 0 where none can come later. */
@@ -82,6 +84,7 @@ export class TlsShared {
   readonly waiting = new Set<Expiring>();
   readonly settled: (connection: Connection) => void;
   readonly #unread: (bytes: number) => void;
+  readonly #slabs = new Slabs();
   #ticked = 0;
 
   constructor(options: TlsOptions) {
@@ -101,6 +104,17 @@ export class TlsShared {
 
   release(bytes: number): void {
     this.held -= bytes;
+  }
+
+  /** Memory in which a record is collected, `bytes` at least; null: the bound is reached. */
+  take(bytes: number): Memory | null {
+    return this.reserve(Slabs.sizeOf(bytes)) ? this.#slabs.take(bytes) : null;
+  }
+
+  /** What `take` gave; `again`: nobody looks at it any more. */
+  give(slab: Memory, again: boolean): void {
+    this.release(slab.size);
+    if (again) this.#slabs.give(slab);
   }
 
   /** A protected record that could not be read. */
