@@ -76,14 +76,18 @@ describe('where AWS-LC derives TLS secrets', () => {
     expect(addresses(program(PLACES, { symbol }))).toEqual({ hkdf: EXPAND, prf: TEXT + 0x20 });
     const other = 'my_aws_lc_0_47_0_CRYPTO_tls1_prf';
     expect(addresses(program(PLACES, { symbol: other }))).toEqual({ hkdf: EXPAND, prf: P_HASH });
+    // Built without optimization the messages' arguments go through other registers.
+    const plain = program([], { symbol: 'aws_lc_0_47_0_HKDF_expand' });
+    expect(addresses(plain)).toEqual({ hkdf: TEXT + 0x20, prf: -1 });
     const arm64 = program(PLACES, { symbol: 'aws_lc_fips_0_13_7_HKDF_expand' });
     arm64.writeUInt16LE(183, 18);
     expect(addresses(arm64)).toEqual({ hkdf: TEXT + 0x20, prf: -1 });
   });
 
   it('is not guessed', () => {
+    const symbol = 'aws_lc_0_47_0_HKDF_expand';
     const twice = [...PLACES, { at: EXTRACT + 32, file: HKDF, register: RCX, reason: TOO_LARGE }];
-    expect(addresses(program(twice))).toEqual({ hkdf: -1, prf: P_HASH });
+    expect(addresses(program(twice, { symbol }))).toEqual({ hkdf: -1, prf: P_HASH });
     expect(addresses(program(PLACES.slice(1)))).toEqual({ hkdf: -1, prf: P_HASH });
     expect(addresses(program(PLACES, { table: false }))).toEqual({ hkdf: -1, prf: -1 });
   });

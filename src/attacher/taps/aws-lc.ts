@@ -49,14 +49,16 @@ export function awsLcAddresses(elf: ElfFile): AwsLcAddresses | null {
   if (elf.machine !== 'x86-64') return { hkdf: symbolAddress(elf, 'HKDF_expand'), prf };
   const starts = FunctionStarts.read(elf);
   if (starts === null) return { hkdf: -1, prf };
-  const search = (file: FunctionRange | null, instruction: Buffer, also: readonly Buffer[]): number =>
-    file === null ? -1 : onlyFunction(elf, starts, file, instruction, also);
+  const expand = functionsNaming(elf, starts, hkdfFile, LEA_RCX, [LIBRARY_HKDF, OUTPUT_TOO_LARGE]);
+  const prfFile = prf > 0 ? null : pathAddresses(elf, constants, PRF_FILE);
   return {
-    // By its symbol it would be found where a part of it was put into its callers, and then say less than there is.
-    hkdf: search(hkdfFile, LEA_RCX, [LIBRARY_HKDF, OUTPUT_TOO_LARGE]),
-    prf: prf > 0 ? prf : search(pathAddresses(elf, constants, PRF_FILE), LEA_RSI, []),
+    // By its symbol only where no code fits, as in builds without optimization: others may have put a part of it into its callers.
+    hkdf: expand.length === 0 ? symbolAddress(elf, 'HKDF_expand') : only(expand),
+    prf: prfFile === null ? prf : only(functionsNaming(elf, starts, prfFile, LEA_RSI, [])),
   };
 }
+
+const only = (found: readonly number[]): number => (found.length === 1 ? found[0]! : -1);
 
 /** From where a path that ends like this begins to where its known end does; linkers share ends. */
 function pathAddresses(elf: ElfFile, constants: Section, end: string): FunctionRange | null {
@@ -72,25 +74,23 @@ function symbolAddress(elf: ElfFile, name: string): number {
   return symbol === null ? -1 : elf.functionAddress(symbol);
 }
 
-/** The one function with `instruction` on an address of `file`, for a call that all of `also` prepare; -1: none, or several. */
-function onlyFunction(
+/** Where the functions begin that have `instruction` on an address of `file`, for a call that all of `also` prepare. */
+function functionsNaming(
   elf: ElfFile,
   starts: FunctionStarts,
   file: FunctionRange,
   instruction: Buffer,
   also: readonly Buffer[],
-): number {
-  let found = -1;
+): number[] {
+  const found = new Set<number>();
   for (const place of placesOf(elf, file, instruction)) {
     const range = starts.around(place);
     const from = elf.codeOffset(place - CALL_BEFORE);
-    if (range === null || range.from === found || from < 0 || elf.codeOffset(range.from) < 0) continue;
+    if (range === null || from < 0 || elf.codeOffset(range.from) < 0) continue;
     const call = elf.read(from, CALL_BEFORE + LEA_BYTES + CALL_BEHIND);
-    if (!also.every((bytes) => call.includes(bytes))) continue;
-    if (found >= 0) return -1;
-    found = range.from;
+    if (also.every((bytes) => call.includes(bytes))) found.add(range.from);
   }
-  return found;
+  return [...found];
 }
 
 /** Addresses of the instructions that take an address of `file`. */
