@@ -67,7 +67,7 @@ casesOf('other protocols behind HTTP', [
         .client('\x16\x03\x01\x02\x00\x01\x00\x01')
         .server('\x16\x03\x03')
         .close(),
-    ['http/1.1+connect CONNECT b:443 > 200 upgraded'],
+    ['http/1.1+connect CONNECT b:443 > 200 upgraded', 'lost tls_no_secret:3'],
   ],
   [
     'CONNECT 200 with CL',
@@ -77,7 +77,52 @@ casesOf('other protocols behind HTTP', [
         .server('HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello')
         .client('GET / HTTP/1.1\r\n\r\n')
         .close(),
-    ['http/1.1+connect CONNECT b:443 > 200 upgraded body_where_none_allowed'],
+    [
+      'http/1.1+connect CONNECT b:443 > 200 upgraded body_where_none_allowed',
+      'GET / > - reset_before_headers missing_host',
+      'lost desync:5',
+    ],
+  ],
+  [
+    'CONNECT, and calls in the tunnel',
+    () =>
+      o()
+        .client('CONNECT b:80 HTTP/1.1\r\nHost: b:80\r\n\r\n')
+        .server('HTTP/1.1 200 OK\r\n\r\n')
+        .client('GET /1 HTTP/1.1\r\nHost: b\r\n\r\n')
+        .server('HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc')
+        .client('GET /2 HTTP/1.1\r\nHost: b\r\n\r\n')
+        .server('HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n')
+        .close(),
+    ['http/1.1+connect CONNECT b:80 > 200 upgraded', 'GET /1 > 200 3 complete', 'GET /2 > 404 complete'],
+  ],
+  [
+    'CONNECT, and another protocol in the tunnel',
+    () =>
+      o()
+        .client('CONNECT b:22 HTTP/1.1\r\nHost: b:22\r\n\r\n')
+        .server('HTTP/1.1 200 OK\r\n\r\n')
+        .server('SSH-2.0-OpenSSH_9.2\r\n')
+        .client('SSH-2.0-Go\r\n')
+        .close(),
+    ['http/1.1+connect CONNECT b:22 > 200 upgraded'],
+  ],
+  [
+    'CONNECT through a tunnel',
+    () =>
+      o()
+        .client('CONNECT b:80 HTTP/1.1\r\nHost: b:80\r\n\r\n')
+        .server('HTTP/1.1 200 OK\r\n\r\n')
+        .client('CONNECT c:80 HTTP/1.1\r\nHost: c:80\r\n\r\n')
+        .server('HTTP/1.1 200 OK\r\n\r\n')
+        .client('GET /1 HTTP/1.1\r\nHost: c\r\n\r\n')
+        .server('HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc')
+        .close(),
+    [
+      'http/1.1+connect CONNECT b:80 > 200 upgraded',
+      'http/1.1+connect CONNECT c:80 > 200 upgraded',
+      'GET /1 > 200 3 complete',
+    ],
   ],
   [
     'CONNECT chunked 200',

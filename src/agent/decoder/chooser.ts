@@ -13,10 +13,10 @@ import type { ConnectionDecoder, StreamEnd, StreamSink } from '../../model/stage
 import { isProtected } from '../../tls/records.ts';
 import type { LayerFacts } from '../decoder.ts';
 import type { Account } from './account.ts';
+import { BehindConnection } from './behind.ts';
 import { H1Connection } from './h1.ts';
 import { H2Connection } from './h2.ts';
 import { Opaque } from './opaque.ts';
-import { ProxiedConnection } from './proxied.ts';
 
 /** Bytes kept while the first ones do not decide yet: a little more than http/detect needs at most. */
 const UNDECIDED_BYTES_MAX = 2_304;
@@ -30,19 +30,20 @@ export class Chooser implements ConnectionDecoder {
   readonly account: Account;
   /** null: these are the connection's own bytes. */
   readonly facts: LayerFacts | null;
-  /** Behind a PROXY header: it is not the one that says that the connection ended. */
-  readonly proxied: boolean;
+  /** Behind a PROXY header or in a tunnel: its first byte was seen, and it is not the one that says that the connection ended. */
+  readonly behind: boolean;
   #chosen: ConnectionDecoder | null = null;
 
-  constructor(account: Account, facts: LayerFacts | null, proxied = false) {
+  constructor(account: Account, facts: LayerFacts | null, behind = false) {
     this.account = account;
     this.facts = facts;
-    this.proxied = proxied;
+    this.behind = behind;
     this.streams = [new ChoosingStream(this, INGRESS), new ChoosingStream(this, EGRESS)];
   }
 
   /** Asked late: a connection's opening is told after its decoder was made. */
   get start(): ConnectionStart {
+    if (this.behind) return 'opened';
     return this.facts === null ? this.account.connection.start : this.facts.start;
   }
 
@@ -58,7 +59,10 @@ export class Chooser implements ConnectionDecoder {
       const client: Direction = kind === 'h1_request' ? direction : other(direction);
       account.named(client);
       const starts = [streams[INGRESS].start, streams[EGRESS].start] as const;
-      const h1 = new H1Connection(account, client, starts, this.facts?.secure === true);
+      // TLS inside TLS is not opened: both would be decrypted to the same place.
+      const tunnelled: LayerFacts | null = this.facts === null ? null : { secure: false, alpn: null, start: 'opened' };
+      const inside = (): Chooser => new Chooser(account, tunnelled, true);
+      const h1 = new H1Connection(account, client, starts, this.facts?.secure === true, inside);
       account.become('http');
       this.#tellMissed(h1);
       this.#choose(h1, client);
@@ -82,9 +86,11 @@ export class Chooser implements ConnectionDecoder {
       const { header } = streams[direction];
       shared.notHttp.other += header;
       connection.proxyBytes = header;
-      this.#choose(new ProxiedConnection(new Chooser(account, null, true), direction, header), direction);
+      const before = direction === INGRESS ? ([header, 0] as const) : ([0, header] as const);
+      this.#choose(new BehindConnection(new Chooser(account, null, true), before), direction);
     } else {
-      account.become(kind === 'tls' ? 'tls' : 'other');
+      if (kind === 'tls') account.become('tls');
+      else if (account.guess !== 'switched') account.become('other');
       this.#choose(new Opaque(account), direction);
     }
   }
@@ -105,7 +111,7 @@ export class Chooser implements ConnectionDecoder {
   }
 
   ended(): void {
-    if (this.facts === null && !this.proxied) this.account.ended();
+    if (this.facts === null && !this.behind) this.account.ended();
   }
 }
 
@@ -178,7 +184,7 @@ class ChoosingStream implements StreamSink {
     }
     const first = this.start === 'opened' && this.#direction === this.#chooser.account.connection.clientDirection;
     if (kind !== 'other' || !first) return kind;
-    if (this.#chooser.facts === null && !this.#chooser.proxied) {
+    if (this.#chooser.facts === null && !this.#chooser.behind) {
       this.header = proxyHeaderBytes(memory, offset, length);
       if (this.header !== 0) return this.header < 0 ? 'need_more' : 'proxied';
     }
@@ -237,9 +243,12 @@ class ChoosingStream implements StreamSink {
     this.#undecided = null;
     this.#passed = true;
     this.overlooked += bytes;
-    const { shared } = this.#chooser.account;
-    shared.notHttp.undecided += bytes;
-    shared.losses.lose(why, 1, bytes);
+    const { account } = this.#chooser;
+    if (account.guess === 'switched') account.count(bytes);
+    else {
+      account.shared.notHttp.undecided += bytes;
+      account.shared.losses.lose(why, 1, bytes);
+    }
   }
 
   gap(position: number, length: number, why: LossReason | 'left_out', ts: number, ack = -1): void {

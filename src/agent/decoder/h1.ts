@@ -7,6 +7,7 @@ import type { LossReason } from '../../model/loss.ts';
 import { type Direction, EGRESS, INGRESS } from '../../model/segment.ts';
 import type { ConnectionDecoder, StreamEnd, StreamSink } from '../../model/stages.ts';
 import type { Account } from './account.ts';
+import { BehindConnection } from './behind.ts';
 import { H2Connection } from './h2.ts';
 import { Upgrade } from './upgrade.ts';
 import { WebSocketConnection } from './websocket.ts';
@@ -19,27 +20,35 @@ export class H1Connection implements ConnectionDecoder {
   readonly #upgrade: Upgrade;
   readonly #client: Direction;
   readonly #request: H1Stream;
+  readonly #response: H1Stream;
   readonly #secure: boolean;
+  readonly #inside: () => ConnectionDecoder;
   /** What it became; null: nothing that is read. */
   #became: ConnectionDecoder | null = null;
 
-  /** `starts` by direction: whether its first byte is the first one that was sent. `secure`: the bytes were decrypted. */
+  /**
+   * `starts` by direction: whether its first byte is the first one that was sent. `secure`: the bytes were decrypted. `inside` makes the
+   * decoder of what comes through a tunnel.
+   */
   constructor(
     account: Account,
     client: Direction,
     starts: readonly [ConnectionStart, ConnectionStart],
     secure: boolean,
+    inside: () => ConnectionDecoder,
   ) {
     const { connection, shared } = account;
     const server = other(client);
     this.#account = account;
     this.#client = client;
     this.#secure = secure;
+    this.#inside = inside;
     this.#pairer = new Pairer(connection, shared.pairing);
     this.#upgrade = new Upgrade(this.#pairer, shared.h1.pool);
     const request = new H1Stream('request', this.#upgrade, shared.h1, shared.losses, starts[client]);
     const response = new H1Stream('response', this.#upgrade, shared.h1, shared.losses, starts[server]);
     this.#request = request;
+    this.#response = response;
     if (secure) request.scheme = 'https';
     if (connection.start === 'opened') request.passedOver = response.passedOver = 'desync';
     H1Stream.pair(request, response);
@@ -69,7 +78,7 @@ export class H1Connection implements ConnectionDecoder {
   }
 
   #next(): ConnectionDecoder | null {
-    const { h2c, websocket } = this.#upgrade;
+    const { h2c, websocket, tunnel } = this.#upgrade;
     if (h2c || this.#request.http2) {
       this.#account.become('h2');
       const starts: [ConnectionStart, ConnectionStart] = ['opened', 'opened'];
@@ -78,9 +87,24 @@ export class H1Connection implements ConnectionDecoder {
         this.#upgrade.firstStream(pairer),
       );
     }
+    if (tunnel) return this.#tunnel();
     if (websocket === null) return null;
     this.switched(0);
     return new WebSocketConnection(this.#account, this.#client, websocket);
+  }
+
+  /** null: where it begins is not known of both directions (a body of the CONNECT that has not come). */
+  #tunnel(): ConnectionDecoder | null {
+    const asked = this.#request.switchedAt;
+    const answered = this.#response.switchedAt;
+    if (asked < 0 || answered < 0) {
+      this.#upgrade.tunnel = false;
+      return null;
+    }
+    this.switched(0);
+    // Where its bytes are in those of the connection is not known to what may be told what to spare.
+    this.#account.connection.wire = null;
+    return new BehindConnection(this.#inside(), this.#client === INGRESS ? [asked, answered] : [answered, asked]);
   }
 }
 
@@ -140,8 +164,9 @@ class H1Direction implements StreamSink {
     this.#h1.gap(position, length, why, ts, ack);
   }
 
-  followed(_records: number, _turns: number, turn: boolean): void {
-    if (turn && this.#to === null) this.#h1.turned();
+  followed(records: number, turns: number, turn: boolean): void {
+    if (this.#to !== null) this.#to.followed?.(records, turns, turn);
+    else if (turn) this.#h1.turned();
   }
 
   spares(): number {

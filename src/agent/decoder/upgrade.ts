@@ -1,7 +1,8 @@
 /**
  * What HTTP/1 may become and goes on being read. WebSocket (RFC 6455 4): the 101 ends the call, and the session refers to
  * it. h2c by Upgrade (RFC 7540 3.2): the 101 is an interim response of the request that asked for it, and what comes on
- * stream 1 of the HTTP/2 connection is the answer. So the HTTP/1 pairing keeps that call to its end: one exchange.
+ * stream 1 of the HTTP/2 connection is the answer. So the HTTP/1 pairing keeps that call to its end: one exchange. A tunnel
+ * (RFC 9110 9.3.6): what comes through it is a connection of its own.
  */
 import type { Pairer } from '../../exchange/pairer.ts';
 import type { Message } from '../../model/message.ts';
@@ -17,6 +18,8 @@ export class Upgrade implements MessageSink {
   h2c = false;
   /** The handshake of the WebSocket that the server switched to; null: it did not. */
   websocket: { readonly ordinal: number; readonly at: number } | null = null;
+  /** The server made a tunnel (CONNECT). */
+  tunnel = false;
   readonly #pairer: Pairer;
   readonly #pool: Pick<MessagePool, 'give'>;
   /** Where the 101 ended: frames that are no answer lie between it and the answer, and are no hole. */
@@ -44,6 +47,7 @@ export class Upgrade implements MessageSink {
   }
 
   end(message: Message): void {
+    if (message.end === 'switched' && message.status >= 200) this.tunnel = true;
     if (!this.h2c || message.status !== 101) {
       this.#pairer.end(message);
       return;

@@ -1,19 +1,21 @@
-/** A connection that begins with a header of the PROXY protocol: what comes behind it is decoded as if it stood alone. */
+/** What comes behind a header of the PROXY protocol, or inside a tunnel, is decoded as if it stood alone. */
 import type { Memory } from '../../base/memory.ts';
 import type { LossReason } from '../../model/loss.ts';
-import { type Direction, INGRESS } from '../../model/segment.ts';
+import { EGRESS, INGRESS } from '../../model/segment.ts';
 import type { ConnectionDecoder, StreamEnd, StreamSink } from '../../model/stages.ts';
 
-export class ProxiedConnection implements ConnectionDecoder {
+export class BehindConnection implements ConnectionDecoder {
   readonly streams: readonly [StreamSink, StreamSink];
   readonly #inner: ConnectionDecoder;
 
-  /** `header`: bytes of `client`'s direction that `inner` is not to see. */
-  constructor(inner: ConnectionDecoder, client: Direction, header: number) {
-    const own = new Behind(inner.streams[client], header, 0);
-    const peer = new Behind(inner.streams[client === INGRESS ? 1 : 0], 0, header);
+  /** `before`, by direction: bytes that `inner` is not to see. */
+  constructor(inner: ConnectionDecoder, before: readonly [number, number]) {
+    const [ingress, egress] = before;
     this.#inner = inner;
-    this.streams = client === INGRESS ? [own, peer] : [peer, own];
+    this.streams = [
+      new Behind(inner.streams[INGRESS], ingress, egress),
+      new Behind(inner.streams[EGRESS], egress, ingress),
+    ];
   }
 
   tick(now: number): void {
