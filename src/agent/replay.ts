@@ -19,6 +19,7 @@ import { LogWriter } from '../export/log/writer.ts';
 import type { Connection } from '../model/connection.ts';
 import type { Exchange } from '../model/exchange.ts';
 import { LossLedger, type LossTotal } from '../model/loss.ts';
+import { earliestAnchor } from '../pcap/begin.ts';
 import { readCapture } from '../pcap/reader.ts';
 import { Fingerprinter } from '../redact/fingerprint.ts';
 import { loadInstallationKey } from '../redact/key.ts';
@@ -73,15 +74,17 @@ export async function replayCommand(files: readonly string[], options: ReplayOpt
     idleNs: config.timeouts.idle,
     connectionsMax: config.limits.connections,
   });
-  let anchor: ClockAnchor | null = null;
+  const onAnchor = (first: ClockAnchor): void => {
+    pipeline.anchored(first);
+    output.open(first);
+  };
+  let anchor = files.length > 1 ? await earliestAnchor(files) : null;
+  if (anchor !== null) onAnchor(anchor);
   let problem = '';
   for (const file of files) {
     const result = await readCapture(file, pipeline.capture, pipeline.losses, {
       anchor,
-      onAnchor: (first) => {
-        pipeline.anchored(first);
-        output.open(first);
-      },
+      onAnchor,
       onSecrets: (type, data) => {
         if (type === TLS_KEY_LOG) takeKeyLog(`secrets in ${file}`, data, secrets);
       },
@@ -95,7 +98,7 @@ export async function replayCommand(files: readonly string[], options: ReplayOpt
     for (const { what, count } of result.undecodable) note(`${file}: ${count} packets of ${what} are not understood`);
     if (result.cut !== null) note(`${file}: ${result.cut}`);
   }
-  if (problem !== '' && output.exporter === null) fail(EXIT.USAGE, problem);
+  if (problem !== '' && pipeline.tracker.counters.segments === 0) fail(EXIT.USAGE, problem);
   if (output.exporter === null) output.open(NO_TIME);
   pipeline.finish();
   output.report(pipeline.losses.totals());
