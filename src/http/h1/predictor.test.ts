@@ -1,13 +1,12 @@
 /** The line predictor against the plain reading of the same bytes. */
 import fc from 'fast-check';
-import { describe, expect, onTestFinished, test, vi } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { latin1 } from '../../../test/fuzz/h1-rig.ts';
 import { Memory } from '../../base/memory.ts';
 import { LossLedger } from '../../model/loss.ts';
 import type { Message } from '../../model/message.ts';
 import { hashBytes, KIND_NAME, LineTable } from '../lines.ts';
 import { NameTable } from '../names.ts';
-import { Run } from './outline.ts';
 import { H1Shared } from './shared.ts';
 import { H1Stream } from './stream.ts';
 
@@ -142,106 +141,6 @@ describe('the predictor reads what the plain reading reads', () => {
     );
     if (entries === 16) expect(lines.evicted).toBeGreaterThan(0);
     if (bytes === 300) expect(lines.refused).toBeGreaterThan(0);
-  });
-});
-
-describe('lines that come together are read as one by one', () => {
-  /** Sections after which a direction takes together what has not changed. */
-  const SETTLED = 24;
-  const HEAD = [
-    'Host: api.example',
-    'A: 1',
-    'User-Agent: probe/1',
-    'Accept: */*',
-    'X-Api-Version: 2026-11-01',
-    'Via: 1.1 a',
-  ];
-  const text = (lines: readonly string[]): string => lines.map((line) => `${line}\r\n`).join('');
-
-  function settled(shared: H1Shared, lines: readonly string[]): ReturnType<typeof connection> {
-    const read = connection(shared);
-    for (let i = 0; i < SETTLED; i++) expect(read(text(lines))).toEqual(plain(text(lines)));
-    return read;
-  }
-
-  function taken(): () => number {
-    const spy = vi.spyOn(Run.prototype, 'push');
-    onTestFinished(() => spy.mockRestore());
-    return () => spy.mock.calls.length;
-  }
-
-  test('they are taken together, by another connection too, but for one section in eight', () => {
-    const together = taken();
-    const shared = new H1Shared();
-    const made = vi.spyOn(Run.prototype, 'isAt');
-    onTestFinished(() => made.mockRestore());
-    const read = settled(shared, HEAD);
-    const before = together();
-    for (let i = 0; i < 16; i++) read(text(HEAD));
-    expect(together() - before).toBe(14);
-    settled(shared, HEAD);
-    expect(together() - before).toBeGreaterThan(14);
-    expect(new Set(made.mock.contexts).size).toBe(1);
-  });
-
-  test('whichever byte of them changes', () => {
-    const shared = new H1Shared();
-    const block = text(HEAD);
-    const together = taken();
-    for (let i = 0; i < block.length; i++) {
-      if (/[:\r\n ]/.test(block[i]!)) continue;
-      const read = settled(shared, HEAD);
-      const other = `${block.slice(0, i)}${block[i] === 'x' ? 'y' : 'x'}${block.slice(i + 1)}`;
-      for (const now of [other, block, other]) expect(read(now)).toEqual(plain(now));
-    }
-    expect(together()).toBeGreaterThan(0);
-  });
-
-  test('wherever they are cut, or something is put in, left out or folded', () => {
-    const line = fc.constantFrom(...HEAD, 'X-Id: 7', 'Accept: text/html', 'A: 1\r\n folded', 'B:');
-    const change = fc.tuple(fc.nat(HEAD.length), fc.nat(2), fc.array(line, { maxLength: 2 }), fc.nat(30));
-    const together = taken();
-    fc.assert(
-      fc.property(fc.array(change, { maxLength: 12 }), fc.array(fc.nat(200), { maxLength: 3 }), (changes, cuts) => {
-        const read = settled(new H1Shared(), HEAD);
-        for (const [at, left, put, times] of changes) {
-          const other = text(HEAD.toSpliced(at, left, ...put));
-          for (const now of [other, text(HEAD), ...Array.from({ length: times }, () => other)]) {
-            expect(read(now, cuts)).toEqual(plain(now));
-          }
-        }
-      }),
-      { numRuns: 100, seed: 5 },
-    );
-    expect(together()).toBeGreaterThan(0);
-  });
-
-  test('a value whose bytes are no number', () => {
-    const value = '\xff'.repeat(24);
-    const lines = ['Host: a', `X-Opaque: ${value}`, 'Accept: */*', 'Via: 1.1 a'];
-    const read = settled(new H1Shared(), lines);
-    const other = text(lines).replace(value, `${value.slice(0, -1)}\xfe`);
-    for (const now of [other, text(lines), other]) expect(read(now)).toEqual(plain(now));
-  });
-
-  test('what they mean to framing is read of each head', () => {
-    const shared = new H1Shared();
-    const heads: { anomalies: number; bodyBytes: number }[] = [];
-    const sink = {
-      head: (): void => {},
-      interim: (): void => {},
-      end: (m: Message): void => {
-        heads.push({ anomalies: m.anomalies, bodyBytes: m.bodyBytes });
-        shared.pool.give(m);
-      },
-      requestFor: (): null => null,
-    };
-    const stream = new H1Stream('request', sink, shared, new LossLedger(), 'opened');
-    const together = taken();
-    const bytes = latin1(`POST / HTTP/1.1\r\n${text([...HEAD, 'Content-Length: 5'])}\r\nhello`);
-    for (let i = 0; i < 2 * SETTLED; i++) stream.data(Memory.from(bytes), 0, bytes.length, i * bytes.length, 1, -1);
-    expect(together()).toBeGreaterThan(0);
-    expect(heads).toEqual(Array.from({ length: 2 * SETTLED }, () => ({ anomalies: 0, bodyBytes: 5 })));
   });
 });
 

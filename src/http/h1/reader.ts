@@ -20,13 +20,12 @@ import {
   ROLE_CONTENT_LENGTH,
   ROLE_HOST,
   ROLE_NONE,
+  ROLE_TRANSFER_ENCODING,
   ROLE_UPGRADE,
   type StartLine,
 } from '../lines.ts';
-import { unfold } from './fold.ts';
 import { readContentLength, readTransferEncoding } from './framing.ts';
 import type { Head, HeadOutcome } from './head.ts';
-import { Outlines, type Run } from './outline.ts';
 import { SAW_BARE_CR, SAW_BARE_LF, SAW_CONTROL, SAW_NUL, skipBlank, TOKEN, trimBlank } from './scan.ts';
 import { emptyStartLine, readBrokenRequestLine, readStartLine } from './start.ts';
 
@@ -39,8 +38,6 @@ const LOOKAHEAD = 4;
 /** Unknown start lines in a row after which the next ones are looked up now and then only. */
 const START_MISSES_MAX = 8;
 
-const NO_RUNS: readonly (Run | null)[] = [];
-
 const SP = 32;
 const HTAB = 9;
 const CR = 13;
@@ -50,12 +47,10 @@ const COLON = 58;
 /** One for each pipeline: the reader is the same for all connections, their Head differs. */
 export class HeadReader {
   readonly #table: LineTable;
-  readonly #outlines: Outlines;
   readonly #start: StartLine = emptyStartLine();
 
   constructor(table: LineTable) {
     this.#table = table;
-    this.#outlines = new Outlines(table.entries);
   }
 
   /**
@@ -77,25 +72,14 @@ export class HeadReader {
     }
     const view = memory.view;
     const entries = this.#table.entries;
-    const { scan, learnt } = head;
-    const predicted = learnt.predicted;
-    const curious = learnt.curious;
-    const runs = head.trailers || curious ? NO_RUNS : this.#outlines.runs(learnt);
+    const predicted = head.learnt.predicted;
+    const scan = head.scan;
+    const curious = head.learnt.curious;
     let at = base + head.at;
     for (;;) {
       if (at >= end) break;
       // A line that is being searched does not repeat an earlier one byte by byte: see #otherLine.
       if (head.trailers === false && head.cursor < predicted.length && scan.searched <= at - base) {
-        const run = head.cursor < runs.length ? runs[head.cursor]! : null;
-        if (run !== null && at + run.length <= end && block.count + run.count <= LINES_MAX) {
-          if (run.isAt(view, at)) {
-            this.#takeRun(head, block, run, memory, at - base, base);
-            at += run.length;
-            head.at = at - base;
-            continue;
-          }
-          learnt.unsettle();
-        }
         const entry = entries[predicted[head.cursor]!]!;
         if (at + entry.length <= end && equalBytes(view, at, entry) && block.count < LINES_MAX) {
           if (entry.kind === KIND_LINE) {
@@ -116,12 +100,17 @@ export class HeadReader {
         }
       }
       const first = view.getUint8(at);
-      if (first === CR && at + 1 >= end) break;
-      if (first === LF || (first === CR && view.getUint8(at + 1) === LF)) {
-        if (first === LF) head.anomalies |= ANOMALY_BIT.bare_lf;
-        if (head.cursor < predicted.length && !head.trailers) learnt.changed(head.cursor, predicted.length);
-        head.at = at + (first === LF ? 1 : 2) - base;
-        return 'done';
+      if (first === CR || first === LF) {
+        if (first === LF) {
+          head.anomalies |= ANOMALY_BIT.bare_lf;
+          head.at = at + 1 - base;
+          return 'done';
+        }
+        if (at + 1 >= end) break;
+        if (view.getUint8(at + 1) === LF) {
+          head.at = at + 2 - base;
+          return 'done';
+        }
       }
       const outcome = this.#otherLine(head, block, memory, base, at, end, own);
       if (outcome !== 'done') return outcome;
@@ -214,7 +203,7 @@ export class HeadReader {
         }
         head.at = next - base;
         if (badFlags(head, flags)) return 'bad';
-        return unfold(head, block, memory, base, at, contentEnd) ? 'done' : 'bad';
+        return this.#unfold(head, block, memory, base, at, contentEnd) ? 'done' : 'bad';
       }
     }
     head.at = next - base;
@@ -254,20 +243,6 @@ export class HeadReader {
       else if (named.role !== ROLE_UPGRADE) head.anomalies |= ANOMALY_BIT.forbidden_trailer;
     }
     return 'done';
-  }
-
-  /** Predicted lines that are there byte for byte. */
-  #takeRun(head: Head, block: FieldBlock, run: Run, memory: Memory, offset: number, base: number): void {
-    run.push(block, offset);
-    const { count, meant, valueAt, valueLength } = run;
-    head.cursor += count;
-    head.lastEntry = run.last;
-    head.lastValueAt = offset + valueAt[count - 1]!;
-    head.lastValueLength = valueLength[count - 1]!;
-    for (let i = 0; i < meant.length; i++) {
-      const line = meant[i]!;
-      meaning(head, run.roles[i]!, memory, base + offset + valueAt[line]!, valueLength[line]!);
-    }
   }
 
   /** A predicted line that is there byte for byte. */
@@ -335,7 +310,6 @@ export class HeadReader {
       const entry = entries[predicted[i]!]!;
       if (entry.kind !== KIND_LINE && entry.kind !== KIND_NAME) continue;
       if (at + entry.nameEnd <= end && equalPrefix(view, at, entry.nameEnd, entry)) {
-        if (i > head.cursor) head.learnt.changed(head.cursor, i);
         head.cursor = i;
         return entry.name;
       }
@@ -346,18 +320,13 @@ export class HeadReader {
   /** Remembers what stood at the cursor: in place of what was predicted there, or between. */
   #learn(head: Head, predicted: boolean, slot: number): void {
     if (slot < 0) return;
-    const { learnt, cursor } = head;
-    const list = learnt.predicted;
-    if (predicted) {
-      if (list[cursor] !== slot) learnt.changed(cursor, cursor + 1);
-      list[cursor] = slot;
-      head.cursor++;
-    } else if (cursor < PREDICTED_MAX) {
-      learnt.moved();
+    const list = head.learnt.predicted;
+    if (predicted) list[head.cursor++] = slot;
+    else if (head.cursor < PREDICTED_MAX) {
       // A list that only grows has lost touch with what comes.
-      if (list.length >= PREDICTED_MAX) list.length = cursor;
-      if (cursor === list.length) list.push(slot);
-      else list.splice(cursor, 0, slot);
+      if (list.length >= PREDICTED_MAX) list.length = head.cursor;
+      if (head.cursor === list.length) list.push(slot);
+      else list.splice(head.cursor, 0, slot);
       head.cursor++;
     }
   }
@@ -374,6 +343,37 @@ export class HeadReader {
         ? ANOMALY_BIT.whitespace_before_colon
         : ANOMALY_BIT.bad_field_line;
     return null;
+  }
+
+  /** Appends the folded line [at, contentEnd) to the value before it, after one space (RFC 9112 5.2). */
+  #unfold(head: Head, block: FieldBlock, memory: Memory, base: number, at: number, contentEnd: number): boolean {
+    head.anomalies |= ANOMALY_BIT.obs_fold;
+    const entry = head.lastEntry;
+    if (entry === null) {
+      // Nothing to fold onto: whitespace between start line and first field (RFC 9112 2.2).
+      head.anomalies |= ANOMALY_BIT.bad_field_line;
+      return false;
+    }
+    const role = entry.role;
+    if (role === ROLE_CONTENT_LENGTH || role === ROLE_TRANSFER_ENCODING) head.foldedFraming = true;
+    const from = skipBlank(memory.view, at, contentEnd);
+    const length = trimBlank(memory.view, from, contentEnd) - from;
+    if (length === 0) return true;
+    if (head.lastValueLength === 0) {
+      head.lastValueAt = from - base;
+      head.lastValueLength = length;
+    } else {
+      const to = base + head.lastValueAt + head.lastValueLength;
+      memory.view.setUint8(to, SP);
+      // To the left, byte by byte: thousands of folds of a byte each would pay for as many calls.
+      for (let i = 0; i < length; i++) memory.view.setUint8(to + 1 + i, memory.view.getUint8(from + i));
+      head.lastValueLength += length + 1;
+    }
+    const i = block.count - 1;
+    block.lines[i] = entry.name!.line!;
+    block.valueOffset[i] = head.lastValueAt;
+    block.valueLength[i] = head.lastValueLength;
+    return true;
   }
 }
 
