@@ -1,5 +1,5 @@
 /**
- * rustls with AWS-LC: a stripped extension that others have built (impit), and a program of our own, built by hand, as server and as
+ * rustls with AWS-LC: a stripped extension that others have built (impit), and a program of our own, as server and as
  * client. The other end is never in scope, so that what is read is read by their secrets alone.
  */
 import { copyFileSync, existsSync } from 'node:fs';
