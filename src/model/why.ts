@@ -36,7 +36,7 @@ export interface WhyGroup {
 export interface TlsProcess {
   /** As the process sees it. */
   readonly path: string;
-  readonly kind: 'openssl' | 'go' | 'boringssl' | 'gnutls' | 'nss' | 'rustls' | 'java';
+  readonly kind: 'openssl' | 'go' | 'boringssl' | 'gnutls' | 'nss' | 'rustls' | 'java' | 'wolfssl' | 'mbedtls' | 's2n';
   /** As it calls itself; "" when it does not say. */
   readonly version: string;
   /** Its secrets are taken. */

@@ -72,6 +72,9 @@ describe('what has no tap is named', () => {
     ['/usr/bin/node14', 'OpenSSL 1.1.1w  11 Sep 2023\0CLIENT_RANDOM\0', 'openssl', 'OpenSSL 1.1.1w'],
     ['/usr/lib/x86_64-linux-gnu/libgnutls.so.30.34.3', '', 'gnutls', ''],
     ['/usr/lib/libssl3.so', '', 'nss', ''],
+    ['/usr/lib/x86_64-linux-gnu/libwolfssl.so.35.3.0', '', 'wolfssl', ''],
+    ['/usr/lib/x86_64-linux-gnu/libmbedtls.so.2.28.3', '', 'mbedtls', ''],
+    ['/usr/lib/libs2n.so.1', '', 's2n', ''],
     ['/usr/lib/jvm/lib/server/libjvm.so', '', 'java', ''],
     ['/usr/lib/python3/server.abi3.so', 'rustls-0.23 CLIENT_HANDSHAKE_TRAFFIC_SECRET', 'rustls', ''],
     [

@@ -22,7 +22,17 @@ export interface TapPoint {
   readonly offset: number;
 }
 
-export type TlsKind = 'openssl' | 'go' | 'boringssl' | 'gnutls' | 'nss' | 'rustls' | 'java';
+export type TlsKind =
+  | 'openssl'
+  | 'go'
+  | 'boringssl'
+  | 'gnutls'
+  | 'nss'
+  | 'rustls'
+  | 'java'
+  | 'wolfssl'
+  | 'mbedtls'
+  | 's2n';
 
 export interface TlsFacts {
   readonly kind: TlsKind;
@@ -42,6 +52,12 @@ const GNUTLS = /^libgnutls\.so/;
 /** What bpf/secrets.bpf.c reads. */
 const GNUTLS_RANDOM_AT = 0x50;
 const LEA_RDI_RAX = Buffer.from([0x48, 0x8d, 0x47]);
+/** Libraries that are known by name alone. */
+const NO_TAP: readonly (readonly [kind: TlsKind, name: RegExp])[] = [
+  ['wolfssl', /^libwolfssl\.so/],
+  ['mbedtls', /^libmbedtls\.so/],
+  ['s2n', /^libs2n\.so/],
+];
 /** OpenSSL 3's secrets are taken in its other library. */
 const OPENSSL3_SSL = /^libssl\.so\.3/;
 /** "libssl.so.1.1", and as Python wheels bundle it: "libssl-6b7b94d5.so.1.1". */
@@ -110,6 +126,8 @@ const untapped = (kind: TlsKind, version: string, gap: string): TlsFacts => ({ k
 
 const inspectUntapped = (elf: ElfFile, name: string): TlsFacts | null => {
   if (/^libssl3\.so/.test(name)) return untapped('nss', '', 'NSS exports no function that is given the secrets');
+  for (const [kind, pattern] of NO_TAP)
+    if (pattern.test(name)) return untapped(kind, '', 'Headwater has no tap for this library');
   if (name === 'libjvm.so') return untapped('java', '', 'Java derives its secrets in compiled Java code');
   // Searching all constants takes time that a handshake does not give: libraries say by their names what they are.
   if (/\.so(\.|$)/.test(name) && !EXTENSION.test(name)) return null;

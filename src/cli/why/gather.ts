@@ -67,6 +67,8 @@ const LIBRARIES: readonly (readonly [pattern: RegExp, name: string])[] = [
   [/\/libgnutls\.so/, 'GnuTLS'],
   [/\/lib(?:ssl3|nss3)\.so/, 'NSS'],
   [/\/libmbedtls\.so/, 'Mbed TLS'],
+  [/\/libwolfssl\.so/, 'wolfSSL'],
+  [/\/libs2n\.so/, 's2n-tls'],
   [/\/lib(?:boringssl|conscrypt)[^/]*\.so/, 'BoringSSL'],
   [/\/node(?:js)?$/, 'OpenSSL inside node'],
 ];

@@ -24,6 +24,9 @@ const NAMES: Readonly<Record<TlsProcess['kind'], string>> = {
   nss: 'NSS',
   rustls: 'rustls',
   java: 'Java (JSSE)',
+  wolfssl: 'wolfSSL',
+  mbedtls: 'Mbed TLS',
+  s2n: 's2n-tls',
 };
 
 const nameOf = ({ kind, version }: TlsProcess): string =>
