@@ -13,10 +13,19 @@ const fixture = (name: string): string => new URL(`../fixtures/tls/${name}`, imp
 /** Prints, at the end, what of this was loaded. */
 const TELL = `data:text/javascript,${encodeURIComponent(`
   import { readFileSync } from 'node:fs';
+  import { registerHooks } from 'node:module';
+  let statistics = false;
+  registerHooks({
+    load(url, context, next) {
+      statistics ||= url.includes('/src/stats/');
+      return next(url, context);
+    },
+  });
   process.on('exit', () => {
     const loaded = {
       koffi: readFileSync('/proc/self/maps', 'latin1').includes('koffi.node'),
       zlib: process.moduleLoadList.includes('NativeModule zlib'),
+      statistics,
     };
     process._rawDebug('LOADED ' + JSON.stringify(loaded));
   });`)}`;
@@ -31,6 +40,7 @@ interface Told {
   readonly exchanges: number;
   readonly koffi: boolean;
   readonly zlib: boolean;
+  readonly statistics: boolean;
 }
 
 async function replay(path: string): Promise<Told> {
@@ -38,17 +48,17 @@ async function replay(path: string): Promise<Told> {
   const env = { ...process.env, STATE_DIRECTORY: folder };
   const { stdout, stderr } = await promisify(execFile)(process.execPath, args, { env });
   const { exchanges_seen: exchanges } = JSON.parse(stdout) as { exchanges_seen: number };
-  const { koffi, zlib } = JSON.parse(/^LOADED (.*)$/m.exec(stderr)![1]!) as Omit<Told, 'exchanges'>;
-  return { exchanges, koffi, zlib };
+  const loaded = JSON.parse(/^LOADED (.*)$/m.exec(stderr)![1]!) as Omit<Told, 'exchanges'>;
+  return { exchanges, ...loaded };
 }
 
 describe('a capture', () => {
-  test('in clear loads neither what calls C nor an unpacker', async () => {
+  test('in clear loads neither what calls C nor an unpacker nor statistics', async () => {
     const talk = new Talk().open();
     talk.client('GET / HTTP/1.1\r\nHost: a\r\n\r\n').server('HTTP/1.1 204 No Content\r\n\r\n').close();
     const path = join(folder, 'clear.pcap');
     writeFileSync(path, talk.bytes());
-    expect(await replay(path)).toEqual({ exchanges: 1, koffi: false, zlib: false });
+    expect(await replay(path)).toEqual({ exchanges: 1, koffi: false, zlib: false, statistics: false });
   });
 
   test('with TLS and its secrets is decrypted all the same', async () => {
