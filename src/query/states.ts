@@ -62,7 +62,9 @@ export function coverage(reader: StoreReader, sinceMs: number | null, untilMs: n
   }
   const since = Math.max(minutes.sinceMs, held.sinceMs);
   const last = Math.min(held.untilMs, nowMs);
-  const until = untilMs === null ? held.untilMs : Math.min(minutes.untilMs, Math.max(untilMs, last));
+  // What is still to come was observed by nobody; calls of a clock that is set to the future were.
+  const end = untilMs === null ? held.untilMs : Math.min(untilMs, Math.max(nowMs, held.untilMs));
+  const until = Math.min(minutes.untilMs, Math.max(end, last));
   return { minutes, observed: { sinceMs: since, untilMs: Math.max(since + 1, until) } };
 }
 
