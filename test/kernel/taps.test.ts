@@ -215,13 +215,13 @@ const soon = async (ready: () => boolean): Promise<void> => {
 };
 
 const GO = `package main
-import ("crypto/tls"; "net/http"; "net/http/httptest"; "os"; "io"; "time"; "fmt")
+import ("crypto/tls"; "net/http"; "net/http/httptest"; "os"; "io"; "fmt")
 func main() {
   log, _ := os.Create(os.Args[1])
   max := uint16(tls.VersionTLS13)
   if os.Args[2] == "1.2" { max = tls.VersionTLS12 }
   s := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "hello") }))
-  time.Sleep(700 * time.Millisecond)
+  fmt.Scanln()
   c := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true, KeyLogWriter: log, MaxVersion: max}}}
   r, err := c.Get(s.URL)
   if err != nil { fmt.Println(err); os.Exit(1) }
@@ -236,18 +236,13 @@ when(
   'bpf',
   'go',
 )('Go through writeKeyLog', () => {
-  let rig: Rig;
-  beforeAll(() => {
-    rig = new Rig();
-  });
-  afterAll(() => rig[Symbol.asyncDispose]());
-
   test.each([
     ['with symbols', [], '1.3'],
     ['stripped', ['-ldflags=-s -w'], '1.3'],
     ['position independent, stripped', ['-buildmode=pie', '-ldflags=-s -w'], '1.3'],
     ['stripped, TLS 1.2', ['-ldflags=-s -w'], '1.2'],
   ])('%s', async (name, flags, version) => {
+    await using rig = new Rig();
     const folder = rig.folder.file(name.replaceAll(/\W/g, ''));
     mkdirSync(folder);
     writeFileSync(join(folder, 'main.go'), GO);
@@ -255,9 +250,13 @@ when(
     await must([findProgram('go')!, 'build', ...flags, '-o', program, join(folder, 'main.go')], {
       env: { GOFLAGS: '-mod=mod', GO111MODULE: 'off' },
     });
-    rig.taken.length = 0;
     const log = join(folder, 'keys');
-    await must([program, log, version], { cgroup: rig.inside });
+    // Waits for a line before it speaks, so that it is met first.
+    await using peer = new Program([program, log, version], { cgroup: rig.inside });
+    await peer.until('a probe', () => rig.resident.status().tapped > 0);
+    peer.stdin.write('\n');
+    const { code, stdout } = await peer.wait(60_000);
+    expect(code, stdout).toBe(0);
     const logged = keyLogLines(readFileSync(log, 'latin1'));
     expect(logged).toHaveLength(version === '1.3' ? 4 : 1);
     // Client and server are one process: each secret is seen on both sides.
