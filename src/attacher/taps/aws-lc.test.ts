@@ -71,6 +71,14 @@ describe('where AWS-LC derives TLS secrets', () => {
     });
   });
 
+  it('is found although AWS-LC has a TLS of its own, which calls one function with all labels', () => {
+    const rodata = `${RODATA}CLIENT_RANDOM\0`;
+    expect(inspectTls(parse(program(PLACES, { rodata })), '/usr/bin/gateway')).toMatchObject({
+      kind: 'rustls',
+      taps: [{ program: 'headwater_hkdf' }, { program: 'headwater_prf' }],
+    });
+  });
+
   it('is found by its name where it has one', () => {
     const symbol = 'aws_lc_0_47_0_CRYPTO_tls1_prf';
     expect(addresses(program(PLACES, { symbol }))).toEqual({ hkdf: EXPAND, prf: TEXT + 0x20 });

@@ -74,7 +74,9 @@ export const inspectTls = (elf: ElfFile, path: string): TlsFacts | null => {
   if (kdf !== null) return { kind: 'openssl', version: text(elf, 'OpenSSL 3.', OPENSSL3), taps: [kdf], gap: '' };
   const name = path.slice(path.lastIndexOf('/') + 1).replace(/ \(deleted\)$/, '');
   if (GNUTLS.test(name)) return inspectGnutls(elf);
-  return inspectLogSecret(elf, name) ?? inspectUntapped(elf, name);
+  const logged = inspectLogSecret(elf, name);
+  // rustls names AWS-LC, which is BoringSSL's fork, and the labels of a key log.
+  return logged !== null && logged.taps.length > 0 ? logged : (inspectOther(elf, name) ?? logged);
 };
 
 const inspectGnutls = (elf: ElfFile): TlsFacts => {
@@ -124,7 +126,7 @@ const inspectLogSecret = (elf: ElfFile, name: string): TlsFacts | null => {
 
 const untapped = (kind: TlsKind, version: string, gap: string): TlsFacts => ({ kind, version, taps: [], gap });
 
-const inspectUntapped = (elf: ElfFile, name: string): TlsFacts | null => {
+const inspectOther = (elf: ElfFile, name: string): TlsFacts | null => {
   if (/^libssl3\.so/.test(name)) return untapped('nss', '', 'NSS exports no function that is given the secrets');
   for (const [kind, pattern] of NO_TAP)
     if (pattern.test(name)) return untapped(kind, '', 'Headwater has no tap for this library');
