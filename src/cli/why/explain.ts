@@ -182,7 +182,7 @@ const aboutProcess = (process: ProcessReport, facts: Facts, leg: Leg | null): Wh
   }
   if (facts.agent.state !== 'running') found.push(...aboutWithoutAgent(process, who));
   if (facts.agent.state === 'running' && groups.every((group) => group.open === 0) && process.sockets !== null)
-    found.push(...aboutSilence(process.sockets, who, leg, known.length > 0));
+    found.push(...aboutSilence(process.sockets, who, leg, known.length > 0, workersOf(process, facts)));
   return found;
 };
 
@@ -273,8 +273,21 @@ const aboutSockets = (sockets: SocketFacts, who: string, leg: Leg | null): WhyFi
 const NOT_THEN =
   'If it is not there then, the socket belongs to a cgroup that is not observed: that of the process that made it or its listener (socket activation, a process that was moved). `ss -tan --cgroup` names it; observe that one too.';
 
+/** What other processes served on the ports that this one listens on. */
+const workersOf = (process: ProcessReport, facts: Facts): readonly WhyGroup[] =>
+  liveGroups(facts, ({ pid, side, server_port, exchanges }) => {
+    const listens = process.sockets?.listening.includes(server_port) === true;
+    return listens && pid !== process.pid && side !== 'client' && exchanges > 0;
+  });
+
 /** In scope, and the agent has no open connection of it; `before`: it had some. */
-const aboutSilence = (sockets: SocketFacts, who: string, leg: Leg | null, before: boolean): WhyFinding[] => {
+const aboutSilence = (
+  sockets: SocketFacts,
+  who: string,
+  leg: Leg | null,
+  before: boolean,
+  workers: readonly WhyGroup[],
+): WhyFinding[] => {
   const open = sockets.connections.filter(
     (one) => leg === null || (leg.side === 'server' ? one.localPort : one.remotePort) === leg.port,
   );
@@ -290,6 +303,17 @@ const aboutSilence = (sockets: SocketFacts, who: string, leg: Leg | null, before
   }
   const ports = leg === null ? sockets.listening : sockets.listening.filter((port) => port === leg.port);
   if (ports.length === 0 || before) return [];
+  const served = workers.filter((group) => ports.includes(group.server_port));
+  if (served.length > 0) {
+    const names = [...new Set(served.map(({ name, pid }) => (pid === 0 ? 'others' : `${name} (pid ${pid})`)))];
+    return [
+      finding(
+        'served_by_others',
+        'seen',
+        `${who} listens on ${list(ports)}; calls there were served by ${list(names, 3)}.`,
+      ),
+    ];
+  }
   return [
     finding(
       'no_connection',

@@ -3,7 +3,6 @@ import type { TlsProcess, WhyGroup, WhyState } from '../../model/why.ts';
 import { explain } from './explain.ts';
 import type { AgentFacts, Facts, ProcessReport, SocketFacts, Subject } from './facts.ts';
 import type { Verdict } from './finding.ts';
-import { renderAnswer } from './render.ts';
 
 const NO_SOCKETS: SocketFacts = { listening: [], connections: [], unixListening: [], unixConnected: 0, udpPorts: [] };
 const connection = (localPort: number, remotePort: number) => ({
@@ -137,6 +136,15 @@ describe('explain', () => {
       running([group({ open: 0, closed: 3, closed_s_ago: 9 })]),
       port({ servers: [process({ sockets: { ...NO_SOCKETS, listening: [8080] } })] }),
       [['http', 'seen']],
+    ],
+    [
+      'a listener whose workers have served',
+      running([group({ pid: 78, name: 'worker', open: 0, closed: 3, closed_s_ago: 9 })]),
+      port({ servers: [process({ sockets: { ...NO_SOCKETS, listening: [8080] } })] }),
+      [
+        ['served_by_others', 'seen'],
+        ['http', 'seen'],
+      ],
     ],
     [
       'a port that nobody serves any more',
@@ -384,16 +392,5 @@ describe('explain', () => {
       answer(running([group({ guess: 'tls' })]), pid(process({ tls })))[0]!.text;
     expect(text(null)).toContain('not known');
     expect(text([])).toContain('linked in');
-  });
-});
-
-describe('renderAnswer', () => {
-  it('fits 80 columns, and no name steers the terminal', () => {
-    const subject = pid(process({ name: 'a\u001b[2J', cgroup: `/a/${'long '.repeat(30)}` }));
-    const findings = answer(running([]), pid(process({ name: 'evil\u001b[2J', cgroup: '/other' })));
-    const text = renderAnswer(subject, findings, { width: 80, colour: false });
-    expect(text).not.toContain('\u001b');
-    for (const line of text.split('\n').slice(1)) expect(line.length).toBeLessThanOrEqual(80);
-    expect(text).toMatch(/^not seen {5}/m);
   });
 });
