@@ -36,7 +36,7 @@ class Run {
   #second = 0;
   calls = 0;
 
-  private constructor(rig: StoreRig, startMs: number) {
+  private constructor(rig: StoreRig, startMs: number, recentBytes: number) {
     const anchor = { wallNs: BigInt(startMs) * 1_000_000n };
     this.rig = rig;
     this.#startMs = startMs;
@@ -45,15 +45,17 @@ class Run {
       id: (connection, ordinal) => `r-${connection.id}-${ordinal}`,
       key: Buffer.alloc(32, 7),
       windowNs: 60e9,
+      recentBytes,
     });
     this.feed = new StoreFeed(rig.store, this.statistics);
     this.history = new History(this.statistics, () => [], folder.file('data'), { callsKept: true });
     this.#handshake.tls = Object.assign(new TlsFacts(), { version: '1.3', cipher: 'TLS_AES_128_GCM_SHA256' });
   }
 
-  static async start(run: string, startMs: number): Promise<Run> {
+  static async start(run: string, startMs: number, recentBytes = 1 << 20): Promise<Run> {
     const anchor = { wallNs: BigInt(startMs) * 1_000_000n };
-    return new Run(await new StoreRig(folder.file('data')).open({ run, anchor }, startMs), startMs);
+    const rig = await new StoreRig(folder.file('data')).open({ run, anchor }, startMs);
+    return new Run(rig, startMs, recentBytes);
   }
 
   get nowMs(): number {
@@ -96,36 +98,46 @@ const sums = ({ ledger, routes, services, tls }: Report): object => ({
   handshakes: tls.reduce((sum, { connections }) => sum + connections, 0),
 });
 
-test('a range that began before the agent holds each call once, those of the minute that runs too, and ends now', async () => {
-  // Some hours before the clock of this machine, which says when now is.
-  const startMs = (Math.floor(steadyMs() / HOUR_MS) - 3) * HOUR_MS;
-  const first = await Run.start('a', startMs);
-  for (let s = 0; s < 90; s++) await first.second();
-  await first.stop();
-  // In the middle of the minute in which the first one ended.
-  const second = await Run.start('b', first.nowMs + 5 * SECOND_MS);
-  let handshakes = 90;
-  const told = async (sinceMs: number, untilMs: number | null = null): Promise<Report> => {
-    const answer = await second.history.report(sinceMs, untilMs);
-    if (!answer.ok) throw new Error(answer.error.message);
-    return answer.value;
-  };
-  for (let s = 0; s < 210; s++) {
-    await second.second();
-    handshakes++;
-    if (s % 23 !== 0 && s !== 209) continue;
-    const calls = first.calls + second.calls;
-    const report = await told(startMs, startMs + 60 * MINUTE_MS);
-    const failed = Math.floor(first.calls / FAILED_EACH) + Math.floor(second.calls / FAILED_EACH);
-    expect(sums(report), `after ${s} s`).toEqual({ calls, failed, burned: calls, messages: [calls], handshakes });
-  }
+test.each([
+  ['an hour', 1 << 20],
+  ['no more than a report from the store needs', 1],
+])(
+  'a range that began before the agent, whose memory holds %s, has each call once, those of the minute that runs too, and ends now',
+  async (_, recentBytes) => {
+    // Some hours before the clock of this machine, which says when now is.
+    const startMs = (Math.floor(steadyMs() / HOUR_MS) - 3) * HOUR_MS;
+    const first = await Run.start('a', startMs);
+    for (let s = 0; s < 90; s++) await first.second();
+    await first.stop();
+    // In the middle of the minute in which the first one ended.
+    const second = await Run.start('b', first.nowMs + 5 * SECOND_MS, recentBytes);
+    let handshakes = 90;
+    const told = async (sinceMs: number, untilMs: number | null = null): Promise<Report> => {
+      const answer = await second.history.report(sinceMs, untilMs);
+      if (!answer.ok) throw new Error(answer.error.message);
+      return answer.value;
+    };
+    for (let s = 0; s < 330; s++) {
+      await second.second();
+      handshakes++;
+      if (s % 23 !== 0 && s !== 329) continue;
+      const calls = first.calls + second.calls;
+      const report = await told(startMs, startMs + 60 * MINUTE_MS);
+      const failed = Math.floor(first.calls / FAILED_EACH) + Math.floor(second.calls / FAILED_EACH);
+      expect(sums(report), `after ${s} s`).toEqual({ calls, failed, burned: calls, messages: [calls], handshakes });
+    }
+    expect(second.statistics.memorySinceMs > second.statistics.startedMs).toBe(recentBytes === 1);
   // Rates are over the time until now, whenever the last call was.
-  const [asked, { range, services }, answered] = [steadyMs(), await told(startMs), steadyMs()];
-  expect(Date.parse(range.until)).toBeGreaterThan(asked - 1);
-  expect(Date.parse(range.until)).toBeLessThanOrEqual(answered);
-  const seconds = (Date.parse(range.until) - Date.parse(range.since)) / SECOND_MS;
-  expect((services[0]!.rate_per_s * seconds) / (first.calls + second.calls)).toBeCloseTo(1, 5);
-  // What memory has of later is in no range that ended before.
-  expect(sums(await told(startMs, startMs + MINUTE_MS))).toMatchObject({ calls: 60 * CALLS_A_SECOND, handshakes: 60 });
-  await second.stop();
-});
+    const [asked, { range, services }, answered] = [steadyMs(), await told(startMs), steadyMs()];
+    expect(Date.parse(range.until)).toBeGreaterThan(asked - 1);
+    expect(Date.parse(range.until)).toBeLessThanOrEqual(answered);
+    const seconds = (Date.parse(range.until) - Date.parse(range.since)) / SECOND_MS;
+    expect((services[0]!.rate_per_s * seconds) / (first.calls + second.calls)).toBeCloseTo(1, 5);
+    // What memory has of later is in no range that ended before.
+    expect(sums(await told(startMs, startMs + MINUTE_MS))).toMatchObject({
+      calls: 60 * CALLS_A_SECOND,
+      handshakes: 60,
+    });
+    await second.stop();
+  },
+);

@@ -27,7 +27,7 @@ import { Owners } from './owners.ts';
 import { rehearse } from './rehearsal.ts';
 import { SelfProbe } from './self-probe.ts';
 import type { KernelDescription, PipelineSettings } from './settings.ts';
-import { Statistics } from './statistics.ts';
+import { RECENT_BYTES_STORED, Statistics } from './statistics.ts';
 import { StatusKeeper } from './status.ts';
 import { StoreClock } from './store-clock.ts';
 import { StoreFeed } from './store-feed.ts';
@@ -127,7 +127,8 @@ async function assemble({ client, prepared, start, key }: Handover): Promise<Par
   const outputs = await Outputs.open({ client, start, config, anchor, run, id, time, losses, worker, say });
   if (typeof outputs === 'string') return outputs;
 
-  const statistics = new Statistics({ anchor, id, key: statisticsKey, windowNs: config.window });
+  const recent = outputs.store === null ? {} : { recentBytes: RECENT_BYTES_STORED };
+  const statistics = new Statistics({ anchor, id, key: statisticsKey, windowNs: config.window, ...recent });
   const host = new HostFiles();
   const owners = ownersOf({ client, start }, host);
   const probe = probeOf(start, host);

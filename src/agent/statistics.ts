@@ -14,15 +14,14 @@ import { CHANGE_KINDS, type Change } from '../stats/headers/changes.ts';
 import { decodeHeaders, encodingOf } from '../stats/headers/codec.ts';
 import { HeaderGroup, HeaderStats, type EndedWindow as HeaderWindow } from '../stats/headers/header-stats.ts';
 import { HeaderState } from '../stats/headers/state.ts';
-import type { SealedMinute } from '../stats/minutes.ts';
+import { RECENT_MINUTES_MIN, type SealedMinute } from '../stats/minutes.ts';
 import type { SeriesKey } from '../stats/series.ts';
 import type { TlsStatistics } from '../stats/tls.ts';
 import { type SealedTls, TlsMinutes } from '../stats/tls-minutes.ts';
 import type { HeaderGauges } from './header-gauges.ts';
 
-/** Ended windows of header statistics kept one by one, to answer for the last hour, and their encoded bytes. */
+/** Ended windows of header statistics kept one by one, to answer for the last hour. */
 const WINDOWS_MAX = 60;
-const WINDOWS_BYTES_MAX = 16 << 20;
 /**
  * Names, over all groups, of older windows merged into one: some kilobytes each. A window that would add more than there is room for is the
  * store's alone; the usual one adds none.
@@ -36,7 +35,13 @@ const COUNTED_SERVICES_MAX = 64;
 const TICK_WORK_MS = 2;
 const MINUTE_MS = 60_000;
 /** Minutes before the running one that a report takes from memory although the store may have them: what ended a moment ago is on its way there. */
-const HANDED_OVER_MINUTES = 2;
+const HANDED_OVER_MINUTES = RECENT_MINUTES_MIN - 1;
+/**
+ * Bytes of the last hour's minutes, and as many of its windows. Where a store has them too, memory need not hold what hundreds of routes, or names that
+ * never come back, make of an hour: a range beyond it is read from there.
+ */
+const RECENT_BYTES = 16 << 20;
+export const RECENT_BYTES_STORED = 4 << 20;
 
 export interface StatisticsOptions {
   readonly anchor: ClockAnchor;
@@ -45,6 +50,8 @@ export interface StatisticsOptions {
   readonly key: Uint8Array;
   /** Length of a window of the header statistics, ns. */
   readonly windowNs: number;
+  /** Bounds the last hour in memory, but for what `recent` needs. */
+  readonly recentBytes?: number;
 }
 
 /** What ended since the last call: for the store. */
@@ -71,6 +78,7 @@ export class Statistics {
   readonly #tls = new TlsMinutes();
   readonly #options: StatisticsOptions;
   readonly #anchorMs: number;
+  readonly #recentBytes: number;
   readonly #windows: EndedWindow[] = [];
   #windowsBytes = 0;
   /** Of windows that are no longer kept one by one. */
@@ -99,7 +107,8 @@ export class Statistics {
     const headers: HeaderStatistics = {
       series: (key) => new SeriesHeaders(key, this.headers, id, this.#anchorMs),
     };
-    this.engine = new StatsEngine({ anchor, id, headers });
+    this.#recentBytes = options.recentBytes ?? RECENT_BYTES;
+    this.engine = new StatsEngine({ anchor, id, headers, limits: { recentBytes: this.#recentBytes } });
   }
 
   /** Counts a call; valid during the call only. */
@@ -262,13 +271,22 @@ export class Statistics {
     if (this.#untaken.length > WINDOWS_MAX) this.#untaken.shift();
     this.#windows.push(ended);
     this.#windowsBytes += ended.state.length;
-    while (this.#windows.length > WINDOWS_MAX || (this.#windowsBytes > WINDOWS_BYTES_MAX && this.#windows.length > 1))
+    while (
+      this.#windows.length > WINDOWS_MAX ||
+      (this.#windowsBytes > this.#recentBytes && this.#dispensable(ended.to))
+    )
       this.#forget(this.#windows.shift()!);
     for (const change of ended.changes) {
       this.#changes.push(change);
       this.#changesOf(change, change.kind).count++;
     }
     if (this.#changes.length > CHANGES_MAX) this.#changes.splice(0, this.#changes.length - CHANGES_MAX);
+  }
+
+  /** Whether `recent` of a minute after `endMs` (Unix ms) has all that it needs without the oldest window. */
+  #dispensable(endMs: number): boolean {
+    const second = this.#windows[1];
+    return second !== undefined && second.from <= endMs - RECENT_MINUTES_MIN * MINUTE_MS;
   }
 
   /** The counts of a service that had a window: of all kinds, before there is any change. */

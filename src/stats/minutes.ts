@@ -49,6 +49,9 @@ const SPARE_MAX = 1_024;
 const SEAL_BATCH = 256;
 const CALLS_PER_SEAL = 8;
 
+/** Sealed minutes that memory keeps however large they are. */
+export const RECENT_MINUTES_MIN = 3;
+
 const touches = (minute: number, sinceMs: number, untilMs: number): boolean =>
   (minute + 1) * MINUTE_MS > sinceMs && minute * MINUTE_MS < untilMs;
 
@@ -264,7 +267,7 @@ export class Minutes {
     this.#recent.push(minute);
     this.#recentBytes += minute.bytes;
     this.#untaken++;
-    while (this.#recentBytes > this.#table.limits.recentBytes && this.#recent.length > 1) {
+    while (this.#recentBytes > this.#table.limits.recentBytes && this.#recent.length > RECENT_MINUTES_MIN) {
       this.#recentBytes -= this.#recent.shift()!.bytes;
       if (this.#untaken > this.#recent.length) {
         this.#untaken = this.#recent.length;
