@@ -43,3 +43,18 @@ test('at any width a line is no longer than that, and columns that go are named'
     for (const line of lines(TWO, columns)) expect(line.length, `${columns}: ${line}`).toBeLessThanOrEqual(columns);
   expect(lines(TWO, 36).slice(0, 2).join('').replace(/\s+/g, ' ')).toContain('not shown here: classes');
 });
+
+test('a time is whole or not there', () => {
+  const first: Table = {
+    title: 'First errors',
+    head: ['class', 'first', 'route', 'example'],
+    numeric: [false, false, false, false],
+    rows: [['server_error', '2026-11-23T22:20:28.123Z', '/v1/users/{id}/orders', 'a1b2c3d4-17-3']],
+    spare: ['route', 'first'],
+  };
+  for (let columns = 36; columns < 90; columns++) {
+    const text = textTable(first, columns);
+    expect(text.includes('2026'), text).toBe(text.includes('2026-11-23T22:20:28.123Z'));
+  }
+  expect(textTable(first, 60)).toContain('22:20:28');
+});

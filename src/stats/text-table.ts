@@ -31,6 +31,8 @@ const TEXT_MIN = 14;
 const TEXT_LEAST = 6;
 /** Names that differ at their end as often as at their beginning, a port or the last part of a path: they are cut in the middle. */
 const NAMES: ReadonlySet<string> = new Set(['service', 'route', 'name', 'where']);
+/** Times: half of one says nothing. */
+const WHOLE: ReadonlySet<string> = new Set(['first']);
 const ELLIPSIS = '...';
 
 const widths = (head: Cells, rows: readonly Cells[]): number[] =>
@@ -92,7 +94,7 @@ function narrowed(table: Table, columns: number, least: number): Table | null {
   let over = width.reduce((sum, w) => sum + w, 0) + GAP.length * (width.length - 1) - columns;
   if (over <= 0) return table;
   const floor = table.head.map((name, i) =>
-    table.numeric[i] ? width[i]! : Math.min(width[i]!, Math.max(least, name.length)),
+    table.numeric[i] || WHOLE.has(name) ? width[i]! : Math.min(width[i]!, Math.max(least, name.length)),
   );
   for (; over > 0; over--) {
     let widest = -1;
