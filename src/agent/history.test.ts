@@ -127,7 +127,7 @@ test.each([
       expect(sums(report), `after ${s} s`).toEqual({ calls, failed, burned: calls, messages: [calls], handshakes });
     }
     expect(second.statistics.memorySinceMs > second.statistics.startedMs).toBe(recentBytes === 1);
-  // Rates are over the time until now, whenever the last call was.
+    // Rates are over the time until now, whenever the last call was.
     const [asked, { range, services }, answered] = [steadyMs(), await told(startMs), steadyMs()];
     expect(Date.parse(range.until)).toBeGreaterThan(asked - 1);
     expect(Date.parse(range.until)).toBeLessThanOrEqual(answered);
