@@ -10,11 +10,14 @@
 #include "record.h"
 
 /*
- * Units of framing (chunk-size lines, TLS records, frames) read in one call, and calls for one segment. More in one segment
- * are lost; the framing with them.
+ * Units of framing (chunk-size lines, TLS records, frames) read in one call, such calls in another, and those for one segment: as many
+ * as 64 KiB hold, of chunks of one byte too. More in one segment (IPv6 can be told to send longer ones) are lost; the framing with them.
  */
 #define SLICES 4
-#define SLICE_CALLS_MAX 256
+#define SLICE_CALLS 64
+#define SLICE_ROUNDS 64
+/* What a record takes of the ring beside its bytes. */
+#define NEAR_BYTES (sizeof(struct hw_segment) + BPF_RINGBUF_HDR_SZ)
 /* Pieces of one segment, each a record. */
 #define PIECES_MAX 12
 
@@ -168,7 +171,7 @@ static __always_inline int next_slice(struct __sk_buff *skb, struct direction *d
 {
 	struct plan *p = &d->plan;
 	__u32 at = d->frame_seq - p->seq, read = 0, end = p->start + p->pending;
-	const __u32 units = p->units;
+	const __u32 units = p->units, near = p->pending && p->level == PRESSURE_NONE ? NEAR_BYTES : 0;
 	__u8 hushed;
 
 	p->hushed = 0;
@@ -178,8 +181,8 @@ static __always_inline int next_slice(struct __sk_buff *skb, struct direction *d
 	if (read) {
 		if (at + read <= end)
 			return 0;
-		/* Right behind what is to be copied anyway: one record for both. */
-		if (at <= end && at + read - p->start <= PIECE_BYTES) {
+		/* Right behind what is to be copied anyway, or so near that a record of its own would be longer: one record for both. */
+		if (at <= end + near && at + read - p->start <= PIECE_BYTES) {
 			p->pending = at + read - p->start;
 			return 0;
 		}
@@ -247,6 +250,16 @@ __noinline int hand_over_some(struct __sk_buff *skb, __u32 dir, __u32 have)
 	return 0;
 }
 
+/* Most of them. A global function for the same reason. */
+__noinline int hand_over_many(struct __sk_buff *skb, __u32 dir, __u32 have)
+{
+#pragma unroll 1
+	for (int i = 0; i < SLICE_CALLS; i++)
+		if (hand_over_some(skb, dir, have))
+			return 1;
+	return 0;
+}
+
 /*
  * Hands over what takes several records: bytes [0, have) when they are too many for one, and after them what framing asks
  * for, each piece of it in a record whose range reaches up to the next one. The plan says afterwards how many of `have`
@@ -275,8 +288,8 @@ __noinline int hand_over(struct __sk_buff *skb, __u32 dir, __u32 have)
 	/* From here on [start, start + pending) waits: its range reaches up to the next piece, or to the end. */
 	p->pending = have - p->start < PIECE_BYTES ? have - p->start : PIECE_BYTES;
 #pragma unroll 1
-	for (int i = 0; i < SLICE_CALLS_MAX; i++)
-		if (hand_over_some(skb, dir, have))
+	for (int i = 0; i < SLICE_ROUNDS; i++)
+		if (hand_over_many(skb, dir, have))
 			return 0;
 	next_slice(skb, d, dir, have, 0);
 	lose_place(d);

@@ -195,6 +195,26 @@ describe.skipIf(whyNoSegments !== '')('walk', () => {
     }
   });
 
+  // As many as 64 KiB hold, which loopback and offloading join: records of one byte in TLS 1.3, empty frames.
+  it.each([
+    ['records', hello, Array.from({ length: 2_840 }, () => record(APPLICATION, 18))],
+    ['frames', PREFACE, Array.from({ length: 7_270 }, () => frame(0, 1, 0))],
+  ] as const)('as many %s as one segment holds', async (_, opening, units) => {
+    const stream = Buffer.concat(units);
+    const capture = await startPeer('play', [stream]);
+    const client = await Client.open(port);
+    client.keep = false;
+    await capture.during(
+      (async () => {
+        client.write(opening);
+        await client.untilEnded();
+      })(),
+    );
+    expect(client.total).toBe(stream.length);
+    expectCopied(capture, client.port, EGRESS, stream, new Uint8Array(stream.length).fill(1));
+    expect(imbalance(capture.counters.read())).toEqual(balanced);
+  });
+
   it('what a burst of HTTP/2 may copy ends: the rest keeps its headers', async () => {
     const frames = Buffer.concat([PREFACE, ...Array.from({ length: 400 }, () => frame(0, 1, 1500)), frame(1, 3, 500)]);
     const one = await sent(frames, [[30_000, 60_000, 90_001]]);
