@@ -210,6 +210,17 @@ export class Agent implements AsyncDisposable {
     return last;
   }
 
+  /**
+   * Waits until every connection that the programs of before had has ended and been read of. No connection being open says nothing by itself: the
+   * kernel counts one before the agent has read of it.
+   */
+  untilRead(): Promise<AgentStatus> {
+    return this.untilStatus(
+      'the end of every connection',
+      ({ connections, ring }) => connections.open === 0 && ring.used_bytes === 0,
+    );
+  }
+
   /** Waits until so many files that observed processes run have a probe: from then on every handshake of theirs is seen. */
   async tapped(files: number): Promise<void> {
     await this.untilStatus(`probe on ${files} files`, ({ tls }) => (tls.taps?.tapped ?? 0) >= files);

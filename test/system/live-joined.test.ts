@@ -48,7 +48,9 @@ when(it, ...needs)('TLS: nothing is invented, and its bytes are named', async ()
   await joined.answered();
   await using agent = await Agent.start({ cgroups: [cgroup] });
   for (let i = 0; i < CALLS; i++) await joined.call();
-  const status = await statusOf(agent);
+  const status = await agent.untilStatus('both ends known to be unread', ({ tls }) =>
+    tls.unread.some(({ connections }) => connections === 2),
+  );
   expectConserved(status);
   expect(status.connections).toMatchObject({ open: 2, by_guess: { tls: 2 } });
   const why = JSON.parse((await agent.get('/v1/why')).body) as { groups: unknown[] };

@@ -43,7 +43,7 @@ when(
   await using agent = await Agent.start({ cgroups: [serving], args: ['--listen', listen] });
   for (const connections of CONNECTIONS) await wrk({ url: `http://127.0.0.1:${port}/work`, seconds: 2, connections });
   // wrk leaves calls on their way: the numbers are asked for when the last one has ended.
-  await agent.untilStatus('every call ended', ({ connections }) => connections.open === 0);
+  await agent.untilRead();
   const report = (await (await fetch(`http://${listen}/api/v1/report`)).json()) as Report;
   const { load } = report.routes.find(({ side, route }) => side === 'server' && route === '/work')!;
   const at = (n: number) => load.buckets.find((bucket) => bucket.in_flight === n)!;

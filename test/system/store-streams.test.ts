@@ -14,7 +14,7 @@ import { must, Program, run } from '../rig/program.ts';
 const PEERS = join(import.meta.dirname, '../rig/h2/stream-peers.ts');
 const NODE = join(import.meta.dirname, '../../node_modules/.bin/node');
 
-type Line = ExchangeRecord | WebSocketRecord;
+type Line = (ExchangeRecord & { readonly upgrade?: string }) | WebSocketRecord;
 const linesOf = (text: string): Line[] =>
   text
     .slice(0, text.lastIndexOf('\n') + 1)
@@ -42,19 +42,17 @@ when(
   const ports = [direct, direct, http2].map(String);
   const { sessions, streams } = JSON.parse(await must([NODE, PEERS, ...ports], { cgroup })) as Truths;
 
-  // The log is whole when every session that the peers told of has its line, once for each side that was seen.
   const log = (): Line[] => linesOf(readFileSync(agent.log, 'utf8'));
-  const ended = (): boolean => {
+  const { ledger } = await agent.untilRead();
+  await agent.program.until('every call in the log, and a line of each WebSocket', () => {
     const lines = log();
-    const paths = new Map(lines.map((line) => (line.type === 'exchange' ? [line.id, line.request?.target] : ['', ''])));
-    const told = new Set(lines.map((line) => (line.type === 'websocket' ? paths.get(line.exchange) : '')));
-    const seen = new Set(paths.values());
-    return sessions.every(({ path }) => told.has(path)) && streams.every(({ path }) => seen.has(path));
-  };
-  await agent.program.until('every session and stream in the log', () => Promise.resolve(ended()));
+    const calls = lines.filter((line) => line.type === 'exchange');
+    const upgraded = calls.filter(({ upgrade }) => upgrade === 'websocket');
+    return calls.length === ledger.exchanges && lines.length === calls.length + upgraded.length;
+  });
 
   await using tail = new Program([HEADWATER, 'tail', '--since', '1h', '--json', '--socket', agent.socket]);
-  await tail.until('the past', () => Promise.resolve(linesOf(tail.stdout).length >= log().length));
+  await tail.until('the past', () => linesOf(tail.stdout).length >= log().length);
   const followed = await tail.stop('SIGINT');
   expect([followed.code, followed.stderr]).toEqual([0, '']);
 

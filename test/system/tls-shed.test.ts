@@ -76,7 +76,7 @@ async function overload(pauses: number, unread: number, protocol = 'TLSv1.3'): P
     await more(CALLS_READ);
   }
   await load.stop('SIGINT');
-  await agent.untilStatus('every connection ended', ({ connections }) => connections.open === 0);
+  await agent.untilRead();
   const answered = lines.count();
   // Holes at the end of the streams are declared within a second or two; what is told when it does not come to this is asserted on.
   const status = await agent.untilStatus('every answer in the books', ({ ledger }) =>

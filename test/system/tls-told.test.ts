@@ -34,6 +34,7 @@ when(
       args: ['--listen', `127.0.0.1:${port}`],
     });
     await using tail = new Program([HEADWATER, 'tail', '--json', '--socket', agent.socket]);
+    await agent.untilStatus('a viewer', (status) => status.tail.viewers === 1);
     const nginx = await nginxTls(home, cgroup);
     const go = await goTls(home, cgroup, '-ldflags=-s -w');
     const java = await javaTls(home, cgroup);
