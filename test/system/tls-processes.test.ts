@@ -182,7 +182,11 @@ for line in sys.stdin:
   const statically = ['ssl', 'crypto'].every((name) => existsSync(`/usr/lib/x86_64-linux-gnu/lib${name}.a`));
   if (!statically) console.warn('SKIPPED: needs OpenSSL to link with: apt-get install libssl-dev, on x86-64');
 
-  test.skipIf(!statically)('OpenSSL linked in, that only the table of symbols names', async () => {
+  test.skipIf(!statically).each([
+    ['that only the table of symbols names', '-pie', false],
+    ['without symbols', '-pie', true],
+    ['without symbols, at fixed addresses', '-no-pie', true],
+  ])('OpenSSL linked in, %s', async (_, form, stripped) => {
     await using agent = await Agent.start({ cgroups: [inside], secrets: true });
     const server = await nginxTls(home, outside);
     const program = home.folder.file('linked');
@@ -195,6 +199,7 @@ int main(void) {
   char line[64], text[256], answer[4096];
   SSL_CTX *context = SSL_CTX_new(TLS_client_method());
   while (fgets(line, sizeof line, stdin)) {
+    SSL_CTX_set_max_proto_version(context, strncmp(line, "tls12", 5) == 0 ? TLS1_2_VERSION : TLS1_3_VERSION);
     BIO *bio = BIO_new_ssl_connect(context);
     BIO_set_conn_hostname(bio, "127.0.0.1:${server.port}");
     snprintf(text, sizeof text, "GET /x?id=%s HTTP/1.1\\r\\nHost: localhost\\r\\nConnection: close\\r\\n\\r\\n", strtok(line, "\\n"));
@@ -208,14 +213,21 @@ int main(void) {
 `,
     );
     const linked = ['-Wl,-Bstatic', '-lssl', '-lcrypto', '-Wl,-Bdynamic', '-ldl', '-lpthread'];
-    await must(['clang', '-o', program, home.folder.file('linked.c'), ...linked], { timeoutMs: 60_000 });
+    const link = ['clang', form, ...(stripped ? ['-s'] : []), '-o', program, home.folder.file('linked.c'), ...linked];
+    await must(link, { timeoutMs: 60_000 });
     const client = home.program([program], { cgroup: inside });
     await agent.tapped(1);
-    client.stdin.write('linked\n');
-    await client.until('the answer', () => client.stdout.includes('linked\n'));
-    await agent.until((seen) => sides(seen, 'linked').length === 1);
+    for (const id of ['tls13', 'tls12']) {
+      client.stdin.write(`${id}\n`);
+      await client.until('the answer', () => client.stdout.includes(`${id}\n`));
+    }
+    await agent.until((seen) => seen.length === 2);
     const { exchanges, summary } = await agent.stop();
-    expect(exchanges.map((x) => [askedId(x), x.side])).toEqual([['linked', 'client']]);
+    const version = (x: LoggedExchange): string => (x as unknown as { tls: { version: string } }).tls.version;
+    expect(exchanges.map((x) => [askedId(x), x.side, version(x)])).toEqual([
+      ['tls13', 'client', '1.3'],
+      ['tls12', 'client', '1.2'],
+    ]);
     expect(summary.losses).toEqual([]);
   });
 

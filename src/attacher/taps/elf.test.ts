@@ -85,7 +85,7 @@ describe('what has no tap is named', () => {
     ],
     ['/usr/bin/service', 'rustls-0.23 CLIENT_HANDSHAKE_TRAFFIC_SECRET', 'rustls', ''],
     ['/usr/bin/envoy', 'boringssl\0CLIENT_RANDOM\0CLIENT_HANDSHAKE_TRAFFIC_SECRET', 'boringssl', ''],
-    ['/usr/bin/static', 'OpenSSL 3.2.1 30 Jan 2024\0TLS13-KDF', 'openssl', 'OpenSSL 3.2.1'],
+    ['/usr/bin/static', 'CLIENT_RANDOM\0OpenSSL 3.2.1 30 Jan 2024\0TLS13-KDF', 'openssl', 'OpenSSL 3.2.1'],
   ])('%s', (path, rodata, kind, version) => {
     const { tls } = inspect(elf('main', rodata), path)!;
     expect(tls).toMatchObject({ kind, version, taps: [] });

@@ -95,10 +95,14 @@ export class ElfFile {
 
   /** Where the byte at a virtual address lies in the file; -1 when it lies in no executable part. */
   codeOffset(address: number): number {
-    for (const load of this.#loads)
-      if (load.executable && address >= load.address && address < load.address + load.size)
-        return address - load.address + load.offset;
-    return -1;
+    const load = this.#loadOf(address);
+    return load?.executable === true ? address - load.address + load.offset : -1;
+  }
+
+  /** Where the byte at a virtual address lies in the file, code or data; -1 when it does not come from there. */
+  offset(address: number): number {
+    const load = this.#loadOf(address);
+    return load === undefined ? -1 : address - load.address + load.offset;
   }
 
   read(offset: number, length: number): Buffer {
@@ -141,6 +145,10 @@ export class ElfFile {
       if (chunk.length < wanted.length) return -1;
     }
     return -1;
+  }
+
+  #loadOf(address: number): Load | undefined {
+    return this.#loads.find((load) => address >= load.address && address < load.address + load.size);
   }
 
   #symbolTables(): { table: Section; strings: Section }[] {

@@ -2,6 +2,7 @@
 import { awsLcAddresses } from './aws-lc.ts';
 import type { ElfFile, Section } from './elf.ts';
 import { goFunctionAddress, goVersion, isGo } from './go.ts';
+import { kdfAddresses } from './kdf-table.ts';
 import { logSecretAddress } from './log-secret.ts';
 import { PROLOGUE_BYTES, probeOffset } from './prologue.ts';
 
@@ -47,7 +48,9 @@ const GO_KEYLOG = 'crypto/tls.(*Config).writeKeyLog';
 const VERSION_BYTES = 64;
 /** Places where something like a version is looked at. */
 const MENTIONS_MAX = 32;
-const OPENSSL3 = /^OpenSSL 3\.\d+\.\d+[\w.+-]*/;
+/** As its version begins, which is in libcrypto alone. */
+const OPENSSL_STARTS = ['OpenSSL 3.', 'OpenSSL 4.'];
+const OPENSSL = /^OpenSSL \d\.\d+\.\d+[\w.+-]*/;
 const GNUTLS = /^libgnutls\.so/;
 /** What bpf/secrets.bpf.c reads. */
 const GNUTLS_RANDOM_AT = 0x50;
@@ -71,7 +74,7 @@ const BORINGSSL_NAMES = ['boringssl', 'BoringSSL', 'aws-lc'];
 export const inspectTls = (elf: ElfFile, path: string): TlsFacts | null => {
   if (isGo(elf)) return inspectGo(elf);
   const kdf = tapAt(elf, 'headwater_kdf', elf.functionAddress('EVP_KDF_derive'));
-  if (kdf !== null) return { kind: 'openssl', version: text(elf, 'OpenSSL 3.', OPENSSL3), taps: [kdf], gap: '' };
+  if (kdf !== null) return { kind: 'openssl', version: opensslVersion(elf), taps: [kdf], gap: '' };
   const name = path.slice(path.lastIndexOf('/') + 1).replace(/ \(deleted\)$/, '');
   if (GNUTLS.test(name)) return inspectGnutls(elf);
   const logged = inspectLogSecret(elf, name);
@@ -116,6 +119,8 @@ const inspectLogSecret = (elf: ElfFile, name: string): TlsFacts | null => {
       ? untapped('openssl', version, 'its ssl_log_secret, which 1.1.1 has, cannot be found')
       : { kind: 'openssl', version, taps: [tap], gap: '' };
   }
+  const linkedIn = inspectLinkedIn(elf, constants);
+  if (linkedIn !== null) return linkedIn;
   const isBoring = BORINGSSL_NAMES.some((own) => elf.find(constants, own) >= 0);
   if (!isBoring || elf.find(constants, 'CLIENT_HANDSHAKE_TRAFFIC_SECRET') < 0) return null;
   const tap = tapAt(elf, 'headwater_boringssl', logSecretAddress(elf));
@@ -137,14 +142,37 @@ const inspectOther = (elf: ElfFile, name: string): TlsFacts | null => {
   if (constants === null) return null;
   if (elf.find(constants, 'rustls-') >= 0 && elf.find(constants, 'CLIENT_HANDSHAKE_TRAFFIC_SECRET') >= 0)
     return inspectRustls(elf);
-  if (elf.find(constants, 'OpenSSL 3.') >= 0 && elf.find(constants, 'TLS13-KDF') >= 0)
-    return untapped(
-      'openssl',
-      text(elf, 'OpenSSL 3.', OPENSSL3),
-      'linked in without symbols: EVP_KDF_derive cannot be found',
-    );
   return null;
 };
+
+/** OpenSSL 3 and newer without symbols: EVP_KDF_derive leads to these functions, with the same arguments. */
+const inspectLinkedIn = (elf: ElfFile, constants: Section): TlsFacts | null => {
+  if (elf.find(constants, 'TLS13-KDF') < 0) return null;
+  const addresses = kdfAddresses(elf);
+  const taps = [tapAt(elf, 'headwater_kdf', addresses.tls13), tapAt(elf, 'headwater_kdf', addresses.tls12)];
+  const version = opensslVersion(elf);
+  const gap = missing(taps, ['TLS 1.3', 'TLS 1.2']);
+  // OpenSSL's libssl names the derivation, which is in the other library.
+  if (version === '' && taps.every((tap) => tap === null)) return null;
+  return {
+    kind: 'openssl',
+    version,
+    taps: taps.filter((tap) => tap !== null),
+    gap: gap === '' ? '' : `linked in without symbols, and where it derives ${gap} cannot be found`,
+  };
+};
+
+const opensslVersion = (elf: ElfFile): string => {
+  for (const start of OPENSSL_STARTS) {
+    const version = text(elf, start, OPENSSL);
+    if (version !== '') return version;
+  }
+  return '';
+};
+
+/** The names of the taps that are not there. */
+const missing = (taps: readonly (TapPoint | null)[], names: readonly string[]): string =>
+  names.filter((_, i) => taps[i] === null).join(' and ');
 
 const inspectRustls = (elf: ElfFile): TlsFacts => {
   // Its messages name the file that they come from.
@@ -156,12 +184,14 @@ const inspectRustls = (elf: ElfFile): TlsFacts => {
       version,
       'its cryptography is not AWS-LC, and rustls calls nothing else that could be tapped',
     );
-  const tls13 = tapAt(elf, 'headwater_hkdf', addresses.hkdf);
-  const tls12 = tapAt(elf, 'headwater_prf', addresses.prf);
-  const taps = [tls13, tls12].filter((tap) => tap !== null);
-  const missing = [tls13 === null ? 'TLS 1.3 (HKDF_expand)' : '', tls12 === null ? 'TLS 1.2 (CRYPTO_tls1_prf)' : ''];
-  const gap = missing.filter((one) => one !== '').join(' and ');
-  return { kind: 'rustls', version, taps, gap: gap === '' ? '' : `where its AWS-LC derives ${gap} cannot be found` };
+  const taps = [tapAt(elf, 'headwater_hkdf', addresses.hkdf), tapAt(elf, 'headwater_prf', addresses.prf)];
+  const gap = missing(taps, ['TLS 1.3 (HKDF_expand)', 'TLS 1.2 (CRYPTO_tls1_prf)']);
+  return {
+    kind: 'rustls',
+    version,
+    taps: taps.filter((tap) => tap !== null),
+    gap: gap === '' ? '' : `where its AWS-LC derives ${gap} cannot be found`,
+  };
 };
 
 /** The dynamic linker's call after every change of what is mapped, where this is the dynamic linker. */
