@@ -17,6 +17,7 @@ import {
   start,
   startNginx,
   untilListening,
+  untilQuiet,
   whyNot,
 } from './rig.ts';
 
@@ -275,7 +276,8 @@ describe.skipIf(whyNot !== '')('capture', () => {
     const server = await startPeer(cgroup, 'http');
     const capture = new Capture(cgroup);
     const curl = start(cgroup, 'curl', ['-s', '-o', '/dev/null', `http://127.0.0.1:${port}/both`]);
-    await capture.during(new Promise((resolve) => curl.once('exit', resolve)));
+    // The server closes its end later.
+    await capture.during(new Promise((resolve) => curl.once('exit', resolve)).then(() => untilQuiet(port)));
     const opened = capture.events.filter((e) => e.kind === 'opened');
     expect(opened.map((e) => e.accepted).sort()).toEqual([false, true]);
     expect(new Set(opened.map((e) => e.flow)).size).toBe(2);

@@ -219,12 +219,24 @@ export class Capture {
     this.ring.drain(this, Number.MAX_SAFE_INTEGER);
   }
 
+  /** The counters once each segment is in a class: a program whose process the scheduler has stopped has seen one and not yet counted it. */
+  async settled(): Promise<KernelCounters> {
+    let counters = this.counters.read();
+    await until(() => {
+      counters = this.counters.read();
+      const { segments, bytes } = imbalance(counters);
+      return segments === 0 && bytes === 0;
+    }, 'each segment in one class');
+    return counters;
+  }
+
   /** Drains every few milliseconds while `work` goes on, and once more when the network is quiet. */
   async during<T>(work: Promise<T>): Promise<T> {
     const timer = setInterval(() => this.drain(), 2);
     try {
       const result = await work;
       await sleep(50);
+      await this.settled();
       return result;
     } finally {
       clearInterval(timer);

@@ -58,17 +58,6 @@ const attached = (cgroup: string): unknown[] => {
   return shown.trim() === '' ? [] : JSON.parse(shown);
 };
 
-/** The counters once each segment is in a class: a program whose process the scheduler has stopped has seen one and not yet counted it. */
-async function settled(capture: Capture): Promise<ReturnType<Capture['counters']['read']>> {
-  let counters = capture.counters.read();
-  await until(() => {
-    counters = capture.counters.read();
-    const { segments, bytes } = imbalance(counters);
-    return segments === 0 && bytes === 0;
-  }, 'each segment in one class');
-  return counters;
-}
-
 describe.skipIf(whyNot !== '')('capture under stress', () => {
   beforeEach(async () => {
     port = await freePort();
@@ -112,7 +101,7 @@ describe.skipIf(whyNot !== '')('capture under stress', () => {
     // However fast the machine is: many times what the ring holds.
     let answered = 0;
     while (answered < CALLS_BEYOND_RING) answered += await load('/', 8, 1);
-    const counters = await settled(capture);
+    const counters = await capture.settled();
     // A call has two segments, one of which is larger than 900 bytes.
     const fit = 65536 / BODY.length;
     expect(counters.ledger.lost.bytes + counters.ledger.shed.bytes).toBeGreaterThan((answered - fit) * BODY.length);
@@ -131,7 +120,7 @@ describe.skipIf(whyNot !== '')('capture under stress', () => {
     await load('/', 8, 1);
     clearInterval(slow);
     capture.drain();
-    await settled(capture);
+    await capture.settled();
     expect(capture.segments.some((s) => (s.shed & SHED_HEAD) !== 0)).toBe(true);
     expect(capture.segments.some((s) => (s.shed & (SHED_BODY | SHED_HEAD)) === 0)).toBe(true);
 
