@@ -16,11 +16,19 @@ export type Need =
   | { readonly type: 'all'; readonly of: readonly Need[] }
   | { readonly type: 'any'; readonly of: readonly Need[] };
 
+/** What must hold where a node of a filter is true, and where it is false. */
+export interface Pair {
+  readonly t: Condition;
+  readonly f: Condition;
+}
+
 export const TRUE: Condition = { sql: 'TRUE', need: null };
 export const FALSE: Condition = { sql: 'FALSE', need: { type: 'any', of: [] } };
 
 /** A condition that segments cannot tell anything about. */
 export const holds = (sql: string): Condition => ({ sql, need: null });
+
+export const literal = (text: string): string => `'${text.replaceAll("'", "''")}'`;
 
 export function all(...parts: Condition[]): Condition {
   const told = parts.filter((part) => part !== TRUE);

@@ -8,56 +8,78 @@
  * Each condition says as well what a segment must have for any of its calls to meet it, so that most need not be opened.
  */
 import { Duration, Environment } from '@marcbachmann/cel-js/evaluator';
-import { all, any, type Condition, FALSE, holds, TRUE } from './condition.ts';
+import { all, any, type Condition, FALSE, holds, type Pair, TRUE } from './condition.ts';
 import type { CelNode } from './prepare.ts';
-
-/** What holds where a node is true, and where it is false. */
-interface Pair {
-  readonly t: Condition;
-  readonly f: Condition;
-}
+import {
+  absent,
+  anyName,
+  anyValue,
+  column,
+  type Header,
+  headerValue,
+  isAscii,
+  isTextCall,
+  matchesPattern,
+  path,
+  present,
+  query,
+  type Text,
+  urlPath,
+} from './text-sql.ts';
 
 const UNKNOWN: Pair = { t: TRUE, f: TRUE };
 const MS_PER_S = 1_000;
 const NS_PER_MS = 1_000_000n;
 const INT64_MAX = 2n ** 63n - 1n;
+/** A loop over a longer list is not written out. */
+const LOOP_MAX = 64;
 
-type Kind = 'text' | 'int' | 'duration' | 'time' | 'path' | 'urlPath';
-
-/** Column (or expression) of each attribute. Numbers are NULL where nothing was seen, and so are texts of TLS; other texts never are, except the method. */
-const COLUMNS: Readonly<Record<string, readonly [sql: string, kind: Kind]>> = {
+/** Texts are NULL where nothing was seen of TLS, or the method; others never are. */
+const TEXTS: Readonly<Record<string, Text>> = {
   __proto__: null as never,
-  'request.method': ['method', 'text'],
-  'request.path': ['target', 'path'],
-  'request.url_path': ["split_part(target, '?', 1)", 'urlPath'],
-  'request.host': ['authority', 'text'],
-  'request.scheme': ['scheme', 'text'],
-  'request.protocol': ['protocol', 'text'],
+  'request.method': column('method'),
+  'request.path': path,
+  'request.url_path': urlPath,
+  'request.query': query,
+  'request.host': column('authority'),
+  'request.scheme': column('scheme'),
+  'request.protocol': column('protocol'),
+  'source.address': column('client_address'),
+  'destination.address': column('server_address'),
+  'connection.tls_version': column('tls_version'),
+  'connection.requested_server_name': column('tls_sni'),
+  'process.name': column('process_name'),
+  route: column('route'),
+  side: column('side'),
+  service: column('service'),
+  outcome: column('outcome'),
+};
+
+type Kind = 'int' | 'duration' | 'time';
+
+/** NULL where nothing was seen. */
+const NUMBERS: Readonly<Record<string, readonly [sql: string, kind: Kind]>> = {
+  __proto__: null as never,
   'request.total_size': ['(request_head_bytes + request_body_bytes)', 'int'],
   'request.duration': ['last_response_ns', 'duration'],
   'request.time': ['ts', 'time'],
   'response.code': ['status', 'int'],
   'response.total_size': ['(response_head_bytes + response_body_bytes)', 'int'],
   'response.grpc_status': ["TRY_CAST(nullif(extra, '') ->> '$.grpc.status' AS BIGINT)", 'int'],
-  'source.address': ['client_address', 'text'],
   'source.port': ['client_port', 'int'],
-  'destination.address': ['server_address', 'text'],
   'destination.port': ['server_port', 'int'],
-  'connection.tls_version': ['tls_version', 'text'],
-  'connection.requested_server_name': ['tls_sni', 'text'],
   'process.pid': ['process_pid', 'int'],
-  'process.name': ['process_name', 'text'],
   duration: ['last_response_ns', 'duration'],
-  route: ['route', 'text'],
-  side: ['side', 'text'],
-  service: ['service', 'text'],
-  outcome: ['outcome', 'text'],
 };
+
+/** What the names that a loop binds stand for. */
+type Bound = CelNode | Header['part'];
 
 const parser = new Environment({ unlistedVariablesAreDyn: true });
 
 /** `text`: a filter that compiles (filter.ts). */
-export const filterSql = (text: string): Condition => translate(parser.parse(text).ast as unknown as CelNode, text).t;
+export const filterSql = (text: string): Condition =>
+  new Translation(text).pair(parser.parse(text).ast as unknown as CelNode).t;
 
 const FLIPPED: Readonly<Record<string, string>> = {
   '<': '>',
@@ -67,58 +89,188 @@ const FLIPPED: Readonly<Record<string, string>> = {
   '==': '==',
   '!=': '!=',
 };
+const ARITHMETIC = new Set(['+', '-', '*', '/', '%', '-_']);
+/** Of these every argument is evaluated, and one that fails is their failure. */
+const STRICT_CALLS = new Set(
+  'size int uint double string contains startsWith endsWith matches lowerAscii upperAscii trim split indexOf substring replace'.split(
+    ' ',
+  ),
+);
 
-function translate(node: CelNode, text: string): Pair {
-  const args = node.args as readonly unknown[];
-  switch (node.op) {
-    case 'value':
-      return node.args === true ? { t: TRUE, f: FALSE } : node.args === false ? { t: FALSE, f: TRUE } : UNKNOWN;
-    case '&&':
-    case '||': {
-      const [a, b] = (args as CelNode[]).map((arg) => translate(arg, text)) as [Pair, Pair];
-      return node.op === '&&' ? { t: all(a.t, b.t), f: any(a.f, b.f) } : { t: any(a.t, b.t), f: all(a.f, b.f) };
-    }
-    case '!_': {
-      const { t, f } = translate(node.args as CelNode, text);
-      return { t: f, f: t };
-    }
-    case 'in':
-      return isIn(args[0] as CelNode, args[1] as CelNode, text);
-    case 'rcall':
-      return textCall(String(args[0]), args[1] as CelNode, args[2] as readonly CelNode[]);
-    default:
-      return node.op in FLIPPED ? comparison(node.op, args[0] as CelNode, args[1] as CelNode, text) : UNKNOWN;
+class Translation {
+  readonly #text: string;
+  readonly #bound = new Map<string, Bound>();
+
+  constructor(text: string) {
+    this.#text = text;
   }
-}
 
-function comparison(op: string, a: CelNode, b: CelNode, text: string): Pair {
-  const [subject, other, sign] = isConstant(a) ? [b, a, FLIPPED[op]!] : [a, b, op];
-  const header = headerOf(subject);
-  if (header !== null) return headerComparison(header, sign, textOf(other));
-  const column = COLUMNS[attributeOf(subject) ?? ''];
-  if (column === undefined) return UNKNOWN;
-  const [sql, kind] = column;
-  if (kind === 'text' || kind === 'path' || kind === 'urlPath') {
-    const value = textOf(other);
-    if (value === null || (sign !== '==' && sign !== '!=')) return UNKNOWN;
-    const there = `${sql} = ${literal(value)}`;
-    const equal = {
-      t: whole(kind, kind === 'path' ? { sql: there, need: { type: 'text', text: value } } : holds(there)),
-      f: whole(kind, holds(`${sql} IS DISTINCT FROM ${literal(value)}`)),
+  pair(node: CelNode): Pair {
+    const args = node.args as readonly unknown[];
+    switch (node.op) {
+      case 'value':
+        return node.args === true ? { t: TRUE, f: FALSE } : node.args === false ? { t: FALSE, f: TRUE } : UNKNOWN;
+      case '&&':
+      case '||': {
+        const [a, b] = (args as CelNode[]).map((arg) => this.pair(arg)) as [Pair, Pair];
+        return node.op === '&&' ? { t: all(a.t, b.t), f: any(a.f, b.f) } : { t: any(a.t, b.t), f: all(a.f, b.f) };
+      }
+      case '!_': {
+        const { t, f } = this.pair(node.args as CelNode);
+        return { t: f, f: t };
+      }
+      case '?:': {
+        const [asked, yes, no] = (args as CelNode[]).map((arg) => this.pair(arg)) as [Pair, Pair, Pair];
+        return { t: any(all(asked.t, yes.t), all(asked.f, no.t)), f: any(all(asked.t, yes.f), all(asked.f, no.f)) };
+      }
+      case 'in':
+        return this.#isIn(args[0] as CelNode, args[1] as CelNode) ?? this.#evaluated(node);
+      case 'call':
+        return this.#has(node) ?? this.#evaluated(node);
+      case 'rcall':
+        return (
+          this.#method(String(args[0]), args[1] as CelNode, args[2] as readonly CelNode[]) ?? this.#evaluated(node)
+        );
+      default:
+        if (node.op in FLIPPED)
+          return this.#comparison(node.op, args[0] as CelNode, args[1] as CelNode) ?? this.#evaluated(node);
+        return UNKNOWN;
+    }
+  }
+
+  /** Whatever the answer is: there is one only where every header that is read is there. */
+  #evaluated(node: CelNode): Pair {
+    const there = all(...this.#strict(node));
+    return { t: there, f: there };
+  }
+
+  #strict(node: CelNode): Condition[] {
+    const header = this.#header(node);
+    if (header !== null) return [present(header)];
+    const args = node.args as readonly unknown[];
+    if (node.op === '-_') return this.#strict(node.args as CelNode);
+    if (node.op in FLIPPED || ARITHMETIC.has(node.op)) return (args as CelNode[]).flatMap((arg) => this.#strict(arg));
+    if (node.op === '?:') return this.#strict(args[0] as CelNode);
+    if ((node.op !== 'call' && node.op !== 'rcall') || !STRICT_CALLS.has(String(args[0]))) return [];
+    return (args.slice(1).flat() as CelNode[]).flatMap((arg) => this.#strict(arg));
+  }
+
+  #comparison(op: string, left: CelNode, right: CelNode): Pair | null {
+    const [a, b] = [this.#resolved(left), this.#resolved(right)];
+    const [subject, other, sign] = isConstant(a) ? [b, a, FLIPPED[op]!] : [a, b, op];
+    const text = this.#textOf(subject);
+    if (text !== null) {
+      const value = constantText(other);
+      if (value === null || (sign !== '==' && sign !== '!=')) return null;
+      const { t, f } = text.equal(value);
+      return sign === '==' ? { t, f } : { t: f, f: t };
+    }
+    const column = NUMBERS[attributeOf(subject) ?? ''];
+    if (column === undefined) return null;
+    const [sql, kind] = column;
+    const value = kind === 'int' ? intOf(other) : nanosecondsOf(other, kind, this.#text);
+    if (value === null) return null;
+    if (kind === 'time') return timeComparison(sign, value);
+    const { t, f } = numbers(sql, sign, value);
+    // Times count from the request's first byte: files whose bounds exclude the value are not read.
+    return kind === 'duration' ? { t: all(t, REQUEST_SEEN), f: all(f, REQUEST_SEEN) } : { t, f };
+  }
+
+  #isIn(item: CelNode, where: CelNode): Pair | null {
+    const part = headersOf(where);
+    if (part !== null) {
+      const header = this.#headerNamed(part, item);
+      return header && { t: present(header), f: absent(header) };
+    }
+    if (where.op !== 'list') return null;
+    const pairs = (where.args as readonly CelNode[]).map((value) => this.#comparison('==', item, value) ?? UNKNOWN);
+    return { t: any(...pairs.map(({ t }) => t)), f: all(...pairs.map(({ f }) => f)) };
+  }
+
+  #has(node: CelNode): Pair | null {
+    const [name, args] = node.args as readonly [string, readonly CelNode[]];
+    if (name !== 'has') return null;
+    const header = this.#header(args[0]!);
+    if (header !== null) return { t: present(header), f: absent(header) };
+    return attributeOf(args[0]!) === 'response.code'
+      ? { t: holds('status IS NOT NULL'), f: holds('status IS NULL') }
+      : UNKNOWN;
+  }
+
+  #method(name: string, of: CelNode, args: readonly CelNode[]): Pair | null {
+    if (name === 'exists' || name === 'all') return this.#loop(name, of, args);
+    const value = args.length === 1 ? constantText(this.#resolved(args[0]!)) : null;
+    const text = this.#textOf(this.#resolved(of));
+    if (text === null || value === null) return null;
+    if (name === 'matches') return matchesPattern(text, value);
+    return isTextCall(name) && value !== '' ? text.part(name, value) : null;
+  }
+
+  #loop(name: 'exists' | 'all', over: CelNode, args: readonly CelNode[]): Pair | null {
+    const [variable, asked] = args;
+    if (args.length !== 2 || variable!.op !== 'id') return null;
+    const bound = String(variable!.args);
+    // The name hides what it named outside.
+    if (this.#bound.has(bound) || HIDDEN.has(bound)) return UNKNOWN;
+    const of = (value: Bound): Pair => {
+      this.#bound.set(bound, value);
+      const pair = this.pair(asked!);
+      this.#bound.delete(bound);
+      return pair;
     };
-    // A method that is the empty text is NULL.
-    if (sql === 'method' && value === '') return UNKNOWN;
-    return sign === '==' ? equal : { t: equal.f, f: equal.t };
+    const part = headersOf(over);
+    // A message without fields has none for which it holds, and none for which it does not.
+    if (part !== null) return name === 'exists' ? { t: of(part).t, f: TRUE } : { t: TRUE, f: of(part).f };
+    if (over.op !== 'list' || (over.args as readonly CelNode[]).length > LOOP_MAX) return null;
+    const pairs = (over.args as readonly CelNode[]).map((value) => of(this.#resolved(value)));
+    const [ts, fs] = [pairs.map(({ t }) => t), pairs.map(({ f }) => f)];
+    return name === 'exists' ? { t: any(...ts), f: all(...fs) } : { t: all(...ts), f: any(...fs) };
   }
-  const value = kind === 'int' ? intOf(other) : nanosecondsOf(other, kind, text);
-  if (value === null) return UNKNOWN;
-  if (kind === 'time') return timeComparison(sign, value);
-  const { t, f } = numbers(sql, sign, value);
-  // Times count from the request's first byte: files whose bounds exclude the value are not read.
-  return kind === 'duration' ? { t: all(t, REQUEST_SEEN), f: all(f, REQUEST_SEEN) } : { t, f };
+
+  /** What a loop's name stands for; else the node itself. */
+  #resolved(node: CelNode): CelNode {
+    const bound = node.op === 'id' ? this.#bound.get(String(node.args)) : undefined;
+    return bound === undefined || typeof bound === 'string' ? node : bound;
+  }
+
+  /** The message whose field names a loop goes over under this name. */
+  #loopOver(node: unknown): Header['part'] | null {
+    const bound = isId(node) ? this.#bound.get(String(node.args)) : undefined;
+    return typeof bound === 'string' ? bound : null;
+  }
+
+  #textOf(node: CelNode): Text | null {
+    const side = this.#loopOver(node);
+    if (side !== null) return anyName(side);
+    const header = this.#header(node);
+    if (header !== null) return headerValue(header);
+    if (node.op === '[]') {
+      const [of, key] = node.args as readonly [CelNode, CelNode];
+      const part = headersOf(of);
+      return part !== null && this.#loopOver(key) === part ? anyValue(part) : null;
+    }
+    return TEXTS[attributeOf(node) ?? ''] ?? null;
+  }
+
+  #header(node: CelNode): Header | null {
+    if (node.op !== '[]' && node.op !== '.') return null;
+    const [of, key] = node.args as readonly [CelNode, unknown];
+    const part = headersOf(of);
+    if (part === null) return null;
+    if (typeof key !== 'string') return this.#headerNamed(part, key as CelNode);
+    return isAscii(key) ? { part, name: key.toLowerCase() } : null;
+  }
+
+  /** A name that is written where it is used may have any case (prepare.ts), one of a list is as it is. */
+  #headerNamed(part: Header['part'], node: CelNode): Header | null {
+    const name = constantText(this.#resolved(node));
+    if (name === null || !isAscii(name) || (node.op === 'id' && name !== name.toLowerCase())) return null;
+    return { part, name: name.toLowerCase() };
+  }
 }
 
 const REQUEST_SEEN = holds('first_request_ns IS NOT NULL');
+const HIDDEN = new Set([...Object.keys(TEXTS), ...Object.keys(NUMBERS)].map((name) => name.split('.')[0]!));
 
 const OPPOSITE: Readonly<Record<string, string>> = {
   '<': '>=',
@@ -156,105 +308,13 @@ function timeComparison(sign: string, ns: bigint): Pair {
   }
 }
 
-/** The path of a target in absolute form, or of CONNECT, is not the target: such calls are let through. */
-const whole = (kind: Kind, condition: Condition): Condition =>
-  kind === 'text' ? condition : any({ sql: `NOT starts_with(target, '/')`, need: { type: 'other_form' } }, condition);
-
-const TEXT_CALLS: Readonly<Record<string, string>> = {
-  __proto__: null as never,
-  startsWith: 'starts_with',
-  endsWith: 'ends_with',
-  contains: 'contains',
-};
-
-function textCall(name: string, subject: CelNode, args: readonly CelNode[]): Pair {
-  const call = TEXT_CALLS[name];
-  const header = headerOf(subject);
-  const value = args.length === 1 ? textOf(args[0]!) : null;
-  const first = name === 'startsWith';
-  if (header !== null) return call === undefined ? UNKNOWN : headerPart(header, value, first);
-  const column = COLUMNS[attributeOf(subject) ?? ''];
-  if (call === undefined || column === undefined || value === null || value === '') return UNKNOWN;
-  const [sql, kind] = column;
-  if (kind !== 'text' && kind !== 'path' && kind !== 'urlPath') return UNKNOWN;
-  const held = `${call}(${sql}, ${literal(value)})`;
-  // NULL stands for the empty method, which neither begins nor ends with, nor contains anything.
-  const not = sql === 'method' ? `coalesce(NOT ${held}, TRUE)` : `NOT ${held}`;
-  const there: Condition = kind === 'text' ? holds(held) : { sql: held, need: { type: 'piece', text: value, first } };
-  return { t: whole(kind, there), f: whole(kind, holds(not)) };
-}
-
-function isIn(item: CelNode, where: CelNode, text: string): Pair {
-  const part = headersOf(where);
-  const name = textOf(item);
-  if (part !== null) {
-    const header = name === null ? null : headerNamed(part, name);
-    if (header === null) return UNKNOWN;
-    return { t: present(header), f: absent(header) };
-  }
-  if (where.op !== 'list') return UNKNOWN;
-  const pairs = (where.args as readonly CelNode[]).map((value) => comparison('==', item, value, text));
-  return { t: any(...pairs.map(({ t }) => t)), f: all(...pairs.map(({ f }) => f)) };
-}
-
-/** A field of a message: which message, and its name in lower case as it stands in a shape. */
-interface Header {
-  readonly part: 'request' | 'response';
-  readonly name: string;
-}
-
-/** A shape is JSON text: `["name"` can stand there only where a line begins. */
-const present = ({ part, name }: Header): Condition => ({
-  sql: `contains(lower(${part}_headers), ${literal(`[${JSON.stringify(name)}`)})`,
-  need: { type: 'name', part, name },
-});
-const absent = (header: Header): Condition => holds(`NOT ${present(header).sql}`);
-
-function headerComparison(header: Header, sign: string, value: string | null): Pair {
-  const there = present(header);
-  if (value === null || (sign !== '==' && sign !== '!=')) return { t: there, f: there };
-  // A field that is repeated is joined by ", ": such a value need not stand anywhere as it is.
-  const { part } = header;
-  const somewhere: Condition = value.includes(', ')
-    ? TRUE
-    : {
-        sql: `(list_contains(${part}_values, ${literal(value)}) OR contains(${part}_headers, ${literal(JSON.stringify(value))}))`,
-        need: { type: 'text', text: value },
-      };
-  const equal = { t: all(there, somewhere), f: there };
-  return sign === '==' ? equal : { t: equal.f, f: equal.t };
-}
-
-/** A header's value that begins (`first`), ends with or contains `part`; what is not known of it here is null. */
-function headerPart(header: Header, part: string | null, first: boolean): Pair {
-  // Whatever is asked of a header's value, it is an error where there is none.
-  const there = present(header);
-  // What may begin in one and end in another of the values that are joined need not stand in any of them.
-  if (part === null || part === '' || /,|^ /.test(part)) return { t: there, f: there };
-  const own = `contains(array_to_string(${header.part}_values, chr(10)), ${literal(part)})`;
-  const shared = `contains(${header.part}_headers, ${literal(JSON.stringify(part).slice(1, -1))})`;
-  const somewhere: Condition = { sql: `(${own} OR ${shared})`, need: { type: 'piece', text: part, first } };
-  return { t: all(there, somewhere), f: there };
-}
-
 function headersOf(node: CelNode): Header['part'] | null {
   const attribute = attributeOf(node);
   return attribute === 'request.headers' ? 'request' : attribute === 'response.headers' ? 'response' : null;
 }
 
-function headerNamed(part: Header['part'], name: string): Header | null {
-  // Beyond ASCII the two sides may disagree on what lower case is.
-  return /^[\x20-\x7e]+$/.test(name) ? { part, name: name.toLowerCase() } : null;
-}
-
-function headerOf(node: CelNode): Header | null {
-  if (node.op !== '[]' && node.op !== '.') return null;
-  const [of, key] = node.args as readonly [CelNode, unknown];
-  const part = headersOf(of);
-  if (part === null) return null;
-  const name = typeof key === 'string' ? key : textOf(key as CelNode);
-  return name === null ? null : headerNamed(part, name);
-}
+const isId = (node: unknown): node is CelNode =>
+  node !== null && typeof node === 'object' && 'op' in node && node.op === 'id';
 
 /** "request.method" of a node that names an attribute; null: it is something else. */
 function attributeOf(node: CelNode): string | null {
@@ -267,7 +327,7 @@ function attributeOf(node: CelNode): string | null {
 const isConstant = (node: CelNode): boolean => node.op === 'value' || node.op === '-_' || node.op === 'call';
 
 /** A text that both sides read alike; null: none. */
-function textOf(node: CelNode): string | null {
+function constantText(node: CelNode): string | null {
   if (node.op !== 'value' || typeof node.args !== 'string') return null;
   return node.args.isWellFormed() && !node.args.includes('\0') ? node.args : null;
 }
@@ -282,7 +342,7 @@ function intOf(node: CelNode): bigint | null {
 /** `duration("...")` or `timestamp("...")` in ns; a time only when it is a whole millisecond. */
 function nanosecondsOf(node: CelNode, kind: Kind, text: string): bigint | null {
   const call = node.op === 'call' ? (node.args as readonly [string, readonly CelNode[]]) : null;
-  if (call === null || call[0] !== (kind === 'time' ? 'timestamp' : 'duration') || textOf(call[1][0]!) === null)
+  if (call === null || call[0] !== (kind === 'time' ? 'timestamp' : 'duration') || constantText(call[1][0]!) === null)
     return null;
   try {
     const value: unknown = parser.evaluate(text.slice(node.start, node.end));
@@ -299,5 +359,3 @@ function nanosecondsOf(node: CelNode, kind: Kind, text: string): bigint | null {
   }
   return null;
 }
-
-const literal = (text: string): string => `'${text.replaceAll("'", "''")}'`;
