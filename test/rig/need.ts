@@ -2,13 +2,14 @@
  * Tests that need more than Node: `when(describe, 'root', 'cgroup2', 'nginx')('nginx', ...)`. What is missing is printed
  * once for each place, with what to do, and the tests count as skipped.
  */
-import { accessSync, constants, existsSync, readdirSync } from 'node:fs';
-import { delimiter, join } from 'node:path';
+import { execFileSync } from 'node:child_process';
+import { accessSync, constants, existsSync, readdirSync, statSync } from 'node:fs';
+import { delimiter, dirname, join } from 'node:path';
 import { unifiedMount } from './cgroup.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
 
-/** 'root', 'cgroup2', 'netns', 'bpf' (the built kernel programs), 'ipv6', or the name of a program. */
+/** 'root', 'cgroup2', 'netns', 'bpf' (the built kernel programs), 'ipv6', 'readable' (by any user), 'go1.24', or the name of a program. */
 export type Need = string;
 
 /** Path of a program, also of those in sbin that users do not have in their PATH; null when it is not installed. */
@@ -25,6 +26,21 @@ export function findProgram(name: string): string | null {
   return null;
 }
 
+/** Root's home is closed to others on Debian, and so is a clone below it. */
+function isReadableByAll(file: string): boolean {
+  const mayAll = (path: string, mode: number): boolean => (statSync(path).mode & mode) === mode;
+  for (let folder = dirname(file); ; folder = dirname(folder)) {
+    if (!mayAll(folder, 0o001)) return false;
+    if (folder === dirname(folder)) return mayAll(file, 0o005);
+  }
+}
+
+/** "go version go1.19.8 linux/amd64" */
+function goMinor(): number {
+  const go = findProgram('go');
+  return go === null ? 0 : Number(/ go1\.(\d+)/.exec(execFileSync(go, ['version'], { encoding: 'latin1' }))?.[1] ?? 0);
+}
+
 function reason(need: Need): string | null {
   const isRoot = process.getuid?.() === 0;
   switch (need) {
@@ -39,6 +55,12 @@ function reason(need: Need): string | null {
       const built = existsSync(folder) && readdirSync(folder).some((name) => name.endsWith('.bpf.o'));
       return built ? null : 'needs the kernel programs: run tools/bpf/build';
     }
+    case 'readable':
+      return isReadableByAll(join(ROOT, 'bin/headwater'))
+        ? null
+        : `needs a clone that other users can read: ${ROOT} is closed to them`;
+    case 'go1.24':
+      return goMinor() >= 24 ? null : 'needs Go 1.24 or newer (HTTP/2 in clear in net/http)';
     case 'ipv6':
       return existsSync('/proc/net/if_inet6') ? null : 'needs IPv6';
     default:

@@ -11,6 +11,7 @@ import { RecordSubject } from '../../src/query/record-subject.ts';
 import { apiServer } from '../../src/serve/api.ts';
 import { TailHub } from '../../src/serve/tail.ts';
 import { sampleRecord, sampleSource, sampleStatus } from '../fixtures/samples.ts';
+import { when } from '../rig/need.ts';
 import { noHistory } from '../unit/serve-rig.ts';
 
 vi.setConfig({ testTimeout: 30_000 });
@@ -262,7 +263,11 @@ describe('permissions', () => {
   const NOBODY = 65_534;
   const asNobody = { uid: NOBODY, gid: NOBODY };
 
-  test.skipIf(process.getuid?.() !== 0)('a socket of another user', async () => {
+  when(
+    test,
+    'root',
+    'readable',
+  )('a socket of another user', async () => {
     chmodSync(folder, 0o755);
     chmodSync(socket, 0o600);
     for (const command of ['tail', 'status']) {
@@ -274,7 +279,11 @@ describe('permissions', () => {
     }
   });
 
-  test.skipIf(process.getuid?.() !== 0)('a configuration that may not be read', async () => {
+  when(
+    test,
+    'root',
+    'readable',
+  )('a configuration that may not be read', async () => {
     const file = join(folder, 'closed.yaml');
     writeFileSync(file, '');
     chmodSync(file, 0o600);

@@ -70,6 +70,7 @@ when(
   it,
   'root',
   'cgroup2',
+  'readable',
 )('says what is missing without rights, with exit code 3', async () => {
   const before = traces();
   const { code, stderr } = await run(['setpriv', '--reuid', '65534', '--clear-groups', ...command]);

@@ -46,6 +46,7 @@ describe('doctor', () => {
     it,
     'root',
     'setpriv',
+    'readable',
   )('blocks without capabilities: exit code 1, with the command that helps', async () => {
     const ended = await run([
       'setpriv',

@@ -94,7 +94,7 @@ when(
   'root',
   'netns',
   'tcpdump',
-  'go',
+  'go1.24',
 )('Go net/http', async () => {
   const program = join(folder, 'peers');
   await must([findProgram('go')!, 'build', '-o', program, join(PEERS, 'peers.go')], {

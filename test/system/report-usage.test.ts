@@ -103,7 +103,11 @@ describe('bad input: what is wrong, what to do, and the exit code', () => {
     expect(readFileSync(`${newer}/store.json`, 'utf8')).toBe('{"version":99}');
   });
 
-  when(test, 'root')('without permission', async () => {
+  when(
+    test,
+    'root',
+    'readable',
+  )('without permission', async () => {
     chmodSync(data, 0o700);
     const stranger = { uid: 1, gid: 1 };
     for (const command of ['report', 'query']) {

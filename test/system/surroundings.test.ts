@@ -54,6 +54,7 @@ when(
   it,
   ...needs,
   'unshare',
+  'readable',
 )('a /proc that hides processes: they are named all the same, and why says what hides them', async () => {
   using folder = new Folder();
   await using cgroup = new Cgroup('surroundings');
