@@ -1,6 +1,6 @@
 /**
- * Checks every relative link and anchor in the repository's Markdown, without network: `node tools/links.ts`.
- * Anchors are made as GitHub makes them. Exit 1 with one line for each broken link.
+ * Checks every relative link and anchor in the repository's Markdown, and every source file that a code span names, without network:
+ * `node tools/links.ts`. Anchors are made as GitHub makes them. Exit 1 with one line for each that leads nowhere.
  */
 import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
@@ -43,6 +43,19 @@ export function links(markdown: string): Link[] {
   return found;
 }
 
+/** Files of the repository that code spans name by their path from its root; patterns and folders are none. */
+function named(markdown: string): Link[] {
+  const found: Link[] = [];
+  const kept = prose(markdown);
+  for (const [i, line] of markdown.split('\n').entries()) {
+    if (kept[i] === '') continue;
+    for (const [, , code] of line.matchAll(/(`+)(.*?)\1/g))
+      for (const [target] of code!.matchAll(/(?<![^\s'"(])(?:src|test|tools|docs)\/[\w./-]+\.\w+(?![^\s'"),:])/g))
+        found.push({ line: i + 1, target });
+  }
+  return found;
+}
+
 /** Anchors of a page: GitHub lower-cases headings, drops punctuation, turns spaces to hyphens and numbers repetitions. */
 export function anchors(markdown: string): Set<string> {
   const found = new Set<string>();
@@ -72,9 +85,17 @@ function headings(markdown: string): string[] {
     .map((line) => line.replace(/^ {0,3}#{1,6}\s+/, '').replace(/\s+#*\s*$/, ''));
 }
 
-/** What is wrong with the links of `file`, one line each; `root` is the repository. */
+/** What is wrong with the links of `file` and the files it names, one line each; `root` is the repository. */
 export function broken(root: string, file: string): string[] {
   const text = readFileSync(join(root, file), 'utf8');
+  const gone = named(text).filter(({ target }) => !existsSync(join(root, target)));
+  return [
+    ...brokenLinks(root, file, text),
+    ...gone.map(({ line, target }) => `${file}:${line}: there is no ${target}`),
+  ];
+}
+
+function brokenLinks(root: string, file: string, text: string): string[] {
   return links(text).flatMap(({ line, target }) => {
     if (/^[a-z][a-z0-9+.-]*:/i.test(target)) return [];
     const [path = '', anchor] = target.split('#', 2);

@@ -50,6 +50,17 @@ describe('links', () => {
       'a.md:4: ../x.md leaves the repository',
     ]);
   });
+
+  it('names files that a code span names and that are not there', async () => {
+    const page = [
+      'run `vitest run src/gone.ts -t name`, `./src/x.ts`, src/prose.ts, `src/folder/` or `src/*.ts`',
+      '```sh',
+      'cat src/fenced.ts',
+      '```',
+    ];
+    await writeFile(join(folder, 'a.md'), page.join('\n'));
+    expect(broken(folder, 'a.md')).toEqual(['a.md:1: there is no src/gone.ts']);
+  });
 });
 
 describe('summary', () => {
