@@ -1,5 +1,8 @@
-/** One writer for a data folder: a file that names the process, checked against /proc so that a dead one's is no hindrance. */
-import { linkSync, readFileSync, renameSync, rmSync, unlinkSync, writeFileSync } from 'node:fs';
+/**
+ * One writer for a data folder: a symbolic link whose text names the process, checked against /proc so that a dead one's is no hindrance. Making it is one
+ * step, and needs no room on a full disk.
+ */
+import { readFileSync, readlinkSync, renameSync, rmSync, symlinkSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { LOCK_FILE } from './layout.ts';
 
@@ -18,9 +21,19 @@ const startOf = (pid: number): string | null => {
   }
 };
 
+/** Programs before this one wrote a file. */
+function textOf(path: string): string {
+  try {
+    return readlinkSync(path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EINVAL') throw error;
+    return readFileSync(path, 'utf8');
+  }
+}
+
 function read(path: string): Holder | null {
   try {
-    const { pid, started } = JSON.parse(readFileSync(path, 'utf8')) as Partial<Holder>;
+    const { pid, started } = JSON.parse(textOf(path)) as Partial<Holder>;
     return typeof pid === 'number' && typeof started === 'string' ? { pid, started } : null;
   } catch {
     return null;
@@ -35,35 +48,30 @@ const alive = (holder: Holder): boolean => startOf(holder.pid) === holder.starte
  */
 export function takeLock(data: string): number | null {
   const path = join(data, LOCK_FILE);
-  const own = `${path}.${process.pid}`;
-  writeFileSync(own, JSON.stringify({ pid: process.pid, started: startOf(process.pid) ?? '' }), { mode: 0o640 });
-  try {
-    for (;;) {
-      try {
-        linkSync(own, path);
-        return null;
-      } catch (error) {
-        if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
-      }
-      const holder = read(path);
-      if (holder !== null && alive(holder)) return holder.pid;
-      // Set aside under a name of our own: whoever comes second finds it gone, and looks again.
-      const stale = `${path}.stale.${process.pid}`;
-      try {
-        renameSync(path, stale);
-      } catch (error) {
-        if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
-        continue;
-      }
-      const taken = read(stale);
-      if (taken !== null && alive(taken)) {
-        renameSync(stale, path);
-        return taken.pid;
-      }
-      unlinkSync(stale);
+  const own: Holder = { pid: process.pid, started: startOf(process.pid) ?? '' };
+  for (;;) {
+    try {
+      symlinkSync(JSON.stringify(own), path);
+      return null;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
     }
-  } finally {
-    rmSync(own, { force: true });
+    const holder = read(path);
+    if (holder !== null && alive(holder)) return holder.pid;
+    // Set aside under a name of our own: whoever comes second finds it gone, and looks again.
+    const stale = `${path}.stale.${process.pid}`;
+    try {
+      renameSync(path, stale);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+      continue;
+    }
+    const taken = read(stale);
+    if (taken !== null && alive(taken)) {
+      renameSync(stale, path);
+      return taken.pid;
+    }
+    unlinkSync(stale);
   }
 }
 

@@ -16,7 +16,7 @@ import { Segment } from './segment.ts';
 
 /** What was found wrong; for the user. */
 export type StoreDamage =
-  /** A write that was cut short, or damage, at the end of a log or within it: `calls` is what the heads still tell. */
+  /** A write that was cut short, or damage, at the end of a log or within it: `calls` is what the heads still tell. `file` has it, or is the log where the disk was full. */
   | { readonly type: 'torn'; readonly file: string; readonly bytes: number; readonly calls: number }
   /** A file that says nothing: no log at all, no Parquet, or not how far the last run came. */
   | { readonly type: 'unreadable'; readonly file: string }
@@ -76,9 +76,14 @@ export function handedBytes({ atMs, clean, first, owed, segments }: Handed): Buf
   return bytes;
 }
 
-/** Moves a file or folder away, under its own name (and its folder's) with a time so that nothing there is overwritten. */
+/** Moves a file or folder away, under its own name (and its folder's) with a time so that nothing there is overwritten. On a full disk it may stay where it is. */
 export function setAside(data: string, path: string): string {
-  makeFolder(join(data, ASIDE));
+  try {
+    makeFolder(join(data, ASIDE));
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOSPC') throw error;
+    return path;
+  }
   const of = basename(path).endsWith('.parquet') ? `${basename(dirname(path))}-` : '';
   const to = join(data, ASIDE, `${of}${basename(path)}.${Date.now()}`);
   renameSync(path, to);
@@ -182,10 +187,12 @@ export function checkLog(data: string, path: string): { kept: boolean; calls: nu
     if (frame.type !== 'torn') lost += frame.calls;
   }
   if (good < 0) return { kept: calls > 0 || bytes.length > 0, calls, damage: [] };
-  makeFolder(join(data, ASIDE));
-  const file = join(data, ASIDE, `${basename(path)}.${Date.now()}`);
+  let file = path;
   try {
-    writeFileSync(file, bytes.subarray(good), { mode: 0o640 });
+    makeFolder(join(data, ASIDE));
+    const aside = join(data, ASIDE, `${basename(path)}.${Date.now()}`);
+    writeFileSync(aside, bytes.subarray(good), { mode: 0o640 });
+    file = aside;
   } catch {
     // A full disk must not stop the start; the bytes are of no use to this program.
   }

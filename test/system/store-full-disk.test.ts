@@ -1,5 +1,15 @@
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, readdirSync, rmSync, statfsSync, statSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  mkdirSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  statfsSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, test } from 'vitest';
@@ -8,7 +18,7 @@ import { sealedSegments } from '../../src/store/seal.ts';
 import { SmallDisk } from '../crash/small-disk.ts';
 import { killAgainAndAgain } from '../crash/store-kill.ts';
 import { Folder } from '../rig/folder.ts';
-import { HOUR, NOW_MS, StoreRig } from '../unit/store-rig.ts';
+import { HOUR, NOW_MS, numbered, StoreRig, targets, written } from '../unit/store-rig.ts';
 
 const DISK_BYTES = 8 << 20;
 let folder: Folder;
@@ -124,6 +134,33 @@ test('a disk without room to seal: calls go on into the log and can be asked for
   const again = await new StoreRig(data).open();
   expect(again.store.damage).toEqual([]);
   await again.close();
+});
+
+test('a start on a full disk, behind a kill that left a torn log: nothing whole is lost, and writing begins when there is room', async () => {
+  const data = join(disk, 'data');
+  await written(data, 0, 50, () => cpSync(data, join(disk, 'killed'), { recursive: true }));
+  rmSync(data, { recursive: true });
+  renameSync(join(disk, 'killed'), data);
+  const log = join(data, 'live', '0000000001.log');
+  truncateSync(log, statSync(log).size - 5);
+  const fill = (): void => writeFileSync(join(disk, 'ballast'), Buffer.alloc(2 * DISK_BYTES));
+  expect(fill).toThrow('ENOSPC');
+
+  const rig = await new StoreRig(data).open({ run: 'again' });
+  expect(rig.store.damage).toMatchObject([{ type: 'torn' }, { type: 'uncommitted', calls: 10 }]);
+  // What the torn end leaves of its block is room again.
+  expect(fill).toThrow('ENOSPC');
+  rig.call({ ordinal: 1, request: { target: '/50' } });
+  rig.pass(NOW_MS + HOUR);
+  while (rig.events.every(({ type }) => type !== 'write_failed' && type !== 'seal_failed')) await sleep(20);
+  rmSync(join(disk, 'ballast'));
+  while (rig.store.writer.waiting > 0) await sleep(20);
+  expect(await rig.close(NOW_MS + HOUR)).toBe(0);
+  const reader = await rig.read();
+  expect(await targets(reader)).toEqual([...numbered(0, 40), '/50']);
+  const lost = await querySql(reader, "SELECT sum(lost)::BIGINT FROM ledger WHERE reason = 'store_uncommitted'");
+  expect(lost).toMatchObject({ ok: true, value: { rows: [[10n]] } });
+  reader.close();
 });
 
 test('kills on a full disk: each start names what its kill lost', async () => {
