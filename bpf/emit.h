@@ -95,7 +95,7 @@ static __always_inline void copy_header(struct hw_segment *to, const struct hw_s
 	((__u64 *)to->remote)[1] = ((const __u64 *)h->remote)[1];
 }
 
-/* A record with `n` bytes of payload (whose ends are left in `seen` when it has 8 bytes or more), at most PIECE_BYTES; -1 when the ring has no room. */
+/* A record with `n` bytes of payload (whose ends are left in `seen` when it has 12 bytes or more), at most PIECE_BYTES; -1 when the ring has no room. */
 static __noinline int emit(struct __sk_buff *skb, const struct hw_segment *h, __u32 offset, __u32 n, struct ends *seen)
 {
 	__u32 room;
@@ -117,6 +117,7 @@ static __noinline int emit(struct __sk_buff *skb, const struct hw_segment *h, __
 		barrier_var(from);
 		if (room >= 96 && from < room - 3) {
 			seen->first = *(__u64 *)record->payload;
+			seen->next = *(__u32 *)(record->payload + 8);
 			seen->last = *(__u32 *)(record->payload + from);
 		}
 	}

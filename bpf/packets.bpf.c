@@ -230,7 +230,7 @@ static __always_inline void segment(struct __sk_buff *skb, struct hw_counters *c
 	d->plan.walked = take_one_record(skb, s, d, dir, seq, p->payload, p->length);
 	if ((d->plan.in_order || d->plan.late) && d->frame < FRAME_TLS) {
 		look(skb, s, d, dir, p->payload, p->length);
-		conclude(c, s, d, dir, seq);
+		conclude(skb, c, s, d, dir, seq, p->payload, p->length);
 		if (d->head == HEAD_OPEN)
 			find_head_end(skb, c, d, seq, p->payload, p->length, h->tcp_flags);
 		/* What comes next does not follow these bytes. */
@@ -239,7 +239,7 @@ static __always_inline void segment(struct __sk_buff *skb, struct hw_counters *c
 	}
 	if (d->plan.copied) {
 		if (d->frame && d->frame_seq - seq < p->length)
-			pass_over(pass_chunks, skb, dir, seq, p->payload, p->length);
+			pass_over(pass_copied, skb, dir, seq, p->payload, p->length);
 		count_copied(c, dir, p->length);
 		return;
 	}

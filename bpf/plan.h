@@ -75,6 +75,7 @@ static __always_inline void follow(struct __sk_buff *skb, struct socket_state *s
 		d->burst_seq = d->next_seq;
 		d->bursts++;
 		d->starts = 0;
+		d->switched = 0;
 		d->streamed = 0;
 		d->first_length = 0;
 		/* A client that pipelines is interrupted anywhere. With a hole before it the header block may still be to come. */
@@ -136,80 +137,6 @@ static __always_inline void look(struct __sk_buff *skb, const struct socket_stat
 	d->plan.begins = !gathered && (d->plan.look == LOOK_REQUEST || d->plan.look == LOOK_RESPONSE);
 }
 
-/* Draws the conclusions for the connection and for the burst. */
-static __always_inline void conclude(struct hw_counters *c, struct socket_state *s, struct direction *d, const __u8 dir,
-				     __u32 seq)
-{
-	const struct direction *other = &s->direction[!dir];
-	const __u8 begins_burst = d->plan.burst | d->plan.late;
-
-	switch (d->plan.look) {
-	case LOOK_REQUEST:
-	case LOOK_RESPONSE:
-		s->guess = HW_GUESS_H1;
-		d->foreign = 0;
-		d->starts = d->starts ? 2 : 1;
-		if (d->plan.begins) {
-			d->burst_seq = seq;
-			d->streamed = 0;
-			d->tail = TAIL_NONE;
-		}
-		d->head = HEAD_OPEN;
-		d->frame = FRAME_NONE;
-		if (d->plan.look == LOOK_REQUEST) {
-			s->calls++;
-			add_in(dir, c->requests_seen, 1);
-		} else {
-			add_in(dir, c->responses_seen, 1);
-		}
-		break;
-	case LOOK_TLS:
-		if (!begins_burst && !d->plan.gathered)
-			break;
-		s->guess = HW_GUESS_TLS;
-		/* Joined later it cannot be decrypted. */
-		if (s->from_start)
-			s->followed = 1;
-		follow_frames(d, s->followed ? FRAME_TLS : FRAME_NONE, seq);
-		d->frame_have = d->plan.gathered;
-		break;
-	case LOOK_H2:
-		s->guess = HW_GUESS_H2;
-		s->followed = 1;
-		follow_frames(d, FRAME_H2, seq);
-		d->frame_keep = H2_PREFACE_BYTES - d->plan.gathered;
-		break;
-	case LOOK_SETTINGS:
-		if (!begins_burst || !s->from_start || s->guess != HW_GUESS_UNKNOWN)
-			break;
-		s->guess = HW_GUESS_H2;
-		s->followed = 1;
-		follow_frames(d, FRAME_H2, seq);
-		break;
-	case LOOK_MORE:
-		/* Inside a chunked body text is chunk data, and digits are a chunk's size: the place is kept. */
-		if (s->guess == HW_GUESS_H1 && !d->frame)
-			d->head = HEAD_OPEN;
-		break;
-	case LOOK_FRAME:
-		/* HTTP/2 that is older than the agent: what its header blocks refer to may be unknown, its calls are not. */
-		if (begins_burst && !s->from_start && (s->guess == HW_GUESS_UNKNOWN || s->guess == HW_GUESS_OTHER)) {
-			s->guess = HW_GUESS_H2;
-			s->followed = 1;
-			follow_frames(d, FRAME_H2, seq);
-			break;
-		}
-		/* fallthrough */
-	default:
-		/* The first thing seen of an old connection need not be where a burst begins. */
-		if (d->plan.burst && s->guess == HW_GUESS_UNKNOWN && (s->from_start || other->known)) {
-			d->foreign = 1;
-			if (other->foreign)
-				s->guess = HW_GUESS_OTHER;
-		}
-	}
-}
-
 /* What find_heads says, in one number. */
 #define HEADS_END(r) ((__u32)(r))			/* where the last header block found ends; 0: none does */
 #define HEADS_TAIL(r) ((r) >> 32 & 3)			/* TAIL_* at the segment's end, while a header block is open there */
@@ -252,6 +179,123 @@ __noinline __u64 find_heads(struct __sk_buff *skb, __u32 offset, __u32 length, _
 		starts += 1ULL << (24 + 8 * look);
 	}
 	return end | (__u64)(tail & 3) << 32 | 1ULL << 34 | starts;
+}
+
+/* " 101", behind "HTTP/1.1" (RFC 9110 15.2.2). */
+#define SWITCHING bpf_htonl(' ' << 24 | '1' << 16 | '0' << 8 | '1')
+
+/* May it be a response with that status? Without branches: the verifier would walk each through all that follows. */
+static __always_inline int may_switch(const struct direction *d)
+{
+	return d->plan.begins & (!d->plan.copied | (d->plan.ends_seen.next == SWITCHING));
+}
+
+/*
+ * Behind a 101 the server may speak HTTP/2 at once (RFC 7540 3.2), and answer before the client has said a word of it: it begins with
+ * a SETTINGS frame, here or in the burst's next segment. A global function: hardly any segment comes here.
+ */
+__noinline int follow_switch(struct __sk_buff *skb, __u32 dir, __u32 seq, __u32 offset, __u32 length)
+{
+	struct socket_state *s;
+	struct direction *d;
+	__u32 status, end;
+	__u64 w;
+
+	if (bpf_skb_load_bytes(skb, offset + 8, &status, 4) || status != SWITCHING)
+		return 0;
+	s = state_of(skb);
+	if (!s)
+		return 0;
+	d = direction_of(s, dir);
+	end = HEADS_END(find_heads(skb, offset, length, TAIL_NONE));
+	d->switched = end == length;
+	if (!end || end + 8 > length || bpf_skb_load_bytes(skb, offset + end, &w, 8) || look_at_word(w) != LOOK_SETTINGS)
+		return 0;
+	s->guess = HW_GUESS_H2;
+	s->followed = 1;
+	s->h2_stream = 1;
+	follow_frames(d, FRAME_H2, seq);
+	/* The head goes with them. */
+	d->frame_keep = end;
+	return 0;
+}
+
+/* Draws the conclusions for the connection and for the burst. */
+static __always_inline void conclude(struct __sk_buff *skb, struct hw_counters *c, struct socket_state *s, struct direction *d,
+				     const __u8 dir, __u32 seq, __u32 offset, __u32 length)
+{
+	const struct direction *other = &s->direction[!dir];
+	const __u8 begins_burst = d->plan.burst | d->plan.late;
+
+	switch (d->plan.look) {
+	case LOOK_REQUEST:
+	case LOOK_RESPONSE:
+		s->guess = HW_GUESS_H1;
+		d->foreign = 0;
+		d->starts = d->starts ? 2 : 1;
+		if (d->plan.begins) {
+			d->burst_seq = seq;
+			d->streamed = 0;
+			d->tail = TAIL_NONE;
+		}
+		d->head = HEAD_OPEN;
+		d->frame = FRAME_NONE;
+		if (d->plan.look == LOOK_REQUEST) {
+			s->calls++;
+			add_in(dir, c->requests_seen, 1);
+		} else {
+			add_in(dir, c->responses_seen, 1);
+			if (may_switch(d))
+				follow_switch(skb, dir, seq, offset, length);
+		}
+		break;
+	case LOOK_TLS:
+		if (!begins_burst && !d->plan.gathered)
+			break;
+		s->guess = HW_GUESS_TLS;
+		/* Joined later it cannot be decrypted. */
+		if (s->from_start)
+			s->followed = 1;
+		follow_frames(d, s->followed ? FRAME_TLS : FRAME_NONE, seq);
+		d->frame_have = d->plan.gathered;
+		break;
+	case LOOK_H2:
+		s->h2_stream |= s->guess == HW_GUESS_H1;
+		s->guess = HW_GUESS_H2;
+		s->followed = 1;
+		follow_frames(d, FRAME_H2, seq);
+		d->frame_keep = H2_PREFACE_BYTES - d->plan.gathered;
+		break;
+	case LOOK_SETTINGS:
+		if (!d->switched && (!begins_burst || !s->from_start || s->guess != HW_GUESS_UNKNOWN))
+			break;
+		s->h2_stream |= s->guess == HW_GUESS_H1;
+		s->guess = HW_GUESS_H2;
+		s->followed = 1;
+		follow_frames(d, FRAME_H2, seq);
+		break;
+	case LOOK_MORE:
+		/* Inside a chunked body text is chunk data, and digits are a chunk's size: the place is kept. */
+		if (s->guess == HW_GUESS_H1 && !d->frame)
+			d->head = HEAD_OPEN;
+		break;
+	case LOOK_FRAME:
+		/* HTTP/2 that is older than the agent: what its header blocks refer to may be unknown, its calls are not. */
+		if (begins_burst && !s->from_start && (s->guess == HW_GUESS_UNKNOWN || s->guess == HW_GUESS_OTHER)) {
+			s->guess = HW_GUESS_H2;
+			s->followed = 1;
+			follow_frames(d, FRAME_H2, seq);
+			break;
+		}
+		/* fallthrough */
+	default:
+		/* The first thing seen of an old connection need not be where a burst begins. */
+		if (d->plan.burst && s->guess == HW_GUESS_UNKNOWN && (s->from_start || other->known)) {
+			d->foreign = 1;
+			if (other->foreign)
+				s->guess = HW_GUESS_OTHER;
+		}
+	}
 }
 
 static __always_inline int is_whole(__u32 length, __u8 flags)

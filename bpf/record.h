@@ -282,7 +282,7 @@ static __always_inline int read_framing(struct __sk_buff *skb, const struct dire
 #define PASS_CALLS_MAX 64
 
 static __always_inline int pass_units(struct __sk_buff *skb, __u32 dir, __u32 seq, __u32 offset, __u32 length,
-				      int records)
+				      int copied)
 {
 	struct socket_state *s = state_of(skb);
 	struct direction *d;
@@ -296,25 +296,26 @@ static __always_inline int pass_units(struct __sk_buff *skb, __u32 dir, __u32 se
 
 		if (!d->frame || at >= length)
 			return PASSED_ALL;
-		n = records ? read_record(skb, dir, offset + at, length - at) : read_chunks(skb, d, dir, offset + at, length - at);
-		if (!n || (records && at + n < length && d->frame_seq - seq != at + n))
+		n = copied ? read_framing(skb, d, dir, offset + at, length - at) : read_record(skb, dir, offset + at, length - at);
+		if (!n || (!copied && at + n < length && d->frame_seq - seq != at + n))
 			return PASSED_PART;
 	}
 	return PASSED_MORE;
 }
 
 /*
- * Move on over chunks, over records or frames, in payload [offset, offset + length), which begins at `seq`. Two functions,
- * because the stacks of all that may call one another count together.
+ * Move on over framing in payload [offset, offset + length), which begins at `seq`: over that of a segment that is copied
+ * already, over records or frames as long as each is wanted whole. Two functions, because the stacks of all that may call one another
+ * count together.
  */
-__noinline int pass_chunks(struct __sk_buff *skb, __u32 dir, __u32 seq, __u32 offset, __u32 length)
+__noinline int pass_copied(struct __sk_buff *skb, __u32 dir, __u32 seq, __u32 offset, __u32 length)
 {
-	return pass_units(skb, dir, seq, offset, length, 0);
+	return pass_units(skb, dir, seq, offset, length, 1);
 }
 
 __noinline int pass_records(struct __sk_buff *skb, __u32 dir, __u32 seq, __u32 offset, __u32 length)
 {
-	return pass_units(skb, dir, seq, offset, length, 1);
+	return pass_units(skb, dir, seq, offset, length, 0);
 }
 
 static __always_inline int pass_over(int (*pass)(struct __sk_buff *, __u32, __u32, __u32, __u32), struct __sk_buff *skb,

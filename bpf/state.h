@@ -15,11 +15,11 @@ enum head {
 	HEAD_ENDED = 2,
 };
 
-/* First eight and last four bytes of a payload that was copied. */
+/* First twelve and last four bytes of a payload that was copied. */
 struct ends {
 	__u64 first;
+	__u32 next;
 	__u32 last;
-	__u32 reserved;
 };
 
 /* Of a packet told in several records: what each of them says. */
@@ -128,6 +128,7 @@ struct direction {
 	__u8 marks;		/* HW_MARK_SHED_* since the last record */
 	__u8 foreign;		/* a burst began, and not like HTTP; or bytes that were followed had no header where one must be */
 	__u8 starts;		/* message starts in this burst: 0, 1, 2 or more */
+	__u8 switched;		/* this burst began with a 101, and ended with it so far */
 	__u8 first_length;
 	__u8 first[2 * FIRST_BYTES];	/* first bytes of a burst, or of a header, while they are too few to decide */
 	struct plan plan;
@@ -139,7 +140,7 @@ struct socket_state {
 	__u64 cookie;
 	__u32 calls;		/* bursts that began with a request, or turns in TLS: names the call that shedding decides on */
 	__u32 h2_calls;		/* HTTP/2 in cleartext: calls that began ... */
-	__u32 h2_stream;	/* ... the last one on this stream */
+	__u32 h2_stream;	/* ... the last one on this stream; by Upgrade that on the first is one of HTTP/1 (RFC 7540 3.2), and counted */
 	__u32 owner;		/* pid that was announced */
 	__u32 owner_candidate;	/* another pid was seen once */
 	__u8 owner_changes;

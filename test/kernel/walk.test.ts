@@ -22,6 +22,7 @@ import {
 import { cutAt, sendSegments, whyNoSegments } from './segments.ts';
 
 const WINDOW = 8192;
+const SWITCH = Buffer.from('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n');
 const peer = join(import.meta.dirname, 'peer.ts');
 let port = 0;
 
@@ -176,6 +177,32 @@ describe.skipIf(whyNoSegments !== '')('walk', () => {
     );
     expect(client.total).toBe(stream.length);
     expectCopied(capture, client.port, EGRESS, stream, wanted(stream));
+    expect(imbalance(capture.counters.read())).toEqual(balanced);
+  });
+
+  // Apache answers so when it is faster than the client.
+  it.each([
+    ['in one write', []],
+    ['frames in a write of their own', [SWITCH.length]],
+    ['some frames with it', [SWITCH.length + 60, SWITCH.length + 9_000]],
+  ])('HTTP/2 behind a 101, before the client has said a word of it: %s', async (_, cuts) => {
+    const frames = [
+      frame(4, 0, 18),
+      frame(8, 0, 4),
+      frame(1, 1, 33),
+      ...Array.from({ length: 20 }, () => frame(0, 1, 4000)),
+    ];
+    const stream = Buffer.concat([SWITCH, ...frames, frame(1, 1, 50)]);
+    const capture = await startPeer('play', split(stream, cuts));
+    const client = await Client.open(port);
+    await capture.during(
+      (async () => {
+        client.write('GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n');
+        await client.untilEnded();
+      })(),
+    );
+    expect(client.total).toBe(stream.length);
+    expectCopied(capture, client.port, EGRESS, stream, wantedOfFrames(stream, SWITCH.length));
     expect(imbalance(capture.counters.read())).toEqual(balanced);
   });
 
