@@ -72,6 +72,16 @@ export class Pairer implements MessageSink, Unanswered {
     return this.#match(response).request;
   }
 
+  begins(startOffset: number): void {
+    if (!this.#started) this.#start();
+    this.#waiting.responseBegins(startOffset);
+  }
+
+  passed(ack: number): void {
+    if (!this.#started) this.#start();
+    this.#waiting.requestPassed(ack);
+  }
+
   /** Ordinal of the exchange that `response` answers. */
   ordinalOf(response: Message): number {
     return this.#match(response).ordinal;
@@ -325,10 +335,13 @@ export class Pairer implements MessageSink, Unanswered {
 
   /** Its response may be among the bytes that were not captured. */
   #doubt(p: Pending): void {
+    if (p.ghost) return;
     const missing = this.#waiting.missingResponse;
-    if (missing === null || p.ghost) return;
-    p.unanswered = true;
-    p.lose(missing.why, missing.bytes);
+    if (missing === null) p.doubted ??= this.#waiting.doubt(p);
+    else {
+      p.unanswered = true;
+      p.lose(missing.why, missing.bytes);
+    }
   }
 
   #emit(p: Pending, now: number): void {

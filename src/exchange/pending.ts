@@ -125,6 +125,10 @@ export class Pending extends Exchange {
   }
 }
 
+/** Whether `response` cannot be the answer to the request of `p`: sent before any of that came, or received before that was sent. */
+export const excluded = (p: Pending, response: Message): boolean =>
+  (response.ackOffset >= 0 && p.startOffset >= response.ackOffset) || p.ackOffset > response.startOffset;
+
 /** Takes the requests that will not be paired any more, because their responses were not captured. */
 export interface Unanswered {
   /** `bytes` of the response are missing; 0 when they cannot be told from those of other responses. */

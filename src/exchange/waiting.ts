@@ -13,35 +13,22 @@
  * lies. Of one that pipelines only the certain pairs are made; the others stay apart (request null, response null)
  * until the client has clearly caught up: it sends the next burst having received everything. A client that sends
  * while it waits for older answers ("slides") is never taken to have caught up.
- *
- * Evidence of pipelining is counted only where bytes prove it: two requests sent on the same acknowledgement, or sent
- * below the end of the older one's response.
- *
- * That a client has caught up, or waits, is likely and not certain: nothing on the wire tells one that sends in bursts
- * from one that happens to slide. So the pairs made on it after a hole are marked as soon as the client is known to
- * pipeline, to the end of the connection. And where requests and responses are missing before the client was seen to
- * wait (WAITS_TRUSTED), they are marked until it has shown that it does (WAITS_OWED).
+ * How far that is certain is said in client.ts.
  */
 import type { LossReason } from '../model/loss.ts';
 import { ANOMALY_BIT, type Message, type MessageEnd } from '../model/message.ts';
+import { Client } from './client.ts';
 import { Missing } from './missing.ts';
-import type { Pending, Unanswered } from './pending.ts';
+import { excluded, type Pending, type Unanswered } from './pending.ts';
 
 /** The shortest message is "HTTP/1.0 200\r\n\r\n"; a smaller hole is stray line ends between messages. */
 const MESSAGE_BYTES_MIN = 16;
-
 const UNKNOWN = -1;
-
-/** A client that was seen to wait so often before a hole waits. One of which nothing was seen has to show it more often. */
-const WAITS_TRUSTED = 2;
-const WAITS_OWED = 16;
-
-const excluded = (p: Pending, response: Message): boolean =>
-  (response.ackOffset >= 0 && p.startOffset >= response.ackOffset) || p.ackOffset > response.startOffset;
 
 /** The requests of one connection that wait for their responses, oldest first. */
 export class Waiting {
   readonly #owner: Unanswered;
+  readonly #client = new Client();
   first: Pending | null = null;
   count = 0;
   #last: Pending | null = null;
@@ -53,6 +40,8 @@ export class Waiting {
   #requestAck = UNKNOWN;
   #responseCursor = UNKNOWN;
   #responsesUnseen = true;
+  /** Where a response begins of whose head a part has come, and nothing is missing behind that; or UNKNOWN. */
+  #beginning = UNKNOWN;
   /** How much of the requests the server had received when it sent its last response. */
   #heard = UNKNOWN;
   /** Just after the last response that was paired. */
@@ -67,18 +56,10 @@ export class Waiting {
   readonly #responseMissing = new Missing();
   /** More than one request waited while response bytes were missing. */
   #missingShared = false;
-  #pipelines = false;
-  #slides = false;
   /** A request contradicted itself: later ones are not read. */
   #requestsBroken = false;
   /** Bytes missing before the last request that had any missing. */
   #hole = 0;
-  /** Why pairs since the last hole are likely only; null: they are certain. */
-  #guess: LossReason | null = null;
-  /** Requests that were sent when nothing was left to wait for. */
-  #waits = 0;
-  /** So many more of these make the guess a certainty. */
-  #waitsOwed = 0;
   /** Responses were missing at some time, so that more requests may have been answered than is known. */
   #responsesMissed = false;
 
@@ -125,6 +106,7 @@ export class Waiting {
       this.#requestMissing.gap(position, length, why);
     } else {
       this.#responseMissing.gap(position, length, why);
+      this.#beginning = UNKNOWN;
       if (this.count > 1) this.#missingShared = true;
     }
   }
@@ -141,31 +123,48 @@ export class Waiting {
     return { why: this.#responseMissing.why, bytes: own ? this.#responseMissing.bytes || bytes : 0 };
   }
 
+  /** Why `p`, which has no answer, may have had one: its turn is not certain, or an answer came that could not be told to be another's. */
+  doubt(p: Pending): LossReason | null {
+    return this.#client.doubt ?? (this.#client.mayAnswer(p.startOffset) ? this.#requestMissing.why : null);
+  }
+
   /** Why request bytes are missing, as far as somebody said. */
   get missingRequest(): LossReason {
     return this.#requestMissing.why;
   }
 
-  /** A request that is not queued follows: for the pairing it was not seen. */
-  skip(request: Message): void {
+  /** What looks like a request was passed over, in a segment that acknowledged `ack`. */
+  requestPassed(ack: number): void {
     this.#requestsUnseen = true;
-    this.#requestMissing.why = 'queue_limit';
-    this.#requestAck = request.ackOffset;
-    this.#pipelines = true;
+    if (ack < 0) return;
+    if (this.#requestAck >= 0 && ack <= this.#requestAck) this.#client.pipelines = true;
+    this.#requestAck = ack;
   }
 
-  /** `p`'s request begins. `answering`: a response is under way. */
-  push(p: Pending, request: Message, answering: boolean): void {
+  /** The head of a response that begins at `startOffset` is coming. */
+  responseBegins(startOffset: number): void {
+    this.#beginning = startOffset;
+  }
+
+  /** A request that is not queued follows: for the pairing it was not seen. */
+  skip(request: Message): void {
+    this.requestPassed(request.ackOffset);
+    this.#requestMissing.why = 'queue_limit';
+    this.#client.pipelines = true;
+  }
+
+  /** `p`'s request begins. `answered`: a response is under way whose head has come. */
+  push(p: Pending, request: Message, answered: boolean): void {
     const { startOffset, ackOffset } = request;
+    const answering = answered || (!this.#responsesUnseen && this.#beginning === this.#responseCursor);
     this.#owed = UNKNOWN;
     p.startOffset = startOffset;
     p.ackOffset = ackOffset;
     const hole = this.#requestCursor < 0 ? 0 : startOffset - this.#requestCursor;
+    if (ackOffset >= 0) this.#client.asks(ackOffset);
     p.unseenBefore = this.#requestsUnseen || hole >= MESSAGE_BYTES_MIN;
-    if (this.first === null && !p.unseenBefore && !answering && ackOffset > 0 && ackOffset === this.#responseCursor) {
-      this.#waits++;
-      if (this.#waitsOwed > 0) this.#waitsOwed--;
-    }
+    if (this.first === null && !p.unseenBefore && !answering && ackOffset > 0 && ackOffset === this.#responseCursor)
+      this.#client.waited();
     if (p.unseenBefore) this.#hole = hole;
     if (ackOffset >= 0) this.#learn(p, ackOffset, answering);
     if (this.#last === null) this.first = p;
@@ -180,26 +179,26 @@ export class Waiting {
   #learn(p: Pending, ack: number, answering: boolean): void {
     const { first } = this;
     // Sent before the end of a response had come that answers an older one.
-    if (!answering && ack < this.#responseCursor && this.#heard <= p.startOffset) this.#pipelines = true;
+    if (!answering && ack < this.#responseCursor && this.#heard <= p.startOffset) this.#client.pipelines = true;
     if (!p.unseenBefore) {
-      if (this.#requestAck >= 0 && ack <= this.#requestAck) this.#pipelines = true;
+      if (this.#requestAck >= 0 && ack <= this.#requestAck) this.#client.pipelines = true;
     } else {
       const before = this.#requestsUnseen ? this.#heard : this.#requestCursor;
       const whole = before >= 0 && p.startOffset - before >= MESSAGE_BYTES_MIN;
       if (whole && ack <= (this.#last === null ? this.#answeredEnd : this.#last.ackOffset)) {
         // The hole holds a request, and nothing was received since the one before it: it still waits.
-        this.#pipelines = true;
+        this.#client.pipelines = true;
         return;
       }
     }
     if (answering || this.#responseCursor < 0 || ack <= this.#requestAck) return;
     const certain = first !== null && !this.#slack && !first.unseenBefore && !this.#responsesUnseen;
     if (certain && ack <= this.#responseCursor) {
-      this.#pipelines = true;
-      this.#slides = true;
-    } else if ((this.#pipelines || first === null) && !this.#slides && ack >= this.#responseCursor) {
+      this.#client.pipelines = true;
+      this.#client.slides = true;
+    } else if ((this.#client.pipelines || first === null) && !this.#client.slides && ack >= this.#responseCursor) {
       if (p.unseenBefore) this.#guessAcross(ack);
-      else if (this.#responsesUnseen || first !== null) this.#guess = this.#responseMissing.why;
+      else if (this.#responsesUnseen || first !== null) this.#client.guess(this.#responseMissing.why, false);
       while (this.first !== null) this.#drop(0);
       this.#slack = false;
       // A request in a hole just before may be of this burst, unless the server had it before it sent an older answer.
@@ -258,19 +257,17 @@ export class Waiting {
    */
   match(response: Message): Pending | null {
     const found = this.#find(response);
-    if (found !== null && this.#guess !== null) {
-      if (this.#pipelines || this.#waitsOwed > 0) found.lose(this.#guess, 0);
-    }
+    const { doubt } = this.#client;
+    if (found !== null && doubt !== null) found.lose(doubt, 0);
     return found;
   }
 
   /** Requests are missing, and responses before the offset `until` as well, or at some time before. */
   #guessAcross(until: number): void {
-    this.#guess = this.#requestMissing.why;
     const responsesMissing = this.#responsesMissed || until - this.#responseCursor >= MESSAGE_BYTES_MIN;
     // Room for several requests, and for responses: that may hide all there is to see of pipelining.
     const several = this.#hole >= 2 * MESSAGE_BYTES_MIN;
-    if (responsesMissing && several && this.#waits < WAITS_TRUSTED) this.#waitsOwed = WAITS_OWED;
+    this.#client.guess(this.#requestMissing.why, responsesMissing && several);
   }
 
   #find(response: Message): Pending | null {
@@ -284,13 +281,13 @@ export class Waiting {
       if (excluded(first, response)) return null;
       const { next } = first;
       if (next !== null && next.ackOffset >= 0 && next.ackOffset <= response.startOffset) {
-        this.#pipelines = true;
-        if (next.ackOffset > first.ackOffset) this.#slides = true;
+        this.#client.pipelines = true;
+        if (next.ackOffset > first.ackOffset) this.#client.slides = true;
       }
       return first;
     }
     const bytes = this.#responsesUnseen || this.#missingShared ? 0 : this.#responseMissing.bytes || Math.max(0, hole);
-    if (response.ackOffset >= 0 && !this.#pipelines) return this.#matchWaitingClient(response, bytes);
+    if (response.ackOffset >= 0 && !this.#client.pipelines) return this.#matchWaitingClient(response, bytes);
     return this.#matchCertain(response, responsesUnseen, hole, bytes);
   }
 
@@ -299,17 +296,16 @@ export class Waiting {
     const { ackOffset } = response;
     let found: Pending | null = null;
     let before = 0;
+    let unseen = false;
     for (let p = this.first, older = 0; p !== null && p.startOffset < ackOffset; p = p.next, older++) {
       if (excluded(p, response)) break;
       found = p;
       before = older;
+      unseen ||= p.unseenBefore;
     }
     if (found === null) return null;
     if (found.unseenBefore) this.#guessAcross(response.startOffset);
-    else if (this.first!.unseenBefore && this.#waits < WAITS_TRUSTED) {
-      this.#guess = this.#responseMissing.why;
-      this.#waitsOwed = WAITS_OWED;
-    }
+    else if (unseen && !this.#client.trusted) this.#client.guess(this.#responseMissing.why, true);
     for (let i = 0; i < before; i++) this.#drop(before === 1 ? bytes : 0);
     this.#slack = false;
     if (found.endOffset >= 0 && ackOffset - found.endOffset >= MESSAGE_BYTES_MIN) {
@@ -367,34 +363,38 @@ export class Waiting {
    * bytes that the server had received beyond the requests seen (0 when they cannot be told from other requests').
    */
   explain(p: Pending, response: Message): void {
-    const { ackOffset } = response;
+    const { ackOffset, losses } = response;
     const { first } = this;
     if (this.#requestsBroken) {
       p.lose('desync', 0);
       return;
     }
     if (this.#requestsUnseen && this.#requestCursor < 0) {
+      this.#client.isAnswered(response, first);
       p.lose('joined_midstream', 0);
       return;
     }
     this.#owed = UNKNOWN;
-    const guessed = this.#guess !== null;
-    const uncertain = ackOffset < 0 || guessed || this.#requestsUnseen || this.#slack || first?.unseenBefore === true;
+    const unseen = this.#requestsUnseen || first?.unseenBefore === true;
+    const uncertain = ackOffset < 0 || this.#client.guessed || this.#slack || unseen || losses.length > 0;
     const bytes = ackOffset - Math.max(this.#requestCursor, this.#accounted);
     const none = first === null ? bytes < MESSAGE_BYTES_MIN : first.startOffset >= ackOffset;
     if (!uncertain && none && this.#accounted <= this.#requestCursor) {
       p.anomalies |= ANOMALY_BIT.response_without_request;
-    } else if (uncertain || none || first !== null) {
+      return;
+    }
+    this.#client.isAnswered(response, first);
+    if (uncertain || none || first !== null) {
       // A guess that left an answer over was wrong: more requests than one were on their way.
-      if (guessed && none) this.#pipelines = true;
+      if (this.#client.guessed && none) this.#client.pipelines = true;
       p.lose(this.#requestMissing.why, 0);
     } else {
       // Of a client that pipelines they may be several requests'. Those that were told are some answer's already, when none is left.
       const told = this.#requestMissing.end > this.#requestCursor;
-      p.lose(this.#requestMissing.why, this.#pipelines ? 0 : told ? this.#requestMissing.bytes : bytes);
+      p.lose(this.#requestMissing.why, this.#client.pipelines ? 0 : told ? this.#requestMissing.bytes : bytes);
       this.#requestMissing.bytes = 0;
       this.#accounted = ackOffset;
-      if (!this.#pipelines) this.#owed = ackOffset;
+      if (!this.#client.pipelines) this.#owed = ackOffset;
     }
   }
 }

@@ -73,6 +73,10 @@ export interface MessageSink {
    * Called before `head` for the same response.
    */
   requestFor(response: Message): Message | null;
+  /** A part of the head has come of a response that begins at `startOffset`. May come more than once. */
+  begins?(startOffset: number): void;
+  /** What looks like the start of a request came in a segment that acknowledged `ack`, and was passed over, for bytes before it are missing. */
+  passed?(ack: number): void;
   /** What stands where a response is due begins like none. True: it is a body that the last one must not have. */
   stray?(): boolean;
 }

@@ -61,6 +61,14 @@ export class Upgrade implements MessageSink {
     return this.#pairer.requestFor(response);
   }
 
+  begins(startOffset: number): void {
+    this.#pairer.begins(startOffset);
+  }
+
+  passed(ack: number): void {
+    this.#pairer.passed(ack);
+  }
+
   stray(): boolean {
     return this.#pairer.stray();
   }

@@ -14,3 +14,6 @@ export const GONE = { evicted: 'connection_limit', vanished: 'end_unseen' } as c
 /** It has no end of its own: the final response follows. */
 export const isInterim = (message: Message): boolean =>
   message.kind === 'response' && message.status >= 100 && message.status < 200;
+
+/** `message.end` where what is read as the message may be a body that quotes one: whether other messages were among its bytes is not known. */
+export const endInDoubt = (end: MessageEnd): MessageEnd => (end === 'framed' || end === 'fin' ? 'lost' : end);

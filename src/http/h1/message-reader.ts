@@ -9,35 +9,12 @@ import { ANOMALY_BIT, type Message, type MessageEnd, type MessageKind } from '..
 import type { MessageSink } from '../../model/stages.ts';
 import { Begun } from './begun.ts';
 import { Body } from './body.ts';
+import { endInDoubt } from './ends.ts';
 import { type Framing, requestFraming, responseFraming } from './framing.ts';
 import { Learnt } from './learnt.ts';
 import type { Section, SectionOutcome } from './section.ts';
 import type { H1Shared } from './shared.ts';
-
-export type H1State =
-  /** Between messages. */
-  | 'start'
-  /** Between messages, after the CR of an empty line. */
-  | 'start_lf'
-  /** A head came in part. */
-  | 'head'
-  | 'body_length'
-  | 'body_close'
-  | 'chunks'
-  | 'trailers'
-  /** The body of a response whose request was not seen: is it there at all? */
-  | 'peek'
-  /** The expectation of this request failed before any of its body came: does the body follow, or the next request? */
-  | 'refused'
-  /** Bytes that are no request after one that asked for another protocol: the answer will tell. */
-  | 'held'
-  /** Looking for a message start. */
-  | 'seeking'
-  /** Framing broke: nothing more is believed. */
-  | 'failed'
-  /** Another protocol from `switchedAt` on. */
-  | 'switched'
-  | 'ended';
+import type { H1State } from './state.ts';
 
 const CR = 13;
 const LF = 10;
@@ -73,6 +50,8 @@ export abstract class MessageReader {
   protected upgrade = false;
   /** The message in the making ends HTTP/1. */
   protected switchNext = false;
+  /** What was taken for a message start may have been a body that quotes one: what is read from there on is no more certain. */
+  protected unsure = false;
   /** Message starts were looked for, so what stands where one is due may be anything. */
   protected guessed: boolean;
 
@@ -102,6 +81,8 @@ export abstract class MessageReader {
   protected abstract answers(startOffset: number): void;
   /** A body may follow at `position`, or not: the request is not known. */
   protected abstract look(position: number): void;
+  /** The last chunk of a body that went astray seems to end at `position`. */
+  protected abstract found(position: number): void;
   /** `message` has ended; the sink is about to be told. */
   protected abstract finished(message: Message): void;
 
@@ -115,7 +96,7 @@ export abstract class MessageReader {
   /** `length` bytes of a chunked body will never come, with size lines among them: it goes on until the next message begins. */
   protected stray(message: Message, length: number, why: LossReason | 'left_out'): void {
     // Of an answer that was when its head came: bytes that miss are often told when the next request has been read.
-    if (!this.body.astray && this.kind === 'request') this.begun.listen(-1);
+    if (!this.body.astray && this.kind === 'request') this.begun.listen(Number.POSITIVE_INFINITY);
     this.body.stray(message, length, why);
     this.guessed = true;
     if (why === 'left_out') this.losses.lose('window', 1, length);
@@ -173,7 +154,9 @@ export abstract class MessageReader {
   /** Takes a message that starts at `position`. */
   protected take(position: number): Message {
     const message = this.shared.pool.take(this.kind);
-    this.begun.begin(position);
+    this.begun.begin(position, this.ack);
+    if (this.unsure) this.unsure = !this.begun.turns(position);
+    if (this.unsure) message.lose('desync', 0);
     message.scheme = this.scheme;
     message.firstByteAt = this.ts;
     message.startOffset = position;
@@ -222,8 +205,10 @@ export abstract class MessageReader {
       case 'bad':
         if (inTrailers) {
           this.keepPart(message);
-          this.finish(this.body.doubtful ? 'framed' : 'error', position);
-          if (this.body.doubtful) this.seek('desync');
+          if (this.body.doubtful) {
+            this.found(position);
+            this.seek('desync');
+          } else this.finish('error', position);
         } else this.unreadable(position);
         return;
       case 'too_many':
@@ -236,6 +221,7 @@ export abstract class MessageReader {
       case 'need_more':
       case 'fold':
         this.state = inTrailers ? 'trailers' : 'head';
+        if (!inTrailers && this.kind === 'response') this.sink.begins?.(message.startOffset);
         return;
     }
   }
@@ -255,7 +241,7 @@ export abstract class MessageReader {
     }
     if (message.status < 200 && message.status !== 101) {
       responseFraming(message, head, null);
-      message.end = 'framed';
+      message.end = this.unsure ? endInDoubt('framed') : 'framed';
       message.endOffset = position;
       this.message = null;
       this.state = 'start';
@@ -329,7 +315,8 @@ export abstract class MessageReader {
   #trailersDone(message: Message, position: number): void {
     message.anomalies |= this.section.head.anomalies;
     this.#dropEmptyTrailers(message);
-    this.finish('framed', position);
+    if (this.body.doubtful) this.found(position);
+    else this.finish('framed', position);
   }
 
   #dropEmptyTrailers(message: Message): void {
@@ -346,7 +333,7 @@ export abstract class MessageReader {
   protected finishAt(end: MessageEnd, position: number, at: number): void {
     const message = this.message!;
     this.message = null;
-    message.end = end;
+    message.end = this.unsure ? endInDoubt(end) : end;
     message.endOffset = position;
     message.lastByteAt = at;
     if (end === 'error') this.state = 'failed';

@@ -32,6 +32,8 @@ export class H1Stream extends BodyOrNot implements StreamSink {
   overlooked: LossReason | null = null;
   /** Client: the switch to HTTP/2 was not seen, and is known by what came then. */
   http2 = false;
+  /** Where size lines of the present body were missed first. */
+  #strayedAt = 0;
   /** Bytes that the kernel took for a body hid a message start for certain: nobody has counted it yet. */
   #hidStart = false;
 
@@ -60,13 +62,14 @@ export class H1Stream extends BodyOrNot implements StreamSink {
       if (!resync.startsHere(this.kind, memory, offset, offset + length, position, ack)) {
         resync.skip(ack);
         this.overlooked = resync.reason;
-        if (wholeStartLine(this.kind, memory, offset, offset + length)) this.shared.passed[this.kind]++;
+        if (wholeStartLine(this.kind, memory, offset, offset + length)) this.#pass(ack);
         this.losses.lose(resync.reason, 1, length);
         this.position = position + length;
         return;
       }
       this.state = 'start';
-    } else if (this.state === 'chunks' && this.body.astray && !this.#isBody(memory, offset, length, position)) {
+      this.unsure = resync.reason !== 'joined_midstream' && !this.begun.turns(position);
+    } else if (this.state === 'chunks' && this.body.astray && !this.#isBody(memory, offset, length, position, ack)) {
       const { reason } = this.message!.losses[0]!;
       this.losses.lose(reason, 1, length);
       this.gap(position, length, reason, ts);
@@ -76,12 +79,35 @@ export class H1Stream extends BodyOrNot implements StreamSink {
   }
 
   /** False: a body that went astray was over before these bytes, wherever it ended, and they are perhaps another's. What it quotes is at no turn. */
-  #isBody(memory: Memory, offset: number, length: number, position: number): boolean {
+  #isBody(memory: Memory, offset: number, length: number, position: number, ack: number): boolean {
     const begun = this.begun.since;
-    if (this.#resync.isTurn(position) !== true) return begun === 0;
     if (!wholeStartLine(this.kind, memory, offset, offset + length)) return begun === 0;
-    this.finish(begun > 1 ? 'lost' : 'framed', position);
+    if (this.#resync.isTurn(position) !== true) {
+      this.#pass(ack);
+      return begun === 0;
+    }
+    if (this.kind === 'request') this.#endStrayed();
+    else {
+      const unseen = this.#peer !== null && ack > this.#peer.position;
+      this.finish(begun > 1 || unseen ? 'lost' : 'framed', position);
+    }
     return true;
+  }
+
+  /** Behind where a request's body went astray there may be others, whatever its framing seems to be since. */
+  #endStrayed(): void {
+    this.finish('lost', this.#strayedAt);
+  }
+
+  protected override found(position: number): void {
+    if (this.kind === 'request') this.#endStrayed();
+    else this.finish(this.begun.since > 0 ? 'lost' : 'framed', position);
+  }
+
+  /** What looks like a message start, in a segment that acknowledged `ack`, is passed over. */
+  #pass(ack: number): void {
+    this.shared.passed[this.kind]++;
+    if (this.kind === 'request') this.sink.passed?.(ack);
   }
 
   gap(position: number, length: number, why: LossReason | 'left_out', ts: number, ack = -1): void {
@@ -107,7 +133,7 @@ export class H1Stream extends BodyOrNot implements StreamSink {
       case 'body_close':
       case 'chunks': {
         const own = this.body.skip(message!, length, why);
-        if (own < 0 && (asBody || this.body.astray)) this.stray(message!, length, why);
+        if (own < 0 && (asBody || this.body.astray)) this.#stray(message!, length, why, position);
         else if (own < 0) this.#loseMessage(message!, why, length, position + length);
         else if (own < length) {
           // Where this body ends is known all the same; what the gap hides behind it is not.
@@ -145,9 +171,17 @@ export class H1Stream extends BodyOrNot implements StreamSink {
     }
   }
 
+  #stray(message: Message, length: number, why: LossReason | 'left_out', position: number): void {
+    if (!this.body.doubtful) this.#strayedAt = position;
+    if (this.kind === 'request') this.begun.miss();
+    this.stray(message, length, why);
+  }
+
   /** A segment without its bytes acknowledged `ack` (-1: not known). It was sent, so the other side's next bytes begin a message. */
   told(ack: number): void {
-    if (ack >= 0 && this.#peer !== null) this.#peer.#heard(ack);
+    if (ack < 0 || this.#peer === null) return;
+    if (this.message === null) this.begun.mayBegin(ack);
+    this.#peer.#heard(ack);
   }
 
   /** The other side spoke just before the next byte, though its bytes are missing. */
@@ -270,6 +304,7 @@ export class H1Stream extends BodyOrNot implements StreamSink {
   protected override seek(reason: LossReason): void {
     this.state = 'seeking';
     this.guessed = true;
+    this.begun.miss();
     this.#resync.begin(reason);
     this.#asked = -1;
     if (this.kind === 'response' && this.#peer !== null) this.#peer.#answerLost();
