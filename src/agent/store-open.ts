@@ -63,6 +63,8 @@ function eventText(event: StoreEvent, data: string): string {
       return `the store in ${data} can be written again`;
     case 'seal_failed':
       return `segment ${event.segment} of the store in ${data} could not be sealed: ${event.code}; its log stays, and is sealed later`;
+    case 'segment_gone':
+      return `segment ${event.segment} of the store in ${data} is gone with its ${event.calls} calls (${event.code}): the folder was removed while it was written; start the agent again`;
     case 'roll_up_failed':
       return `statistics of the store in ${data} could not be merged into hours: ${event.code}; reports over them take longer, and it is tried again`;
     case 'damage':

@@ -53,6 +53,8 @@ export type StoreEvent =
   | { readonly type: 'write_failed'; readonly file: string; readonly code: string }
   | { readonly type: 'recovered'; readonly file: string }
   | { readonly type: 'seal_failed'; readonly segment: number; readonly code: string }
+  /** It could not be sealed, and its log is no longer there: somebody removed the folder. */
+  | { readonly type: 'segment_gone'; readonly segment: number; readonly calls: number; readonly code: string }
   | { readonly type: 'roll_up_failed'; readonly code: string }
   | { readonly type: 'damage'; readonly damage: StoreDamage };
 

@@ -9,6 +9,7 @@ import {
   mkdirSync,
   openSync,
   rmSync,
+  statSync,
   writeSync,
 } from 'node:fs';
 import { join } from 'node:path';
@@ -41,6 +42,15 @@ const RETRY_MS_MIN = 250;
 const RETRY_MS_MAX = 5_000;
 /** Logs whose sealing failed are tried again this often. */
 const RESEAL_MS = 10_000;
+
+/** Not there, which a disk that fails does not say. */
+function isGone(path: string): boolean {
+  try {
+    return statSync(path, { throwIfNoEntry: false }) === undefined;
+  } catch {
+    return false;
+  }
+}
 
 const codeOf = (error: unknown): string => (error as NodeJS.ErrnoException).code ?? String(error);
 
@@ -215,7 +225,11 @@ export class StoreFiles {
     this.#sealCurrent();
     for (const number of this.#unsealed.splice(0)) this.#sealLog(number);
     this.retain(steadyMs());
-    releaseLock(this.#data);
+    try {
+      releaseLock(this.#data);
+    } catch {
+      // The disk is gone; the lock of a process that has ended is no hindrance.
+    }
     return unwritten;
   }
 
@@ -293,23 +307,38 @@ export class StoreFiles {
     } catch {
       // Whatever is whole in it is found again.
     }
-    closeSync(this.#fd);
+    try {
+      closeSync(this.#fd);
+    } catch {
+      // It is closed all the same.
+    }
     this.#fd = -1;
     this.#dirty = false;
     try {
       if (!this.#segment.empty) seal(this.#data, number, this.#openedMs, this.#segment);
-      rmSync(path);
+      rmSync(path, { force: true });
     } catch (error) {
-      this.#say({ type: 'event', event: { type: 'seal_failed', segment: number, code: codeOf(error) } });
-      this.#unsealed.push(number);
-      this.#resealSoon(RESEAL_MS);
+      const code = codeOf(error);
+      if (!isGone(path)) {
+        this.#say({ type: 'event', event: { type: 'seal_failed', segment: number, code } });
+        this.#unsealed.push(number);
+        this.#resealSoon(RESEAL_MS);
+      } else {
+        const calls = this.#segment.calls.rows;
+        this.#say({ type: 'event', event: { type: 'segment_gone', segment: number, calls, code } });
+      }
     }
     this.#segment.clear();
   }
 
   #sayUnreadable(path: string): void {
-    const damage = { type: 'unreadable', file: setAside(this.#data, path) } as const;
-    this.#say({ type: 'event', event: { type: 'damage', damage } });
+    let file = path;
+    try {
+      file = setAside(this.#data, path);
+    } catch {
+      // It stays where it is, and the next start tries again.
+    }
+    this.#say({ type: 'event', event: { type: 'damage', damage: { type: 'unreadable', file } } });
   }
 
   #resealSoon(ms: number): void {

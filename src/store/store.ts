@@ -72,7 +72,11 @@ export class Store {
       closed = resolve;
     });
     const opened = new Promise<Extract<FromWorker, { type: 'opened' | 'refused' }>>((resolve, reject) => {
-      worker.once('error', reject);
+      // Its errors are answers: a throw is a broken invariant, and a store that silently takes nothing more would be worse than an end.
+      worker.on('error', (error) => {
+        reject(error);
+        if (writer !== null) throw error;
+      });
       worker.on('message', (message: FromWorker) => {
         switch (message.type) {
           case 'opened':

@@ -206,6 +206,7 @@ export class StoreWriter {
   event(event: StoreEvent): void {
     if (event.type === 'write_failed') this.#failing = true;
     if (event.type === 'recovered') this.#failing = false;
+    if (event.type === 'segment_gone') this.#losses.lose('store_write_failed', event.calls, 0);
   }
 
   /**

@@ -119,6 +119,16 @@ describe('bad input: what is wrong, what to do, and the exit code', () => {
     }
   });
 
+  test('no room for what is read of a live log', async () => {
+    const nowhere = folder.file('no-tmpdir');
+    for (const command of ['report', 'query'])
+      expect(await run([HEADWATER, command, '--data', data], { env: { TMPDIR: nowhere } })).toMatchObject({
+        code: 3,
+        stdout: '',
+        stderr: expect.stringContaining(`headwater: ${data} cannot be read: ENOENT at ${nowhere}/`),
+      });
+  });
+
   test('neither an agent nor a store', async () => {
     const env = { STATE_DIRECTORY: folder.file('nothing'), RUNTIME_DIRECTORY: folder.file('nothing') };
     expect(await run([HEADWATER, 'report'], { env })).toMatchObject({

@@ -163,6 +163,30 @@ test('a start on a full disk, behind a kill that left a torn log: nothing whole 
   reader.close();
 });
 
+test('a disk that becomes read-only: the run ends in order, and what could not be sealed is there for the next one', async () => {
+  const data = join(disk, 'data');
+  const rig = await new StoreRig(data).open();
+  for (let n = 0; n < 20; n++) rig.call({ ordinal: n + 1, request: { target: `/${n}` } });
+  await rig.tick(NOW_MS);
+  const mount = (...args: string[]): void => expect(spawnSync('mount', args).status, args.join(' ')).toBe(0);
+  mount('--bind', data, data);
+  try {
+    mount('-o', 'remount,bind,ro', data);
+    expect(await rig.close(NOW_MS + HOUR)).toBe(0);
+  } finally {
+    spawnSync('umount', ['-l', data]);
+  }
+  expect(rig.events).toContainEqual({ type: 'seal_failed', segment: 1, code: 'EROFS' });
+  // It could not be removed, and its process is this one.
+  rmSync(join(data, 'lock'));
+  const again = await new StoreRig(data).open({ run: 'again' });
+  expect(again.store.damage).toEqual([]);
+  await again.close(NOW_MS + HOUR);
+  const reader = await again.read();
+  expect(await targets(reader)).toEqual(numbered(0, 20));
+  reader.close();
+});
+
 test('kills on a full disk: each start names what its kill lost', async () => {
   using small = new SmallDisk(folder.file('small'));
   const result = await killAgainAndAgain(small.data, 3, Math.random, (full) => small.fill(full));

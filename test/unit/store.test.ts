@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import fc from 'fast-check';
@@ -215,6 +215,25 @@ describe('large and hostile', () => {
     );
     expect(ledger).toMatchObject({ ok: true, value: { rows: [[BigInt(calls), BigInt(lost)]] } });
     reader.close();
+  });
+
+  test('a folder that is removed: what was in it and what comes then is counted as lost', async () => {
+    using folder = new Folder();
+    const rig = await new StoreRig(folder.file('data')).open();
+    for (let n = 1; n <= 20; n++) rig.call({ ordinal: n });
+    await rig.tick(NOW_MS);
+    rmSync(folder.file('data'), { recursive: true });
+    for (let n = 21; n <= 30; n++) rig.call({ ordinal: n });
+    await rig.tick(NOW_MS + 1);
+    // The hour is over: the log cannot be sealed, and is not there to be sealed later.
+    rig.pass(NOW_MS + HOUR);
+    rig.call({ ordinal: 31 });
+    rig.pass(NOW_MS + HOUR + 1_000);
+    const of = (type: string) => rig.events.find((event) => event.type === type);
+    while (of('segment_gone') === undefined || of('write_failed') === undefined) await setImmediate();
+    expect(of('segment_gone')).toEqual({ type: 'segment_gone', segment: 1, calls: 30, code: 'ENOENT' });
+    expect(rig.losses.totals()).toMatchObject([{ reason: 'store_write_failed', count: 30 }]);
+    expect(await rig.close(NOW_MS + 2 * HOUR)).toBe(1);
   });
 
   test('clock steps: back, far forward, and back again', async () => {

@@ -15,7 +15,7 @@ export async function openData(data: string | undefined): Promise<StoreReader> {
     if (!opened.ok) fail(EXIT.USAGE, opened.message, opened.hint);
     return opened.reader;
   } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
+    const { code, syscall, path: file } = error as NodeJS.ErrnoException;
     if (code === 'EACCES' || code === 'EPERM')
       fail(
         EXIT.MACHINE,
@@ -23,6 +23,8 @@ export async function openData(data: string | undefined): Promise<StoreReader> {
         'run it as root, or as the user that owns the folder',
       );
     if (code === 'ENOTDIR') fail(EXIT.USAGE, `${path} is no data folder of headwater: it is a file`);
+    // A disk that fails, or no room for what is read of a live log ($TMPDIR).
+    if (syscall !== undefined) fail(EXIT.MACHINE, `${path} cannot be read: ${code} at ${file ?? path}`);
     throw error;
   }
 }
