@@ -73,7 +73,7 @@ export class Body {
     let own = length;
     this.outcome = 'more';
     if (this.#framing === 'chunked') {
-      if (!this.#chunks!.skip(length)) own = -1;
+      if (!this.#chunks!.miss(length)) own = -1;
       else message.bodyBytes = this.#chunks!.body;
     } else {
       if (this.#framing === 'length') {
@@ -101,5 +101,10 @@ export class Body {
   /** Where it is has been guessed. */
   get doubtful(): boolean {
     return this.#framing === 'chunked' && this.#chunks!.doubtful;
+  }
+
+  /** Where it is has been guessed, and its end may have been passed. */
+  get mayHaveEnded(): boolean {
+    return this.#framing === 'chunked' && this.#chunks!.mayHaveEnded;
   }
 }

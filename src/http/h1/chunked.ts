@@ -46,6 +46,8 @@ export class Chunks {
   astray = false;
   /** It was astray: what is believed since is likely, not certain. */
   doubtful = false;
+  /** It was astray, and its last chunk may be what came last, or among what is missing there. */
+  mayHaveEnded = false;
   /** Astray: the present chunk begins with what may be a size line. */
   #trial = false;
   /** Bytes of framing since it went astray, which are data if it is not believed. */
@@ -58,6 +60,7 @@ export class Chunks {
     this.anomalies = 0;
     this.astray = false;
     this.doubtful = false;
+    this.mayHaveEnded = false;
     this.#trial = false;
     this.#nextChunk();
   }
@@ -70,6 +73,7 @@ export class Chunks {
   read(memory: Memory, at: number, end: number, lineMax: number, units: BodyUnits | null, ts: number): number {
     const { view } = memory;
     let o = at;
+    this.mayHaveEnded = this.doubtful && endsSection(memory, at, end);
     if (this.astray && this.#state === LOOKING && isLast(memory, at, end)) {
       this.astray = false;
       this.#nextChunk();
@@ -125,6 +129,12 @@ export class Chunks {
     return this.#state === DATA ? this.#remaining : 0;
   }
 
+  /** `length` bytes will never come: passes over them as `skip` does. */
+  miss(length: number): boolean {
+    this.mayHaveEnded = this.astray;
+    return this.skip(length);
+  }
+
   /** Passes over `length` bytes if they all lie in the current chunk's data, or end with the line end behind it. */
   skip(length: number): boolean {
     const lineEnd = this.#state === DATA || this.#state === DATA_CR ? 2 : this.#state === DATA_LF ? 1 : -1;
@@ -144,6 +154,7 @@ export class Chunks {
   /** `length` bytes will never come, with size lines among them. */
   stray(length: number): void {
     this.doubtful = true;
+    this.mayHaveEnded = true;
     this.#lookOn(length);
     // What comes next may be a size line: many a server writes each chunk with its own.
     this.#before = SEEN_LINE_END;
@@ -252,7 +263,12 @@ function isLast({ view }: Memory, at: number, end: number): boolean {
   return false;
 }
 
+/** Whether [at, end) ends as a trailer section does, for all that is there of it. */
+const endsSection = ({ view }: Memory, at: number, end: number): boolean =>
+  end - at < 4 || view.getUint32(end - 4) === CRLF_CRLF;
+
 const CRLF = 0x0d0a;
+const CRLF_CRLF = 0x0d0a0d0a;
 
 function hexDigit(c: number): number {
   if (c >= 48 && c <= 57) return c - 48;

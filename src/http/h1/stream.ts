@@ -209,7 +209,9 @@ export class H1Stream extends BodyOrNot implements StreamSink {
           message.anomalies |= ANOMALY_BIT.short_body;
         }
         const doubtful = before === 'chunks' && this.body.doubtful;
-        const end = endOf(how, before === 'body_close' || doubtful);
+        // A connection that nobody needs any more is reset, too, and a client's that is closed first has not seen the server's FIN.
+        const over = doubtful && this.body.mayHaveEnded && (how === 'fin' || how === 'rst');
+        const end = over ? 'fin' : endOf(how, before === 'body_close');
         // What the other side asked for meanwhile may have been answered in what counts as this body.
         this.finish(doubtful && this.begun.since > 0 ? 'lost' : end, this.position);
       }
