@@ -6,7 +6,7 @@ import { Agent } from '../rig/agent.ts';
 import { Cgroup } from '../rig/cgroup.ts';
 import { curl } from '../rig/clients/curl.ts';
 import { when } from '../rig/need.ts';
-import { run } from '../rig/program.ts';
+import { must, run } from '../rig/program.ts';
 import { nodeSite } from '../rig/servers/site.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
@@ -50,6 +50,12 @@ when(describe, ...needs)('recipes', () => {
     await curl([`http://127.0.0.1:${server.port}/small`]);
   });
   afterAll(() => resources.disposeAsync());
+
+  it('the page finds the attacher by its command line', async () => {
+    const pattern = /pgrep -o -f '(.+)'/.exec(variables!.script)![1]!;
+    // Others may run on this machine.
+    expect((await must(['pgrep', '-f', pattern])).split('\n')).toContain(String(agent.program.pid));
+  });
 
   for (const recipe of [variables!, ...rest]) {
     const tools = recipe.script.includes('bpftrace') ? ['bpftrace'] : [];
