@@ -2,13 +2,17 @@
 import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { Folder } from '../rig/folder.ts';
+import { when } from '../rig/need.ts';
 import { run } from '../rig/program.ts';
 import { replayed } from '../rig/replay.ts';
 
 const script = new URL('tls/peers.sh', import.meta.url).pathname;
 const idOf = (text: string | undefined): string => /\br\d+\b/.exec(text ?? '')?.[0] ?? '';
 
-test('every call of every pair is read, and tshark reads the same', async () => {
+const servers = ['nginx', 'apache2', 'haproxy', 'caddy', 'python3', 'java', 'go'];
+const needs = ['root', 'unshare', 'openssl', 'curl', 'tcpdump', 'tshark', ...servers];
+
+when(test, ...needs)('every call of every pair is read, and tshark reads the same', async () => {
   using folder = new Folder();
   const inside = ['sh', '-c', 'ip link set lo up && exec "$0" "$1"', script, folder.path];
   const ended = await run(['unshare', '--net', ...inside], { timeoutMs: 280_000 });
