@@ -45,6 +45,20 @@ export class Client {
     if (ack <= this.#answerAt) this.pipelines = true;
   }
 
+  /** A response reaches up to `end`; `last`: the newest request that waits, `heard`: how much of the requests the server had by then. */
+  receives(end: number, last: Pending, heard: number): void {
+    // Sent amid the response, to ask for something else.
+    if (last.startOffset >= heard && last.ackOffset >= 0 && last.ackOffset < end) this.pipelines = true;
+  }
+
+  /** `response` answers `first`, the oldest that waits. */
+  isAnsweredFirst({ startOffset }: Message, first: Pending): void {
+    const { next } = first;
+    if (next === null || next.ackOffset < 0 || next.ackOffset > startOffset) return;
+    this.pipelines = true;
+    if (next.ackOffset > first.ackOffset) this.slides = true;
+  }
+
   /** `response` answers a request that was not seen; `first`: the oldest that waits. */
   isAnswered({ startOffset, ackOffset }: Message, first: Pending | null): void {
     if (ackOffset < 0) return;

@@ -227,6 +227,7 @@ export class Waiting {
       this.#responseCursor = endOffset;
       this.#responseMissing.passed(endOffset);
       this.#missingShared = false;
+      if (this.#last !== null) this.#client.receives(endOffset, this.#last, this.#heard);
       if (paired) this.#answeredEnd = endOffset;
     }
     this.#responsesUnseen = how === 'lost' || how === 'error' || endOffset < 0;
@@ -279,11 +280,7 @@ export class Waiting {
     if (first === null) return null;
     if (!responsesUnseen && !this.#slack && !first.unseenBefore) {
       if (excluded(first, response)) return null;
-      const { next } = first;
-      if (next !== null && next.ackOffset >= 0 && next.ackOffset <= response.startOffset) {
-        this.#client.pipelines = true;
-        if (next.ackOffset > first.ackOffset) this.#client.slides = true;
-      }
+      this.#client.isAnsweredFirst(response, first);
       return first;
     }
     const bytes = this.#responsesUnseen || this.#missingShared ? 0 : this.#responseMissing.bytes || Math.max(0, hole);
@@ -313,6 +310,8 @@ export class Waiting {
       this.#drop(0);
       return null;
     }
+    // Answered before its end had come, if it is the one.
+    if (before > 0 && found.endOffset < 0) found.lose(this.#responseMissing.why, 0);
     // Nobody else's: an interim response, or the rest of one.
     if (before === 0 && bytes > 0 && !found.unseenBefore && this.#responseCursor >= 0) {
       found.lose(this.#responseMissing.why, bytes);

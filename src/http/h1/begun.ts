@@ -56,6 +56,11 @@ export class Begun {
     return ack < 0 || ack === position;
   }
 
+  /** Of this side's messages one is ahead of the other side's, as far as all were seen: the request under way is the only one without an answer. */
+  get alone(): boolean {
+    return this.#others !== null && this.#count - this.#others.#count === 1;
+  }
+
   /** Messages of the other side since it listened. */
   get since(): number {
     return this.#others === null ? 0 : this.#others.#count - this.#heard;

@@ -34,6 +34,8 @@ export class H1Stream extends BodyOrNot implements StreamSink {
   http2 = false;
   /** Where size lines of the present body were missed first. */
   #strayedAt = 0;
+  /** Nothing older was waiting then, and nothing that looks like a message was passed over since. */
+  #alone = false;
   /** Bytes that the kernel took for a body hid a message start for certain: nobody has counted it yet. */
   #hidStart = false;
 
@@ -86,15 +88,18 @@ export class H1Stream extends BodyOrNot implements StreamSink {
       this.#pass(ack);
       return begun === 0;
     }
-    if (this.kind === 'request') this.#endStrayed();
-    else {
+    if (this.kind === 'request') {
+      // Its own answer alone has begun, by a server that had all bytes before the next request.
+      if (this.#alone && begun === 1 && this.begun.turns(position)) this.finish('framed', position);
+      else this.#endStrayed();
+    } else {
       const unseen = this.#peer !== null && ack > this.#peer.position;
       this.finish(begun > 1 || unseen ? 'lost' : 'framed', position);
     }
     return true;
   }
 
-  /** Behind where a request's body went astray there may be others, whatever its framing seems to be since. */
+  /** Behind where a request's body went astray a client that pipelines may have begun others, whatever its framing seems to be since. */
   #endStrayed(): void {
     this.finish('lost', this.#strayedAt);
   }
@@ -107,6 +112,7 @@ export class H1Stream extends BodyOrNot implements StreamSink {
   /** What looks like a message start, in a segment that acknowledged `ack`, is passed over. */
   #pass(ack: number): void {
     this.shared.passed[this.kind]++;
+    this.#alone = false;
     if (this.kind === 'request') this.sink.passed?.(ack);
   }
 
@@ -172,7 +178,10 @@ export class H1Stream extends BodyOrNot implements StreamSink {
   }
 
   #stray(message: Message, length: number, why: LossReason | 'left_out', position: number): void {
-    if (!this.body.doubtful) this.#strayedAt = position;
+    if (!this.body.doubtful) {
+      this.#strayedAt = position;
+      this.#alone = this.begun.alone;
+    }
     if (this.kind === 'request') this.begun.miss();
     this.stray(message, length, why);
   }
