@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { handshake, Rig } from '../../test/unit/tcp/rig.ts';
-import { EGRESS, INGRESS } from '../model/segment.ts';
+import { EGRESS, INGRESS, TCP_FIN } from '../model/segment.ts';
 
 /** Far from the handshake's numbers. */
 const CLIENT = 2 ** 30;
@@ -16,6 +16,7 @@ const finished = (rig: Rig): Rig => {
   expect(rig.faults).toEqual([]);
   expect(rig.unaccounted).toBe(0);
   expect(rig.tracker.held).toBe(0);
+  expect(rig.tracker.active).toBe(0);
   return rig;
 };
 
@@ -62,6 +63,15 @@ describe.each([false, true])('segments with numbers of another connection (in a 
     finished(rig);
     expect(texts(rig).map(([ingress]) => ingress)).toEqual([`a${'b'.repeat(100)}$capture_end`]);
     expect(lost(rig)).toContainEqual(['out_of_window', 100, 400]);
+  });
+
+  it('end their connection once, whatever comes behind its end', () => {
+    const rig = one(offline);
+    rig.send({ dir: EGRESS, seq: SERVER, flags: TCP_FIN, data: 'answer' });
+    rig.send({ dir: INGRESS, seq: CLIENT, ack: SERVER, flags: TCP_FIN, data: 'question' });
+    rig.send({ dir: EGRESS, seq: SERVER, ack: CLIENT + 9, data: 'answer' });
+    finished(rig);
+    expect(texts(rig)[1]).toEqual(['question$fin', 'answer$fin']);
   });
 
   it('leave those of nobody behind when they become a connection', () => {

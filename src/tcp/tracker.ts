@@ -192,11 +192,8 @@ export class ConnectionTracker implements CaptureSink {
     }
     for (const flow of this.#closing) if (flow.closedAt + CLOSING_NS <= now) this.#close(flow);
     for (let flow = this.#active.first; flow !== null; flow = flow.next) flow.decoder?.tick(now);
-    for (
-      let flow = this.#active.first;
-      flow !== null && flow.listedAt + this.#idleNs <= now;
-      flow = this.#active.first
-    ) {
+    for (let flow = this.#active.first; flow !== null; flow = this.#active.first) {
+      if (flow.listedAt + this.#idleNs > now) break;
       flow = this.#active.oldest();
       if (flow === null || flow.lastSeen + this.#idleNs > now) break;
       this.counters.idle++;
@@ -342,7 +339,10 @@ export class ConnectionTracker implements CaptureSink {
     }
     this.#finish(flow, 'vanished', s.ts);
     const next = this.#create(s);
-    for (const other of others) this.#take(next, other);
+    for (const other of others) {
+      if (next.decoder === null) this.#context.counters.unusable += other.length;
+      else this.#take(next, other);
+    }
   }
 
   #reset(flow: Flow, by: Direction, ts: number): void {
