@@ -102,8 +102,9 @@ describe('checks', () => {
     ['permissions', 'ok', /uid 1000/, {}, { uid: 1000 }],
     ['TLS', 'ok', /by uprobe_multi/, {}, { uid: 1000 }],
     ['TLS', 'warn', /without cap_sys_ptrace/, {}, { uid: 1000, capabilities: FOR_PACKETS }],
+    ['TLS', 'warn', /without cap_sys_ptrace/, {}, { uid: 0, capabilities: FOR_PACKETS }],
     ['TLS', 'warn', /without cap_sys_admin/, {}, { release: '6.1.0' }],
-    ['TLS', 'ok', /by perf events/, {}, { release: '6.1.0', capabilities: (1n << 21n) | (1n << 12n) }],
+    ['TLS', 'ok', /by perf events/, {}, { release: '6.1.0', capabilities: (1n << 21n) | (1n << 12n) | (1n << 19n) }],
     // Before 5.8 there was only CAP_SYS_ADMIN, and it still implies CAP_BPF.
     ['permissions', 'ok', /root/, {}, { capabilities: (1n << 21n) | (1n << 12n) }],
     [
@@ -117,6 +118,8 @@ describe('checks', () => {
     ['container', 'warn', /^podman$/, { '/run/.containerenv': '' }, {}, ['/proc/2/comm']],
     ['container', 'warn', /lxc/, { '/proc/1/environ': 'PATH=/bin\0container=lxc\0' }, {}, ['/proc/2/comm']],
     ['container', 'ok', /none/, { '/.dockerenv': '' }],
+    ['container', 'ok', /none/, { '/proc/self/ns/pid': { link: 'pid:[4026531836]' } }],
+    ['container', 'warn', /pid namespace of its own/, { '/proc/self/ns/pid': { link: 'pid:[4026532190]' } }],
     [
       '/proc',
       'warn',

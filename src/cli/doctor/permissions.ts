@@ -27,14 +27,15 @@ const CAP_PERFMON = 38n;
 const MULTI_SINCE = [6, 6] as const;
 
 /** What taking TLS secrets needs beyond packets (docs/tls.md). */
-const tls = ({ uid, capabilities, release, host }: Machine): Finding => {
+const tls = ({ capabilities, release, host }: Machine): Finding => {
   const has = (bit: bigint): boolean => ((capabilities >> bit) & 1n) === 1n;
   const multi = atLeast(release, ...MULTI_SINCE);
   const missing = [
     ...(has(CAP_PERFMON) || has(CAP_SYS_ADMIN) ? [] : ['cap_perfmon']),
     // Probes by perf event, where there is no link for them.
     ...(multi || has(CAP_SYS_ADMIN) ? [] : ['cap_sys_admin']),
-    ...(uid === 0 || has(CAP_SYS_PTRACE) ? [] : ['cap_sys_ptrace']),
+    // Also root's, when it is confined: processes with more capabilities than its own are closed to it (ptrace(2)).
+    ...(has(CAP_SYS_PTRACE) ? [] : ['cap_sys_ptrace']),
   ];
   const meaning = 'TLS connections are named and counted, their calls are not read (docs/tls.md).';
   if (missing.length > 0) {
@@ -55,12 +56,23 @@ const tls = ({ uid, capabilities, release, host }: Machine): Finding => {
 const CONTAINER_RUN =
   'docker run --privileged --pid host --network host --cgroupns host -v /sys/fs/cgroup:/sys/fs/cgroup ...';
 
+/** The machine's own, always (PROC_PID_INIT_INO of include/linux/proc_ns.h). */
+const HOST_PIDS = 'pid:[4026531836]';
+
 const container = ({ host }: Machine): Finding => {
+  const pids = host.link('/proc/self/ns/pid');
   const kind = host.exists('/.dockerenv')
     ? 'docker'
     : host.exists('/run/.containerenv')
       ? 'podman'
       : (/(?:^|\0)container=([a-z-]+)/.exec(host.read('/proc/1/environ') ?? '')?.[1] ?? null);
+  if (kind === null && pids !== null && pids !== HOST_PIDS)
+    return warn(
+      'container',
+      'a pid namespace of its own',
+      'Calls are captured and their processes named, but processes outside the namespace cannot be looked at: their TLS is not read.',
+      everywhere(CONTAINER_RUN),
+    );
   if (kind === null) return ok('container', 'none');
   // Files of an image prove nothing: a machine made from one shows the kernel's own threads, a container does not.
   if (host.read('/proc/2/comm')?.trim() === 'kthreadd')
