@@ -74,6 +74,18 @@ when(
   expect(demo.stderr).toContain('@portkey-ai/gateway');
 });
 
+when(
+  it,
+  'npm',
+  'bpf',
+)('installed for everybody it brings its command and its manual page', async () => {
+  const prefix = folder.file('global');
+  const install = ['npm', 'install', '--global', '--prefix', prefix, '--ignore-scripts', '--no-audit', '--no-fund'];
+  await must([...install, '--prefer-offline', tarball], { timeoutMs: 180_000 });
+  expect(await must([join(prefix, 'bin/headwater'), '--help'])).toContain('Usage: headwater');
+  expect(readFileSync(join(prefix, 'share/man/man1/headwater.1'), 'utf8')).toContain('.TH HEADWATER 1');
+});
+
 /** As docs/environment.md gives them to a user. */
 const CAPABILITIES = '+bpf,+perfmon,+net_admin';
 const USER = ['setpriv', '--reuid', '12345', '--regid', '12345', '--clear-groups'];
