@@ -11,6 +11,8 @@ import { type CompactStruct, readStruct } from './thrift.ts';
 const MAGIC = 0x31524150;
 const TAIL_BYTES = 8;
 const FOOTER_BYTES_MAX = 1 << 20;
+/** More than a file of ours ever has; a damaged footer names any number, and memory is taken for it. */
+const FILE_ROWS_MAX = 1 << 26;
 /** A segment's bytes, and what its lengths add. */
 const PAGE_BYTES_MAX = 256 << 20;
 /** Least that zlib takes. */
@@ -77,7 +79,7 @@ export class ParquetFile {
     if (meta === null) return null;
     const rows = numberOf(meta.get(3));
     const groups = meta.get(4);
-    if (rows === null || !Array.isArray(groups)) return null;
+    if (rows === null || rows < 0 || rows > FILE_ROWS_MAX || !Array.isArray(groups)) return null;
     const chunks = new Map<string, ChunkPlace>();
     for (const column of groups.length === 1 ? listOf(structOf(groups[0])?.get(1)) : []) {
       const about = structOf(structOf(column)?.get(3));
