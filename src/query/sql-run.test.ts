@@ -1,9 +1,11 @@
 /** SQL as users and strangers write it. */
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Folder } from '../../test/rig/folder.ts';
 import { StoreRig } from '../../test/unit/store-rig.ts';
 import type { StoreReader } from '../store/reader.ts';
+import { callsTable } from '../store/tables.ts';
 import { querySql } from './calls.ts';
 import { SQL_WAITING_MAX } from './sql-run.ts';
 
@@ -47,6 +49,43 @@ test('the views hold what the log holds', async () => {
     return list?.items.map(({ entries }) => [entries.name, entries.value]) ?? null;
   });
   expect(headers).toEqual(rig.lines.map(({ request }) => request?.headers ?? null));
+});
+
+test('the views have the columns that docs/store.md names', async () => {
+  const columnsOf = async (view: string): Promise<readonly string[]> => {
+    const answer = await querySql(reader, `SELECT * FROM ${view} LIMIT 0`);
+    if (!answer.ok) throw new Error(answer.error.message);
+    return answer.value.columns;
+  };
+  const docs = readFileSync(join(import.meta.dirname, '../../docs/store.md'), 'utf8');
+  const between = (from: string, to: string): string => docs.slice(docs.indexOf(from), docs.indexOf(to));
+  const rows = between('## calls.parquet', 'Text is UTF-8').matchAll(/^\| (`.*?`) \|/gm);
+  const named = [...rows].flatMap(([, cell]) => [...cell!.matchAll(/`([a-z0-9_*]+)`/g)].map(([, name]) => name!));
+  // `process_*` stands for several, and values are put into the blocks.
+  const like = (name: string): RegExp => new RegExp(`^${name.replace('*', '\\w+')}$`);
+  const calls = await columnsOf('calls');
+  expect(named.length).toBeGreaterThan(30);
+  for (const name of named)
+    if (!name.endsWith('_values')) expect(calls, name).toContainEqual(expect.stringMatching(like(name)));
+  for (const name of calls)
+    expect(
+      [...named, 'id', 'duration_ns'].some((one) => like(one).test(name)),
+      name,
+    ).toBe(true);
+  const parquet = await reader.database.select(`SELECT * FROM ${callsTable(reader.segments)} LIMIT 0`, 5_000);
+  if (!parquet.ok) throw new Error(parquet.error.message);
+  expect(parquet.value.columns.filter((name) => !calls.includes(name)).sort()).toEqual([
+    'request_values',
+    'response_values',
+  ]);
+
+  const listed = between('- `states`:', 'Everything but one SELECT');
+  for (const view of ['states', 'ledger', 'websockets'])
+    for (const name of await columnsOf(view))
+      expect(
+        listed.includes(`\`${name}\``) || listed.includes(`\`"${name}"\``) || name.startsWith('server_'),
+        `${view}.${name}`,
+      ).toBe(true);
 });
 
 describe('what is no SELECT over the views is refused', () => {

@@ -25,13 +25,13 @@ const direction = (from: 'client' | 'server'): string =>
 export const VIEWS = (from: ViewSources): string[] => [
   `CREATE OR REPLACE VIEW calls AS SELECT
     ${call} AS id,
-    ts, protocol, upgrade, stream_id, side, service,
-    run || '-' || lower(to_base(connection, 36)) AS connection,
-    process_pid, process_name, process_cgroup, process_container,
+    ts, run, run || '-' || lower(to_base(connection, 36)) AS connection, ordinal,
+    protocol, upgrade, stream_id, side, service,
+    process_pid, process_name, process_cgroup, process_container, process_evidence,
     client_address, client_port, server_address, server_port,
     route, method, target, scheme, authority, status, reason, outcome,
     last_response_ns - first_request_ns AS duration_ns,
-    last_request_ns, first_response_ns, last_response_ns, in_flight,
+    first_request_ns, last_request_ns, first_response_ns, last_response_ns, in_flight,
     request_head_bytes, request_body_bytes, response_head_bytes, response_body_bytes,
     ${headers('request_headers', 'request_values')} AS request_headers,
     ${headers('response_headers', 'response_values')} AS response_headers,
