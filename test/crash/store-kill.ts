@@ -137,7 +137,7 @@ async function look(
     if (reader.damaged.size > 0) throw new Error(`kill ${kill}: damaged ${[...reader.damaged].join(', ')}`);
     const rowsByRun = await rowsOf(
       reader,
-      `SELECT split_part(id, '-', 1) AS run, count(*), count(DISTINCT target), min(CAST(substr(target, 4) AS BIGINT)), max(CAST(substr(target, 4) AS BIGINT))
+      `SELECT run, count(*), count(DISTINCT target), min(CAST(substr(target, 4) AS BIGINT)), max(CAST(substr(target, 4) AS BIGINT))
        FROM calls GROUP BY run`,
     );
     const found = new Map<string, number>();
