@@ -231,6 +231,7 @@ static __always_inline void segment(struct __sk_buff *skb, struct hw_counters *c
 	if ((d->plan.in_order || d->plan.late) && d->frame < FRAME_TLS) {
 		look(skb, s, d, dir, p->payload, p->length);
 		conclude(skb, c, s, d, dir, seq, p->payload, p->length);
+		d->trusted &= d->plan.burst | d->plan.begins;
 		if (d->head == HEAD_OPEN)
 			find_head_end(skb, c, d, seq, p->payload, p->length, h->tcp_flags);
 		/* What comes next does not follow these bytes. */

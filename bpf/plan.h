@@ -317,8 +317,11 @@ static __always_inline void find_head_end(struct __sk_buff *skb, struct hw_count
 		else if (bpf_skb_load_bytes(skb, offset + length - 4, last, 4))
 			return;
 		if (last[2] != '\r' || last[3] != '\n') {
-			d->tail = last[3] == '\n' ? TAIL_LF : last[2] == '\n' && last[3] == '\r' ? TAIL_LFCR : TAIL_NONE;
-			return;
+			if (d->trusted) {
+				d->tail = last[3] == '\n' ? TAIL_LF : last[2] == '\n' && last[3] == '\r' ? TAIL_LFCR : TAIL_NONE;
+				return;
+			}
+			d->trusted = 1;
 		}
 		if (last[0] == '\r' && last[1] == '\n') {
 			/* The usual request: a header block and nothing else. */

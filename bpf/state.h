@@ -128,6 +128,7 @@ struct direction {
 	__u8 marks;		/* HW_MARK_SHED_* since the last record */
 	__u8 foreign;		/* a burst began, and not like HTTP; or bytes that were followed had no header where one must be */
 	__u8 starts;		/* message starts in this burst: 0, 1, 2 or more */
+	__u8 trusted;		/* the last message that began with a part of its body went on in no further segment */
 	__u8 switched;		/* this burst began with a 101, and ended with it so far */
 	__u8 first_length;
 	__u8 first[2 * FIRST_BYTES];	/* first bytes of a burst, or of a header, while they are too few to decide */
