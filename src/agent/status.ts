@@ -273,6 +273,7 @@ export class StatusKeeper implements StatusSource {
         const { connections, bytes } = counters.unread[cause];
         return connections === 0 && bytes === 0 ? [] : [{ cause, connections, bytes }];
       }),
+      alerts: [...counters.alerts.values()].map((one) => ({ ...one })).sort((a, b) => b.connections - a.connections),
       secrets: {
         kept: store.size,
         taken: store.counters.added,

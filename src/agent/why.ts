@@ -1,7 +1,7 @@
 /** Connections, open and closed, summed over those that are alike: what `headwater why` explains from. */
 import type { Connection, Endpoint } from '../model/connection.ts';
 import { LOSS_REASONS, type LossTotal } from '../model/loss.ts';
-import type { TlsFacts, TlsUnreadCause } from '../model/tls.ts';
+import type { TlsAlert, TlsFacts, TlsUnreadCause } from '../model/tls.ts';
 import { WHY_CLOSED_MAX, WHY_GROUPS_MAX, type WhyGroup, type WhyGuess } from '../model/why.ts';
 import type { ConnectionLife, Guess, LiveConnection } from './decoder.ts';
 
@@ -22,6 +22,7 @@ type Mutable<T> = { -readonly [key in keyof T]: T[key] };
 interface Group extends Mutable<WhyGroup> {
   server_addresses: string[];
   unread: { cause: TlsUnreadCause; connections: number }[];
+  alerts: (TlsAlert & { connections: number })[];
   losses: LossTotal[];
 }
 
@@ -48,6 +49,7 @@ const newGroup = (connection: Connection, guess: Guess): Group => ({
   joined: 0,
   decrypted: 0,
   unread: [],
+  alerts: [],
   exchanges: 0,
   losses: [],
 });
@@ -136,8 +138,13 @@ export function whyGroups(
   return { groups: sorted.slice(0, WHY_GROUPS_MAX), more: Math.max(0, sorted.length - WHY_GROUPS_MAX) };
 }
 
-function addTls(group: Group, { decrypted, unread }: TlsFacts): void {
+function addTls(group: Group, { decrypted, unread, alert }: TlsFacts): void {
   if (decrypted) group.decrypted++;
+  if (alert !== null) {
+    const same = group.alerts.find((one) => one.alert === alert.alert && one.by === alert.by);
+    if (same === undefined) group.alerts.push({ ...alert, connections: 1 });
+    else same.connections++;
+  }
   if (unread === null) return;
   const known = group.unread.find(({ cause }) => cause === unread);
   if (known === undefined) group.unread.push({ cause: unread, connections: 1 });

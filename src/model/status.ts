@@ -1,6 +1,6 @@
 /** What the agent says of itself: the answer of `GET /v1/status`, `headwater status --json`, and the source of `/metrics`. */
 import type { LossTotal } from './loss.ts';
-import type { TlsUnreadCause } from './tls.ts';
+import type { TlsAlert, TlsUnreadCause } from './tls.ts';
 
 /** Segments with payload, and their payload bytes. */
 export interface Traffic {
@@ -182,6 +182,8 @@ export interface TlsStatus {
   readonly suites: readonly TlsSuiteStatus[];
   /** Connections, and protected bytes of them, that were not read; causes that did not occur are left out. */
   readonly unread: readonly { readonly cause: TlsUnreadCause; readonly connections: number; readonly bytes: number }[];
+  /** Connections that a fatal alert ended, as far as it could be read, the most frequent first. */
+  readonly alerts: readonly (TlsAlert & { readonly connections: number })[];
   readonly secrets: {
     /** In memory now. */
     readonly kept: number;

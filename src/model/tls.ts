@@ -20,6 +20,14 @@ export const TLS_UNREAD_CAUSES = [
 /** Why bytes of a TLS connection were not decrypted. */
 export type TlsUnreadCause = (typeof TLS_UNREAD_CAUSES)[number];
 
+/** A fatal alert: one end refused what the other one had sent, and the connection is over. */
+export interface TlsAlert {
+  /** As the RFCs name it, "handshake_failure"; "alert 99" where it has no name. */
+  readonly alert: string;
+  /** Who sent it; in a handshake of which no hello was seen nobody can tell. */
+  readonly by: 'client' | 'server' | 'unknown';
+}
+
 /** One for each TLS connection. */
 export class TlsFacts {
   /** "1.3", "1.2", ...; "" while not known. */
@@ -48,4 +56,6 @@ export class TlsFacts {
   decrypted = false;
   /** Why not, or why not all of them; null: nothing was left unread. */
   unread: TlsUnreadCause | null = null;
+  /** What ended it, the first of both directions that could be read; null: no fatal alert was seen. */
+  alert: TlsAlert | null = null;
 }

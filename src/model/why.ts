@@ -2,7 +2,7 @@
 import type { Side } from './connection.ts';
 import type { LossTotal } from './loss.ts';
 import type { CgroupStatus } from './status.ts';
-import type { TlsUnreadCause } from './tls.ts';
+import type { TlsAlert, TlsUnreadCause } from './tls.ts';
 
 /** What a connection's bytes look like. */
 export type WhyGuess = 'http' | 'tls' | 'h2' | 'other' | 'unknown';
@@ -27,6 +27,8 @@ export interface WhyGroup {
   /** Connections, open or closed, whose bytes are TLS and are read, and those that are not read, by cause. */
   readonly decrypted: number;
   readonly unread: readonly { readonly cause: TlsUnreadCause; readonly connections: number }[];
+  /** Connections, open or closed, that a fatal alert ended. */
+  readonly alerts: readonly (TlsAlert & { readonly connections: number })[];
   /** Exchanges emitted on them, and what is missing from these. */
   readonly exchanges: number;
   readonly losses: readonly LossTotal[];

@@ -9,6 +9,7 @@ import type { LossReason } from '../model/loss.ts';
 import { type Direction, EGRESS, INGRESS } from '../model/segment.ts';
 import type { ConnectionDecoder, StreamEnd, StreamSink } from '../model/stages.ts';
 import { TlsFacts, type TlsUnreadCause } from '../model/tls.ts';
+import { fatalAlert } from './alerts.ts';
 import { Backlog, type BacklogOwner } from './backlog.ts';
 import type { Content } from './content.ts';
 import { TlsDirection } from './direction.ts';
@@ -339,6 +340,16 @@ export class TlsConnection implements ConnectionDecoder, SecretWaiter, Expiring,
     if (this.orphan && this.#adopted.length === 0) return 'handshake_unseen';
     const some = SECRET_LABELS.some((label) => this.secret(label) !== null);
     return some ? 'partial_secret' : 'no_secret';
+  }
+
+  /** An alert at `at`: what it says of the connection. */
+  alerted(direction: Direction, memory: Memory, at: number): void {
+    const alert = fatalAlert(memory.view.getUint8(at), memory.view.getUint8(at + 1));
+    if (alert === '' || this.facts.alert !== null) return;
+    const { client, hello, server } = this.negotiation;
+    const seen = hello !== null || server !== null;
+    this.facts.alert = { alert, by: seen ? (direction === client ? 'client' : 'server') : 'unknown' };
+    this.shared.alerted(this.facts.alert);
   }
 
   unread(cause: TlsUnreadCause): void {

@@ -1,14 +1,14 @@
 /** What comes out of one direction: decrypted bytes with their positions, times and acknowledgements, and what misses of them. */
+import type { Memory } from '../base/memory.ts';
 import type { LossReason } from '../model/loss.ts';
 import type { Direction } from '../model/segment.ts';
 import { AckMap } from './ack-map.ts';
+import { ALERT_BYTES, CLOSE_NOTIFY } from './alerts.ts';
 import type { TlsConnection } from './connection.ts';
 import type { RecordProtection } from './protection.ts';
-import type { Pieces } from './records.ts';
+import { CONTENT, type Pieces } from './records.ts';
 import { Spares } from './spares.ts';
-
-/** Of the two bytes of an alert, the second. */
-const CLOSE_NOTIFY = 0;
+import { HEADER_BYTES } from './workspace.ts';
 
 export class Content {
   readonly direction: Direction;
@@ -77,9 +77,17 @@ export class Content {
    */
   alert(keys: RecordProtection, ts: number): void {
     const { memory } = this.#connection;
-    if (this.#closed || keys.bytes !== 2 || memory.view.getUint8(keys.at + 1) !== CLOSE_NOTIFY) return;
+    if (this.#closed || keys.bytes !== ALERT_BYTES) return;
+    this.#connection.alerted(this.direction, memory, keys.at);
+    if (memory.view.getUint8(keys.at + 1) !== CLOSE_NOTIFY) return;
     this.#closed = true;
     this.#connection.contentEnds(this.direction, 'fin', ts);
+  }
+
+  /** A whole record before there are keys, at `at`: one end says why there will be none. */
+  clearAlert(type: number, memory: Memory, at: number, size: number): void {
+    if (type === CONTENT.ALERT && size === HEADER_BYTES + ALERT_BYTES)
+      this.#connection.alerted(this.direction, memory, at + HEADER_BYTES);
   }
 
   /** The record that ends at `position` of the encrypted bytes has given everything up to here. */

@@ -71,8 +71,6 @@ export class TlsDirection implements RecordSink, HandshakeSink {
     this.keys.epochs = [...epochs];
   }
 
-  // --- RecordSink
-
   record(memory: Memory, at: number, size: number, pieces: Pieces): boolean {
     const type = memory.view.getUint8(at);
     const connection = this.#connection;
@@ -82,9 +80,10 @@ export class TlsDirection implements RecordSink, HandshakeSink {
     }
     if (connection.negotiation.tls13 && type !== CONTENT.APPLICATION_DATA) {
       // ChangeCipherSpec for middleboxes (RFC 8446 D.4), an alert before keys, a second ClientHello after early data.
-      if (type === CONTENT.HANDSHAKE && pieces.holes === 0) {
+      if (pieces.holes > 0) return true;
+      if (type === CONTENT.HANDSHAKE)
         this.#messages.take(memory, at + HEADER_BYTES, size - HEADER_BYTES, pieces.ts[0]!);
-      }
+      else this.content.clearAlert(type, memory, at, size);
       return true;
     }
     if (this.discard) return true;
@@ -102,6 +101,7 @@ export class TlsDirection implements RecordSink, HandshakeSink {
       } else this.#messages.take(memory, at + HEADER_BYTES, size - HEADER_BYTES, pieces.ts[0]!);
     } else if (type === CONTENT.CHANGE_CIPHER_SPEC) connection.negotiation.changeCipherSpec(this);
     else if (type === CONTENT.APPLICATION_DATA) this.#unread(size, 'handshake_unseen', pieces);
+    else if (pieces.holes === 0) this.content.clearAlert(type, memory, at, size);
   }
 
   #protectedRecord(memory: Memory, at: number, size: number, pieces: Pieces): boolean {

@@ -2,7 +2,7 @@
 import type { Memory } from '../base/memory.ts';
 import type { Connection } from '../model/connection.ts';
 import type { LossSink } from '../model/loss.ts';
-import { TLS_UNREAD_CAUSES, type TlsUnreadCause } from '../model/tls.ts';
+import { TLS_UNREAD_CAUSES, type TlsAlert, type TlsUnreadCause } from '../model/tls.ts';
 import type { SecretStore } from './secrets.ts';
 import { Sessions } from './sessions.ts';
 import { Slabs } from './slabs.ts';
@@ -32,6 +32,8 @@ export interface TlsCounters {
   resumed: number;
   /** Connections, and protected bytes of them, that were not read, by cause. */
   readonly unread: Record<TlsUnreadCause, { connections: number; bytes: number }>;
+  /** Connections that a fatal alert ended, by its name and by who sent it. */
+  readonly alerts: Map<string, TlsAlert & { connections: number }>;
   /** Turns that the kernel left out or lost, as far as they were told, by what is inside and by whose message they would be. */
   readonly turns: Record<'http1' | 'http2' | 'unread', Record<'request' | 'response', number>>;
 }
@@ -73,6 +75,7 @@ export class TlsShared {
     unread: Object.fromEntries(
       TLS_UNREAD_CAUSES.map((cause) => [cause, { connections: 0, bytes: 0 }]),
     ) as TlsCounters['unread'],
+    alerts: new Map(),
     turns: {
       http1: { request: 0, response: 0 },
       http2: { request: 0, response: 0 },
@@ -122,6 +125,15 @@ export class TlsShared {
     this.counters.unread[cause].bytes += bytes;
     this.losses.lose('tls_no_secret', 1, bytes);
     this.#unread(bytes);
+  }
+
+  /** A connection ended with this alert; there are some 250 of them. */
+  alerted(alert: TlsAlert): void {
+    const { alerts } = this.counters;
+    const key = `${alert.alert} ${alert.by}`;
+    const known = alerts.get(key);
+    if (known === undefined) alerts.set(key, { ...alert, connections: 1 });
+    else known.connections++;
   }
 
   /** Time passes: connections that waited too long go on without. Any connection's tick may call it. */

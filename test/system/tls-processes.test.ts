@@ -5,7 +5,7 @@ import type { AgentStatus } from '../../src/model/status.ts';
 import { Agent, askedId, field, type LoggedExchange } from '../rig/agent.ts';
 import { Cgroup } from '../rig/cgroup.ts';
 import { findProgram, missing, when } from '../rig/need.ts';
-import { must, type Program } from '../rig/program.ts';
+import { must, type Program, run } from '../rig/program.ts';
 import type { Server } from '../rig/servers/server.ts';
 import { haproxyTls, nginxTls, nodeTls, PEERS, TlsHome } from '../rig/tls/servers.ts';
 
@@ -229,6 +229,25 @@ int main(void) {
       ['tls12', 'client', '1.2'],
     ]);
     expect(summary.losses).toEqual([]);
+  });
+
+  test('who refused a handshake, and why: by the client under its keys, by the server in clear', async () => {
+    await using agent = await Agent.start({ cgroups: [inside], secrets: true });
+    const server = await nginxTls(home, inside);
+    await agent.tapped(1);
+    const url = `https://localhost:${server.port}/`;
+    const { code } = await run([findProgram('curl')!, '-s', url], { cgroup: outside, env: home.env });
+    // CURLE_PEER_FAILED_VERIFICATION
+    expect(code).toBe(60);
+    // nginx takes TLS 1.2 and 1.3.
+    const old = ['s_client', '-connect', `localhost:${server.port}`, '-tls1_1', '-cipher', 'ALL:@SECLEVEL=0'];
+    await run([findProgram('openssl')!, ...old], { cgroup: outside, env: home.env });
+    const refused = (status: AgentStatus): string[] =>
+      status.tls.alerts.map(({ alert, by, connections }) => `${alert} ${by} ${connections}`).sort();
+    const status = await agent.untilStatus('both refusals', (now) => refused(now).length === 2);
+    expect(refused(status)).toEqual(['protocol_version server 1', 'unknown_ca client 1']);
+    const { exchanges, summary } = await agent.stop();
+    expect([exchanges, summary.losses]).toEqual([[], []]);
   });
 
   test('several versions of a library at once', async () => {

@@ -134,6 +134,7 @@ const tapsLine = ({ processes, tapped, untapped, overflowed }: TapsStatus): stri
 
 /** Which suites are in use: the others are in --json. */
 const SUITES_SHOWN = 6;
+const ALERTS_SHOWN = 6;
 
 function tlsLines(tls: TlsStatus): string[] {
   const { secrets } = tls;
@@ -168,6 +169,14 @@ function tlsLines(tls: TlsStatus): string[] {
         some(connections, 'connection'),
         formatSize(bytes),
       ]),
+    ),
+    ...table(
+      tls.alerts
+        .slice(0, ALERTS_SHOWN)
+        .map(({ alert, by, connections }) => [
+          `  ended by ${alert}${by === 'unknown' ? '' : ` from the ${by}`}`,
+          some(connections, 'connection'),
+        ]),
     ),
   );
   return lines;

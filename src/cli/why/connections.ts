@@ -17,7 +17,8 @@ export const aboutConnections = (
     const alike = groups.filter(
       (group) => group.guess === guess && group.open + (guess === 'unknown' ? group.exchanges : group.closed) > 0,
     );
-    if (alike.length > 0) found.push(aboutGuess(guess, alike, tls, who));
+    // Refused in the handshake: that is told below, and nothing else is to be.
+    if (alike.length > 0 && !(guess === 'tls' && alike.every(refused))) found.push(aboutGuess(guess, alike, tls, who));
   }
   const joined = groups.reduce((sum, group) => sum + group.joined, 0);
   if (joined > 0) {
@@ -30,8 +31,13 @@ export const aboutConnections = (
       ),
     );
   }
-  return [...found, ...aboutLosses(groups)];
+  return [...found, ...aboutAlerts(groups), ...aboutLosses(groups)];
 };
+
+const alertsOf = ({ alerts }: WhyGroup): number => alerts.reduce((sum, { connections }) => sum + connections, 0);
+
+const refused = (group: WhyGroup): boolean =>
+  group.unread.length === 0 && alertsOf(group) === group.open + group.closed;
 
 const aboutGuess = (
   guess: WhyGuess,
@@ -123,6 +129,28 @@ const lastClosed = (groups: readonly WhyGroup[]): string => {
   return Number.isFinite(seconds)
     ? `None is open now; the last one closed ${uptime(seconds)} ago.`
     : 'None is open now.';
+};
+
+const aboutAlerts = (groups: readonly WhyGroup[]): WhyFinding[] => {
+  const totals = new Map<string, number>();
+  let connections = 0;
+  for (const group of groups) {
+    connections += alertsOf(group);
+    for (const { alert, by, connections: n } of group.alerts) {
+      const name = by === 'unknown' ? alert : `${alert} from the ${by}`;
+      totals.set(name, (totals.get(name) ?? 0) + n);
+    }
+  }
+  if (connections === 0) return [];
+  const by = list([...totals].map(([name, n]) => `${name} (${n})`));
+  return [
+    finding(
+      'alerts',
+      'seen',
+      `TLS: ${plural(connections, 'connection')} ended with an alert: ${by}. There is no call on those that were refused in the handshake.`,
+      'An alert says what its sender did not accept of the other end: certificate, version, suite or protocol. Its log says more.',
+    ),
+  ];
 };
 
 const aboutLosses = (groups: readonly WhyGroup[]): WhyFinding[] => {

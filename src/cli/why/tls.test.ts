@@ -22,6 +22,14 @@ describe('librariesOf', () => {
         { kind: 'rustls', version: 'rustls 0.23.46' },
       ]),
     ).toEqual(['OpenSSL 3', 'rustls 0.23.46']);
+    // As cryptography's extension does for pyOpenSSL.
+    const linked = { kind: 'openssl', version: 'OpenSSL 4.0.3', path: '/opt/_rust.abi3.so' } as const;
+    expect(namesOf([{ kind: 'openssl', path: '/opt/lib/libcrypto-fa20.so.3' }, linked])).toEqual([
+      'OpenSSL 3',
+      'OpenSSL 4.0.3',
+    ]);
+    const node = { name: 'OpenSSL inside node', path: '/usr/bin/node' };
+    expect(namesOf([{ ...linked, path: node.path }], { ...process, tls: [node] })).toEqual(['OpenSSL inside node']);
     expect(namesOf([])).toEqual(['OpenSSL 3']);
     expect(namesOf([{ kind: 'java' }], { ...process, tls: [] })).toEqual(['Java (JSSE)']);
     expect(namesOf([{ kind: 'java' }], { ...process, tls: null })).toBeUndefined();

@@ -48,13 +48,21 @@ export const aboutSecrets = ({ agent }: Facts): WhyFinding[] => {
 /** Implementations that a program or an extension carries inside, whatever libraries are mapped beside it. */
 const CARRIED: ReadonlySet<TlsProcess['kind']> = new Set(['go', 'boringssl', 'rustls', 'java'] as const);
 
+/** OpenSSL may be linked in, too; as libraries it is mapped under these names. */
+const OPENSSL_LIBRARY = /\/lib(?:ssl|crypto)[^/]*$/;
+
+const isCarried = ({ kind, path }: TlsProcess): boolean =>
+  CARRIED.has(kind) || (kind === 'openssl' && !OPENSSL_LIBRARY.test(path));
+
 /** What may do a process's TLS: the libraries that it maps, and what the agent found inside of other files. null: nobody looked. */
 export const librariesOf = ({ pid, tls }: ProcessReport, { agent }: Facts): readonly TlsLibrary[] | null => {
   if (tls === null || agent.state !== 'running') return tls;
   const found = agent.live.tls.find((one) => one.pid === pid)?.implementations ?? [];
   return [
     ...tls,
-    ...found.filter(({ kind }) => CARRIED.has(kind)).map((one) => ({ name: nameOf(one), path: one.path })),
+    ...found
+      .filter((one) => isCarried(one) && tls.every(({ path }) => path !== one.path))
+      .map((one) => ({ name: nameOf(one), path: one.path })),
   ];
 };
 

@@ -35,6 +35,7 @@ const group = (changes: Partial<WhyGroup> = {}): WhyGroup => ({
   joined: 0,
   decrypted: 0,
   unread: [],
+  alerts: [],
   exchanges: 12,
   losses: [],
   ...changes,

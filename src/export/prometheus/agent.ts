@@ -107,6 +107,12 @@ const TLS_UNREAD_BYTES = family(
   ['cause'],
   'bytes',
 );
+const TLS_ALERTS = family(
+  'headwater_tls_alerts',
+  'counter',
+  'TLS connections that a fatal alert ended, by its name and by who sent it.',
+  ['alert', 'by'],
+);
 const TLS_MISSED = family(
   'headwater_tls_missed_turns',
   'counter',
@@ -144,6 +150,7 @@ export const AGENT_CATALOGUE: readonly MetricFamily[] = [
   TLS_DECRYPTED,
   TLS_UNREAD,
   TLS_UNREAD_BYTES,
+  TLS_ALERTS,
   TLS_MISSED,
   TLS_MISSED_RECORDS,
   TLS_SECRETS,
@@ -197,6 +204,7 @@ export function writeAgent(status: AgentStatus, out: Exposition): void {
   const unread = new Map(tls.unread.map((one) => [one.cause, one]));
   write(TLS_UNREAD, ...TLS_UNREAD_CAUSES.map((cause) => [[cause], unread.get(cause)?.connections ?? 0] as const));
   write(TLS_UNREAD_BYTES, ...TLS_UNREAD_CAUSES.map((cause) => [[cause], unread.get(cause)?.bytes ?? 0] as const));
+  write(TLS_ALERTS, ...tls.alerts.map(({ alert, by, connections: n }) => [[alert, by], n] as const));
   write(TLS_MISSED, [['http1'], tls.missed.calls], [['other'], tls.missed.other_turns]);
   write(TLS_MISSED_RECORDS, [[], tls.missed.records]);
   const { taken, ring_full, unreadable, unusable } = tls.secrets;
