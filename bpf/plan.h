@@ -14,6 +14,8 @@
 
 /* Sequence numbers further away than this from what was expected: start over. */
 #define SEQUENCE_JUMP_MAX (1 << 30)
+/* A burst's beginning is kept no farther behind than this, beyond any window: from 2 GiB on sequence numbers no longer tell how far it is. */
+#define POSITION_MAX (1 << 30)
 /*
  * A first segment of a message shorter than this is taken for whole: it is scanned only when it ends like a line. With
  * PSH, the end of a write, that holds up to just below what Go's servers write at once; without it more follows, and
@@ -368,6 +370,8 @@ static __always_inline void measure(const struct socket_state *s, struct directi
 	/* All of it is the rest of a record or frame of which pressure took a part. */
 	if (d->plan.walked == WALK_NOTHING && d->frame_shed)
 		d->plan.rest = HW_CLASS_SHED_BODY;
+	if (position > POSITION_MAX)
+		d->burst_seq = seq - POSITION_MAX;
 	want = limit - position;
 	if (want < (__s64)d->plan.head_end)
 		want = d->plan.head_end;
