@@ -209,7 +209,7 @@ export class StatsEngine {
 
   /**
    * Everything since the start, series by series, for Prometheus. Counters only rise, but
-   * for series folded into `other`, which vanish; none is folded before this has ended. To be run to its end.
+   * for series and services folded into `other`, which vanish; none is folded before this has ended. To be run to its end.
    */
   *totals(): Generator<SeriesTotal> {
     const sum = new SeriesSum();
@@ -232,8 +232,8 @@ export class StatsEngine {
     }
   }
 
-  /** Told of each series (key, everything it counted) that is about to vanish into `other`. */
-  set folding(told: (key: SeriesKey, total: SeriesState) => void) {
+  /** Told of each series (key, everything it counted) that is about to vanish into `into`: `other` of its service, or of all services. */
+  set folding(told: (key: SeriesKey, total: SeriesState, into: SeriesKey) => void) {
     this.#table.folding = told;
   }
 

@@ -40,7 +40,7 @@ const SERIES_BYTES = 1_024;
 export const OPEN_MINUTES = 4;
 /** Connections whose last series is remembered; a direct-mapped table. */
 const REMEMBERED = 2_048;
-/** A series that nobody called for so many minutes may make room for another. */
+/** A series or service that nobody called for so many minutes may make room for another. */
 const IDLE_MINUTES = 60;
 
 /** A call to point at. */
@@ -154,6 +154,8 @@ export class Group {
   }
 }
 
+const keyOf = ({ service, side }: { readonly service: string; readonly side: Side }): string => `${side} ${service}`;
+
 class Remembered {
   connection = 0;
   service = '';
@@ -169,7 +171,7 @@ export interface Overflow {
   service: number;
   method: number;
   route: number;
-  /** Series dropped from their group into `other` because nobody called them for an hour. */
+  /** Series that became part of `other` because nobody called them, or any of their service, for an hour. */
   folded: number;
 }
 
@@ -183,9 +185,9 @@ export class SeriesTable {
   readonly #methods = new Set<string>();
   readonly #remembered = Array.from({ length: REMEMBERED }, () => new Remembered());
   #size = 0;
-  /** Told of each series whose total moves to `other`, before it does. */
-  folding: ((key: SeriesKey, total: SeriesState) => void) | null = null;
-  /** The last minute at which idle series were looked for. */
+  /** Told of each series whose total moves to another, before it does. */
+  folding: ((key: SeriesKey, total: SeriesState, into: SeriesKey) => void) | null = null;
+  /** The last minute at which idle services and series were looked for. */
   #folded = Number.NEGATIVE_INFINITY;
 
   constructor(limits: StatsLimits, headers: HeaderStatistics | null) {
@@ -230,34 +232,71 @@ export class SeriesTable {
     return known.series;
   }
 
-  /** When no series can be added, those that nobody calls any more become part of `other`: their counts move there. */
+  /**
+   * Where nothing can be added, what nobody calls any more becomes part of `other`, its counts too: services of `other` on their side, or their
+   * routes. Else services and methods that come and go would use the places up for good.
+   */
   fold(minute: number): void {
-    const full = this.#size >= this.limits.series || this.memory.bytes + SERIES_BYTES + STATE_BYTES > this.limits.bytes;
     // Once a minute: minutes that are opened again for late calls end often. A clock may step back far.
-    if (!full || (minute <= this.#folded && minute > this.#folded - IDLE_MINUTES)) return;
+    if (minute <= this.#folded && minute > this.#folded - IDLE_MINUTES) return;
     this.#folded = minute;
+    const { limits, memory, overflow } = this;
+    const services = this.#services.size >= limits.services;
+    const series =
+      this.#size >= limits.series ||
+      this.#methods.size >= limits.methods ||
+      memory.bytes + SERIES_BYTES + STATE_BYTES > limits.bytes;
+    const before = overflow.folded;
     for (const group of this.#groups.values()) {
-      for (const [route, methods] of group.routes) {
-        const kept = methods.filter((series) => !this.#idle(series, minute));
-        if (kept.length === methods.length) continue;
-        for (const series of methods) if (!kept.includes(series)) this.#drop(series);
-        if (kept.length === 0) group.routes.delete(route);
-        else group.routes.set(route, kept);
-      }
+      if (services && group.service !== OTHER && this.#isGone(group, minute)) this.#foldGroup(group);
+      else if (series || group.size >= limits.serviceSeries) this.#foldRoutes(group, minute);
     }
-    for (const known of this.#remembered) known.series = null;
+    if (overflow.folded === before) return;
+    this.#services.clear();
+    this.#methods.clear();
+    for (const group of this.#groups.values()) {
+      this.#services.add(group.service);
+      for (const methods of group.routes.values()) for (const { key } of methods) this.#methods.add(key.method);
+    }
+    for (const known of this.#remembered) {
+      known.connection = 0;
+      known.group = null;
+      known.series = null;
+    }
   }
 
   #idle(series: Series, minute: number): boolean {
     return series.lastMinute < minute - IDLE_MINUTES && series.open.every((state) => state === null);
   }
 
-  #drop(series: Series): void {
-    const { group } = series;
-    this.folding?.(series.key, series.total);
-    this.#other(group).total.merge(series.total);
+  #isGone(group: Group, minute: number): boolean {
+    return (group.load?.inFlight ?? 0) <= 0 && [...group.series()].every((series) => this.#idle(series, minute));
+  }
+
+  /** Its own `total` goes with it: it has no part in any answer but /metrics, where these calls were its own. */
+  #foldGroup(group: Group): void {
+    const into = this.#other(this.#named(OTHER, group.side));
+    for (const series of group.series()) this.#drop(series, into);
+    group.total.release();
+    this.memory.bytes -= STATE_BYTES;
+    this.#groups.delete(keyOf(group));
+  }
+
+  #foldRoutes(group: Group, minute: number): void {
+    for (const [route, methods] of group.routes) {
+      const kept = methods.filter((series) => !this.#idle(series, minute));
+      if (kept.length === methods.length) continue;
+      for (const series of methods) if (!kept.includes(series)) this.#drop(series, this.#other(group));
+      if (kept.length === 0) group.routes.delete(route);
+      else group.routes.set(route, kept);
+    }
+  }
+
+  #drop(series: Series, into: Series): void {
+    this.folding?.(series.key, series.total, into.key);
+    into.total.merge(series.total);
     series.total.release();
-    group.size--;
+    series.group.size--;
     this.#size--;
     this.memory.bytes -= SERIES_BYTES + STATE_BYTES;
     this.overflow.folded++;
@@ -266,12 +305,15 @@ export class SeriesTable {
   #group(service: string, side: Side): Group {
     const named = this.#services.has(service) || this.#services.size < this.limits.services;
     if (!named) this.overflow.service++;
-    const name = named ? service : OTHER;
-    const key = `${side} ${name}`;
+    return this.#named(named ? service : OTHER, side);
+  }
+
+  #named(service: string, side: Side): Group {
+    const key = keyOf({ service, side });
     let group = this.#groups.get(key);
     if (group === undefined) {
-      this.#services.add(name);
-      group = new Group(name, side, this.memory);
+      this.#services.add(service);
+      group = new Group(service, side, this.memory);
       this.memory.bytes += STATE_BYTES;
       this.#groups.set(key, group);
       group.own = this.#make(group, '', '', false);

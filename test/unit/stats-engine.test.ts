@@ -307,4 +307,59 @@ describe('bounds', () => {
     ]);
     expect(rig.engine.health().overflow.folded).toBe(19);
   });
+
+  test('of one service, too, when it has all that it may have', () => {
+    const rig = new StatsRig({ limits: { serviceSeries: 20 } });
+    for (let i = 0; i < 40; i++) rig.call({ route: `/old${i}`, ...at(1e9) });
+    rig.engine.advance(100 * MINUTE);
+    rig.call({ route: '/new', ...at(100 * MINUTE + 1e9) });
+    rig.engine.advance(102 * MINUTE);
+    rig.call({ route: '/newer', ...at(102 * MINUTE + 1e9) });
+    const { routes } = reportOf(rig.engine.states(), 7_000);
+    expect(routes.map(({ route, count }) => [route, count])).toEqual([
+      ['other', 41],
+      ['/newer', 1],
+    ]);
+  });
+
+  test('methods that one client made up make room for those of others', () => {
+    const rig = new StatsRig({ limits: { methods: 4 } });
+    for (let i = 0; i < 9; i++) rig.call({ method: `M${i}`, ...at(1e9) });
+    rig.call({ method: 'DELETE', ...at(1e9) });
+    rig.engine.advance(100 * MINUTE);
+    rig.call({ method: 'PATCH', ...at(100 * MINUTE + 1e9) });
+    rig.engine.advance(102 * MINUTE);
+    rig.call({ method: 'DELETE', ...at(102 * MINUTE + 1e9) });
+    const { routes } = reportOf(rig.engine.states(), 7_000);
+    expect(routes.map(({ method, count }) => [method, count])).toEqual([
+      ['other', 11],
+      ['DELETE', 1],
+    ]);
+  });
+
+  test('services that are gone for an hour make room for new ones, as where every container has a name of its own', () => {
+    const rig = new StatsRig({ limits: { services: 20 } });
+    const working = connectionOf('working');
+    working.load.enter(1);
+    rig.call({ connection: working, ...at(1e9) });
+    for (let hour = 0; hour < 24 * 30; hour++) {
+      const now = hour * 60 * MINUTE;
+      for (let i = 0; i < 3; i++) rig.call({ connection: connectionOf(`pod-${hour}-${i}`), ...at(now + 2e9) });
+      rig.call({ connection: connectionOf('steady'), ...at(now + 2e9) });
+      rig.engine.advance(now + 59 * MINUTE);
+    }
+    const { services, ledger } = reportOf(rig.engine.states(), 3_600 * 24 * 30);
+    expect(ledger.exchanges).toBe(24 * 30 * 4 + 1);
+    const names = services.map(({ service }) => service);
+    // One has a call under way.
+    expect(names).toContain('working');
+    expect(names).toContain('steady');
+    expect(names).toContain('pod-719-0');
+    expect(names.length).toBeLessThanOrEqual(21);
+    const { overflow, bytes, series } = rig.engine.health();
+    // Those that came in a minute in which there were too many, until it was over.
+    expect(overflow.service).toBeLessThan((24 * 30 * 3) / 5);
+    expect(series).toBeLessThan(80);
+    expect(bytes).toBeLessThan(4 << 20);
+  });
 });

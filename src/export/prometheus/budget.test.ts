@@ -4,6 +4,7 @@ import { parseOpenMetrics } from '../../../test/fixtures/openmetrics.ts';
 import { Random } from '../../../test/fuzz/random.ts';
 import { CREATED_MS, expectNoFall, HOUR, MINUTE, MS, routes, scrape, sum } from '../../../test/unit/scrape.ts';
 import { connectionOf, StatsRig } from '../../../test/unit/stats-rig.ts';
+import { COUNTER } from '../../stats/series.ts';
 import { StatisticsMetrics } from './statistics.ts';
 import { TextExposition } from './text.ts';
 
@@ -90,6 +91,42 @@ describe('the budget', () => {
     expect(sum(before, 'headwater_statistics_series', { state: 'shown' })).toBeLessThanOrEqual(12);
     // Folded ones gave their place back: routes of the last hours are shown.
     expect(routes(before).some((route) => Number(route.slice(3)) >= 24)).toBe(true);
+  });
+
+  test('counters never fall, and nothing counts twice: services that come, go and are folded away', () => {
+    const rig = new StatsRig({ limits: { services: 6, serviceSeries: 5 } });
+    const metrics = new StatisticsMetrics(rig.engine, 12);
+    const random = new Random(13);
+    let before = scrape(metrics);
+    let calls = 0;
+    for (let minute = 1; minute <= 24 * 60; minute += 7) {
+      const now = minute * MINUTE;
+      rig.engine.advance(now);
+      for (let i = 0; i < 20; i++) {
+        // Each lives for some hours; now and then there are too many.
+        const age = Math.floor((minute * MINUTE) / (3 * HOUR)) * 2;
+        const service = `pod-${age + random.below(random.below(9) === 0 ? 6 : 3)}`;
+        const status = [200, 404, 500][random.below(3)]!;
+        const t3 = now + random.below(1e9);
+        const seen = { route: `/r/${age}-${random.below(9)}`, request: random.below(3) > 0 };
+        rig.call({ connection: connectionOf(service), ...seen, status, times: [t3 - 3e6, t3 - 2e6, t3 - 1e6, t3] });
+        calls++;
+      }
+      const after = scrape(metrics);
+      const mayGo = (series: string): boolean =>
+        series.includes('"service":"pod-') || (series.includes('"route"') && !series.includes('"route":"other"'));
+      expectNoFall(before, after, mayGo);
+      // What was shown of a service that is gone is not shown again.
+      const beyond = sum(after, 'headwater_statistics_overflow_total', { dimension: 'service' });
+      expect(sum(after, 'headwater_calls_total', { service: 'other' }) || 0).toBeLessThanOrEqual(beyond);
+      expect(sum(after, 'headwater_protocol_calls_total', { service: 'other' }) || 0).toBe(beyond);
+      before = after;
+    }
+    const exchanges = [...rig.engine.states()].reduce((total, { state }) => total + state.counters[COUNTER.calls]!, 0);
+    expect(exchanges).toBe(calls);
+    expect(sum(before, 'headwater_statistics_folded_series_total')).toBeGreaterThan(20);
+    const shown = before.get('headwater_failed_calls')!.samples.map(({ labels }) => labels['service']!);
+    expect(shown.some((service) => Number(service.slice(4)) >= 14)).toBe(true);
   });
 
   test('counters never fall: a server that answers with every status code there is, in changing order, late calls too', () => {

@@ -172,14 +172,19 @@ export class StatisticsMetrics {
     return shown;
   }
 
-  readonly #folding = (key: SeriesKey, total: SeriesState): void => {
+  readonly #folding = (key: SeriesKey, total: SeriesState, into: SeriesKey): void => {
     const name = nameOf(key);
+    const vanishes = into.service !== key.service;
     this.#hidden.delete(name);
-    if (this.#shown.delete(name)) this.#remainder(key).minus.state.merge(total);
+    // A service that vanishes had shown all of it, some in its own `other`.
+    if (this.#shown.delete(name) || vanishes) this.#remainder(into).minus.state.merge(total);
+    if (!vanishes) return;
+    this.#remainders.delete(serviceName(key));
+    this.#services.delete(serviceName(key));
   };
 
   #remainder(key: SeriesKey): Remainder {
-    const name = poolName(key);
+    const name = serviceName(key);
     let known = this.#remainders.get(name);
     if (known === undefined) {
       known = { plus: new Pool(key), minus: new Pool(key) };
@@ -191,7 +196,7 @@ export class StatisticsMetrics {
   #service(to: (family: MetricFamily) => FamilyWriter, { side, service, inFlight, sum }: ServiceTotal): void {
     if (side !== 'server' && side !== 'client') return;
     to(catalogue.HTTP[side].active).sample(new Labels(['service'], [service]), inFlight);
-    const name = `${side}\0${service}`;
+    const name = serviceName({ side, service });
     let own = this.#services.get(name);
     if (own === undefined) {
       own = new Labels(catalogue.PROTOCOL_CALLS.labels.slice(0, OF_SERVICE), [side, service]);
@@ -269,10 +274,10 @@ const PARTS = (['request', 'response'] as const).flatMap((direction) =>
 );
 
 const nameOf = ({ side, service, method, route }: SeriesKey): string => `${side}\0${service}\0${method}\0${route}`;
-const poolName = ({ side, service }: SeriesKey): string => `${side} ${service}`;
+const serviceName = ({ side, service }: Pick<SeriesKey, 'side' | 'service'>): string => `${side} ${service}`;
 
 function pool(pools: Map<string, Pool>, key: SeriesKey): Pool {
-  const name = poolName(key);
+  const name = serviceName(key);
   let known = pools.get(name);
   if (known === undefined) {
     known = new Pool(key);
