@@ -11,7 +11,7 @@ import { LoadCounter } from '../model/load.ts';
 import type { SocketEvent } from '../model/segment.ts';
 import { nameService, type ServiceRule } from '../model/service.ts';
 
-/** Services counted apart; calls of further ones share one counter. */
+/** Services whose calls in flight are counted apart; the one that was longest without a connection and has no call makes room. */
 const SERVICES_MAX = 4_096;
 /** Listening ports whose last known owner is remembered. */
 const LISTENERS_MAX = 4_096;
@@ -128,8 +128,10 @@ export class Owners {
     const key = this.#listenerKey(connection);
     const listener = this.#listeners.get(key);
     if (listener !== undefined) connection.process = { ...listener, evidence: 'listener' };
-    else if (this.#cgroupOf.has(connection) && !this.#nameless.has(key) && this.#nameless.size < LISTENERS_MAX)
+    else if (this.#cgroupOf.has(connection) && !this.#nameless.has(key)) {
+      if (this.#nameless.size >= LISTENERS_MAX) forgetFirst(this.#nameless);
       this.#nameless.set(key, 0);
+    }
     return listener !== undefined;
   }
 
@@ -196,7 +198,7 @@ export class Owners {
       // Ended meanwhile: what the kernel told is all there is.
       if (facts === null || facts === undefined) continue;
       this.#hidden.delete(pid);
-      if (this.#hidden.size >= HIDDEN_MAX) this.#hidden.delete(this.#hidden.keys().next().value!);
+      if (this.#hidden.size >= HIDDEN_MAX) forgetFirst(this.#hidden);
       this.#hidden.set(pid, { facts, comm, askedAt });
     }
     for (const [connection, pid] of this.#unnamed) {
@@ -254,23 +256,32 @@ export class Owners {
   }
 
   #remember(key: string, process: ProcessInfo): void {
-    if (!this.#listeners.has(key) && this.#listeners.size >= LISTENERS_MAX) {
-      this.#listeners.delete(this.#listeners.keys().next().value!);
-    }
+    if (!this.#listeners.has(key) && this.#listeners.size >= LISTENERS_MAX) forgetFirst(this.#listeners);
     this.#listeners.set(key, process);
     this.#nameless.delete(key);
   }
 
+  /** Those that have connections come last in the map. */
   #load(key: string): LoadCounter {
     const known = this.#loads.get(key);
-    if (known !== undefined) return known;
-    const shared = this.#loads.size >= SERVICES_MAX ? this.#loads.get('') : undefined;
-    if (shared !== undefined) return shared;
-    const counter = new LoadCounter();
-    this.#loads.set(this.#loads.size >= SERVICES_MAX ? '' : key, counter);
+    if (known !== undefined) this.#loads.delete(key);
+    else if (this.#loads.size >= SERVICES_MAX) this.#forgetIdle();
+    const counter = known ?? new LoadCounter();
+    this.#loads.set(key, counter);
     return counter;
   }
+
+  #forgetIdle(): void {
+    for (const [key, { inFlight }] of this.#loads) {
+      if (inFlight > 0) continue;
+      this.#loads.delete(key);
+      return;
+    }
+    forgetFirst(this.#loads);
+  }
 }
+
+const forgetFirst = <K, V>(map: Map<K, V>): boolean => map.delete(map.keys().next().value!);
 
 const evidenceOf = (event: SocketEvent): OwnerEvidence =>
   event.evidence === 'writer' ? 'writer' : event.accepted ? 'listener' : 'socket';

@@ -18,6 +18,7 @@ import { RECENT_MINUTES_MIN, type SealedMinute } from '../stats/minutes.ts';
 import type { SeriesKey } from '../stats/series.ts';
 import type { TlsStatistics } from '../stats/tls.ts';
 import { type SealedTls, TlsMinutes } from '../stats/tls-minutes.ts';
+import { ChangeCounts } from './change-counts.ts';
 import type { HeaderGauges } from './header-gauges.ts';
 
 /** Ended windows of header statistics kept one by one, to answer for the last hour. */
@@ -90,7 +91,7 @@ export class Statistics {
   windowsForgotten = 0;
   readonly #changes: Change[] = [];
   /** Changes so far by side, service and kind. */
-  readonly changeCounts = new Map<string, { side: string; service: string; kind: string; count: number }>();
+  readonly changeCounts = new ChangeCounts();
   readonly #counted = new Set<string>();
   #untaken: EndedWindow[] = [];
   #windowEnd = Number.NaN;
@@ -278,7 +279,7 @@ export class Statistics {
       this.#forget(this.#windows.shift()!);
     for (const change of ended.changes) {
       this.#changes.push(change);
-      this.#changesOf(change, change.kind).count++;
+      this.changeCounts.add(change, change.kind, 1);
     }
     if (this.#changes.length > CHANGES_MAX) this.#changes.splice(0, this.#changes.length - CHANGES_MAX);
   }
@@ -294,17 +295,7 @@ export class Statistics {
     const name = `${key.side} ${key.service}`;
     if (this.#counted.has(name) || this.#counted.size >= COUNTED_SERVICES_MAX) return;
     this.#counted.add(name);
-    for (const kind of CHANGE_KINDS) this.#changesOf(key, kind);
-  }
-
-  #changesOf({ side, service }: { readonly side: string; readonly service: string }, kind: string): { count: number } {
-    const name = `${side} ${kind} ${service}`;
-    let known = this.changeCounts.get(name);
-    if (known === undefined) {
-      known = { side, service, kind, count: 0 };
-      this.changeCounts.set(name, known);
-    }
-    return known;
+    for (const kind of CHANGE_KINDS) this.changeCounts.add(key, kind, 0);
   }
 
   #forget({ state }: EndedWindow): void {
