@@ -169,9 +169,9 @@ export class Pairer implements MessageSink, Unanswered {
 
   #beginRequest(request: Message): Pending {
     if (!this.#started) this.#start();
-    const held = this.#held;
-    if (held !== null && held.request === null && this.#waiting.adopts(request, held.response!)) {
-      return this.#adopt(held, request);
+    const alone = this.#held?.request === null ? this.#held : this.#answering;
+    if (alone !== null && alone.request === null && alone.response !== null && !alone.ghost) {
+      if (this.#waiting.adopts(request, alone.response)) return this.#adopt(alone, request);
     }
     const p = this.#take();
     p.request = request;
@@ -190,13 +190,13 @@ export class Pairer implements MessageSink, Unanswered {
     return p;
   }
 
-  /** The server answered before the request's head was complete (408, 431). */
+  /** The server answered, or has begun to, before the request's head was complete (408, 431). */
   #adopt(p: Pending, request: Message): Pending {
     p.request = request;
     p.find('gap');
     p.anomalies |= ANOMALY_BIT.early_response;
     p.enter(this.#connection.load);
-    p.leave();
+    if (p.responseDone) p.leave();
     this.#receiving = p;
     return p;
   }

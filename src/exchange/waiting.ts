@@ -12,8 +12,7 @@
  * pipeline is then taken to wait for each response: the response answers the very request in which its acknowledgement
  * lies. Of one that pipelines only the certain pairs are made; the others stay apart (request null, response null)
  * until the client has clearly caught up: it sends the next burst having received everything. A client that sends
- * while it waits for older answers ("slides") is never taken to have caught up.
- * How far that is certain is said in client.ts.
+ * while it waits for older answers ("slides") is never taken to have caught up. How certain that is: client.ts.
  */
 import type { LossReason } from '../model/loss.ts';
 import { ANOMALY_BIT, type Message, type MessageEnd } from '../model/message.ts';
@@ -388,12 +387,13 @@ export class Waiting {
       if (this.#client.guessed && none) this.#client.pipelines = true;
       p.lose(this.#requestMissing.why, 0);
     } else {
-      // Of a client that pipelines they may be several requests'. Those that were told are some answer's already, when none is left.
+      // Of a client that pipelines they may be several requests'. Those told are some answer's already, when none is left.
       const told = this.#requestMissing.end > this.#requestCursor;
       p.lose(this.#requestMissing.why, this.#client.pipelines ? 0 : told ? this.#requestMissing.bytes : bytes);
       this.#requestMissing.bytes = 0;
       this.#accounted = ackOffset;
-      if (!this.#client.pipelines) this.#owed = ackOffset;
+      // Else they may be on their way, and begin with the request that it answers, unless it is an older one's.
+      if (!this.#responsesMissed && !(told && this.#client.pipelines)) this.#owed = ackOffset;
     }
   }
 }

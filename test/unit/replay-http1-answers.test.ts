@@ -320,6 +320,26 @@ casesOf('which response answers what, and how it ended', [
     ['- > 408 complete response_without_request'],
   ],
   [
+    'refused within a head, by a client that pipelines',
+    () =>
+      o()
+        .client(get('/1') + get('/2'))
+        .server(ok('x') + ok('yy'))
+        .client('GET /3 HTTP/1.1\r\nHost: a\r\nCookie: x')
+        .server('HTTP/1.1 431 Too Large\r\nContent-Length: 0\r\n\r\n')
+        .close('client'),
+    ['GET /1 > 200 1 complete', 'GET /2 > 200 2 complete', 'GET /3 > 431 complete early_response'],
+  ],
+  [
+    'refused within a head, and the client leaves amid the answer',
+    () =>
+      o()
+        .client('GET /1 HTTP/1.1\r\nHost: a\r\nCookie: x')
+        .server('HTTP/1.1 431 Too Large\r\nContent-Length: 9\r\n\r\nabc')
+        .rst('client'),
+    ['GET /1 > 431 3 client_abort early_response'],
+  ],
+  [
     'response unasked',
     () => o().client(get('/')).server(ok('x')).server(ok('evil')).client(get('/2')).server(ok('y')).close(),
     ['GET / > 200 1 complete', '- > 200 4 protocol_error response_without_request', 'GET /2 > 200 1 complete'],
