@@ -120,14 +120,20 @@ export const isCutRequest = (memory: Memory, offset: number, length: number): bo
 /** A first line that ends in a version is meant as a request line, whatever is wrong with the rest of it. */
 const MEANT = /HTTP\/\d+(\.\d+)?[ \t]*\r?$/i;
 const PRINTABLE = /^[\t\r\x20-\x7e\x80-\xff]*$/;
+/** A method that everybody uses, and the beginning of a target: whatever bytes follow (scanners send NUL and control bytes). */
+const AIMED = /^(?:GET|HEAD|POST|PUT|DELETE|OPTIONS|PATCH|TRACE)[ \t]+(?:[/*]|https?:\/\/)/i;
 
 /**
  * For a client's first bytes that classifyStart calls `other`: `h1_request` when they are a request line that no server
- * should take (spaces in the target, another version), `need_more` when that line has not ended yet.
+ * should take (spaces or control bytes in the target, another version), `need_more` when that line has not ended yet, or has no
+ * version: the server's answer tells then.
  */
 export function classifyBroken(memory: Memory, offset: number, length: number): StartKind {
-  const text = memory.buf.latin1Slice(offset, offset + Math.min(length, LINE_BYTES_ENOUGH));
+  const text = memory.buf.latin1Slice(offset, offset + Math.min(length, LINE_BYTES_ENOUGH)).replace(/^[\r\n]+/, '');
   const end = text.indexOf('\n');
-  if (end < 0) return text.length < LINE_BYTES_ENOUGH && PRINTABLE.test(text) ? 'need_more' : 'other';
-  return PRINTABLE.test(text.slice(0, end)) && MEANT.test(text.slice(0, end)) ? 'h1_request' : 'other';
+  const line = end < 0 ? text : text.slice(0, end);
+  const aimed = AIMED.test(line);
+  if (!aimed && !PRINTABLE.test(line)) return 'other';
+  if (end >= 0 && MEANT.test(line)) return 'h1_request';
+  return (aimed || end < 0) && length < LINE_BYTES_ENOUGH ? 'need_more' : 'other';
 }

@@ -210,12 +210,25 @@ describe('what lets two readers disagree is a protocol_error with its reason', (
     ['tabs', 'GET\t/\tHTTP/1.1\r\nHost: a\r\n\r\n', 'bad_start_line'],
     ['a small version', 'GET / http/1.1\r\nHost: a\r\n\r\n', 'bad_start_line'],
     ['an unknown version', 'GET / HTTP/2.0\r\nHost: a\r\n\r\n', 'bad_start_line'],
+    ['a NUL in the first target', 'GET /\0 HTTP/1.1\r\nHost: a\r\n\r\n', 'nul_byte'],
+    ['a control byte in the first target', 'POST /\x01 HTTP/1.1\r\nHost: a\r\n\r\n', 'bad_start_line'],
+    ['a DEL in the first target', 'HEAD http://a/\x7f HTTP/1.1\r\nHost: a\r\n\r\n', 'bad_start_line'],
+    ['empty lines before it', '\r\n\r\nGET /a b HTTP/1.1\r\nHost: a\r\n\r\n', 'bad_start_line'],
+    ['no version', 'GET /\r\n\r\n', 'bad_start_line'],
+    ['a version of something else', 'GET / HTTPS/1.1\r\nHost: a\r\n\r\n', 'bad_start_line'],
   ])('%s', async (_, text, anomaly) => {
     const refused = 'HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n';
     for (const size of [text.length, 1]) {
       const said = await replayed(opened().split('client', text, size).server(refused).close('server').bytes());
       expect(said.exchanges.map((x) => [x.outcome, x.response?.status])).toEqual([['protocol_error', 400]]);
       expect(said.exchanges[0]!.anomalies).toContain(anomaly);
+    }
+  });
+
+  test('a line without a version is no call where the server does not speak HTTP', async () => {
+    for (const answer of ['$3\r\nabc\r\n', '<html>', 'HTTP/2 200 OK\r\n\r\n']) {
+      const said = await replayed(opened().client('GET /key\r\n').server(answer).close('server').bytes());
+      expect(said.exchanges).toEqual([]);
     }
   });
 });
