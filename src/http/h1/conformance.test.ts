@@ -67,6 +67,15 @@ const REQUESTS: Case[] = [
     ],
   },
   {
+    says: 'a coding before chunked may have parameters',
+    bytes: 'POST / HTTP/1.1$Host: x$Transfer-Encoding: gzip; q=1 ;a=b, chunked$$1$a$0$$',
+    log: [
+      'head POST / 1.1',
+      '  Host="x" Transfer-Encoding="gzip; q=1 ;a=b, chunked"',
+      'end framed head=72 body=1 at=0-83',
+    ],
+  },
+  {
     says: 'empty lines before a request line are passed over',
     bytes: '$\n$GET / HTTP/1.1$Host: x$$',
     log: ['head GET / 1.1', '  Host="x"', 'end framed head=27 body=0 at=5-32'],

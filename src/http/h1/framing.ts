@@ -1,7 +1,7 @@
 /** Where a body ends: RFC 9112 6.3, and what makes two readers of one message disagree about it. */
 import type { Memory } from '../../base/memory.ts';
 import { ANOMALY_BIT, type Message } from '../../model/message.ts';
-import { isWord, skipBlank, TOKEN, trimBlank } from './scan.ts';
+import { isWord, skipBlank, trimBlank } from './scan.ts';
 
 export const LENGTH_NONE = -1;
 export const LENGTH_BAD = -2;
@@ -29,6 +29,8 @@ export interface Lengths {
 export type Framing = 'none' | 'length' | 'chunked' | 'close' | 'switched' | 'error';
 
 const COMMA = 44;
+/** A coding with its parameters (RFC 9110 10.1.4). A quoted value may hold the comma that ends it elsewhere. */
+const OTHER_CODING = /^[\w!#$%&'*+.^`|~-]+(?:[ \t]*;[ \t]*[\w!#$%&'*+.^`|~-]+[ \t]*=[ \t]*[\w!#$%&'*+.^`|~-]+)*$/;
 
 /** Reads a Content-Length value [at, end) into `head.contentLength`: 1*DIGIT, or a list that repeats one number. */
 export function readContentLength(head: Lengths, view: DataView, at: number, end: number): void {
@@ -77,8 +79,8 @@ export function readTransferEncoding(head: Lengths, memory: Memory, at: number, 
 function nextCoding(before: Coding, memory: Memory, from: number, to: number): Coding {
   if (before === CODING_CHUNKED || before === CODING_BROKEN) return CODING_BROKEN;
   if (isWord(memory, from, to, 'chunked')) return CODING_CHUNKED;
-  for (let i = from; i < to; i++) if (TOKEN[memory.view.getUint8(i)] !== 1) return CODING_BROKEN;
-  return memory.buf.latin1Slice(from, to).toLowerCase().includes('chunked') ? CODING_BROKEN : CODING_OTHER;
+  const text = memory.buf.latin1Slice(from, to);
+  return OTHER_CODING.test(text) && !/chunked/i.test(text) ? CODING_OTHER : CODING_BROKEN;
 }
 
 /** The conflicts that a head's lengths show, as ANOMALY_BIT set; any of them makes the message's end a guess. */

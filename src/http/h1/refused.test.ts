@@ -60,6 +60,21 @@ const REFUSED: Array<[says: string, bytes: string, marks: string]> = [
     'POST / HTTP/1.1$Host: x$Transfer-Encoding: "chunked"$$0$$',
     'transfer_encoding_not_chunked_last',
   ],
+  [
+    'chunked with a parameter',
+    'POST / HTTP/1.1$Host: x$Transfer-Encoding: chunked;q=1$$0$$',
+    'transfer_encoding_not_chunked_last',
+  ],
+  [
+    'a quoted parameter of another coding',
+    'POST / HTTP/1.1$Host: x$Transfer-Encoding: gzip;a="b, chunked$$0$$',
+    'transfer_encoding_not_chunked_last',
+  ],
+  [
+    'chunked behind a blank',
+    'POST / HTTP/1.1$Host: x$Transfer-Encoding: gzip chunked$$0$$',
+    'transfer_encoding_not_chunked_last',
+  ],
   ['a coding in HTTP/1.0', 'POST / HTTP/1.0$Transfer-Encoding: chunked$$0$$', 'transfer_encoding_in_http10'],
   [
     'whitespace before the colon',
