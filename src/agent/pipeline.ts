@@ -204,6 +204,7 @@ export class Pipeline implements ExchangeSink {
         request.method,
         request.target,
         exchange.response === null || exchange.response.status < 400 || exchange.response.status >= 500,
+        request.firstByteAt,
       );
     const redacted = this.#redact(exchange);
     if (statistics !== null) statistics(redacted);

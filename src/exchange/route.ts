@@ -5,7 +5,8 @@
  * then on. Established ones (HITS_ESTABLISHED calls) stay, and so does what a call was answered for (not with 4xx) as long as only
  * calls that were not bring the others: a scanner trying names does not take the real endpoints away.
  *
- * Everything is bounded: what does not fit is OTHER_ROUTE and counted.
+ * Everything is bounded: what does not fit is OTHER_ROUTE and counted. Where a bound is met, what was learnt of services that nobody called
+ * for an hour is forgotten: where every container is a service, they come and go.
  */
 import { ID, segmentShape } from './segment-shape.ts';
 import { authorityEnd, authorityStart } from './target.ts';
@@ -49,6 +50,9 @@ export const ROUTE_LIMITS: RouteLimits = {
 const HITS_ESTABLISHED = 100;
 /** Longer paths are worked out each time. */
 const PATH_LENGTH_MAX = 256;
+/** A service without a call for so long makes room; looked for at most this often. */
+const IDLE_NS = 3_600e9;
+const LOOK_NS = 60e9;
 /** Paths seen once lately, by hash: only the second sight is remembered, or unique ids would evict everything. */
 const ONCE_SLOTS = 4_096;
 
@@ -85,6 +89,8 @@ class Tree {
   readonly root = new Node(null, '');
   nodes = 1;
   templates = 0;
+  /** The last call. */
+  usedAt = 0;
   young = new Map<string, Node>();
   old = new Map<string, Node>();
 }
@@ -98,6 +104,8 @@ export class RouteTable {
   #templates = 0;
   #remembered = 0;
   #overflow = 0;
+  #now = 0;
+  #lookedAt = Number.NEGATIVE_INFINITY;
 
   constructor(limits: RouteLimits = ROUTE_LIMITS) {
     this.#limits = limits;
@@ -113,13 +121,16 @@ export class RouteTable {
    * map look-up for a path that comes again.
    *
    * @param proven the call shows that there is such an endpoint: it was not answered with 4xx
+   * @param at when it was, ns since the anchor, or UNSEEN
    */
-  route(service: string, method: string, target: string, proven = true): string {
+  route(service: string, method: string, target: string, proven = true, at = 0): string {
     if (method === 'CONNECT' && target.charCodeAt(0) !== 47) return CONNECT_ROUTE;
     const path = pathOf(target);
     if (path === '*') return path;
     if (path.charCodeAt(0) !== 47) return OTHER_ROUTE;
+    if (at > this.#now) this.#now = at;
     const tree = this.#trees.get(service) ?? this.#plant(service);
+    tree.usedAt = this.#now;
     const known = tree.young.get(path) ?? this.#promote(tree, path);
     if (known !== undefined) {
       known.hits++;
@@ -128,6 +139,7 @@ export class RouteTable {
     const node = this.#find(tree, path, proven);
     if (node === null || !(node.given || this.#give(tree, node))) {
       this.#overflow++;
+      this.#forgetIdle();
       return OTHER_ROUTE;
     }
     node.hits++;
@@ -138,6 +150,7 @@ export class RouteTable {
   }
 
   #plant(service: string): Tree {
+    if (this.#trees.size >= this.#limits.services) this.#forgetIdle();
     // All services beyond the bound share the tree of "", which is the one of connections without a known service.
     const name = this.#trees.size < this.#limits.services ? service : '';
     let tree = this.#trees.get(name);
@@ -147,6 +160,17 @@ export class RouteTable {
       this.#nodes++;
     }
     return tree;
+  }
+
+  #forgetIdle(): void {
+    if (this.#now < this.#lookedAt + LOOK_NS) return;
+    this.#lookedAt = this.#now;
+    for (const [service, { usedAt, nodes, templates }] of this.#trees) {
+      if (usedAt + IDLE_NS > this.#now) continue;
+      this.#trees.delete(service);
+      this.#nodes -= nodes;
+      this.#templates -= templates;
+    }
   }
 
   #promote(tree: Tree, path: string): Node | undefined {

@@ -206,6 +206,27 @@ describe('RouteTable', () => {
     expect(table.stats.overflow).toBe(others);
   });
 
+  test.each([
+    ['services', { services: 8 }],
+    ['templates', { templates: 80 }],
+    ['nodes', { nodes: 100 }],
+  ])('services that are gone for an hour make room where %s are full', (_, limits) => {
+    const table = new RouteTable({ ...ROUTE_LIMITS, ...limits });
+    const call = (service: string, minute: number, path: string): string =>
+      table.route(service, 'GET', path, true, minute * 60e9);
+    for (let i = 0; i <= 50; i++) call('steady', 0, `/by/${name(i)}`);
+    let others = 0;
+    for (let minute = 0; minute < 10_000; minute += 30) {
+      // What a service that stays has taught is not forgotten.
+      expect(call('steady', minute, `/by/${name(minute)}`)).toBe('/by/{id}');
+      for (let i = 0; i < 6; i++) if (call(`pod ${minute}`, minute, `/${name(i)}`) === OTHER_ROUTE) others++;
+    }
+    // Until it was looked for room.
+    expect(others).toBe(table.stats.overflow);
+    expect(others).toBeLessThan(200);
+    expect(call('pod 9990', 9_999, `/${name(1)}`)).toBe(`/${name(1)}`);
+  });
+
   test('services do not share templates', () => {
     const table = new RouteTable();
     for (let i = 0; i < 60; i++) table.route('a', 'GET', `/${name(i)}`);
