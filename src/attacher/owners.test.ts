@@ -1,3 +1,4 @@
+import { rmSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { FakeHost } from '../../test/system/attacher/fake-host.ts';
 import { CgroupPaths } from './cgroups.ts';
@@ -180,6 +181,10 @@ describe('processes', () => {
     host.add({ '/proc/5/comm': 'other\n' });
     expect(cache.get(5, 1_999)?.name).toBe('x');
     expect(cache.get(5, 2_000)?.name).toBe('other');
+    rmSync(host.files.real('/proc/5'), { recursive: true });
+    expect(cache.get(5, 61_999)?.name).toBe('other');
+    // Whoever has the pid by then, and is gone too, is another one.
+    expect(cache.get(5, 62_000)).toBeNull();
   });
 });
 

@@ -66,6 +66,8 @@ interface CachedProcess {
 const PROCESSES_MAX = 4_096;
 /** Name and cgroup are read again after this long: pids are reused, processes exec and move. */
 const FRESH_MS = 2_000;
+/** What was read of a process is believed so long after its end: then its pid may be another's, which is gone as well. */
+const GONE_MS = 60_000;
 
 /** Remembers processes, so that a connection costs no file reads. */
 export class ProcessCache {
@@ -77,19 +79,18 @@ export class ProcessCache {
   }
 
   /**
-   * Facts of a process, or null when it is gone (what was read before it ended is kept as long as there is room, so a
-   * short-lived client still has a name) or /proc hides it.
+   * Facts of a process, or null when it is gone (what was read just before it ended is kept, so a short-lived client still has a name) or
+   * /proc hides it.
    *
    * @param nowMs any monotonic clock, milliseconds.
    */
   get(pid: number, nowMs: number): ProcessFacts | null {
     const cached = this.#known.get(pid);
-    if (cached !== undefined) {
-      if (nowMs - cached.checkedAt < FRESH_MS) return cached.facts;
-      this.#known.delete(pid);
-    }
-    const facts = readProcess(this.#host, pid) ?? cached?.facts ?? null;
-    if (facts !== null) this.#remember(pid, { facts, checkedAt: nowMs });
+    if (cached !== undefined && nowMs - cached.checkedAt < FRESH_MS) return cached.facts;
+    const facts = readProcess(this.#host, pid);
+    if (facts === null) return cached !== undefined && nowMs - cached.checkedAt < GONE_MS ? cached.facts : null;
+    this.#known.delete(pid);
+    this.#remember(pid, { facts, checkedAt: nowMs });
     return facts;
   }
 
