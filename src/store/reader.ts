@@ -3,8 +3,7 @@
  * into the same kind of file in a scratch folder, as they grow (live-log.ts). Logs are listed before sealed segments, so that a segment that is sealed
  * meanwhile is seen at least once, and its number keeps it from being seen twice.
  */
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { CallTimes } from './call-times.ts';
 import { DATABASE_LIMITS, Database, type DatabaseLimits } from './database.ts';
@@ -14,6 +13,7 @@ import { LiveLog } from './live-log.ts';
 import { checkVersion, versionOf } from './migrate.ts';
 import { ParquetFile } from './parquet/read.ts';
 import { SEQUENCE_STRIDE } from './record.ts';
+import { makeScratch } from './scratch.ts';
 import {
   CALLS_FILE,
   LEDGER_FILE,
@@ -55,7 +55,7 @@ export async function readStore(data: string, limits: DatabaseLimits = DATABASE_
   }
   const checked = checkVersion(data);
   if (!checked.ok) return checked;
-  const scratch = mkdtempSync(join(tmpdir(), 'headwater-read-'));
+  const scratch = makeScratch();
   try {
     const reader = new StoreReader(data, scratch, new Database([join(data, SEALED), scratch], limits));
     await reader.refresh();
