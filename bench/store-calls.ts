@@ -50,6 +50,8 @@ function made(n: number, connections: readonly Connection[], { routes, services 
   x.response.reason = 'OK';
   x.response.headBytes = 480;
   x.response.bodyBytes = 2_000;
+  x.request.end = 'framed';
+  x.response.end = 'framed';
   x.outcome = 'complete';
   x.route = `/v1/route-${route}`;
   x.inFlight = 1 + (n % 30);
