@@ -10,6 +10,8 @@ import { TlsStatistics } from './tls.ts';
 /** Bytes of ended minutes in memory; beyond it only the store has older ones. */
 const RECENT_BYTES = 8 << 20;
 const MINUTE_MS = 60_000;
+/** A certificate that was not seen for so many minutes, or twice as many, was perhaps renewed. */
+const CERTIFICATE_MINUTES = 24 * 60;
 
 /** One service's part of a minute. */
 export interface SealedTls {
@@ -21,7 +23,7 @@ export interface SealedTls {
 }
 
 export class TlsMinutes {
-  /** Since the start. */
+  /** Since the start; of certificates the last day, or two. */
   readonly total = new TlsStatistics();
   #open = new TlsStatistics();
   #minute = Number.NaN;
@@ -32,6 +34,8 @@ export class TlsMinutes {
   #lost = 0;
   /** Unix minute up to which, with it, states have gone. */
   #forgotten = Number.NEGATIVE_INFINITY;
+  /** Unix minute in which certificates were last forgotten. */
+  #certificatesFrom = Number.NaN;
 
   /** Counts a connection, once, in Unix minute `minute`. */
   observe(service: string, side: Side, facts: TlsFacts, minute: number): void {
@@ -45,6 +49,10 @@ export class TlsMinutes {
     if (minute === this.#minute) return;
     this.finish();
     this.#minute = minute;
+    // A clock may step back far.
+    if (Math.abs(minute - this.#certificatesFrom) < CERTIFICATE_MINUTES) return;
+    this.#certificatesFrom = minute;
+    this.total.forgetCertificates();
   }
 
   /** Ends the minute that runs. */

@@ -32,6 +32,8 @@ export class TlsState {
   readonly handshake = new ExponentialHistogram(NS_PER_S);
   /** The first end of a server certificate that was seen, Unix seconds; null: none was. */
   certificateNotAfter: number | null = null;
+  /** The same of those seen since `forgetCertificates` was last called. */
+  #latelyNotAfter: number | null = null;
 
   observe(facts: TlsFacts): void {
     const { counts } = this;
@@ -58,8 +60,15 @@ export class TlsState {
   }
 
   #ends(at: number | null): void {
-    if (at !== null && (this.certificateNotAfter === null || at < this.certificateNotAfter))
-      this.certificateNotAfter = at;
+    if (at === null) return;
+    this.certificateNotAfter = Math.min(at, this.certificateNotAfter ?? at);
+    this.#latelyNotAfter = Math.min(at, this.#latelyNotAfter ?? at);
+  }
+
+  /** Of certificates that were not seen since the last call nothing is known any more: one that was renewed ends no more. */
+  forgetCertificates(): void {
+    this.certificateNotAfter = this.#latelyNotAfter;
+    this.#latelyNotAfter = null;
   }
 
   /** Adds what `other` holds; `other` stays as it is. */
@@ -151,6 +160,10 @@ export class TlsStatistics {
   /** Adds all that `other` holds; it stays as it is. */
   merge(other: TlsStatistics): void {
     for (const { service, side, state } of other) this.#state(service, side).merge(state);
+  }
+
+  forgetCertificates(): void {
+    for (const { state } of this.#states.values()) state.forgetCertificates();
   }
 
   get size(): number {

@@ -215,7 +215,7 @@ export const TLS_CERTIFICATE_END = family({
   name: 'headwater_tls_server_not_after_timestamp_seconds',
   type: 'gauge',
   unit: 'seconds',
-  help: "Unix time at which the first of the servers' certificates ends (tls.server.not_after).",
+  help: "Unix time at which the first of the servers' certificates ends that were seen in the last day or two (tls.server.not_after).",
   labels: SIDE_SERVICE,
 });
 export const STATISTICS_SERIES = family({

@@ -80,6 +80,24 @@ test('ended minutes are handed over once, and merged they are the whole', () => 
   expect(minutes.ended().states).toEqual([]);
 });
 
+test('a certificate that was renewed is forgotten after a day or two, one that is still shown is not', () => {
+  const minutes = new TlsMinutes();
+  const DAY = 24 * 60;
+  const ends = (): Record<string, number | null> =>
+    Object.fromEntries([...minutes.total].map(({ service, state }) => [service, state.certificateNotAfter]));
+  for (let minute = 0; minute < 4 * DAY; minute += 10) {
+    minutes.advance(minute);
+    minutes.observe('renewed', 'server', facts({ certificateNotAfter: minute < DAY ? 1e9 : 2e9 }), minute);
+    minutes.observe('shown', 'server', facts({ certificateNotAfter: 1e9 }), minute);
+    if (minute === 0) minutes.observe('silent', 'server', facts({ certificateNotAfter: 1e9 }), minute);
+    expect(ends()['shown']).toBe(1e9);
+    if (minute < DAY) expect(ends()).toEqual({ renewed: 1e9, shown: 1e9, silent: 1e9 });
+  }
+  expect(ends()).toEqual({ renewed: 2e9, shown: 1e9, silent: null });
+  // What is kept of each minute is not forgotten.
+  expect([...minutes.range(0, MINUTE_MS)].map(({ state }) => state.certificateNotAfter)).toEqual([1e9, 1e9, 1e9]);
+});
+
 test('names that peers make up take bounded memory; minutes that nobody took are counted', () => {
   const minutes = new TlsMinutes();
   for (let minute = 0; minute < 400; minute++)
