@@ -204,7 +204,7 @@ export class Pairer implements MessageSink, Unanswered {
   #endRequest(request: Message): void {
     if (request === this.#lateRequest) {
       this.#lateRequest = null;
-      this.#waiting.requestEnded(request.endOffset, request.end);
+      this.#waiting.requestEnded(request.endOffset, request.end, wentAstray(request));
       this.#shared.messagePool.give(request);
       return;
     }
@@ -214,7 +214,7 @@ export class Pairer implements MessageSink, Unanswered {
     p.requestDone = true;
     p.endOffset = request.endOffset;
     // For the pairing it was not seen.
-    this.#waiting.requestEnded(request.endOffset, p.overflow ? 'lost' : request.end);
+    this.#waiting.requestEnded(request.endOffset, p.overflow ? 'lost' : request.end, wentAstray(request));
     if (p.overflow || p.unanswered) this.#emit(p, UNSEEN);
     else if (p === this.#held) this.#settleHeld(request.lastByteAt);
     else if (this.#closing !== null) this.#settle(request.lastByteAt);
@@ -391,5 +391,9 @@ export class Pairer implements MessageSink, Unanswered {
     }
   }
 }
+
+/** Of other bodies that were left out nothing is lost. */
+const wentAstray = ({ losses }: Message): boolean =>
+  losses.some(({ reason }) => reason === 'window' || reason === 'shed_body');
 
 const isWhole = (response: Message): boolean => response.end === 'framed' || response.end === 'fin';

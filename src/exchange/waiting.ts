@@ -208,15 +208,15 @@ export class Waiting {
   }
 
   /**
-   * A request ended at `endOffset` (-1: not known). `lost`: the bytes up to there were not all captured, so others may be
-   * among them that nobody sees; `error`: of what follows in this direction nothing is read any more.
+   * A request ended at `endOffset` (-1: not known). `lost`: the bytes up to there were not all captured, so others may be among them that
+   * nobody sees; `astray`: so may one of a client that pipelines; `error`: of what follows in this direction nothing is read any more.
    */
-  requestEnded(endOffset: number, how: MessageEnd): void {
+  requestEnded(endOffset: number, how: MessageEnd, astray: boolean): void {
     if (endOffset >= 0) {
       this.#requestCursor = endOffset;
       this.#requestMissing.passed(endOffset);
     }
-    this.#requestsUnseen = how === 'lost' || endOffset < 0;
+    this.#requestsUnseen = how === 'lost' || endOffset < 0 || (astray && this.#client.pipelines);
     if (how === 'error') this.#requestsBroken = true;
   }
 
@@ -377,7 +377,7 @@ export class Waiting {
     const uncertain = ackOffset < 0 || this.#client.guessed || this.#slack || unseen || losses.length > 0;
     const bytes = ackOffset - Math.max(this.#requestCursor, this.#accounted);
     const none = first === null ? bytes < MESSAGE_BYTES_MIN : first.startOffset >= ackOffset;
-    if (!uncertain && none && this.#accounted <= this.#requestCursor) {
+    if (!uncertain && none && !this.#responsesMissed && this.#accounted <= this.#requestCursor) {
       p.anomalies |= ANOMALY_BIT.response_without_request;
       return;
     }

@@ -20,6 +20,14 @@ const HISTORY_BYTES = 65_536;
 /** Seeds of conversations that slide, of which nothing that is left shows it: docs/loss.md, joined_midstream and window. */
 const HIDDEN: ReadonlySet<number> = new Set([163]);
 
+/** Seeds beyond those that were wrong once, by style. */
+const FOUND: Readonly<Record<Style, readonly number[]>> = {
+  waits: [],
+  bursts: [1414, 2148],
+  slides: [1646],
+  floods: [1646],
+};
+
 /** How many bytes of a segment the capture has. */
 type Fate = (segment: SentSegment) => number;
 
@@ -105,7 +113,7 @@ test.each(STYLES)('a client that %s is read whole where nothing is missing', (st
 test.each(STYLES.flatMap((style) => FATES.map(([name, fate]) => ({ style, name, fate }))))(
   'a client that $style, $name',
   ({ style, fate }) => {
-    for (let seed = 1; seed <= CONVERSATIONS; seed++) {
+    for (const seed of [...Array.from({ length: CONVERSATIONS }, (_, i) => i + 1), ...FOUND[style]]) {
       if (style === 'slides' && HIDDEN.has(seed)) continue;
       const random = new Random(seed);
       const { segments, calls } = converse(random, style);
