@@ -1,15 +1,14 @@
 /**
  * A HeaderState as bytes, for the store. Texts are written once and named by number. Distinct counts up to DISTINCT_EXACT stay exact; larger
- * ones are written at a precision of DISTINCT_PRECISION (1.6 % standard error), because a sketch of every id in every minute at full precision
- * would be larger than the calls themselves. Examples of single values are left out.
+ * ones are written in registers, in which an id of a minute takes two or three bytes instead of five. Examples of single values are left out.
  */
 import { ByteWriter } from '../bytes.ts';
+import { PRECISION } from '../sketch/hyperloglog.ts';
 import { EncodedHeaders, MAGIC, VERSION } from './encoded.ts';
 import type { LengthCounts } from './lengths.ts';
 import { type GroupState, HeaderState, type NameState, ORDER_NAME, OTHER_NAME } from './state.ts';
 
 const DISTINCT_EXACT = 128;
-const DISTINCT_PRECISION = 12;
 
 export type Decoded =
   | { readonly ok: true; readonly state: HeaderState }
@@ -118,7 +117,7 @@ function writeName(name: NameState, out: ByteWriter, text: Text, epoch: number):
   out.varint(Math.round(name.error));
   writeLengths(name.lengths, out);
   const exact = name.distinct.exact && name.distinct.count() <= DISTINCT_EXACT;
-  const sketch = (exact ? name.distinct : name.distinct.folded(DISTINCT_PRECISION).dense()).encode();
+  const sketch = (exact ? name.distinct : name.distinct.folded(PRECISION).dense()).encode();
   out.varint(sketch.length);
   out.bytes(sketch);
   out.varint(name.values.size);
