@@ -20,7 +20,15 @@
 #define CHUNK_EXTENSION 3	/* anything up to the line's end */
 #define CHUNK_DATA_CR 4		/* line end after chunk data */
 #define CHUNK_DATA_LF 5
-#define CHUNK_TRAILER 6		/* the trailer section, maybe empty, or a header block behind it (pipelining) */
+#define CHUNK_TRAILER 6		/* the trailer section, maybe empty */
+#define NEXT_MESSAGE 7		/* a message, behind a body of frame_size bytes (length.h) */
+#define HEAD_LINE 8		/* a line of its header block, maybe the empty one */
+#define HEAD_AMID 9		/* the rest of such a line */
+
+/* What the field lines of a header block say of its body's length, as far as they were read: direction.fields. */
+#define LENGTH_NONE 0
+#define LENGTH_ONE 1	/* one Content-Length, direction.frame_size */
+#define LENGTH_ODD 2	/* a transfer coding, lines that were not read, or what two readers may take for two things */
 
 /* Bytes looked at in one go; a longer extension takes several. */
 #define CHUNK_LOOK 16
@@ -120,35 +128,9 @@ __noinline int read_chunk_framing(struct __sk_buff *skb, __u32 dir, __u32 offset
 	return n;
 }
 
-/* A trailer section or header block has ended: does a message start right behind it, in payload [offset, offset + length)? */
-__noinline int begin_behind(struct __sk_buff *skb, __u32 dir, __u32 offset, __u32 length)
-{
-	struct socket_state *s = state_of(skb);
-	struct hw_counters *c = this_cpu(dir);
-	struct direction *d;
-	__u64 w;
-	int look;
-
-	if (!s || !c)
-		return 0;
-	d = direction_of(s, dir);
-	look = length < 8 || bpf_skb_load_bytes(skb, offset, &w, 8) ? LOOK_NOTHING : look_at_word(w);
-	if (look == LOOK_REQUEST) {
-		add(c->requests_seen, 1);
-	} else if (look == LOOK_RESPONSE) {
-		add(c->responses_seen, 1);
-	} else {
-		d->head = HEAD_ENDED;
-		expect_chunks(d, d->frame_seq);
-		return 0;
-	}
-	d->starts = 2;
-	return 0;
-}
-
 /*
- * The same of what follows the last chunk in its segment: up to an empty line, and on where a message starts behind it. What is open
- * at the segment's end goes on like any header block (find_head_end).
+ * The same of what follows the last chunk in its segment, up to an empty line: behind it the next message begins. What is open at the
+ * segment's end goes on like any header block (find_head_end).
  */
 __noinline int read_trailer(struct __sk_buff *skb, __u32 dir, __u32 offset, __u32 length)
 {
@@ -167,8 +149,10 @@ __noinline int read_trailer(struct __sk_buff *skb, __u32 dir, __u32 offset, __u3
 		return n;
 	}
 	d->tail = TAIL_NONE;
+	d->head = HEAD_ENDED;
+	d->frame = NEXT_MESSAGE;
 	d->frame_seq += found;
-	begin_behind(skb, dir, offset + found, length - found);
+	d->frame_size = 0;
 	return found;
 }
 

@@ -4,7 +4,9 @@
 #define HEADWATER_PLAN_H
 
 #include "count.h"
+#include "heads.h"
 #include "holes.h"
+#include "length.h"
 #include "load.h"
 #include "look.h"
 #include "parse.h"
@@ -23,8 +25,6 @@
  */
 #define WHOLE_BYTES 1280
 #define WHOLE_WRITE_BYTES 4096
-/* Scans of one segment: enough for 64 KiB, or for as many pipelined header blocks. */
-#define SCANS_MAX 64
 /* Under pressure: copied of a first segment whose header block's end is not known. */
 #define PRESSED_FIRST_BYTES 4096
 /* A burst with several message starts is pipelined; its responses lie close together, so its window is this much wider. */
@@ -139,50 +139,6 @@ static __always_inline void look(struct __sk_buff *skb, const struct socket_stat
 	d->plan.begins = !gathered && (d->plan.look == LOOK_REQUEST || d->plan.look == LOOK_RESPONSE);
 }
 
-/* What find_heads says, in one number. */
-#define HEADS_END(r) ((__u32)(r))			/* where the last header block found ends; 0: none does */
-#define HEADS_TAIL(r) ((r) >> 32 & 3)			/* TAIL_* at the segment's end, while a header block is open there */
-#define HEADS_OPEN(r) ((r) >> 34 & 1)
-#define HEADS_REQUESTS(r) ((r) >> (24 + 8 * LOOK_REQUEST) & 255)	/* message starts behind the first header block (pipelining) */
-#define HEADS_RESPONSES(r) ((r) >> (24 + 8 * LOOK_RESPONSE) & 255)
-
-/* Scans payload [offset, offset + length) from inside a header block. A global function: verified once. */
-__noinline __u64 find_heads(struct __sk_buff *skb, __u32 offset, __u32 length, __u32 tail)
-{
-	__u64 end = forgotten(0), starts = end, w;
-	__u32 at = 0;
-
-	for (int i = 0; i < SCANS_MAX; i++) {
-		__u32 n;
-		int found, look;
-
-		w = forgotten((__u64)tail << 32 | at);
-		at = w;
-		tail = w >> 32;
-		n = length - at;
-		if (at >= length)
-			break;
-		if (n > SCAN_BYTES)
-			n = SCAN_BYTES;
-		found = scan_head(skb, offset + at, n, tail);
-		if (found <= 0) {
-			tail = -1 - found;
-			at += n;
-			continue;
-		}
-		at += found;
-		end = at;
-		tail = TAIL_NONE;
-		if (at + 8 > length || bpf_skb_load_bytes(skb, offset + at, &w, 8))
-			return end | starts;
-		look = look_at_word(w);
-		if (look != LOOK_REQUEST && look != LOOK_RESPONSE)
-			return end | starts;
-		starts += 1ULL << (24 + 8 * look);
-	}
-	return end | (__u64)(tail & 3) << 32 | 1ULL << 34 | starts;
-}
-
 /* " 101", behind "HTTP/1.1" (RFC 9110 15.2.2). */
 #define SWITCHING bpf_htonl(' ' << 24 | '1' << 16 | '0' << 8 | '1')
 
@@ -222,6 +178,45 @@ __noinline int follow_switch(struct __sk_buff *skb, __u32 dir, __u32 seq, __u32 
 	return 0;
 }
 
+/*
+ * While a header block or a body of known length is followed: its bytes at `seq` begin nothing, whatever they look like. Those may that come
+ * right behind the head of an answer (to HEAD), or of a request whose body the server refused (RFC 9110 10.1.1). A global function: verified once.
+ */
+__noinline int look_again(struct __sk_buff *skb, __u32 dir, __u32 seq, __u32 length)
+{
+	struct socket_state *s = state_of(skb);
+	struct direction *d;
+	__u32 at;
+	int starts, may_start;
+
+	if (!s)
+		return 0;
+	d = direction_of(s, dir);
+	at = d->frame_seq - seq;
+	if (d->frame != NEXT_MESSAGE) {
+		/* A header block goes on. */
+		if (!at)
+			d->plan.look = d->plan.begins = d->first_length = 0;
+		return 0;
+	}
+	starts = d->plan.look == LOOK_REQUEST || d->plan.look == LOOK_RESPONSE;
+	if (!at) {
+		/* Where a length led here messages do not lie close together. */
+		if (starts)
+			d->starts = 0;
+		return 0;
+	}
+	if (at > d->frame_size)
+		return 0;
+	may_start = starts || (d->plan.look == LOOK_MORE && length < 8);
+	if (at == d->frame_size && (d->answers | d->plan.burst) && may_start) {
+		d->frame = FRAME_NONE;
+		return 0;
+	}
+	d->plan.look = d->plan.begins = d->first_length = 0;
+	return 0;
+}
+
 /* Draws the conclusions for the connection and for the burst. */
 static __always_inline void conclude(struct __sk_buff *skb, struct hw_counters *c, struct socket_state *s, struct direction *d,
 				     const __u8 dir, __u32 seq, __u32 offset, __u32 length)
@@ -229,11 +224,14 @@ static __always_inline void conclude(struct __sk_buff *skb, struct hw_counters *
 	const struct direction *other = &s->direction[!dir];
 	const __u8 begins_burst = d->plan.burst | d->plan.late;
 
+	if (d->frame >= NEXT_MESSAGE)
+		look_again(skb, dir, seq, length);
 	switch (d->plan.look) {
 	case LOOK_REQUEST:
 	case LOOK_RESPONSE:
 		s->guess = HW_GUESS_H1;
 		d->foreign = 0;
+		d->answers = d->plan.look - LOOK_REQUEST;
 		d->starts = d->starts ? 2 : 1;
 		if (d->plan.begins) {
 			d->burst_seq = seq;
@@ -305,12 +303,19 @@ static __always_inline int is_whole(__u32 length, __u8 flags)
 	return length < (flags & TCP_FLAG_PSH ? WHOLE_WRITE_BYTES : WHOLE_BYTES);
 }
 
+/* Is it a chunked message, all of it, which ends like a header block? */
+static __always_inline int ends_chunks(struct __sk_buff *skb, __u32 offset, __u32 length)
+{
+	__u64 last = 0;
+
+	return length >= 8 && !bpf_skb_load_bytes(skb, offset + length - 8, &last, 8) &&
+	       last >> 16 == WORD('\n', '0', '\r', '\n', '\r', '\n', 0, 0);
+}
+
 /* Finds where the header block ends, as far as it is worth knowing. */
-static __always_inline void find_head_end(struct __sk_buff *skb, struct hw_counters *c, struct direction *d,
+static __always_inline void find_head_end(struct __sk_buff *skb, struct direction *d, const __u8 dir,
 					  __u32 seq, __u32 offset, __u32 length, __u8 flags)
 {
-	__u64 result;
-
 	if (d->plan.begins && length >= 4 && is_whole(length, flags)) {
 		__u8 last[4] __attribute__((aligned(4)));
 
@@ -330,21 +335,13 @@ static __always_inline void find_head_end(struct __sk_buff *skb, struct hw_count
 			d->head = HEAD_ENDED;
 			d->plan.head_end = length;
 			expect_chunks(d, seq + length);
+			/* Only what has a body needs to be read: a GET has none. */
+			if ((!d->plan.copied || (__u8)d->plan.ends_seen.first != 'G') && !ends_chunks(skb, offset, length))
+				read_fields(d, seq);
 			return;
 		}
 	}
-	d->frame = FRAME_NONE;
-	result = find_heads(skb, offset, length, d->tail);
-	d->plan.head_end = HEADS_END(result);
-	d->tail = HEADS_TAIL(result);
-	d->head = HEADS_OPEN(result) ? HEAD_OPEN : HEAD_ENDED;
-	if (d->head == HEAD_ENDED)
-		expect_chunks(d, seq + d->plan.head_end);
-	if (result >> 40) {
-		d->starts = 2;
-		add(c->requests_seen, HEADS_REQUESTS(result));
-		add(c->responses_seen, HEADS_RESPONSES(result));
-	}
+	scan_heads(skb, dir, seq, offset, length);
 }
 
 /* How many bytes of the segment the window lets through. */

@@ -9,14 +9,15 @@
 
 #include "chunk.h"
 #include "count.h"
+#include "length.h"
 #include "load.h"
 #include "look.h"
 #include "pressure.h"
 #include "turn.h"
 
 /* What is followed, beside CHUNK_*. */
-#define FRAME_TLS 7
-#define FRAME_H2 8
+#define FRAME_TLS 10
+#define FRAME_H2 11
 
 #define TLS_HEADER_BYTES 5
 #define TLS_APPLICATION 23
@@ -256,12 +257,14 @@ static __always_inline void follow_frames(struct direction *d, __u8 frame, __u32
 	d->head = HEAD_NONE;
 }
 
-/* One unit of a chunked body. */
+/* One unit of HTTP/1: of a chunked body, or the next message's header block. */
 static __always_inline int read_chunks(struct __sk_buff *skb, const struct direction *d, __u32 dir, __u32 offset,
 				       __u32 length)
 {
-	return d->frame == CHUNK_TRAILER ? read_trailer(skb, dir, offset, length)
-					 : read_chunk_framing(skb, dir, offset, length);
+	return d->frame > NEXT_MESSAGE ? read_head_line(skb, dir, offset, length) :
+	       d->frame == NEXT_MESSAGE ? begin_message(skb, dir, offset, length) :
+	       d->frame == CHUNK_TRAILER ? read_trailer(skb, dir, offset, length) :
+					   read_chunk_framing(skb, dir, offset, length);
 }
 
 /* One unit of whatever is followed. */

@@ -109,7 +109,7 @@ struct direction {
 	__u32 streamed;		/* bytes of this burst copied beyond the window: small segments, records, DATA frames */
 	__u32 unreported;	/* bytes left out since the last record; loses its precision in races, decides only when to report */
 	__u32 frame_seq;	/* next byte that must be copied: of framing, or `frame_keep` bytes after it */
-	__u32 frame_size;	/* of a chunk: digits read so far */
+	__u32 frame_size;	/* of a chunk: digits read so far; of a header block, and of the body behind it: Content-Length */
 	__u32 frame_keep;	/* of a record or frame: bytes from frame_seq on that are copied ... */
 	__u32 frame_skip;	/* ... and bytes after these up to the next header */
 	__u32 bursts;
@@ -128,6 +128,8 @@ struct direction {
 	__u8 marks;		/* HW_MARK_SHED_* since the last record */
 	__u8 foreign;		/* a burst began, and not like HTTP; or bytes that were followed had no header where one must be */
 	__u8 starts;		/* message starts in this burst: 0, 1, 2 or more */
+	__u8 answers;		/* its last message start was a response's */
+	__u8 fields;		/* LENGTH_*, see chunk.h */
 	__u8 trusted;		/* the last message that began with a part of its body went on in no further segment */
 	__u8 switched;		/* this burst began with a 101, and ended with it so far */
 	__u8 first_length;

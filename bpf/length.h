@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Follows a body by its Content-Length (RFC 9112 6.2) to the next message: where a client pipelines, that one begins in the middle of a
+ * segment. A header block is read line by line, and only what can be read in one way is followed.
+ */
+#ifndef HEADWATER_LENGTH_H
+#define HEADWATER_LENGTH_H
+
+#include "chunk.h"
+
+/* Sequence numbers can be compared as far as this: 2 GiB, less what a segment may have before the body. */
+#define LENGTH_MAX 0x7ff00000
+
+/* Bytes of a line looked at in one go. */
+#define LINE_BYTES 64
+#define NAME_BYTES 14
+/* Digits of a length, and the bytes that hold them with the colon and space before and the line end behind. */
+#define DIGITS_MAX 10
+#define VALUE_BYTES 16
+
+#define CONTENT WORD('c', 'o', 'n', 't', 'e', 'n', 't', '-')
+#define LENGTH WORD('l', 'e', 'n', 'g', 't', 'h', 0, 0)
+#define TRANSFER WORD('t', 'r', 'a', 'n', 's', 'f', 'e', 'r')
+#define LOWER_CASE 0x2020202020202020ULL
+#define LF_BYTES 0x0a0a0a0a0a0a0a0aULL
+
+/* A message begins at `seq`: its header block is read from there on. */
+static __always_inline void read_fields(struct direction *d, __u32 seq)
+{
+	d->frame = HEAD_AMID;
+	d->frame_seq = seq;
+	d->fields = LENGTH_NONE;
+}
+
+/* The value of a Content-Length, from behind its name on, as everybody writes it: a colon, a space, digits without leading zeros; -1: it is not. */
+static __always_inline __s64 read_value(struct __sk_buff *skb, __u32 offset, __u32 length)
+{
+	__u64 words[VALUE_BYTES / 8] = {}, value = 0, digits = 0, reading = 1, ended = 0, first, more;
+
+	if (load_up_to(skb, offset, words, at_most(length, VALUE_BYTES), VALUE_BYTES) || (words[0] & 0xffff) != (':' | ' ' << 8))
+		return -1;
+	first = words[0] >> 16 | words[1] << 48;
+	more = words[1] >> 16;
+	/* Without branches: the verifier would walk each combination. */
+#pragma unroll 1
+	for (int i = 0; i <= DIGITS_MAX; i++) {
+		const __u64 digit = (first & 255) - '0', before = reading;
+
+		reading &= (digit - 10) >> 63 & ~(digit >> 63);
+		value += reading * (value * 9 + digit);
+		digits += reading;
+		ended |= (before ^ reading) & (((first & 0xffff) ^ ('\r' | '\n' << 8)) - 1) >> 63;
+		first = first >> 8 | more << 56;
+		more >>= 8;
+	}
+	return ended && digits && value <= LENGTH_MAX && (digits == 1 || (words[0] >> 16 & 255) != '0') ? (__s64)value : -1;
+}
+
+/* A line with a framing field, or one that may be: what does the header block say now? A global function: hardly any line comes here. */
+__noinline int take_framing(struct __sk_buff *skb, __u32 dir, __u32 offset, __u32 length, __u32 is_length)
+{
+	struct socket_state *s = state_of(skb);
+	struct direction *d;
+	__s64 value;
+
+	if (!s)
+		return 0;
+	d = direction_of(s, dir);
+	value = is_length ? read_value(skb, offset + NAME_BYTES, length - NAME_BYTES) : -1;
+	d->fields = value < 0 || d->fields != LENGTH_NONE ? LENGTH_ODD : LENGTH_ONE;
+	d->frame_size = value;
+	return 0;
+}
+
+/* Does payload [offset, offset + length) begin like a response, as far as it goes? */
+static __always_inline int is_response(struct __sk_buff *skb, __u32 offset, __u32 length)
+{
+	__u64 w = 0;
+
+	if (load_up_to(skb, offset, &w, at_most(length, 7), 7))
+		return 0;
+	return !((w ^ WORD('H', 'T', 'T', 'P', '/', '1', '.', 0)) & (length < 7 ? (1ULL << 8 * (length & 7)) - 1 : BYTES(7)));
+}
+
+/* The header block ended: what follows it, in payload [offset, offset + length), whose first byte is d->frame_seq? A global function: verified once. */
+__noinline int expect_body(struct __sk_buff *skb, __u32 dir, __u32 offset, __u32 length)
+{
+	struct socket_state *s = state_of(skb);
+	struct direction *d;
+	__u32 size;
+
+	if (!s)
+		return 0;
+	d = direction_of(s, dir);
+	size = d->fields == LENGTH_ONE ? d->frame_size : 0;
+	/* An answer to HEAD, and 304, have no body whatever they say (RFC 9112 6.3). */
+	if (d->answers && is_response(skb, offset, length)) {
+		size = 0;
+	} else if (d->fields == LENGTH_ODD || (d->answers && d->fields == LENGTH_NONE)) {
+		expect_chunks(d, d->frame_seq);
+		return 0;
+	}
+	d->frame = NEXT_MESSAGE;
+	d->frame_size = size;
+	d->frame_seq += size;
+	return 0;
+}
+
+/* Of a word fewer than eight bytes are there, and they are like those of `other`. */
+static __always_inline int may_become(__u64 word, __u64 other, __u32 length)
+{
+	return length < 8 && !((word ^ other) & ((1ULL << 8 * (length & 7)) - 1));
+}
+
+/*
+ * Reads on in a header block at payload [offset, offset + length), whose first byte is d->frame_seq, up to the line's end or LINE_BYTES.
+ * Returns how many bytes that are; 0: the block is too long. A global function: verified once.
+ */
+__noinline int read_head_line(struct __sk_buff *skb, __u32 dir, __u32 offset, __u32 length)
+{
+	struct socket_state *s = state_of(skb);
+	__u64 words[LINE_BYTES / 8] = {};
+	struct direction *d;
+	__u32 n = at_most(length, LINE_BYTES), end = 0;
+
+	if (!s)
+		return 0;
+	d = direction_of(s, dir);
+	if (d->frame_seq - d->burst_seq >= config.head_budget || load_up_to(skb, offset, words, n, LINE_BYTES)) {
+		d->frame = FRAME_NONE;
+		return 0;
+	}
+	if (d->frame == HEAD_LINE) {
+		const __u64 name = words[0] | LOWER_CASE, more = words[1] | LOWER_CASE;
+		const __u8 first = words[0];
+
+		if (first == '\r' && length == 1) {
+			d->frame_seq++;
+			return 1;
+		}
+		if (first == '\n')
+			end = 1;
+		else if ((words[0] & BYTES(2)) == WORD('\r', '\n', 0, 0, 0, 0, 0, 0))
+			end = 2;
+		if (end) {
+			d->frame_seq += end;
+			expect_body(skb, dir, offset + end, length - end);
+			return end;
+		}
+		if (length > NAME_BYTES && name == CONTENT && (more & BYTES(6)) == LENGTH)
+			take_framing(skb, dir, offset, length, 1);
+		/* A transfer coding, a line that is folded (RFC 9112 5.2), or too few bytes to know. */
+		else if (name == TRANSFER || first == ' ' || first == '\t' || may_become(name, TRANSFER, length) ||
+			 (length < 8 ? may_become(name, CONTENT, length) : name == CONTENT && may_become(more, LENGTH, length - 8)))
+			take_framing(skb, dir, offset, length, 0);
+	}
+	d->frame = HEAD_AMID;
+#pragma unroll
+	for (int i = 0; i < LINE_BYTES / 8; i++) {
+		const __u64 lf = equal_bytes(words[i], LF_BYTES);
+
+		if (lf) {
+			n = i * 8 + first_marked_byte(lf) + 1;
+			d->frame = HEAD_LINE;
+			break;
+		}
+	}
+	d->frame_seq += n;
+	return n;
+}
+
+/* Can a message begin like this, of which `n` bytes are known: with a method, and a target where that can be seen? */
+static __always_inline int is_method(__u64 w, __u32 n)
+{
+	for (__u32 i = 0; i < 8; i++, w >>= 8) {
+		const __u8 c = w;
+
+		if (i >= n)
+			return 1;
+		if (c == ' ')
+			return i && (i + 1 >= n || is_target_start(w >> 8));
+		if (c != '-' && (c < 'A' || c > 'Z'))
+			return 0;
+	}
+	return 1;
+}
+
+/*
+ * Where a followed body ends, at payload [offset, offset + length): a message begins there, or nothing is followed any more. Returns how
+ * many bytes user space must have. A global function: verified once.
+ */
+__noinline int begin_message(struct __sk_buff *skb, __u32 dir, __u32 offset, __u32 length)
+{
+	struct socket_state *s = state_of(skb);
+	struct hw_counters *c = this_cpu(dir);
+	const __u32 n = at_most(length, 8);
+	struct direction *d;
+	__u64 w = 0;
+
+	if (!s || !c)
+		return 0;
+	d = direction_of(s, dir);
+	d->frame = FRAME_NONE;
+	if (load_up_to(skb, offset, &w, n, 8))
+		return 0;
+	if (d->answers ? !is_response(skb, offset, length) : !is_method(w, n))
+		return 0;
+	if (d->answers)
+		add(c->responses_seen, 1);
+	else
+		add(c->requests_seen, 1);
+	d->starts = 1;
+	d->head = HEAD_ENDED;
+	d->burst_seq = d->frame_seq;
+	d->streamed = 0;
+	read_fields(d, d->frame_seq + 1);
+	return 1;
+}
+
+#endif
