@@ -94,9 +94,8 @@ export class Capture {
   /** About once a second. `nowNs`: since the anchor. */
   tick(nowNs: number): void {
     this.reader.safetyLook();
-    this.pipeline.tracker.tick(nowNs);
     this.secrets?.read();
-    this.pipeline.tls.tick(nowNs);
+    this.pipeline.tracker.tick(nowNs);
   }
 }
 

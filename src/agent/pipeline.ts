@@ -150,6 +150,7 @@ export class Pipeline implements ExchangeSink {
       decoder: decoderFactory(this.decoding),
       losses: this.losses,
       offline: options.offline,
+      passes: (now) => this.tls.tick(now),
       ...(options.owners === null
         ? {}
         : { owner: options.owners.told.bind(options.owners), listens: options.owners.listens.bind(options.owners) }),

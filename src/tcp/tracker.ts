@@ -46,6 +46,8 @@ export interface TrackerOptions {
   readonly limits?: ReassemblyLimits;
   /** The source can be told what nobody needs. */
   readonly spare?: Spare;
+  /** Time passes, whether there are connections or not: each `tick`, ns since the anchor. */
+  readonly passes?: (now: number) => void;
 }
 
 export interface TrackerCounters {
@@ -184,6 +186,7 @@ export class ConnectionTracker implements CaptureSink {
   /** Time passes (about once a second of capture time, also without segments); nanoseconds since the anchor. */
   tick(now: number): void {
     if (now > this.#now) this.#now = now;
+    this.#options.passes?.(now);
     for (const flow of this.#waiting) {
       flow.ingress.expire(now);
       flow.egress.expire(now);

@@ -72,7 +72,6 @@ export class TlsConnection implements ConnectionDecoder, SecretWaiter, Expiring,
   }
 
   tick(now: number): void {
-    this.shared.tick(now);
     this.#inner?.tick(now);
   }
 

@@ -136,7 +136,7 @@ export class TlsShared {
     else known.connections++;
   }
 
-  /** Time passes: connections that waited too long go on without. Any connection's tick may call it. */
+  /** Time passes: connections that waited too long go on without. */
   tick(now: number): void {
     if (now < this.#ticked + TICK_NS) return;
     this.#ticked = now;
