@@ -104,6 +104,17 @@ describe('readCapture', () => {
     expect(seen[0]?.at).toBe(expected);
   });
 
+  it.each([-(2n ** 63n), -2_000_000_000n, 253_402_300_800n, 2n ** 63n - 1n])(
+    'has no time where an interface puts it beyond the years that there are (%i s)',
+    async (tsoffset) => {
+      const late = request({ ts: tsoffset * 1_000_000_000n });
+      const writer = new PcapWriter({ format: 'pcapng', tsoffset }).packet(late).packet(late);
+      const { result, seen } = await read(writer.bytes());
+      expect(result).toMatchObject({ ok: true, packets: 2 });
+      expect(seen.map(({ at }) => at)).toEqual([null, null]);
+    },
+  );
+
   it('keeps nanoseconds exact for a month, and goes back as far', async () => {
     const writer = new PcapWriter({ nanoseconds: true });
     const times = [0n, 30n * 86_400_000_000_001n, -30n * 86_399_999_999_999n, -31n * 86_400_000_000_000n];

@@ -6,6 +6,8 @@ import { type ClockAnchor, UNSEEN } from '../base/clock.ts';
  */
 const MARGIN_S = 30 * 86_400;
 const MARGIN_NS = BigInt(MARGIN_S) * 1_000_000_000n;
+/** The end of the year 9999: what a file says beyond it is no time, and cannot be written as one. */
+const WALL_NS_END = 253_402_300_800n * 1_000_000_000n;
 
 /** Ties the times of all clocks in a capture to one anchor: the first packet that has a time, less a margin. */
 export class Timeline {
@@ -49,6 +51,7 @@ export class UnitClock {
   #baseHigh = 0;
   #baseLow = 0;
   #baseNs = 0;
+  #endNs = 0;
 
   constructor(timeline: Timeline, unitsPerSecond: bigint, offsetSeconds: bigint) {
     this.#timeline = timeline;
@@ -57,19 +60,25 @@ export class UnitClock {
     this.#offsetNs = offsetSeconds * 1_000_000_000n;
   }
 
-  /** Nanoseconds since the anchor; UNSEEN for a time before it. */
+  /** Nanoseconds since the anchor; UNSEEN for a time before it, and for none. */
   time(high: number, low: number): number {
     if (!this.#known) {
       const units = (BigInt(high) << 32n) | BigInt(low);
+      const wallNs = (units * 1_000_000_000n) / this.#unitsPerSecond + this.#offsetNs;
+      if (wallNs < 0n || wallNs >= WALL_NS_END) {
+        this.#timeline.ensure();
+        return UNSEEN;
+      }
       this.#known = true;
       this.#baseHigh = high;
       this.#baseLow = low;
-      this.#baseNs = this.#timeline.since((units * 1_000_000_000n) / this.#unitsPerSecond + this.#offsetNs);
+      this.#baseNs = this.#timeline.since(wallNs);
+      this.#endNs = this.#timeline.since(WALL_NS_END);
     }
     // Differences first: a double holds them exactly, the Unix time in nanoseconds it does not.
     const units = (high - this.#baseHigh) * 0x1_0000_0000 + (low - this.#baseLow);
     const ns = this.#baseNs + Math.round(units * this.#unitNs);
-    return ns >= 0 ? ns : UNSEEN;
+    return ns >= 0 && ns < this.#endNs ? ns : UNSEEN;
   }
 }
 
