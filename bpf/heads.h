@@ -81,14 +81,14 @@ __noinline int scan_heads(struct __sk_buff *skb, __u32 dir, __u32 seq, __u32 off
 		add(c->requests_seen, HEADS_REQUESTS(result));
 		add(c->responses_seen, HEADS_RESPONSES(result));
 	}
+	/* A header block that was begun before goes on. */
+	if (!d->plan.begins && !HEADS_STARTS(result) && (d->frame == HEAD_AMID || d->frame == HEAD_LINE) && d->frame_seq == seq)
+		return 0;
+	d->frame = FRAME_NONE;
+	if (d->head == HEAD_ENDED)
+		expect_chunks(d, seq + d->plan.head_end);
 	if (d->plan.begins || HEADS_STARTS(result))
 		read_fields(d, seq + HEADS_LAST(result));
-	else if ((d->frame == HEAD_AMID || d->frame == HEAD_LINE) && d->frame_seq == seq)
-		return 0;
-	else if (d->head == HEAD_ENDED)
-		expect_chunks(d, seq + d->plan.head_end);
-	else
-		d->frame = FRAME_NONE;
 	return 0;
 }
 

@@ -7,6 +7,7 @@
 #define HEADWATER_LENGTH_H
 
 #include "chunk.h"
+#include "pressure.h"
 
 /* Sequence numbers can be compared as far as this: 2 GiB, less what a segment may have before the body. */
 #define LENGTH_MAX 0x7ff00000
@@ -24,12 +25,20 @@
 #define LOWER_CASE 0x2020202020202020ULL
 #define LF_BYTES 0x0a0a0a0a0a0a0a0aULL
 
-/* A message begins at `seq`: its header block is read from there on. */
+/* A message begins at `seq`: its header block is read from there on, unless pressure takes header blocks. */
 static __always_inline void read_fields(struct direction *d, __u32 seq)
 {
+	if (d->plan.level > PRESSURE_BODY)
+		return;
 	d->frame = HEAD_AMID;
 	d->frame_seq = seq;
 	d->fields = LENGTH_NONE;
+}
+
+/* Are header blocks left out under pressure, or this one? */
+static __always_inline int sheds_heads(const struct socket_state *s, const struct direction *d)
+{
+	return s->shed_call || d->plan.level > PRESSURE_BODY;
 }
 
 /* The value of a Content-Length, from behind its name on, as everybody writes it: a colon, a space, digits without leading zeros; -1: it is not. */
@@ -126,7 +135,7 @@ __noinline int read_head_line(struct __sk_buff *skb, __u32 dir, __u32 offset, __
 	if (!s)
 		return 0;
 	d = direction_of(s, dir);
-	if (d->frame_seq - d->burst_seq >= config.head_budget || load_up_to(skb, offset, words, n, LINE_BYTES)) {
+	if (sheds_heads(s, d) || d->frame_seq - d->burst_seq >= config.head_budget || load_up_to(skb, offset, words, n, LINE_BYTES)) {
 		d->frame = FRAME_NONE;
 		return 0;
 	}
@@ -201,7 +210,7 @@ __noinline int begin_message(struct __sk_buff *skb, __u32 dir, __u32 offset, __u
 		return 0;
 	d = direction_of(s, dir);
 	d->frame = FRAME_NONE;
-	if (load_up_to(skb, offset, &w, n, 8))
+	if (sheds_heads(s, d) || load_up_to(skb, offset, &w, n, 8))
 		return 0;
 	if (d->answers ? !is_response(skb, offset, length) : !is_method(w, n))
 		return 0;

@@ -133,9 +133,12 @@ __noinline int settle(struct __sk_buff *skb, __u32 dir, __u32 length, __u32 want
 	d = direction_of(s, dir);
 
 	const __u32 handed = d->plan.handed < have ? d->plan.handed : have;
-	const __u32 extra = at_most(d->plan.extra, length - want);
-	const __u32 extra_lost = at_most(d->plan.extra_lost, length - want - extra);
-	const __u32 extra_shed = at_most(d->plan.extra_shed, length - want - extra - extra_lost);
+	/* Framing is copied of what pressure leaves out, too. */
+	const __u32 over = length - have;
+	const __u32 extra = at_most(d->plan.extra, over);
+	const __u32 extra_lost = at_most(d->plan.extra_lost, over - extra);
+	const __u32 extra_shed = at_most(d->plan.extra_shed, over - extra - extra_lost);
+	const __u32 left = over - extra - extra_lost - extra_shed, shed = at_most(want - have, left);
 	const __u32 lost = have - handed + extra_lost;
 	const __u32 told_to = d->plan.told_to, untold = told_to < length ? length - told_to : 0;
 	const __u8 turn = d->plan.turn, shed_as = d->plan.shed;
@@ -170,9 +173,9 @@ __noinline int settle(struct __sk_buff *skb, __u32 dir, __u32 length, __u32 want
 		    extra_shed ? HW_CLASS_SHED_BODY : rest, 1, 0);
 	count_class(c, HW_CLASS_COPIED, 0, handed + extra);
 	count_class(c, HW_CLASS_RING_FULL, 0, lost);
-	count_class(c, shed_as, 0, want - have);
+	count_class(c, shed_as, 0, shed);
 	count_class(c, HW_CLASS_SHED_BODY, 0, extra_shed);
-	count_class(c, rest, 0, length - want - extra - extra_lost - extra_shed);
+	count_class(c, rest, 0, left - shed);
 	return 0;
 }
 
