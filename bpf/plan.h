@@ -201,9 +201,11 @@ __noinline int look_again(struct __sk_buff *skb, __u32 dir, __u32 seq, __u32 len
 	}
 	starts = d->plan.look == LOOK_REQUEST || d->plan.look == LOOK_RESPONSE;
 	if (!at) {
-		/* Where a length led here messages do not lie close together. */
-		if (starts)
+		/* Where a length led here messages do not lie close together; amid a burst they may be of any form. */
+		if (starts) {
 			d->starts = 0;
+			d->trusted &= d->plan.burst;
+		}
 		return 0;
 	}
 	if (at > d->frame_size)
