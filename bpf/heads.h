@@ -78,6 +78,7 @@ __noinline int scan_heads(struct __sk_buff *skb, __u32 dir, __u32 seq, __u32 off
 	d->head = HEADS_OPEN(result) ? HEAD_OPEN : HEAD_ENDED;
 	if (HEADS_STARTS(result)) {
 		d->starts = 2;
+		s->pipelined |= HEADS_REQUESTS(result) != 0;
 		add(c->requests_seen, HEADS_REQUESTS(result));
 		add(c->responses_seen, HEADS_RESPONSES(result));
 	}

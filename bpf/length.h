@@ -214,10 +214,12 @@ __noinline int begin_message(struct __sk_buff *skb, __u32 dir, __u32 offset, __u
 		return 0;
 	if (d->answers ? !is_response(skb, offset, length) : !is_method(w, n))
 		return 0;
-	if (d->answers)
+	if (d->answers) {
 		add(c->responses_seen, 1);
-	else
+	} else {
+		s->pipelined = 1;
 		add(c->requests_seen, 1);
+	}
 	d->starts = 1;
 	d->head = HEAD_ENDED;
 	d->burst_seq = d->frame_seq;

@@ -242,6 +242,7 @@ static __always_inline void conclude(struct __sk_buff *skb, struct hw_counters *
 		}
 		d->head = HEAD_OPEN;
 		d->frame = FRAME_NONE;
+		s->pipelined |= d->starts > 1 || !begins_burst;
 		if (d->plan.look == LOOK_REQUEST) {
 			s->calls++;
 			add_in(dir, c->requests_seen, 1);
@@ -315,8 +316,8 @@ static __always_inline int ends_chunks(struct __sk_buff *skb, __u32 offset, __u3
 }
 
 /* Finds where the header block ends, as far as it is worth knowing. */
-static __always_inline void find_head_end(struct __sk_buff *skb, struct direction *d, const __u8 dir,
-					  __u32 seq, __u32 offset, __u32 length, __u8 flags)
+static __always_inline void find_head_end(struct __sk_buff *skb, const struct socket_state *s, struct direction *d,
+					  const __u8 dir, __u32 seq, __u32 offset, __u32 length, __u8 flags)
 {
 	if (d->plan.begins && length >= 4 && is_whole(length, flags)) {
 		__u8 last[4] __attribute__((aligned(4)));
@@ -337,8 +338,9 @@ static __always_inline void find_head_end(struct __sk_buff *skb, struct directio
 			d->head = HEAD_ENDED;
 			d->plan.head_end = length;
 			expect_chunks(d, seq + length);
-			/* Only what has a body needs to be read: a GET has none. */
-			if ((!d->plan.copied || (__u8)d->plan.ends_seen.first != 'G') && !ends_chunks(skb, offset, length))
+			/* A GET has no body, and behind an answer another one begins without a turn only where the client pipelines. */
+			if ((d->answers ? s->pipelined : !d->plan.copied || (__u8)d->plan.ends_seen.first != 'G') &&
+			    !ends_chunks(skb, offset, length))
 				read_fields(d, seq);
 			return;
 		}

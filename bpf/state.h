@@ -155,6 +155,7 @@ struct socket_state {
 	__u8 shed_call;		/* the current call's header blocks are left out; in TLS all of it */
 	__u8 turn;		/* TURN_*, see turn.h */
 	__u8 offers_h2;		/* the TLS client would speak HTTP/2, or may: see hello.h */
+	__u8 pipelined;		/* a request began behind another one that was not answered yet */
 	__u8 followed;		/* TLS or HTTP/2 whose first record or frame was seen: see record.h */
 };
 
