@@ -12,6 +12,9 @@
 /* Sequence numbers can be compared as far as this: 2 GiB, less what a segment may have before the body. */
 #define LENGTH_MAX 0x7ff00000
 
+/* A client that has not pipelined in so many calls is taken for one that does not; where it does later, the answer it interrupts may be missed. */
+#define PIPELINED_BY 16
+
 /* Bytes of a line looked at in one go. */
 #define LINE_BYTES 64
 #define NAME_BYTES 14
@@ -33,6 +36,28 @@ static __always_inline void read_fields(struct direction *d, __u32 seq)
 	d->frame = HEAD_AMID;
 	d->frame_seq = seq;
 	d->fields = LENGTH_NONE;
+}
+
+/*
+ * Is a header block that comes alone read for what follows it? Not where it ends like one but is a chunked message, all of it. Behind an answer
+ * another one begins without a turn only where the client pipelines. A global function: verified once.
+ */
+__noinline int read_alone(struct __sk_buff *skb, __u32 dir, __u32 seq, __u32 offset, __u32 length)
+{
+	struct socket_state *s = state_of(skb);
+	struct direction *d;
+	__u64 last = 0;
+
+	if (!s)
+		return 0;
+	d = direction_of(s, dir);
+	if (d->answers && !s->pipelined && s->calls > PIPELINED_BY)
+		return 0;
+	if (length >= 8 && !bpf_skb_load_bytes(skb, offset + length - 8, &last, 8) &&
+	    last >> 16 == WORD('\n', '0', '\r', '\n', '\r', '\n', 0, 0))
+		return 0;
+	read_fields(d, seq);
+	return 0;
 }
 
 /* Are header blocks left out under pressure, or this one? */
@@ -214,12 +239,11 @@ __noinline int begin_message(struct __sk_buff *skb, __u32 dir, __u32 offset, __u
 		return 0;
 	if (d->answers ? !is_response(skb, offset, length) : !is_method(w, n))
 		return 0;
-	if (d->answers) {
+	s->pipelined = 1;
+	if (d->answers)
 		add(c->responses_seen, 1);
-	} else {
-		s->pipelined = 1;
+	else
 		add(c->requests_seen, 1);
-	}
 	d->starts = 1;
 	d->head = HEAD_ENDED;
 	d->burst_seq = d->frame_seq;

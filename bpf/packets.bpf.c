@@ -236,7 +236,7 @@ static __always_inline void segment(struct __sk_buff *skb, struct hw_counters *c
 		conclude(skb, c, s, d, dir, seq, p->payload, p->length);
 		d->trusted &= d->plan.burst | d->plan.begins;
 		if (d->head == HEAD_OPEN)
-			find_head_end(skb, s, d, dir, seq, p->payload, p->length, h->tcp_flags);
+			find_head_end(skb, d, dir, seq, p->payload, p->length, h->tcp_flags);
 		/* What comes next does not follow these bytes. */
 		if (d->plan.late)
 			d->tail = TAIL_NONE;

@@ -12,6 +12,7 @@
 #include "parse.h"
 #include "pressure.h"
 #include "scan.h"
+#include "switch.h"
 #include "walk.h"
 
 /* Sequence numbers further away than this from what was expected: start over. */
@@ -139,45 +140,6 @@ static __always_inline void look(struct __sk_buff *skb, const struct socket_stat
 	d->plan.begins = !gathered && (d->plan.look == LOOK_REQUEST || d->plan.look == LOOK_RESPONSE);
 }
 
-/* " 101", behind "HTTP/1.1" (RFC 9110 15.2.2). */
-#define SWITCHING bpf_htonl(' ' << 24 | '1' << 16 | '0' << 8 | '1')
-
-/* May it be a response with that status? Without branches: the verifier would walk each through all that follows. */
-static __always_inline int may_switch(const struct direction *d)
-{
-	return d->plan.begins & (!d->plan.copied | (d->plan.ends_seen.next == SWITCHING));
-}
-
-/*
- * Behind a 101 the server may speak HTTP/2 at once (RFC 7540 3.2), and answer before the client has said a word of it: it begins with
- * a SETTINGS frame, here or in the burst's next segment. A global function: hardly any segment comes here.
- */
-__noinline int follow_switch(struct __sk_buff *skb, __u32 dir, __u32 seq, __u32 offset, __u32 length)
-{
-	struct socket_state *s;
-	struct direction *d;
-	__u32 status, end;
-	__u64 w;
-
-	if (bpf_skb_load_bytes(skb, offset + 8, &status, 4) || status != SWITCHING)
-		return 0;
-	s = state_of(skb);
-	if (!s)
-		return 0;
-	d = direction_of(s, dir);
-	end = HEADS_END(find_heads(skb, offset, length, TAIL_NONE));
-	d->switched = end == length;
-	if (!end || end + 8 > length || bpf_skb_load_bytes(skb, offset + end, &w, 8) || look_at_word(w) != LOOK_SETTINGS)
-		return 0;
-	s->guess = HW_GUESS_H2;
-	s->followed = 1;
-	s->h2_stream = 1;
-	follow_frames(d, FRAME_H2, seq);
-	/* The head goes with them. */
-	d->frame_keep = end;
-	return 0;
-}
-
 /*
  * While a header block or a body of known length is followed: its bytes at `seq` begin nothing, whatever they look like. Those may that come
  * right behind the head of an answer (to HEAD), or of a request whose body the server refused (RFC 9110 10.1.1). A global function: verified once.
@@ -292,6 +254,8 @@ static __always_inline void conclude(struct __sk_buff *skb, struct hw_counters *
 		}
 		/* fallthrough */
 	default:
+		/* An answer goes on behind a request. */
+		s->pipelined |= d->plan.burst & d->answers;
 		/* The first thing seen of an old connection need not be where a burst begins. */
 		if (d->plan.burst && s->guess == HW_GUESS_UNKNOWN && (s->from_start || other->known)) {
 			d->foreign = 1;
@@ -306,18 +270,9 @@ static __always_inline int is_whole(__u32 length, __u8 flags)
 	return length < (flags & TCP_FLAG_PSH ? WHOLE_WRITE_BYTES : WHOLE_BYTES);
 }
 
-/* Is it a chunked message, all of it, which ends like a header block? */
-static __always_inline int ends_chunks(struct __sk_buff *skb, __u32 offset, __u32 length)
-{
-	__u64 last = 0;
-
-	return length >= 8 && !bpf_skb_load_bytes(skb, offset + length - 8, &last, 8) &&
-	       last >> 16 == WORD('\n', '0', '\r', '\n', '\r', '\n', 0, 0);
-}
-
 /* Finds where the header block ends, as far as it is worth knowing. */
-static __always_inline void find_head_end(struct __sk_buff *skb, const struct socket_state *s, struct direction *d,
-					  const __u8 dir, __u32 seq, __u32 offset, __u32 length, __u8 flags)
+static __always_inline void find_head_end(struct __sk_buff *skb, struct direction *d, const __u8 dir,
+					  __u32 seq, __u32 offset, __u32 length, __u8 flags)
 {
 	if (d->plan.begins && length >= 4 && is_whole(length, flags)) {
 		__u8 last[4] __attribute__((aligned(4)));
@@ -338,10 +293,9 @@ static __always_inline void find_head_end(struct __sk_buff *skb, const struct so
 			d->head = HEAD_ENDED;
 			d->plan.head_end = length;
 			expect_chunks(d, seq + length);
-			/* A GET has no body, and behind an answer another one begins without a turn only where the client pipelines. */
-			if ((d->answers ? s->pipelined : !d->plan.copied || (__u8)d->plan.ends_seen.first != 'G') &&
-			    !ends_chunks(skb, offset, length))
-				read_fields(d, seq);
+			/* A GET has no body. */
+			if (d->answers || !d->plan.copied || (__u8)d->plan.ends_seen.first != 'G')
+				read_alone(skb, dir, seq, offset, length);
 			return;
 		}
 	}

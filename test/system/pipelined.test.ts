@@ -95,4 +95,39 @@ describe('pipelining', () => {
       expect(copied! / all!).toBeLessThan(0.25);
     });
   }
+
+  // A head that comes alone is read for what follows it in a connection's first 16 calls, and from when the client pipelines (bpf/length.h).
+  for (const [plain, missed] of [
+    [1, 0],
+    [16, 0],
+    [17, 10],
+  ] as const) {
+    when(
+      it,
+      'root',
+      'cgroup2',
+      'bpf',
+      'python3',
+    )(`from answer ${plain} on`, async () => {
+      await using cgroup = new Cgroup('pipelined');
+      await using agent = await Agent.start({ cgroups: [cgroup] });
+      const command = [findProgram('python3')!, join(import.meta.dirname, 'pipelined/late.py'), String(plain), '2'];
+      await using both = new Program(command, { cgroup });
+      const { code, stdout, stderr } = await both.wait(60_000);
+      expect([code, stderr]).toEqual([0, '']);
+      const asked = stdout.trim().split('\n');
+      await agent.until((exchanges) => exchanges.length >= 2 * asked.length);
+      const { exchanges } = await agent.stop();
+      for (const side of ['client', 'server'] as const) {
+        const seen = exchanges.filter((e) => e.side === side);
+        const answered = seen.filter((e) => e.response !== null);
+        expect(answered.filter((e) => field(e.response!, 'x-request-id') !== askedId(e))).toEqual([]);
+        expect(seen.length - answered.length, side).toBe(missed);
+        // Behind what is missing each pair is marked: it could be that of a neighbour.
+        const whole = seen.filter((e) => e.losses.length === 0 && e.outcome === 'complete');
+        expect(whole.map(askedId)).toEqual(missed === 0 ? asked : asked.slice(0, plain - 1));
+        expect(whole.filter((e) => e.response!.body_bytes !== 30_000)).toEqual([]);
+      }
+    });
+  }
 });
