@@ -36,6 +36,7 @@ static __always_inline void read_fields(struct direction *d, __u32 seq)
 	d->frame = HEAD_AMID;
 	d->frame_seq = seq;
 	d->fields = LENGTH_NONE;
+	d->line_have = 0;
 }
 
 /*
@@ -66,15 +67,13 @@ static __always_inline int sheds_heads(const struct socket_state *s, const struc
 	return s->shed_call || d->plan.level > PRESSURE_BODY;
 }
 
-/* The value of a Content-Length, from behind its name on, as everybody writes it: a colon, a space, digits without leading zeros; -1: it is not. */
-static __always_inline __s64 read_value(struct __sk_buff *skb, __u32 offset, __u32 length)
+/* The value of a Content-Length, whose 16 bytes from behind the name on these are, as everybody writes it: a colon, a space, digits without leading zeros; -1: it is not. */
+static __always_inline __s64 read_value(__u64 low, __u64 high)
 {
-	__u64 words[VALUE_BYTES / 8] = {}, value = 0, digits = 0, reading = 1, ended = 0, first, more;
+	__u64 value = 0, digits = 0, reading = 1, ended = 0, first = low >> 16 | high << 48, more = high >> 16;
 
-	if (load_up_to(skb, offset, words, at_most(length, VALUE_BYTES), VALUE_BYTES) || (words[0] & 0xffff) != (':' | ' ' << 8))
+	if ((low & 0xffff) != (':' | ' ' << 8))
 		return -1;
-	first = words[0] >> 16 | words[1] << 48;
-	more = words[1] >> 16;
 	/* Without branches: the verifier would walk each combination. */
 #pragma unroll 1
 	for (int i = 0; i <= DIGITS_MAX; i++) {
@@ -87,23 +86,92 @@ static __always_inline __s64 read_value(struct __sk_buff *skb, __u32 offset, __u
 		first = first >> 8 | more << 56;
 		more >>= 8;
 	}
-	return ended && digits && value <= LENGTH_MAX && (digits == 1 || (words[0] >> 16 & 255) != '0') ? (__s64)value : -1;
+	return ended && digits && value <= LENGTH_MAX && (digits == 1 || (low >> 16 & 255) != '0') ? (__s64)value : -1;
 }
 
-/* A line with a framing field, or one that may be: what does the header block say now? A global function: hardly any line comes here. */
+/* Behind which byte of `words` is the first line end? 0: there is none. */
+static __always_inline __u32 line_end(const __u64 *words, int count)
+{
+#pragma unroll
+	for (int i = 0; i < count; i++) {
+		const __u64 lf = equal_bytes(words[i], LF_BYTES);
+
+		if (lf)
+			return i * 8 + first_marked_byte(lf) + 1;
+	}
+	return 0;
+}
+
+/* Are these the first 16 bytes of a Content-Length's line, in lower case? */
+static __always_inline int is_content_length(__u64 name, __u64 more)
+{
+	return name == CONTENT && (more & BYTES(NAME_BYTES - 8)) == LENGTH;
+}
+
+/* A line says what follows the header block, or may say so: what does the block say now? */
+static __always_inline void note_framing(struct direction *d, __s64 value)
+{
+	d->fields = value < 0 || d->fields != LENGTH_NONE ? LENGTH_ODD : LENGTH_ONE;
+	d->frame_size = value;
+}
+
+/* Such a line at payload [offset, offset + length). A global function: hardly any line comes here. */
 __noinline int take_framing(struct __sk_buff *skb, __u32 dir, __u32 offset, __u32 length, __u32 is_length)
 {
 	struct socket_state *s = state_of(skb);
+	__u64 words[VALUE_BYTES / 8] = {};
+
+	if (!s)
+		return 0;
+	if (is_length && load_up_to(skb, offset + NAME_BYTES, words, at_most(length - NAME_BYTES, VALUE_BYTES), VALUE_BYTES))
+		is_length = 0;
+	note_framing(direction_of(s, dir), is_length ? read_value(words[0], words[1]) : -1);
+	return 0;
+}
+
+/*
+ * Reads on in a line that may say a length, and that a segment's end cut: at payload [offset, offset + length), whose first byte is
+ * d->frame_seq. Returns as read_head_line does. A global function: hardly any line comes here.
+ */
+__noinline int resume_line(struct __sk_buff *skb, __u32 dir, __u32 offset, __u32 length)
+{
+	struct socket_state *s = state_of(skb);
 	struct direction *d;
-	__s64 value;
+	__u32 have, n, end;
+	__u64 low, high;
 
 	if (!s)
 		return 0;
 	d = direction_of(s, dir);
-	value = is_length ? read_value(skb, offset + NAME_BYTES, length - NAME_BYTES) : -1;
-	d->fields = value < 0 || d->fields != LENGTH_NONE ? LENGTH_ODD : LENGTH_ONE;
-	d->frame_size = value;
-	return 0;
+	have = d->line_have;
+	d->line_have = 0;
+	if (have >= LINE_CUT_BYTES)
+		return 0;
+	n = at_most(length, LINE_CUT_BYTES - have);
+	if (load_up_to(skb, offset, (void *)d->line + have, n, LINE_CUT_BYTES)) {
+		d->frame = FRAME_NONE;
+		return 0;
+	}
+	end = line_end(d->line, LINE_CUT_BYTES / 8);
+	/* Behind these bytes are those of a line before. */
+	if (end > have + n)
+		end = 0;
+	if (!end && n == length && have + n < LINE_CUT_BYTES) {
+		d->line_have = have + n;
+		d->frame_seq += n;
+		return n;
+	}
+	low = d->line[1] >> 48 | d->line[2] << 16;
+	high = d->line[2] >> 48 | d->line[3] << 16;
+	if (have + n > NAME_BYTES && is_content_length(d->line[0] | LOWER_CASE, d->line[1] | LOWER_CASE))
+		note_framing(d, end ? read_value(low, high) : -1);
+	else if ((d->line[0] | LOWER_CASE) == TRANSFER)
+		note_framing(d, -1);
+	d->frame = end ? HEAD_LINE : HEAD_AMID;
+	if (end)
+		n = end - have;
+	d->frame_seq += n;
+	return n;
 }
 
 /* Does payload [offset, offset + length) begin like a response, as far as it goes? */
@@ -155,7 +223,7 @@ __noinline int read_head_line(struct __sk_buff *skb, __u32 dir, __u32 offset, __
 	struct socket_state *s = state_of(skb);
 	__u64 words[LINE_BYTES / 8] = {};
 	struct direction *d;
-	__u32 n = at_most(length, LINE_BYTES), end = 0;
+	__u32 n = at_most(length, LINE_BYTES), end = 0, ends = 0;
 
 	if (!s)
 		return 0;
@@ -164,9 +232,15 @@ __noinline int read_head_line(struct __sk_buff *skb, __u32 dir, __u32 offset, __
 		d->frame = FRAME_NONE;
 		return 0;
 	}
+	if (d->line_have)
+		return resume_line(skb, dir, offset, length);
+	ends = line_end(words, LINE_BYTES / 8);
+	if (ends)
+		n = ends;
 	if (d->frame == HEAD_LINE) {
 		const __u64 name = words[0] | LOWER_CASE, more = words[1] | LOWER_CASE;
 		const __u8 first = words[0];
+		const int is_length = length > NAME_BYTES && is_content_length(name, more);
 
 		if (first == '\r' && length == 1) {
 			d->frame_seq++;
@@ -181,24 +255,20 @@ __noinline int read_head_line(struct __sk_buff *skb, __u32 dir, __u32 offset, __
 			expect_body(skb, dir, offset + end, length - end);
 			return end;
 		}
-		if (length > NAME_BYTES && name == CONTENT && (more & BYTES(6)) == LENGTH)
-			take_framing(skb, dir, offset, length, 1);
-		/* A transfer coding, a line that is folded (RFC 9112 5.2), or too few bytes to know. */
-		else if (name == TRANSFER || first == ' ' || first == '\t' || may_become(name, TRANSFER, length) ||
-			 (length < 8 ? may_become(name, CONTENT, length) : name == CONTENT && may_become(more, LENGTH, length - 8)))
-			take_framing(skb, dir, offset, length, 0);
-	}
-	d->frame = HEAD_AMID;
-#pragma unroll
-	for (int i = 0; i < LINE_BYTES / 8; i++) {
-		const __u64 lf = equal_bytes(words[i], LF_BYTES);
-
-		if (lf) {
-			n = i * 8 + first_marked_byte(lf) + 1;
-			d->frame = HEAD_LINE;
-			break;
+		if (!ends && length < LINE_CUT_BYTES &&
+		    (is_length || may_become(name, TRANSFER, length) || may_become(name, CONTENT, length) ||
+		     (length >= 8 && name == CONTENT && may_become(more, LENGTH, length - 8)))) {
+			for (int i = 0; i < LINE_CUT_BYTES / 8; i++)
+				d->line[i] = words[i];
+			d->line_have = length;
+			d->frame_seq += length;
+			return length;
 		}
+		/* A length, a transfer coding, or a line that is folded (RFC 9112 5.2). */
+		if (is_length || name == TRANSFER || first == ' ' || first == '\t')
+			take_framing(skb, dir, offset, length, is_length);
 	}
+	d->frame = ends ? HEAD_LINE : HEAD_AMID;
 	d->frame_seq += n;
 	return n;
 }

@@ -7,6 +7,8 @@
 
 /* A method token (32), the space and the target's first character after it, and a few bytes of an empty line before. */
 #define FIRST_BYTES 40
+/* Bytes of a header field line that a segment's end cuts: a Content-Length, with all digits that are read. */
+#define LINE_CUT_BYTES 32
 
 /* The header block of the current burst. */
 enum head {
@@ -130,10 +132,12 @@ struct direction {
 	__u8 starts;		/* message starts in this burst: 0, 1, 2 or more */
 	__u8 answers;		/* its last message start was a response's */
 	__u8 fields;		/* LENGTH_*, see chunk.h */
+	__u8 line_have;		/* bytes of a header field line, in `line` */
 	__u8 trusted;		/* the last message that began with a part of its body went on in no further segment */
 	__u8 switched;		/* this burst began with a 101, and ended with it so far */
 	__u8 first_length;
 	__u8 first[2 * FIRST_BYTES];	/* first bytes of a burst, or of a header, while they are too few to decide */
+	__u64 line[2 * LINE_CUT_BYTES / 8];	/* what a segment's end cut off of a line that may say a length: see length.h */
 	struct plan plan;
 	struct packet_head in_pieces;	/* not in the plan, which is cleared for each packet */
 };
