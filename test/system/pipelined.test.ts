@@ -77,7 +77,7 @@ describe('pipelining', () => {
       const { exchanges, ended } = await agent.stop();
       for (const side of ['client', 'server'] as const) {
         const seen = exchanges.filter((e) => e.side === side);
-        // Where a first segment is short (decision 36), what follows may be missing, and is marked.
+        // Where a head overtook the end of the body before it, what follows may be missing, and is marked.
         const whole = seen.filter((e) => e.losses.length === 0);
         expect(whole.length, side).toBeGreaterThan(0.9 * truth.length);
         const told = whole.map(
