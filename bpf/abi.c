@@ -10,6 +10,7 @@ struct {
 	struct hw_config config;
 	enum hw_kind kind;
 	enum hw_direction direction;
+	enum hw_reader reader;
 	enum hw_guess guess;
 	enum hw_mark mark;
 	enum hw_evidence evidence;

@@ -157,9 +157,16 @@ enum hw_spares {
 	HW_SPARES_MAX = 8192,
 };
 
-/* Written by the reader, read by the programs. */
+/* What the reader does, and what it wants to be woken for. */
+enum hw_reader {
+	HW_READER_LOOKS = 0,		/* nothing */
+	HW_READER_SLEEPS = 1,		/* any record */
+	HW_READER_WAITS = 2,		/* it looks after a while by itself: a ring that fills up sooner than it thought */
+};
+
+/* Written by the reader, read by the programs, which make of one that waits one that looks when they have woken it. */
 struct hw_control {
-	__u32 sleeping;			/* not 0: the reader waits in poll, wake it */
+	__u32 reader;			/* enum hw_reader */
 	__u32 reserved[15];		/* the rest is written far more rarely */
 	/*
 	 * Up to which sequence number (low half) nobody needs more than the headers of a direction's records, on the socket with

@@ -18,7 +18,7 @@ static __always_inline __u64 wakeup(void)
 	__u32 key = 0;
 	struct hw_control *c = bpf_map_lookup_elem(&control, &key);
 
-	return c && c->sleeping ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP;
+	return c && c->reader == HW_READER_SLEEPS ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP;
 }
 
 #define CACHE_LINE 64

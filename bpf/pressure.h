@@ -4,6 +4,7 @@
 #define HEADWATER_PRESSURE_H
 
 #include "count.h"
+#include "maps.h"
 
 #define PRESSURE_NONE 0
 #define PRESSURE_BODY 1
@@ -17,6 +18,27 @@
 #define ASK_EVERY 8
 #define ASK_ALWAYS_BELOW (4 << 20)
 
+/*
+ * A reader that waits is woken when the ring is so full: half more than it wants to find. A body in TLS comes in faster than
+ * any wait is over, and what the reader says of it (is_spared) spares most of it.
+ */
+#define WAKE_ABOVE(size) ((size) / 16 * 3)
+
+static __always_inline void wake_reader(void)
+{
+	__u32 key = 0;
+	struct hw_control *c = bpf_map_lookup_elem(&control, &key);
+	void *nothing;
+
+	if (!c || c->reader != HW_READER_WAITS)
+		return;
+	/* Once: a wake-up costs as much as a record, and on a busy machine many records come before it gets a core. */
+	c->reader = HW_READER_LOOKS;
+	nothing = bpf_ringbuf_reserve(&ring, 8, 0);
+	if (nothing)
+		bpf_ringbuf_discard(nothing, BPF_RB_FORCE_WAKEUP);
+}
+
 /* Asks how full the ring is: one of PRESSURE_*. A global function for the sake of the verifier: its result is unknown. */
 __noinline __u32 ask_pressure(__u32 dir)
 {
@@ -26,6 +48,8 @@ __noinline __u32 ask_pressure(__u32 dir)
 	if (!c)
 		return PRESSURE_NONE;
 	used = bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA);
+	if (used > WAKE_ABOVE(size))
+		wake_reader();
 	if (used <= size / 2) {
 		if (size >= ASK_ALWAYS_BELOW)
 			c->calm = ASK_EVERY - 1;
@@ -48,6 +72,12 @@ static __always_inline __u32 pressure(struct hw_counters *c, __u32 dir)
 		return ask_pressure(dir);
 	c->calm = calm - 1;
 	return PRESSURE_NONE;
+}
+
+/* 0 up to PRESSURE_BODY, else 1. Arithmetic, because the verifier walks each branch through all that follows. */
+static __always_inline __u32 beyond_bodies(__u32 level)
+{
+	return ((level >> 1) + 0xffff) >> 16;
 }
 
 static __always_inline int sheds_call(const struct socket_state *s, __u32 call, __u32 level)

@@ -24,8 +24,8 @@
 /* 2^14 of plaintext and at most 2048 around it (RFC 5246 6.2.3). */
 #define TLS_FRAGMENT_MAX (16384 + 2048)
 /*
- * Up to this many bytes an application record is copied whole, whatever the reader says: alerts and key updates are among
- * them. A segment that is one of these takes a short way.
+ * Up to this many bytes an application record is copied whole, whatever the reader says and also under a little pressure: heads,
+ * alerts and key updates are among them. A segment that is one of these takes a short way.
  */
 #define TLS_WHOLE_BYTES 4096
 /* Copied of one that the reader says nobody needs: what tells a ticket from content. */
@@ -34,7 +34,7 @@
 #define TLS_SPARED_AHEAD_MAX (1 << 30)
 /* Copied of a longer one under pressure, ... */
 #define TLS_PART_BYTES 512
-/* ... but of the first of a turn, which has a message's head: half a head would be worth little. While there is only a little pressure records as short as this are whole. */
+/* ... but of the first of a turn, which has a message's head: half a head would be worth little. */
 #define TLS_HEAD_BYTES 2048
 
 #define H2_HEADER_BYTES 9
@@ -132,7 +132,7 @@ static __always_inline int read_header(struct socket_state *s, struct direction 
 			/* Chunk-size lines and frames begin anywhere in a record, and one that is missed spoils what comes after it. */
 			if (length > TLS_WHOLE_BYTES && is_spared(s, dir, seq + length))
 				keep = wanted = TLS_LEAST_BYTES;
-			if (d->plan.level >= PRESSURE_BODY && (d->plan.level > PRESSURE_BODY || length > TLS_HEAD_BYTES))
+			if (d->plan.level >= PRESSURE_BODY && (d->plan.level > PRESSURE_BODY || length > TLS_WHOLE_BYTES))
 				keep = at_most(keep, d->plan.turn && d->plan.turn_at == at ? TLS_HEAD_BYTES : TLS_PART_BYTES);
 		}
 	} else {

@@ -26,7 +26,7 @@ static __always_inline int take_one_record(struct __sk_buff *skb, struct socket_
 	__u8 b[8] __attribute__((aligned(8)));
 
 	if (d->frame != FRAME_TLS || d->frame_seq != seq || d->frame_have || d->frame_keep || length < 8 ||
-	    fragment > (d->plan.level == PRESSURE_NONE ? TLS_WHOLE_BYTES : TLS_HEAD_BYTES))
+	    fragment > TLS_WHOLE_BYTES - beyond_bodies(d->plan.level) * (TLS_WHOLE_BYTES - TLS_HEAD_BYTES))
 		return WALK_LOST;
 	if (bpf_skb_load_bytes(skb, offset, b, 8))
 		return WALK_LOST;

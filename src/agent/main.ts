@@ -46,12 +46,12 @@ const STATISTICS_KEY_BYTES = 16;
 const SLOW_LOG_MS_MAX = 8_000;
 
 /** Called by attacher/child.ts before the cage is closed: afterwards a thread's code may be unreadable. Answers the store's thread. */
-export async function prepare({ logged, stored }: Prospect, unused: UnusedPages): Promise<Worker | null> {
+export async function prepare({ logged, stored, secrets }: Prospect, unused: UnusedPages): Promise<Worker | null> {
   const worker = stored ? startStoreWorker() : null;
   // Most agents are never asked for the past, and do without the memory of what would answer.
   if (stored && !readableByAll(import.meta.filename)) await loadEngine();
   const store = worker === null ? null : new StoreRehearsal(worker);
-  rehearse({ logged, store }, () => unused.giveBack());
+  rehearse({ logged, store, secrets }, () => unused.giveBack());
   await store?.end();
   return worker;
 }

@@ -6,6 +6,8 @@
 import { KIND_CLOSED, KIND_OPENED, KIND_OWNER, MARK_SHED_HEAD } from '../kernel/abi.ts';
 import type { MadeUpRing } from '../kernel/made-up.ts';
 import { type Direction, EGRESS, INGRESS, TCP_ACK, TCP_FIN, TCP_RST } from '../model/segment.ts';
+import type { SecretStore } from '../tls/secrets.ts';
+import { RehearsedTls } from './rehearsal-tls.ts';
 
 const SERVER_PORT = 8_080;
 const FIRST_CLIENT_PORT = 40_000;
@@ -27,6 +29,8 @@ const LARGE_EVERY = 16;
 /** One call of so many comes without its request, and one without its response. */
 const SHED_EVERY = 64;
 const CHUNKED = 'Transfer-Encoding: chunked\r\n\r\n7\r\n{"a":1}\r\n0\r\n\r\n';
+/** Of a long record in one piece. */
+const PIECE_BYTES = 8_192;
 /** Calls that share a time stamp: a value that comes a few times and never again. */
 const CALLS_PER_STAMP = 7;
 const isLarge = (n: number): boolean => n % LARGE_EVERY === 9;
@@ -47,6 +51,9 @@ function response(n: number): string {
 export class RehearsedConnection {
   readonly #ring: MadeUpRing;
   readonly #pid: number;
+  /** null: in clear. */
+  readonly #secrets: SecretStore | null;
+  #tls: RehearsedTls | null = null;
   #flow: number;
   readonly #step: number;
   #calls = 0;
@@ -57,8 +64,9 @@ export class RehearsedConnection {
   readonly #leftOut = new Uint32Array(2);
   readonly #marks = new Uint8Array(2);
 
-  /** `flow`: number of its first socket, which grows by `step` from connection to connection. */
-  constructor(ring: MadeUpRing, flow: number, step: number, pid: number) {
+  /** `flow`: number of its first socket, which grows by `step` from connection to connection. `secrets`: where those of TLS go; null: in clear. */
+  constructor(ring: MadeUpRing, flow: number, step: number, pid: number, secrets: SecretStore | null) {
+    this.#secrets = secrets;
     this.#ring = ring;
     this.#flow = flow;
     this.#step = step;
@@ -71,9 +79,11 @@ export class RehearsedConnection {
       this.#next.fill(FIRST_SEQ);
       this.#leftOut.fill(0);
       this.#tell(KIND_OPENED, ts);
+      this.#shakeHands(ts);
     }
     const text = request(n);
-    if (n % SHED_EVERY === 33) this.#leave(INGRESS, text.length, MARK_SHED_HEAD);
+    if (this.#tls !== null) this.#send(INGRESS, this.#tls.seal(INGRESS, text), ts);
+    else if (n % SHED_EVERY === 33) this.#leave(INGRESS, text.length, MARK_SHED_HEAD);
     else this.#send(INGRESS, text, ts);
   }
 
@@ -81,10 +91,23 @@ export class RehearsedConnection {
   answer(n: number, ts: number): void {
     if (this.#calls === 1) this.#tell(KIND_OWNER, ts);
     const text = response(n);
-    if (n % SHED_EVERY === 50) this.#leave(EGRESS, text.length, MARK_SHED_HEAD);
+    const rest = isLarge(n) ? LARGE_BYTES - BODIES[n % BODIES.length]!.length : 0;
+    if (this.#tls !== null) this.#sendPieces(EGRESS, this.#tls.seal(EGRESS, text + 'x'.repeat(rest)), ts);
+    else if (n % SHED_EVERY === 50) this.#leave(EGRESS, text.length, MARK_SHED_HEAD);
     else this.#send(EGRESS, text, ts);
-    if (isLarge(n)) this.#leave(EGRESS, LARGE_BYTES - BODIES[n % BODIES.length]!.length, 0);
+    if (rest > 0 && this.#tls === null) this.#leave(EGRESS, rest, 0);
     if (this.#calls === CALLS_EACH) this.#end(ts);
+  }
+
+  #shakeHands(ts: number): void {
+    if (this.#secrets === null) return;
+    this.#tls = new RehearsedTls(this.#secrets, this.#flow, ts);
+    for (const [direction, wire] of this.#tls.handshake) this.#send(direction, wire, ts);
+  }
+
+  /** As the kernel hands long records over. */
+  #sendPieces(direction: Direction, wire: string, ts: number): void {
+    for (let at = 0; at < wire.length; at += PIECE_BYTES) this.#send(direction, wire.slice(at, at + PIECE_BYTES), ts);
   }
 
   /** Ends the connection: by FIN, by a reset of either side, or without a word. */

@@ -5,11 +5,15 @@ import { rehearse } from './rehearsal.ts';
 
 const PASSES = [500, 500];
 
-test.each([{ stored: false }, { stored: true }])('every call of the rehearsal comes out: %o', async ({ stored }) => {
+test.each([
+  { stored: false, secrets: false },
+  { stored: false, secrets: true },
+  { stored: true, secrets: true },
+])('every call of the rehearsal comes out: %o', async ({ stored, secrets }) => {
   const worker = stored ? startStoreWorker() : null;
   const store = worker === null ? null : new StoreRehearsal(worker);
   let rests = 0;
-  const { made, out } = rehearse({ logged: stored, store }, () => void rests++, PASSES);
+  const { made, out } = rehearse({ logged: stored, store, secrets }, () => void rests++, PASSES);
   // On a slow machine a pass ends before all are made.
   expect(made).toBeGreaterThan(0);
   expect(out).toBe(made);

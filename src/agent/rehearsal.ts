@@ -14,6 +14,8 @@ import { LossLedger } from '../model/loss.ts';
 import { Fingerprinter } from '../redact/fingerprint.ts';
 import { CredentialPolicy } from '../redact/policy.ts';
 import type { StoreRehearsal } from '../store/store-rehearsal.ts';
+import { SecretMemory } from '../tls/secret-memory.ts';
+import { LIVE_SECRET_LIMITS, SecretStore } from '../tls/secrets.ts';
 import { Owners } from './owners.ts';
 import { Pipeline, type RedactedSink } from './pipeline.ts';
 import { RehearsedConnection } from './rehearsal-traffic.ts';
@@ -30,6 +32,10 @@ const PASS_CPU_US_MAX = 300_000;
 /** However busy the machine is, the start does not wait longer. */
 const PASS_MS_MAX = 1_500;
 const CONNECTIONS = 32;
+/** One connection of so many is in TLS, where its secrets may come. */
+const TLS_EVERY = 4;
+/** What they need: those that wait, and the keys of the connections. */
+const SECRET_SLOTS = 16 << 10;
 const RING_BYTES = 256 << 10;
 /** Records of a call on each connection, and of the connections' ends. */
 const ROUND_BYTES_MAX = 96 << 10;
@@ -46,6 +52,8 @@ export interface Rehearsed {
   readonly logged: boolean;
   /** null: nothing is stored. */
   readonly store: StoreRehearsal | null;
+  /** Secrets of TLS may come. */
+  readonly secrets: boolean;
 }
 
 /** Calls that were made up, and those that came out: all of them. */
@@ -70,12 +78,13 @@ export function rehearse(rehearsed: Rehearsed, rest: () => void, passes: readonl
 function pass(rehearsed: Rehearsed, calls: number): Rehearsal {
   const id = exchangeIds('rehearsal');
   const statistics = new Statistics({ anchor: ANCHOR, id, key: Buffer.alloc(KEY_BYTES), windowNs: WINDOW_NS });
-  const pipeline = rehearsalPipeline(rehearsed, statistics, id);
+  const secrets = rehearsed.secrets ? new SecretStore(LIVE_SECRET_LIMITS, true, new SecretMemory(SECRET_SLOTS)) : null;
+  const pipeline = rehearsalPipeline(rehearsed, statistics, id, secrets);
   pipeline.anchored(ANCHOR);
   const made = new MadeUpRing(RING_BYTES, ANCHOR);
   const connections = Array.from(
     { length: CONNECTIONS },
-    (_, i) => new RehearsedConnection(made, i + 1, CONNECTIONS, process.pid),
+    (_, i) => new RehearsedConnection(made, i + 1, CONNECTIONS, process.pid, i % TLS_EVERY === 1 ? secrets : null),
   );
   const until = performance.now() + PASS_MS_MAX;
   const usedBefore = threadUs();
@@ -98,6 +107,7 @@ function pass(rehearsed: Rehearsed, calls: number): Rehearsal {
   made.ring.drain(pipeline.capture, RING_BYTES);
   pipeline.tracker.finish();
   statistics.finish();
+  secrets?.close();
   return { made: n, out: pipeline.counters.exchanges };
 }
 
@@ -114,6 +124,7 @@ function rehearsalPipeline(
   { logged, store }: Rehearsed,
   statistics: Statistics,
   id: ReturnType<typeof exchangeIds>,
+  secrets: SecretStore | null,
 ): Pipeline {
   const host = new HostFiles();
   const sinks: RedactedSink[] = [];
@@ -131,6 +142,8 @@ function rehearsalPipeline(
     losses: new LossLedger(),
     policy: new CredentialPolicy(new Fingerprinter(Buffer.alloc(KEY_BYTES))),
     filter: null,
+    secrets,
+    handshakes: statistics.handshake.bind(statistics),
     statistics: statistics.observe.bind(statistics),
     sinks: () => sinks,
     probe: new SelfProbe({ inside: () => false }),

@@ -23,6 +23,8 @@ export interface PipelineEntry {
 export interface Prospect {
   readonly logged: boolean;
   readonly stored: boolean;
+  /** Secrets of TLS may come. */
+  readonly secrets: boolean;
 }
 
 export interface Handover {

@@ -149,7 +149,8 @@ export const startAttacher = (options: AttacherOptions): Refusal => {
   // Both processes are at their largest while the pipeline starts: what this one does not need beside it goes before.
   const unused = new UnusedPages(host);
   unused.giveBack();
-  const child = spawnPipeline(options, identity, [
+  const prospect = { logged: options.log !== null, stored: options.dataPath !== null, secrets: kernel.taps !== null };
+  const child = spawnPipeline(options, identity, prospect, [
     control[1],
     descriptors[1],
     claim.socketFd,
@@ -260,6 +261,7 @@ const installationKey = (path: string): Buffer | Refusal => {
 const spawnPipeline = (
   options: AttacherOptions,
   identity: Confinement | null,
+  prospect: Prospect,
   inherited: (number | 'ignore')[],
 ): ChildProcess => {
   return spawn(
@@ -272,7 +274,7 @@ const spawnPipeline = (
       sibling('child'),
       options.pipelineEntry,
       JSON.stringify(identity),
-      JSON.stringify({ logged: options.log !== null, stored: options.dataPath !== null } satisfies Prospect),
+      JSON.stringify(prospect),
     ],
     {
       cwd: '/',

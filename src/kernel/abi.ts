@@ -65,7 +65,7 @@ export const COUNTERS_UDP_BYTES = 288;
 
 // struct hw_control
 export const CONTROL_SIZE = 65600;
-export const CONTROL_SLEEPING = 0;
+export const CONTROL_READER = 0;
 export const CONTROL_SPARES = 64;
 
 // struct hw_config
@@ -89,6 +89,11 @@ export const KIND_LISTENS = 5;
 // enum hw_direction
 export const INGRESS = 0;
 export const EGRESS = 1;
+
+// enum hw_reader
+export const READER_LOOKS = 0;
+export const READER_SLEEPS = 1;
+export const READER_WAITS = 2;
 
 // enum hw_guess
 export const GUESS_UNKNOWN = 0;

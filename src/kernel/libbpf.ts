@@ -51,6 +51,9 @@ const c = {
   sysconf: libc.func('sysconf', 'long', ['int']),
   open: libc.func('open', 'int', ['str', 'int']),
   close: libc.func('close', 'int', ['int']),
+  epollCreate1: libc.func('epoll_create1', 'int', ['int']),
+  epollCtl: libc.func('epoll_ctl', 'int', ['int', 'int', 'int', 'void *']),
+  epollWait: libc.func('epoll_wait', 'int', ['int', 'void *', 'int', 'int']),
 };
 
 const SC_PAGESIZE = 30;
@@ -108,7 +111,6 @@ export const realtimeNs = (): bigint => readClock(CLOCK_REALTIME);
 export interface Poll {
   /** Calls back once when the descriptor is readable; a second `arm` before that changes nothing. */
   arm(onReadable: () => void): void;
-  disarm(): void;
   close(): void;
 }
 
@@ -129,8 +131,44 @@ export function pollReadable(fd: number): Poll {
       });
       handle.unref();
     },
-    disarm: stop,
     close: stop,
+  };
+}
+
+const EPOLL_CLOEXEC = 0o2000000;
+const EPOLL_CTL_ADD = 1;
+const EPOLLIN_ET = 1 | (1 << 31);
+/** struct epoll_event, which x86-64 packs: whatever follows the flags stays 0. */
+const EPOLL_EVENT_BYTES = 16;
+
+/**
+ * Calls back each time somebody wakes who waits for `fd`: what could be read before, or comes without waking anybody, is no reason. The event
+ * loop's own epoll asks whether there is something to read, so another one, edge-triggered, lies between (epoll(7)). Does not
+ * keep the process alive. An errno when the kernel refuses.
+ */
+export function onWake(fd: number, woken: () => void): { close(): void } | number {
+  const between = c.epollCreate1(EPOLL_CLOEXEC) as number;
+  if (between < 0) return koffi.errno();
+  const event = Buffer.alloc(EPOLL_EVENT_BYTES);
+  event.writeInt32LE(EPOLLIN_ET);
+  if ((c.epollCtl(between, EPOLL_CTL_ADD, fd, event) as number) < 0) {
+    const errno = koffi.errno();
+    c.close(between);
+    return errno;
+  }
+  // Adding it tells what is there by now.
+  c.epollWait(between, event, 1, 0);
+  const handle = koffi.node.poll(between, { readable: true }, () => {
+    c.epollWait(between, event, 1, 0);
+    woken();
+  });
+  handle.unref();
+  return {
+    close: () => {
+      handle.stop();
+      handle.close();
+      c.close(between);
+    },
   };
 }
 

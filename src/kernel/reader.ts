@@ -1,12 +1,15 @@
 /**
  * Decides when the ring is read. Under load by a timer: the kernel then never pays for a wake-up. How long it waits follows
  * what came: a look at few records costs several times as much for each of them, because by then the caches hold somebody
- * else's work; a look too late finds the ring half full, and the kernel side begins to leave out bodies.
+ * else's work; a look too late finds the ring half full, and the kernel side begins to leave out bodies. Should the ring fill up
+ * sooner than it did before, the kernel wakes the reader.
  * When the ring has stayed empty for a while the reader says so in shared memory and waits in the event loop's epoll;
  * the next record wakes it. An idle agent does nothing at all but a safety look with whatever else it does once a second.
  */
 import type { CaptureSink } from '../model/stages.ts';
-import { type Poll, pollReadable } from './libbpf.ts';
+import * as abi from './abi.ts';
+import { onWake } from './libbpf.ts';
+import { errnoName } from './posix.ts';
 import type { Ring } from './ring.ts';
 
 /** Records between two looks at the clock. */
@@ -32,7 +35,8 @@ export class RingReader {
   sink: CaptureSink;
   readonly #ring: Ring;
   readonly #before: () => void;
-  readonly #poll: Poll;
+  readonly #fd: number;
+  #waking: { close(): void } | null = null;
   #timer: NodeJS.Timeout | null = null;
   #immediate: NodeJS.Immediate | null = null;
   #emptyLooks = 0;
@@ -45,12 +49,15 @@ export class RingReader {
     this.#ring = ring;
     this.sink = sink;
     this.#before = before;
-    this.#poll = pollReadable(ringFd);
+    this.#fd = ringFd;
     this.#waitMsMax = Math.max(WAIT_MS_MIN, Math.min(WAIT_MS_MAX, ring.size / 2 / BURST_BYTES_PER_MS));
   }
 
   start(): void {
     if (this.#running) return;
+    const waking = onWake(this.#fd, this.#wake);
+    if (typeof waking === 'number') throw new Error(`Cannot wait for the capture ring (${errnoName(waking)})`);
+    this.#waking = waking;
     this.#running = true;
     this.#look();
   }
@@ -59,8 +66,9 @@ export class RingReader {
   stop(): void {
     this.#running = false;
     this.#disarm();
-    this.#ring.setSleeping(false);
-    this.#poll.close();
+    this.#ring.setReader(abi.READER_LOOKS);
+    this.#waking?.close();
+    this.#waking = null;
   }
 
   /** Reads everything that is in the ring now, without giving the event loop a turn. */
@@ -88,12 +96,12 @@ export class RingReader {
     if (this.#immediate !== null) clearImmediate(this.#immediate);
     this.#timer = null;
     this.#immediate = null;
-    this.#poll.disarm();
   }
 
   #look = (): void => {
     if (!this.#running) return;
     this.#disarm();
+    this.#ring.setReader(abi.READER_LOOKS);
     const now = performance.now();
     const came = this.#ring.used;
     let n = this.#batch();
@@ -105,14 +113,12 @@ export class RingReader {
     }
     const wait = this.#waitFor(came, now - this.#lastLookMs);
     this.#lastLookMs = now;
-    if (n > 0) {
-      if (this.#emptyLooks >= EMPTY_LOOKS_MAX) this.#ring.setSleeping(false);
-      this.#emptyLooks = 0;
-    } else {
-      this.#emptyLooks++;
-    }
+    this.#emptyLooks = n > 0 ? 0 : this.#emptyLooks + 1;
     if (more) this.#immediate = setImmediate(this.#look);
-    else if (this.#emptyLooks < EMPTY_LOOKS_MAX || !this.#sleep()) this.#timer = setTimeout(this.#look, wait);
+    else if (this.#emptyLooks < EMPTY_LOOKS_MAX || !this.#sleep()) {
+      this.#ring.setReader(abi.READER_WAITS);
+      this.#timer = setTimeout(this.#look, wait);
+    }
   };
 
   /** Milliseconds after which the ring is as full as wanted, when it goes on as in the last `ms`, in which `bytes` came. */
@@ -128,9 +134,8 @@ export class RingReader {
 
   /** Goes to sleep; false when something came in the meantime. */
   #sleep(): boolean {
-    this.#ring.setSleeping(true);
+    this.#ring.setReader(abi.READER_SLEEPS);
     if (this.#ring.used > 0) return false;
-    this.#poll.arm(this.#wake);
     this.#timer = setTimeout(this.safetyLook, SAFETY_LOOK_MS);
     return true;
   }

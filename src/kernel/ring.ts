@@ -43,7 +43,7 @@ export class Ring implements Lasting {
   readonly #lengthMax: number;
   /** Bytes read after which the kernel gets its room back, also within a batch. */
   readonly #giveBackBytes: number;
-  readonly #sleeping: Uint32Array;
+  readonly #reader: Uint32Array;
   readonly #time: RecordTime;
   readonly #segment = new Segment();
   readonly #socketRecord: SocketRecord;
@@ -60,7 +60,7 @@ export class Ring implements Lasting {
     this.#lengthMax = this.#data.size - layout.ringBytes - HEADER_BYTES;
     this.#mask = layout.ringBytes - 1;
     this.#giveBackBytes = layout.ringBytes / 8;
-    this.#sleeping = new Uint32Array(control.buffer, abi.CONTROL_SLEEPING, 1);
+    this.#reader = new Uint32Array(control.buffer, abi.CONTROL_READER, 1);
     this.#time = new RecordTime(anchor);
     this.#socketRecord = new SocketRecord(this.#data, this.#time);
     this.#position = Number(this.#consumer[0]!);
@@ -115,9 +115,9 @@ export class Ring implements Lasting {
     return this.end - this.#position;
   }
 
-  /** Tells the programs whether to wake whoever polls the ring's descriptor. */
-  setSleeping(sleeping: boolean): void {
-    Atomics.store(this.#sleeping, 0, sleeping ? 1 : 0);
+  /** Tells the programs for what to wake whoever waits for the ring's descriptor: one of abi.READER_*. */
+  setReader(does: number): void {
+    Atomics.store(this.#reader, 0, does);
   }
 
   /**

@@ -2,6 +2,7 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import * as abi from '../../src/kernel/abi.ts';
 import { probeKernel } from '../../src/kernel/probe.ts';
 import { readPrograms } from '../../src/kernel/progstats.ts';
 import { RingReader } from '../../src/kernel/reader.ts';
@@ -225,7 +226,7 @@ describe.skipIf(whyNot !== '')('capture under stress', () => {
     const cgroup = makeCgroup();
     await startNginx(cgroup, port, `listen ${port};`, 'location / { return 204; }');
     const capture = new Capture(cgroup);
-    const sleeps = vi.spyOn(capture.ring, 'setSleeping');
+    const does = vi.spyOn(capture.ring, 'setReader');
     const reader = new RingReader(capture.ring, capture.loaded.descriptors.ring, capture);
     reader.start();
     onCleanUp(() => reader.stop());
@@ -233,7 +234,7 @@ describe.skipIf(whyNot !== '')('capture under stress', () => {
     // On a busy machine its safety look may come first now and then.
     for (let i = 1; reader.wakeups < WAKEUPS; i++) {
       expect(i).toBeLessThan(10 * WAKEUPS);
-      await until(() => sleeps.mock.lastCall?.[0] === true, 'the reader to go to sleep');
+      await until(() => does.mock.lastCall?.[0] === abi.READER_SLEEPS, 'the reader to go to sleep');
       client.write(`GET /${i} HTTP/1.1\r\nHost: x\r\n\r\n`);
       await until(() => capture.requests(client.port).includes(`GET /${i} `), `request ${i}`);
     }

@@ -21,7 +21,7 @@ const TARGETS: readonly Target[] = [
     file: 'src/kernel/abi.ts',
     header: 'bpf/abi.h',
     structs: ['hw_segment', 'hw_socket', 'hw_counters', 'hw_control', 'hw_config'],
-    enums: ['hw_kind', 'hw_direction', 'hw_guess', 'hw_mark', 'hw_evidence', 'hw_unheard', 'hw_spares', 'hw_class', 'hw_udp'],
+    enums: ['hw_kind', 'hw_direction', 'hw_reader', 'hw_guess', 'hw_mark', 'hw_evidence', 'hw_unheard', 'hw_spares', 'hw_class', 'hw_udp'],
   },
   {
     file: 'src/kernel/secrets-abi.ts',
