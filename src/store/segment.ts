@@ -224,7 +224,8 @@ export class Segment {
   }
 
   #ledgerRow(secondMs: number, captured: number, word: number, lost: number, bytes: number): void {
-    this.#second.push(secondMs);
+    // Logs of a time when what a kill had lost was entered at its instant.
+    this.#second.push(Math.floor(secondMs));
     this.#captured.push(captured);
     this.#because.push(word);
     this.#lost.push(lost);

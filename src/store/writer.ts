@@ -213,7 +213,8 @@ export class StoreWriter {
    * Entry of the ledger that no count of this run explains: what the last one lost. Before any call, so that it is in the first
    * batch: a start after a kill takes it for entered when that batch is on the disk.
    */
-  note(secondMs: number, reason: LossReason, lost: number, bytes: number): void {
+  note(atMs: number, reason: LossReason, lost: number, bytes: number): void {
+    const secondMs = Math.floor(atMs / MS_PER_S) * MS_PER_S;
     this.#ledger.push({ secondMs, captured: 0, reason, lost, bytes });
     this.#flushLedger();
   }

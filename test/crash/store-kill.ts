@@ -68,6 +68,8 @@ export async function killAgainAndAgain(
     await sleep(random() * 1_000);
     child.kill('SIGKILL');
     await exited;
+    const unsealed = /^unsealed .*$/m.exec(out);
+    if (unsealed !== null && full === undefined) throw new Error(`kill ${kill}: ${unsealed[0]}`);
     // What a full disk did not take waits in memory.
     const safe = full !== undefined ? 0 : Number(out.match(/(?<=^safe )\d+$/gm)?.at(-1) ?? 0);
     segments = await look(data, run, safe, known, kill);

@@ -13,7 +13,8 @@ const BURST = 200;
 const LOOK_MS = 250;
 
 const began = Date.now();
-const now = (): number => Math.floor(1_795_363_445_000 + (Date.now() - began) * SPEED);
+/** With a fraction, as the agent's clock. */
+const now = (): number => 1_795_363_445_000.25 + (Date.now() - began) * SPEED;
 const rig = await new StoreRig(folder).open({ run, anchor: ANCHOR }, now());
 process.stdout.write(`open ${JSON.stringify(rig.store.damage)}\n`);
 /** Calls when the batches that hold the last of them were handed over; safe once none of these is on its way any more. */
@@ -30,6 +31,8 @@ for (let n = 0; ; ) {
     n = rig.store.writer.accepted;
   }
   rig.pass(now());
+  for (const event of rig.events.splice(0))
+    if (event.type === 'seal_failed') process.stdout.write(`unsealed ${event.code}\n`);
   // A pipe takes this at once.
   process.stdout.write(`taken ${n}\n`);
   const { writer } = rig.store;
