@@ -49,9 +49,9 @@ when(
   expect(exchanges.length).toBe(CALLS);
   for (const x of exchanges) {
     expect(x, x.request.target).toMatchObject({ protocol: 'h2c', stream_id: 1, losses: [], response: { status: 200 } });
-    // Some releases of curl leave where HTTP/2 comes in one piece with the 101.
+    // Some releases of curl leave where HTTP/2 comes in one piece with the 101; on a busy machine the server may be the first to give up.
     const all = received.get(x.request.target) === BODY_BYTES;
-    expect(x.outcome, x.request.target).toBe(all ? 'complete' : 'client_abort');
+    expect(all ? ['complete'] : ['client_abort', 'truncated'], x.request.target).toContain(x.outcome);
     if (all) expect(x.response!.body_bytes, x.request.target).toBe(BODY_BYTES);
     else expect(x.response!.body_bytes, x.request.target).toBeLessThanOrEqual(FIRST_WINDOW_BYTES);
   }
